@@ -1,0 +1,694 @@
+//! A channel's streams and how they react to the link.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{
+    assembly::Assembly,
+    bucket::Bucket,
+    event::ChannelEvent,
+    state::State,
+    stream::{DataStream, RecvHalf, SendHalf},
+};
+use crate::{
+    ChannelConfig, ChannelId, CloseReason, Direction, ErrorCode, OpenStreamError, RecvEnd,
+    RecvError, SendDatagramError, SendEnd, SendError, StreamId, Violation,
+    error::WireCode,
+    transport::{Link, LinkEvent, Read},
+    wire::{
+        ChannelMessage, FrameDecoder, MAX_CONTROL, MAX_LABEL, PreambleDecoder, encode_preamble,
+        frame_header,
+    },
+};
+
+/// What the channel's owner has to deal with.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// The link's handshake is complete.
+    Connected { identity: Option<crate::ClientId> },
+    /// A control message that is not about the channel itself.
+    Control(Bytes),
+    /// The other side wants to close the channel.
+    Closing,
+    /// The channel is over; [`ChannelEvent::Closed`] is queued.
+    Ended(CloseReason),
+}
+
+/// The state of a channel, apart from its link.
+#[derive(Debug)]
+pub(crate) struct ChannelCore {
+    id: ChannelId,
+    config: ChannelConfig,
+    state: State,
+    control: Control,
+    streams: BTreeMap<u64, DataStream>,
+    /// How many data streams were opened here, and accepted from the other side.
+    opened: Counts,
+    accepted: Counts,
+    assembly: Assembly,
+    /// Opening was blocked, and the application waits to hear that it is not.
+    open_blocked: [bool; 2],
+    datagrams_queued: bool,
+    datagrams_blocked: bool,
+    /// Something that the channel knows nothing of must end first.
+    held_open: bool,
+    notices: VecDeque<Notice>,
+    events: VecDeque<ChannelEvent>,
+}
+
+#[derive(Debug)]
+struct Control {
+    /// Whether the other side's control stream was accepted, or ours opened.
+    ready: bool,
+    decoder: FrameDecoder,
+    /// How fast messages may come.
+    rate: Option<Bucket>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    bi: u64,
+    uni: u64,
+}
+
+impl Counts {
+    fn add(&mut self, direction: Direction) {
+        match direction {
+            Direction::Bi => self.bi += 1,
+            Direction::Uni => self.uni += 1,
+        }
+    }
+}
+
+/// The control stream is the first one that the QUIC client opens (RFC 9000, 2.1).
+const CONTROL: u64 = 0;
+
+// What the owner of a channel calls.
+impl ChannelCore {
+    pub(crate) fn new(id: ChannelId, config: &ChannelConfig, rate: Option<Bucket>) -> Self {
+        Self {
+            id,
+            config: config.clone(),
+            state: State::new(),
+            control: Control {
+                ready: false,
+                decoder: FrameDecoder::new(MAX_CONTROL),
+                rate,
+            },
+            streams: BTreeMap::new(),
+            opened: Counts::default(),
+            accepted: Counts::default(),
+            assembly: Assembly::new(config.receive_window as usize),
+            open_blocked: [false; 2],
+            datagrams_queued: false,
+            datagrams_blocked: false,
+            held_open: false,
+            notices: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> ChannelId {
+        self.id
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.is_open()
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.state.is_ended()
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.state.is_closing()
+    }
+
+    /// Opens the control stream. For the side that is the QUIC client, once connected.
+    pub(crate) fn open_control(&mut self, link: &mut Link) {
+        let opened = link.open(Direction::Bi);
+        debug_assert_eq!(
+            opened,
+            Some(CONTROL),
+            "the first stream of a connected link"
+        );
+        self.control.ready = true;
+    }
+
+    /// Sends a control message.
+    pub(crate) fn send_control(&mut self, link: &mut Link, payload: Bytes) {
+        let header = frame_header(payload.len());
+        link.write(CONTROL, Bytes::copy_from_slice(&header));
+        link.write(CONTROL, payload);
+    }
+
+    /// Data streams may be used from now on.
+    pub(crate) fn open(&mut self, link: &mut Link, now: Instant) {
+        if self.state.open() {
+            self.events.push_back(ChannelEvent::Opened);
+            self.accept_streams(link, now, Direction::Bi);
+            self.accept_streams(link, now, Direction::Uni);
+        }
+    }
+
+    /// Ends a channel that has no link.
+    pub(crate) fn abandon(&mut self, reason: CloseReason) {
+        self.end(reason);
+    }
+
+    /// Whether something else keeps the channel from closing gracefully.
+    pub(crate) fn hold_open(&mut self, link: &mut Link, now: Instant, held: bool) {
+        self.held_open = held;
+        self.drain(link, now);
+    }
+
+    /// The other side broke the protocol.
+    pub(crate) fn violate(&mut self, link: &mut Link, now: Instant, violation: Violation) {
+        tracing::debug!(channel = ?self.id, %violation, "closing the channel");
+        let code = violation.code().into();
+        link.close(now, code, CloseReason::Violation(violation));
+    }
+
+    pub(crate) fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<ChannelEvent> {
+        let event = self.events.pop_front()?;
+        match &event {
+            ChannelEvent::Readable { stream } => {
+                if let Some(recv) = self.recv_half(*stream) {
+                    recv.readable_queued = false;
+                }
+            }
+            ChannelEvent::Writable { stream } => {
+                if let Some(send) = self.send_half(*stream) {
+                    send.writable_queued = false;
+                }
+            }
+            ChannelEvent::DatagramsReadable => self.datagrams_queued = false,
+            ChannelEvent::Opened
+            | ChannelEvent::StreamOpened { .. }
+            | ChannelEvent::SendEnded { .. }
+            | ChannelEvent::RecvEnded { .. }
+            | ChannelEvent::StreamsAvailable { .. }
+            | ChannelEvent::DatagramsWritable
+            | ChannelEvent::Closing
+            | ChannelEvent::Closed { .. } => {}
+        }
+        Some(event)
+    }
+
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    pub(crate) fn handle_link_event(&mut self, link: &mut Link, now: Instant, event: LinkEvent) {
+        match event {
+            // For the owner alone.
+            LinkEvent::Accepted | LinkEvent::Moved(_) => {}
+            LinkEvent::Connected { identity } => {
+                self.notices.push_back(Notice::Connected { identity });
+            }
+            LinkEvent::Opened(direction) => self.accept_streams(link, now, direction),
+            LinkEvent::Readable(CONTROL) => self.read_control(link, now),
+            LinkEvent::Readable(stream) => self.pump(link, stream),
+            LinkEvent::Flushed(stream) => self.flushed(stream),
+            LinkEvent::Finished(stream) => self.end_send(stream, SendEnd::Finished),
+            LinkEvent::Stopped(CONTROL, _) => self.violate(link, now, Violation::ControlStream),
+            LinkEvent::Stopped(stream, code) => {
+                // The engine leaves the reset to us.
+                link.reset(stream, code);
+                self.end_send(
+                    stream,
+                    match code {
+                        WireCode::Application(code) => SendEnd::Stopped(code),
+                        WireCode::Protocol(code) => SendEnd::Refused(code),
+                    },
+                );
+            }
+            LinkEvent::Available(direction) => {
+                if std::mem::take(&mut self.open_blocked[direction as usize]) {
+                    self.events
+                        .push_back(ChannelEvent::StreamsAvailable { direction });
+                }
+            }
+            LinkEvent::DatagramReceived => {
+                if self.state.carries_data() && !std::mem::replace(&mut self.datagrams_queued, true)
+                {
+                    self.events.push_back(ChannelEvent::DatagramsReadable);
+                }
+            }
+            LinkEvent::DatagramsWritable => {
+                if std::mem::take(&mut self.datagrams_blocked) {
+                    self.events.push_back(ChannelEvent::DatagramsWritable);
+                }
+            }
+            // Set only for a graceful end, which has taken too long.
+            LinkEvent::Alarm => link.close(now, ErrorCode::None.into(), CloseReason::Local),
+            LinkEvent::Closed(reason) => self.end(reason),
+        }
+        self.feed_starved(link);
+        self.drain(link, now);
+    }
+}
+
+// What the application calls, through the handles.
+impl ChannelCore {
+    pub(super) fn open_stream(
+        &mut self,
+        link: &mut Link,
+        direction: Direction,
+        label: &[u8],
+    ) -> Result<StreamId, OpenStreamError> {
+        if !self.state.is_open() {
+            return Err(OpenStreamError::Closed);
+        }
+        if label.len() > MAX_LABEL {
+            return Err(OpenStreamError::LabelTooLong);
+        }
+        let Some(index) = link.open(direction) else {
+            self.open_blocked[direction as usize] = true;
+            return Err(OpenStreamError::Blocked);
+        };
+        self.opened.add(direction);
+        link.write(index, encode_preamble(label));
+        let recv = match direction {
+            Direction::Bi => Some(RecvHalf::new(None, self.config.max_message_size)),
+            Direction::Uni => None,
+        };
+        let send = Some(SendHalf::default());
+        self.streams.insert(index, DataStream { send, recv });
+        Ok(self.stream_id(index))
+    }
+
+    pub(super) fn poll_ready(&mut self, link: &mut Link, id: StreamId) -> Result<(), SendError> {
+        let limit = self.config.send_buffer;
+        let send = self.send_half(id).ok_or(SendError::Ended)?;
+        if send.finished {
+            return Err(SendError::Ended);
+        }
+        if link.backlog(id.index) >= limit {
+            send.blocked = true;
+            // Half empty, so that news does not come for every packet.
+            link.notify_below(id.index, limit.div_ceil(2));
+            return Err(SendError::Blocked);
+        }
+        Ok(())
+    }
+
+    pub(super) fn send(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+        message: Bytes,
+    ) -> Result<(), SendError> {
+        let max = self.config.max_message_size;
+        if message.len() > max {
+            return Err(SendError::TooLarge { max });
+        }
+        self.poll_ready(link, id)?;
+        let header = frame_header(message.len());
+        link.write(id.index, Bytes::copy_from_slice(&header));
+        link.write(id.index, message);
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self, link: &mut Link, id: StreamId) -> Result<(), SendError> {
+        let send = self.send_half(id).ok_or(SendError::Ended)?;
+        if std::mem::replace(&mut send.finished, true) {
+            return Err(SendError::Ended);
+        }
+        link.finish(id.index);
+        Ok(())
+    }
+
+    pub(super) fn reset(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+        code: WireCode,
+    ) -> Result<(), SendError> {
+        self.send_half(id).ok_or(SendError::Ended)?;
+        link.reset(id.index, code);
+        self.end_send(id.index, SendEnd::Reset);
+        Ok(())
+    }
+
+    pub(super) fn recv(&mut self, link: &mut Link, id: StreamId) -> Result<Bytes, RecvError> {
+        let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
+        let Some(message) = recv.ready.take() else {
+            return Err(RecvError::Blocked);
+        };
+        self.pump(link, id.index);
+        self.feed_starved(link);
+        Ok(message)
+    }
+
+    pub(super) fn stop(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+        code: WireCode,
+    ) -> Result<(), RecvError> {
+        self.recv_half(id).ok_or(RecvError::Ended)?;
+        link.stop(id.index, code);
+        self.end_recv(id.index, RecvEnd::Stopped);
+        self.feed_starved(link);
+        Ok(())
+    }
+
+    pub(super) fn send_datagram(
+        &mut self,
+        link: &mut Link,
+        bytes: Bytes,
+    ) -> Result<(), SendDatagramError> {
+        if !self.state.carries_data() {
+            return Err(SendDatagramError::Closed);
+        }
+        let sent = link.send_datagram(bytes);
+        self.datagrams_blocked |= sent == Err(SendDatagramError::Blocked);
+        sent
+    }
+
+    pub(super) fn recv_datagram(&mut self, link: &mut Link) -> Option<Bytes> {
+        if self.state.carries_data() {
+            link.recv_datagram()
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn close(&mut self, link: &mut Link, now: Instant, patience: Duration) {
+        if self.state.is_setup() {
+            let code = ErrorCode::Dropped.into();
+            link.close(now, code, CloseReason::Local);
+        } else if self.state.close() {
+            self.send_closing(link);
+        }
+        // As far ahead as the clock can tell, if that is further than it can.
+        link.set_alarm(now.checked_add(patience));
+    }
+}
+
+// How it is done.
+impl ChannelCore {
+    fn accept_streams(&mut self, link: &mut Link, now: Instant, direction: Direction) {
+        if !self.control.ready && direction == Direction::Bi {
+            match link.accept(Direction::Bi) {
+                Some(CONTROL) => self.control.ready = true,
+                Some(_) | None => return,
+            }
+            // The first bytes of a new stream are not announced.
+            self.read_control(link, now);
+        }
+        // Until the sides know who they are to each other, what the other side opens waits.
+        while self.state.carries_data()
+            && let Some(index) = link.accept(direction)
+        {
+            self.accepted.add(direction);
+            let preamble = Some(PreambleDecoder::default());
+            let recv = Some(RecvHalf::new(preamble, self.config.max_message_size));
+            let send = match direction {
+                Direction::Bi => Some(SendHalf::default()),
+                Direction::Uni => None,
+            };
+            self.streams.insert(index, DataStream { send, recv });
+            self.pump(link, index);
+        }
+    }
+
+    fn read_control(&mut self, link: &mut Link, now: Instant) {
+        loop {
+            match self.control.decoder.next() {
+                Ok(Some(payload)) => {
+                    if self
+                        .control
+                        .rate
+                        .as_mut()
+                        .is_some_and(|rate| !rate.take(now, 1))
+                    {
+                        return self.violate(link, now, Violation::Flood);
+                    }
+                    self.handle_control(link, now, payload);
+                    if link.is_closed() {
+                        return;
+                    }
+                }
+                Ok(None) => match link.read(CONTROL) {
+                    Read::Bytes(bytes) => self.control.decoder.feed(&bytes),
+                    Read::Blocked => return,
+                    Read::Finished | Read::Reset(_) => {
+                        return self.violate(link, now, Violation::ControlStream);
+                    }
+                },
+                Err(_) => return self.violate(link, now, Violation::Malformed),
+            }
+        }
+    }
+
+    fn handle_control(&mut self, link: &mut Link, now: Instant, payload: Bytes) {
+        let message = match ChannelMessage::decode(&payload) {
+            Ok(Some(message)) => message,
+            Ok(None) => return self.notices.push_back(Notice::Control(payload)),
+            Err(_) => return self.violate(link, now, Violation::Malformed),
+        };
+        let allowed = match message {
+            ChannelMessage::Closing { bi, uni } => {
+                let tell = self.state.peer_closing(bi, uni);
+                if tell == Ok(true) {
+                    self.send_closing(link);
+                    self.events.push_back(ChannelEvent::Closing);
+                    self.notices.push_back(Notice::Closing);
+                }
+                tell.is_ok()
+            }
+            ChannelMessage::Drained => self.state.peer_drained().is_ok(),
+        };
+        if !allowed {
+            self.violate(link, now, Violation::Unexpected);
+        }
+    }
+
+    fn send_closing(&mut self, link: &mut Link) {
+        let Counts { bi, uni } = self.opened;
+        self.send_control(link, ChannelMessage::Closing { bi, uni }.encode());
+    }
+
+    /// Takes the next step towards a graceful end, if there is one to take.
+    fn drain(&mut self, link: &mut Link, now: Instant) {
+        if !self.state.is_closing() || link.is_closed() {
+            return;
+        }
+        let accepted = (self.accepted.bi, self.accepted.uni);
+        if self.streams.is_empty() && !self.held_open && self.state.drain(accepted) {
+            self.send_control(link, ChannelMessage::Drained.encode());
+        }
+        if self.state.is_drained() {
+            let reason = if self.state.is_closing_by_us() {
+                CloseReason::Local
+            } else {
+                CloseReason::Remote(ErrorCode::None)
+            };
+            link.close(now, ErrorCode::None.into(), reason);
+        }
+    }
+
+    /// Reads on until a message is whole, the stream ends, or nothing more is there.
+    fn pump(&mut self, link: &mut Link, index: u64) {
+        let id = self.stream_id(index);
+        let Some(stream) = self.streams.get_mut(&index) else {
+            return;
+        };
+        let Some(recv) = &mut stream.recv else {
+            return;
+        };
+        let end = loop {
+            if recv.ready.is_some() {
+                break None;
+            }
+            if recv.preamble.is_none() {
+                match recv.decoder.next() {
+                    Ok(Some(message)) => {
+                        recv.ready = Some(message);
+                        continue;
+                    }
+                    Ok(None) => {}
+                    Err(_) => break Some(RecvEnd::TooLarge),
+                }
+            }
+            if !self.assembly.may_grow(index) {
+                break None;
+            }
+            match link.read(index) {
+                Read::Blocked => break None,
+                Read::Bytes(bytes) => {
+                    let mut bytes = &bytes[..];
+                    if let Some(preamble) = &mut recv.preamble {
+                        match preamble.feed(&mut bytes) {
+                            Ok(None) => continue,
+                            Ok(Some(label)) => {
+                                recv.preamble = None;
+                                let stream = id;
+                                self.events
+                                    .push_back(ChannelEvent::StreamOpened { stream, label });
+                            }
+                            Err(_) => break Some(RecvEnd::Refused(ErrorCode::Protocol)),
+                        }
+                    }
+                    recv.decoder.feed(bytes);
+                }
+                Read::Finished if recv.preamble.is_some() => {
+                    break Some(RecvEnd::Refused(ErrorCode::Protocol));
+                }
+                Read::Finished if recv.decoder.is_at_boundary() => break Some(RecvEnd::Finished),
+                Read::Finished => break Some(RecvEnd::Truncated),
+                Read::Reset(WireCode::Application(code)) => break Some(RecvEnd::Reset(code)),
+                Read::Reset(WireCode::Protocol(code)) => break Some(RecvEnd::Refused(code)),
+            }
+        };
+        let (before, after) = (recv.held, recv.memory());
+        recv.held = after;
+        self.assembly.update(index, before, after);
+        match end {
+            Some(end) => {
+                match end {
+                    RecvEnd::TooLarge => link.stop(index, ErrorCode::TooLarge.into()),
+                    RecvEnd::Refused(ErrorCode::Protocol) => {
+                        link.stop(index, ErrorCode::Protocol.into());
+                    }
+                    RecvEnd::Finished
+                    | RecvEnd::Reset(_)
+                    | RecvEnd::Refused(_)
+                    | RecvEnd::Stopped
+                    | RecvEnd::Truncated
+                    | RecvEnd::Closed(_) => {}
+                }
+                self.end_unannounced_send(link, index);
+                self.end_recv(index, end);
+            }
+            None => self.tell_readable(index),
+        }
+    }
+
+    /// Lets streams go on that waited for memory.
+    fn feed_starved(&mut self, link: &mut Link) {
+        while let Some(index) = self.assembly.next_to_feed() {
+            self.pump(link, index);
+        }
+    }
+
+    fn tell_readable(&mut self, index: u64) {
+        let stream = self.stream_id(index);
+        if let Some(recv) = self.recv_half(stream)
+            && recv.ready.is_some()
+            && !std::mem::replace(&mut recv.readable_queued, true)
+        {
+            self.events.push_back(ChannelEvent::Readable { stream });
+        }
+    }
+
+    fn flushed(&mut self, index: u64) {
+        let stream = self.stream_id(index);
+        if let Some(send) = self.send_half(stream)
+            && std::mem::take(&mut send.blocked)
+            && !std::mem::replace(&mut send.writable_queued, true)
+        {
+            self.events.push_back(ChannelEvent::Writable { stream });
+        }
+    }
+
+    /// Nobody will ever send on a stream that ended before the application heard of it.
+    fn end_unannounced_send(&mut self, link: &mut Link, index: u64) {
+        if let Some(stream) = self.streams.get_mut(&index)
+            && !stream.is_announced()
+            && stream.send.take().is_some()
+        {
+            link.reset(index, ErrorCode::Dropped.into());
+        }
+    }
+
+    fn end_send(&mut self, index: u64, end: SendEnd) {
+        let id = self.stream_id(index);
+        if let Some(stream) = self.streams.get_mut(&index)
+            && stream.send.take().is_some()
+        {
+            if stream.is_announced() {
+                let stream = id;
+                self.events
+                    .push_back(ChannelEvent::SendEnded { stream, end });
+            }
+            self.forget_if_over(index);
+        }
+    }
+
+    fn end_recv(&mut self, index: u64, end: RecvEnd) {
+        let id = self.stream_id(index);
+        if let Some(stream) = self.streams.get_mut(&index) {
+            let announced = stream.is_announced();
+            let Some(recv) = stream.recv.take() else {
+                return;
+            };
+            self.assembly.update(index, recv.held, 0);
+            if announced {
+                let stream = id;
+                self.events
+                    .push_back(ChannelEvent::RecvEnded { stream, end });
+            }
+            self.forget_if_over(index);
+        }
+    }
+
+    fn forget_if_over(&mut self, index: u64) {
+        if self.streams.get(&index).is_some_and(DataStream::is_over) {
+            self.streams.remove(&index);
+        }
+    }
+
+    /// The channel is over: every half that was still there ends with it.
+    fn end(&mut self, reason: CloseReason) {
+        // The other side may be the first to close the link after both have agreed to.
+        let reason = match reason {
+            CloseReason::Remote(ErrorCode::None) if self.state.is_closing_by_us() => {
+                CloseReason::Local
+            }
+            reason => reason,
+        };
+        if !self.state.end() {
+            return;
+        }
+        let streams = self.streams.keys().copied().collect::<Vec<_>>();
+        for index in streams {
+            self.end_send(index, SendEnd::Closed(reason));
+            self.end_recv(index, RecvEnd::Closed(reason));
+        }
+        tracing::debug!(channel = ?self.id, ?reason, "channel closed");
+        self.events.push_back(ChannelEvent::Closed { reason });
+        self.notices.push_back(Notice::Ended(reason));
+    }
+
+    fn stream_id(&self, index: u64) -> StreamId {
+        StreamId {
+            channel: self.id,
+            index,
+        }
+    }
+
+    fn send_half(&mut self, id: StreamId) -> Option<&mut SendHalf> {
+        self.stream(id)?.send.as_mut()
+    }
+
+    fn recv_half(&mut self, id: StreamId) -> Option<&mut RecvHalf> {
+        self.stream(id)?.recv.as_mut()
+    }
+
+    fn stream(&mut self, id: StreamId) -> Option<&mut DataStream> {
+        self.streams
+            .get_mut(&id.index)
+            .filter(|_| id.channel == self.id)
+    }
+}

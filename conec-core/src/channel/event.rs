@@ -1,0 +1,65 @@
+use bytes::Bytes;
+
+use crate::{CloseReason, Direction, RecvEnd, SendEnd, StreamId};
+
+/// What happens on a channel.
+///
+/// Events say that something is ready or has changed; they carry no payload. At most one of each kind waits for each
+/// stream, so an application that lags behind pays per stream, not per event.
+///
+/// Every half of a stream ends in one [`SendEnded`](Self::SendEnded) or [`RecvEnded`](Self::RecvEnded), every channel in
+/// one [`Closed`](Self::Closed), its last event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChannelEvent {
+    /// The channel is set up: streams can be opened.
+    Opened,
+    /// The other side has opened a stream, under this label.
+    StreamOpened {
+        /// The stream.
+        stream: StreamId,
+        /// What the opener says it is for.
+        label: Bytes,
+    },
+    /// A whole message can be received.
+    Readable {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A stream that was [`Blocked`](crate::SendError::Blocked) takes messages again.
+    Writable {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Nothing more will be sent on a stream. Its last event about sending.
+    SendEnded {
+        /// The stream.
+        stream: StreamId,
+        /// How it ended.
+        end: SendEnd,
+    },
+    /// Nothing more will be received on a stream. Its last event about receiving.
+    RecvEnded {
+        /// The stream.
+        stream: StreamId,
+        /// How it ended.
+        end: RecvEnd,
+    },
+    /// The other side allows more streams, after opening one was [`Blocked`](crate::OpenStreamError::Blocked).
+    StreamsAvailable {
+        /// Of which kind.
+        direction: Direction,
+    },
+    /// Datagrams can be received.
+    DatagramsReadable,
+    /// Datagrams can be sent, after one was [`Blocked`](crate::SendDatagramError::Blocked).
+    DatagramsWritable,
+    /// The other side wants to close the channel. No more streams can be opened; it closes when those that are open have
+    /// ended, or when the other side's patience has.
+    Closing,
+    /// The channel is over.
+    Closed {
+        /// Why.
+        reason: CloseReason,
+    },
+}

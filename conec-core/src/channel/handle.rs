@@ -1,0 +1,180 @@
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::core::ChannelCore;
+use crate::{
+    ChannelId, CloseReason, Code, Direction, OpenStreamError, RecvError, SendDatagramError,
+    SendError, StreamId, error::WireCode, transport::Link,
+};
+
+/// Access to one channel of an endpoint.
+///
+/// A borrowed handle: obtained for each use, dropped without effect.
+#[derive(Debug)]
+pub struct Channel<'a> {
+    pub(crate) core: &'a mut ChannelCore,
+    /// `None` while the channel is being arranged, and after its end.
+    pub(crate) link: Option<&'a mut Link>,
+}
+
+impl Channel<'_> {
+    /// The channel's id.
+    pub fn id(&self) -> ChannelId {
+        self.core.id()
+    }
+
+    /// Whether streams can be opened.
+    pub fn is_open(&self) -> bool {
+        self.core.is_open()
+    }
+
+    /// Opens a stream under a label of at most 255 bytes.
+    ///
+    /// The other side hears of it with the next transmit, message or not.
+    pub fn open(
+        &mut self,
+        direction: Direction,
+        label: &[u8],
+    ) -> Result<StreamId, OpenStreamError> {
+        match &mut self.link {
+            Some(link) => self.core.open_stream(link, direction, label),
+            None => Err(OpenStreamError::Closed),
+        }
+    }
+
+    /// Access to a stream of this channel. A stream that is unknown or over says so when it is used.
+    pub fn stream(&mut self, id: StreamId) -> Stream<'_> {
+        Stream {
+            core: self.core,
+            link: self.link.as_deref_mut(),
+            id,
+        }
+    }
+
+    /// Sends bytes that arrive whole, or not at all, in any order. They are encrypted like everything else.
+    pub fn send_datagram(&mut self, bytes: Bytes) -> Result<(), SendDatagramError> {
+        match &mut self.link {
+            Some(link) => self.core.send_datagram(link, bytes),
+            None => Err(SendDatagramError::Closed),
+        }
+    }
+
+    /// The next datagram, if one is there.
+    pub fn recv_datagram(&mut self) -> Option<Bytes> {
+        self.core.recv_datagram(self.link.as_deref_mut()?)
+    }
+
+    /// The largest datagram that can be sent now, in bytes; 0 when none can.
+    pub fn max_datagram_size(&mut self) -> usize {
+        self.link
+            .as_mut()
+            .map_or(0, |link| link.max_datagram_size())
+    }
+
+    /// The current estimate of the round-trip time to the other end.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.link.as_ref().map(|link| link.rtt())
+    }
+
+    /// Closes the channel gracefully: no stream can be opened from now on, at either side; when those that are open have
+    /// ended and were received by their readers, the channel ends. After `patience` it ends in any case.
+    ///
+    /// A second call shortens or prolongs the patience. A channel that is not open yet ends at once.
+    pub fn close(&mut self, now: Instant, patience: Duration) {
+        match &mut self.link {
+            Some(link) => self.core.close(link, now, patience),
+            None => self.core.abandon(CloseReason::Local),
+        }
+    }
+
+    /// Ends the channel at once and tells the other side this code. Whatever was under way may or may not arrive.
+    pub fn abort(&mut self, now: Instant, code: Code) {
+        match &mut self.link {
+            Some(link) => link.close(now, WireCode::Application(code), CloseReason::Local),
+            None => self.core.abandon(CloseReason::Local),
+        }
+    }
+}
+
+/// Access to one stream of a channel.
+///
+/// A borrowed handle: obtained for each use, dropped without effect.
+#[derive(Debug)]
+pub struct Stream<'a> {
+    core: &'a mut ChannelCore,
+    link: Option<&'a mut Link>,
+    id: StreamId,
+}
+
+impl Stream<'_> {
+    /// Takes a whole message for sending, or nothing.
+    ///
+    /// Small messages travel together; [`poll_transmit`](crate::Endpoint::poll_transmit) sends whatever was taken.
+    pub fn send(&mut self, message: Bytes) -> Result<(), SendError> {
+        match &mut self.link {
+            Some(link) => self.core.send(link, self.id, message),
+            None => Err(SendError::Ended),
+        }
+    }
+
+    /// Whether [`send`](Self::send) would take a message now. If not, [`Writable`](crate::ChannelEvent::Writable)
+    /// follows.
+    pub fn poll_ready(&mut self) -> Result<(), SendError> {
+        match &mut self.link {
+            Some(link) => self.core.poll_ready(link, self.id),
+            None => Err(SendError::Ended),
+        }
+    }
+
+    /// No more messages: the stream ends regularly after those that were taken.
+    /// [`SendEnded`](crate::ChannelEvent::SendEnded) tells when the other side has them all.
+    pub fn finish(&mut self) -> Result<(), SendError> {
+        match &mut self.link {
+            Some(link) => self.core.finish(link, self.id),
+            None => Err(SendError::Ended),
+        }
+    }
+
+    /// Gives up sending: messages not yet received at the other side are dropped, and the reader learns the code.
+    pub fn reset(&mut self, code: Code) -> Result<(), SendError> {
+        self.reset_with(WireCode::Application(code))
+    }
+
+    /// Like [`reset`](Self::reset) when there is no reason to give but that nobody holds the stream any more.
+    pub fn abandon_send(&mut self) -> Result<(), SendError> {
+        self.reset_with(crate::ErrorCode::Dropped.into())
+    }
+
+    /// The next message, whole and in order.
+    pub fn recv(&mut self) -> Result<Bytes, RecvError> {
+        match &mut self.link {
+            Some(link) => self.core.recv(link, self.id),
+            None => Err(RecvError::Ended),
+        }
+    }
+
+    /// Wants no more messages: the sender learns the code.
+    pub fn stop(&mut self, code: Code) -> Result<(), RecvError> {
+        self.stop_with(WireCode::Application(code))
+    }
+
+    /// Like [`stop`](Self::stop) when there is no reason to give but that nobody holds the stream any more.
+    pub fn abandon_recv(&mut self) -> Result<(), RecvError> {
+        self.stop_with(crate::ErrorCode::Dropped.into())
+    }
+
+    fn reset_with(&mut self, code: WireCode) -> Result<(), SendError> {
+        match &mut self.link {
+            Some(link) => self.core.reset(link, self.id, code),
+            None => Err(SendError::Ended),
+        }
+    }
+
+    fn stop_with(&mut self, code: WireCode) -> Result<(), RecvError> {
+        match &mut self.link {
+            Some(link) => self.core.stop(link, self.id, code),
+            None => Err(RecvError::Ended),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! One channel over one link: control stream, data streams of whole messages, datagrams, an orderly end.
+//!
+//! The same for home channels and peer channels, and at both sides of each. What only one kind of channel says on its
+//! control stream goes to its owner, the client's or the coordinator's side of the core, as a [`Notice`].
+
+mod assembly;
+mod bucket;
+mod core;
+mod event;
+mod handle;
+mod state;
+mod stream;
+mod table;
+
+pub(crate) use self::{
+    bucket::Bucket,
+    core::{ChannelCore, Notice},
+    table::Channels,
+};
+pub use self::{
+    event::ChannelEvent,
+    handle::{Channel, Stream},
+};

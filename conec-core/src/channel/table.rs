@@ -1,0 +1,97 @@
+//! An entity's channels, and which of them have events.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{ChannelCore, ChannelEvent};
+use crate::ChannelId;
+
+/// Channels with what the entity knows of each besides.
+#[derive(Debug)]
+pub(crate) struct Channels<R> {
+    entries: BTreeMap<ChannelId, Entry<R>>,
+    /// Channels that may have events.
+    eventful: VecDeque<ChannelId>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry<R> {
+    pub(crate) core: ChannelCore,
+    pub(crate) role: R,
+    eventful: bool,
+}
+
+impl<R> Channels<R> {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            eventful: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, id: ChannelId, core: ChannelCore, role: R) {
+        let entry = Entry {
+            core,
+            role,
+            eventful: false,
+        };
+        self.entries.insert(id, entry);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn get(&self, id: ChannelId) -> Option<&Entry<R>> {
+        self.entries.get(&id)
+    }
+
+    /// A channel, whose events are then looked at.
+    pub(crate) fn get_mut(&mut self, id: ChannelId) -> Option<&mut Entry<R>> {
+        let entry = self.entries.get_mut(&id)?;
+        if !entry.eventful {
+            entry.eventful = true;
+            self.eventful.push_back(id);
+        }
+        Some(entry)
+    }
+
+    pub(crate) fn ids(&self) -> Vec<ChannelId> {
+        self.entries.keys().copied().collect()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ChannelId, &Entry<R>)> {
+        self.entries.iter().map(|(&id, entry)| (id, entry))
+    }
+
+    /// The next event of any channel. A channel is forgotten once its last event was taken.
+    pub(crate) fn poll_event(&mut self) -> Option<(ChannelId, ChannelEvent, Option<R>)> {
+        while let Some(&id) = self.eventful.front() {
+            let Some(entry) = self.entries.get_mut(&id) else {
+                self.eventful.pop_front();
+                continue;
+            };
+            let Some(event) = entry.core.poll_event() else {
+                entry.eventful = false;
+                self.eventful.pop_front();
+                continue;
+            };
+            // A channel with many events must not keep the others' waiting.
+            self.eventful.rotate_left(1);
+            let role = if matches!(event, ChannelEvent::Closed { .. }) {
+                self.entries.remove(&id).map(|entry| entry.role)
+            } else {
+                None
+            };
+            return Some((id, event, role));
+        }
+        None
+    }
+
+    /// Whether events may be waiting.
+    pub(crate) fn is_eventful(&self) -> bool {
+        self.eventful
+            .iter()
+            .filter_map(|id| self.entries.get(id))
+            .any(|entry| entry.core.has_events())
+    }
+}

@@ -1,0 +1,42 @@
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::{ChannelEvent, ChannelId, ClientId, Name};
+
+/// What a [`Client`](crate::Client) tells its application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// The Coordinator has admitted this Client.
+    Connected {
+        /// The name that it granted.
+        name: Option<Name>,
+        /// Where this Client's packets come from, as the Coordinator sees it.
+        observed: SocketAddr,
+    },
+    /// This Client's packets now come from another address, as the Coordinator sees it.
+    AddressObserved {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Somebody wants a channel: [`accept`](crate::Client::accept) or [`reject`](crate::Client::reject) it. Without an
+    /// answer it is rejected after [`answer_timeout`](crate::Limits::answer_timeout).
+    Offered {
+        /// The channel, once it is accepted.
+        channel: ChannelId,
+        /// Who is at the other end. The channel opens only if the other end proves to be it.
+        peer: ClientId,
+        /// What the Coordinator calls it.
+        name: Option<Name>,
+        /// What the channel is for, as its opener said.
+        label: Bytes,
+    },
+    /// Something happened on a channel.
+    Channel {
+        /// The channel.
+        channel: ChannelId,
+        /// What happened.
+        event: ChannelEvent,
+    },
+}

@@ -1,0 +1,424 @@
+//! The Client: its home channel, and its channels with other Clients.
+
+mod event;
+mod home;
+mod peer;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
+
+pub use self::event::ClientEvent;
+use self::{
+    home::{Attempt, Home},
+    peer::Peer,
+};
+use crate::{
+    AnswerError, Channel, ChannelEvent, ChannelId, ClientConfig, ClientId, CloseReason, Code,
+    ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, ErrorCode, Name,
+    OpenChannelError, Target, Transmit,
+    channel::{ChannelCore, Channels, Notice},
+    endpoint::sealed::Sealed,
+    error::WireCode,
+    transport::{Deadlines, EngineId, HomeTls, LinkEvent, Transport, is_host_name},
+    wire::{PacketKind, RequestId, Route, classify},
+};
+
+/// A Client: connects to one Coordinator, and through it to other Clients.
+///
+/// Methods that change something take effect with the next [`poll_transmit`](Endpoint::poll_transmit). Dropping a
+/// Client says goodbye to nobody; the others notice by their idle timeouts. [`close`](Self::close) it first.
+pub struct Client {
+    config: ClientConfig,
+    tls: HomeTls,
+    transport: Transport,
+    channels: Channels<Role>,
+    home: Home,
+    /// Peer channels by the route of this Client's end.
+    routes: BTreeMap<Route, (ChannelId, Option<EngineId>)>,
+    requests: BTreeMap<RequestId, ChannelId>,
+    next_request: RequestId,
+    /// Until when a channel must have been set up.
+    deadlines: Deadlines<ChannelId>,
+    events: VecDeque<ClientEvent>,
+    /// Channels that the application, or the other kind of channel, may have ended.
+    accessed: BTreeSet<ChannelId>,
+    /// The latest time seen.
+    now: Option<Instant>,
+}
+
+/// What a channel is for.
+#[derive(Debug)]
+enum Role {
+    Home,
+    Peer(Peer),
+}
+
+/// What a Client knows of the other end of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Who it is: proved by its key, once the channel is open.
+    pub id: ClientId,
+    /// What the Coordinator calls it.
+    pub name: Option<Name>,
+    /// What the channel is for, as its opener said.
+    pub label: bytes::Bytes,
+}
+
+impl Client {
+    /// A Client that does nothing yet. All its randomness but that of TLS comes from `seed`, which must be unpredictable
+    /// outside of tests.
+    pub fn new(config: ClientConfig, seed: [u8; 32]) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let tls = HomeTls::new(&config.identity, &config.trust)?;
+        Ok(Self {
+            config,
+            tls,
+            transport: Transport::new(seed),
+            channels: Channels::new(),
+            home: Home::Unused,
+            routes: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            next_request: 0,
+            deadlines: Deadlines::new(),
+            events: VecDeque::new(),
+            accessed: BTreeSet::new(),
+            now: None,
+        })
+    }
+
+    /// Connects to the Coordinator at one of these addresses, tried in this order.
+    ///
+    /// `host_name` is what the Coordinator's certificate is checked against, unless its key is pinned.
+    /// [`ClientEvent::Connected`] follows, or the end of [`ChannelId::HOME`], within the handshake and hello timeouts
+    /// of [`Limits`](crate::Limits) for each address.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        host_name: &str,
+        addresses: &[SocketAddr],
+    ) -> Result<(), ConnectError> {
+        let now = self.advance(now);
+        if !matches!(self.home, Home::Unused) {
+            return Err(ConnectError::AlreadyUsed);
+        }
+        if !is_host_name(host_name) {
+            return Err(ConnectError::InvalidHostName);
+        }
+        let usable = |address: &&SocketAddr| address.port() != 0 && !address.ip().is_unspecified();
+        let addresses: VecDeque<_> = addresses.iter().filter(usable).copied().collect();
+        if addresses.is_empty() {
+            return Err(ConnectError::NoAddress);
+        }
+        let core = ChannelCore::new(ChannelId::HOME, &self.config.home, None);
+        self.channels.insert(ChannelId::HOME, core, Role::Home);
+        let host_name = host_name.into();
+        self.try_next_address(
+            now,
+            Attempt::new(host_name, addresses),
+            CloseReason::TimedOut,
+        );
+        self.settle(now);
+        Ok(())
+    }
+
+    /// This Client's identity.
+    pub fn id(&self) -> ClientId {
+        self.config.identity.id()
+    }
+
+    /// The name that the Coordinator has granted.
+    pub fn name(&self) -> Option<&Name> {
+        self.home.name()
+    }
+
+    /// Where this Client's packets come from, as the Coordinator sees it.
+    pub fn observed_address(&self) -> Option<SocketAddr> {
+        self.home.observed()
+    }
+
+    /// Whether the Coordinator has admitted this Client, and the home channel stands.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.home, Home::Ready { .. })
+    }
+
+    /// Asks for a channel to another Client, under a label of at most 255 bytes.
+    ///
+    /// [`ChannelEvent::Opened`] follows, or [`ChannelEvent::Closed`] within the timeouts of
+    /// [`Limits`](crate::Limits).
+    pub fn open_channel(
+        &mut self,
+        now: Instant,
+        target: impl Into<Target>,
+        label: &[u8],
+    ) -> Result<ChannelId, OpenChannelError> {
+        let now = self.advance(now);
+        let opened = self.request_channel(now, target.into(), label);
+        self.settle(now);
+        opened
+    }
+
+    /// Accepts an [offered](ClientEvent::Offered) channel. [`ChannelEvent::Opened`] or [`ChannelEvent::Closed`] follows.
+    pub fn accept(&mut self, now: Instant, id: ChannelId) -> Result<(), AnswerError> {
+        let now = self.advance(now);
+        self.answerable(id)?;
+        self.accept_offer(now, id);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Rejects an [offered](ClientEvent::Offered) channel; the other end learns the code. [`ChannelEvent::Closed`]
+    /// follows.
+    pub fn reject(&mut self, now: Instant, id: ChannelId, code: Code) -> Result<(), AnswerError> {
+        let now = self.advance(now);
+        self.answerable(id)?;
+        self.end_peer(id, CloseReason::Local, Some(WireCode::Application(code)));
+        self.settle(now);
+        Ok(())
+    }
+
+    /// What is known of the other end of a peer channel, from the offer on.
+    pub fn peer(&self, id: ChannelId) -> Option<PeerInfo> {
+        match &self.channels.get(id)?.role {
+            Role::Home => None,
+            Role::Peer(peer) => peer.info(),
+        }
+    }
+
+    /// Closes all channels gracefully, as [`Channel::close`] does, the home channel last. After `patience` everything
+    /// ends in any case.
+    pub fn close(&mut self, now: Instant, patience: Duration) {
+        let now = self.advance(now);
+        self.close_peers(now, patience);
+        if let Some(mut home) = self.channel(ChannelId::HOME) {
+            home.close(now, patience);
+        }
+        self.settle(now);
+    }
+
+    /// Ends all channels at once.
+    pub fn abort(&mut self, now: Instant, code: Code) {
+        let now = self.advance(now);
+        for id in self.channels.ids().into_iter().rev() {
+            if let Some(mut channel) = self.channel(id) {
+                channel.abort(now, code);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Whether the Client has ended and has nothing left to send: it can be dropped.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.home, Home::Ended) && self.channels.len() == 0 && self.transport.is_empty()
+    }
+}
+
+impl Sealed for Client {}
+
+impl Endpoint for Client {
+    type Event = ClientEvent;
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        let now = self.advance(now);
+        let Datagram {
+            source,
+            destination_ip: _,
+            ecn,
+            segment_size,
+            mut payload,
+        } = datagram;
+        let segment_size = match segment_size {
+            0 => payload.len(),
+            size => size,
+        };
+        while !payload.is_empty() {
+            let packet = payload.split_to(segment_size.min(payload.len()));
+            let from_home = self.home.address() == Some(source);
+            let (engine, remote) = match classify(&packet) {
+                PacketKind::Long(Some(_)) if !from_home => (None, None),
+                PacketKind::Long(Some(route)) => (self.engine_of(route), None),
+                // A stateless reset looks as if it were going anywhere.
+                PacketKind::Short(Some(route)) => match self.engine_of(route) {
+                    Some(engine) => (Some(engine), None),
+                    None => (self.home.engine(), Some(source)),
+                },
+                PacketKind::Long(None) | PacketKind::Short(None) => {
+                    (self.home.engine(), Some(source))
+                }
+                PacketKind::Other => (None, None),
+            };
+            match engine {
+                Some(engine) => self
+                    .transport
+                    .handle_datagram(now, engine, remote, None, ecn, packet),
+                None => self.transport.stats.datagrams_dropped += 1,
+            }
+        }
+        self.settle(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.transport.handle_timeout(now);
+        while let Some(id) = self.deadlines.pop_due(now) {
+            self.deadline_passed(now, id);
+        }
+        self.settle(now);
+    }
+
+    fn poll_event(&mut self) -> Option<ClientEvent> {
+        if let Some(now) = self.now
+            && (self.transport.has_output() || !self.accessed.is_empty())
+        {
+            self.settle(now);
+        }
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        if let Some((channel, event, _)) = self.channels.poll_event() {
+            return Some(ClientEvent::Channel { channel, event });
+        }
+        // The home channel's end is the last event of all.
+        self.end_home_when_alone();
+        let (channel, event, _) = self.channels.poll_event()?;
+        Some(ClientEvent::Channel { channel, event })
+    }
+
+    fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
+        let now = self.advance(now);
+        loop {
+            let (from, mut transmit) = self.transport.poll_transmit(now, max_segments)?;
+            if from == Some(ChannelId::HOME) {
+                return Some(transmit);
+            }
+            // A peer channel's packets have no address of their own: they go by way of the Coordinator.
+            if let Some(address) = self.home.address() {
+                transmit.destination = address;
+                return Some(transmit);
+            }
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        if self.transport.has_output()
+            || !self.accessed.is_empty()
+            || !self.events.is_empty()
+            || self.channels.is_eventful()
+            || self.home_ends_next()
+        {
+            return self.now;
+        }
+        [self.transport.poll_timeout(), self.deadlines.next()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
+        let entry = self.channels.get_mut(id)?;
+        let link = self.transport.link(id);
+        self.accessed.insert(id);
+        Some(Channel {
+            core: &mut entry.core,
+            link,
+        })
+    }
+
+    fn channel_event(event: ClientEvent) -> Result<(ChannelId, ChannelEvent), ClientEvent> {
+        match event {
+            ClientEvent::Channel { channel, event } => Ok((channel, event)),
+            event @ (ClientEvent::Connected { .. }
+            | ClientEvent::AddressObserved { .. }
+            | ClientEvent::Offered { .. }) => Err(event),
+        }
+    }
+
+    fn stats(&self) -> EndpointStats {
+        self.transport.stats
+    }
+}
+
+impl Client {
+    fn advance(&mut self, now: Instant) -> Instant {
+        *self
+            .now
+            .insert(self.now.map_or(now, |latest| latest.max(now)))
+    }
+
+    /// Reacts to what happened on the links until nothing is left to react to.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            while let Some((id, event)) = self.transport.poll_event() {
+                self.handle_link_event(now, id, event);
+            }
+            // Channels can also be ended by the application, through their handles.
+            while let Some(id) = self.accessed.pop_first() {
+                self.handle_notices(now, id);
+            }
+            if !self.transport.has_events() {
+                return;
+            }
+        }
+    }
+
+    fn handle_link_event(&mut self, now: Instant, id: ChannelId, event: LinkEvent) {
+        let Some(entry) = self.channels.get_mut(id) else {
+            return;
+        };
+        if let LinkEvent::Closed(reason) = event {
+            if id == ChannelId::HOME {
+                return self.home_lost(now, reason);
+            }
+            entry.core.abandon(reason);
+        } else if let Some(link) = self.transport.link(id) {
+            entry.core.handle_link_event(link, now, event);
+        }
+        self.handle_notices(now, id);
+    }
+
+    fn handle_notices(&mut self, now: Instant, id: ChannelId) {
+        while let Some(entry) = self.channels.get_mut(id)
+            && let Some(notice) = entry.core.poll_notice()
+        {
+            match (&entry.role, notice) {
+                (Role::Home, Notice::Connected { .. }) => self.home_connected(now),
+                (Role::Home, Notice::Control(payload)) => self.home_control(now, payload),
+                (Role::Home, Notice::Closing) => self.home_closing(now),
+                (Role::Home, Notice::Ended(_)) => {}
+                (Role::Peer(_), Notice::Connected { identity }) => {
+                    self.peer_connected(now, id, identity);
+                }
+                (Role::Peer(_), Notice::Control(payload)) => self.peer_control(now, id, payload),
+                (Role::Peer(_), Notice::Closing) => {}
+                (Role::Peer(_), Notice::Ended(reason)) => self.peer_ended(now, id, reason),
+            }
+        }
+    }
+
+    fn engine_of(&self, route: Route) -> Option<EngineId> {
+        self.routes.get(&route).and_then(|&(_, engine)| engine)
+    }
+
+    fn deadline_passed(&mut self, now: Instant, id: ChannelId) {
+        tracing::debug!(channel = ?id, "not set up in time");
+        if id == ChannelId::HOME {
+            self.home_deadline_passed(now);
+        } else {
+            self.end_peer(id, CloseReason::TimedOut, Some(ErrorCode::NoAnswer.into()));
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("id", &self.id())
+            .field("home", &self.home)
+            .field("channels", &self.channels.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,327 @@
+//! What can be set, with defaults for real use.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use rustls::RootCertStore;
+
+use crate::{Certificate, ConfigError, Identity, KeyPin, Name};
+
+/// How a [`Client`](crate::Client) introduces itself and whom it trusts.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// The key pair that proves who this Client is.
+    pub identity: Identity,
+    /// By what the Coordinator is known.
+    pub trust: Trust,
+    /// The name to ask for, if any.
+    pub name: Option<Name>,
+    /// An opaque credential for the Coordinator's application, at most 4096 bytes.
+    pub token: Bytes,
+    /// Whether channels offered by others are accepted at once, without asking the application.
+    pub auto_accept: bool,
+    /// The home channel.
+    pub home: ChannelConfig,
+    /// Channels with other Clients.
+    pub peer: ChannelConfig,
+    /// Bounds on everything else.
+    pub limits: Limits,
+}
+
+impl ClientConfig {
+    /// The defaults: no name, no token, offers are put to the application.
+    pub fn new(identity: Identity, trust: Trust) -> Self {
+        Self {
+            identity,
+            trust,
+            name: None,
+            token: Bytes::new(),
+            auto_accept: false,
+            home: ChannelConfig::default(),
+            peer: ChannelConfig {
+                idle_timeout: Duration::from_secs(60),
+                keep_alive: Some(Duration::from_secs(20)),
+                ..ChannelConfig::default()
+            },
+            limits: Limits::default(),
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        if self.token.len() > MAX_TOKEN {
+            return Err(ConfigError::OutOfRange("token", "at most 4096 bytes"));
+        }
+        self.home.validate()?;
+        self.peer.validate()?;
+        self.limits.validate()
+    }
+}
+
+/// By what a Client knows its Coordinator.
+#[derive(Debug, Clone)]
+pub enum Trust {
+    /// By the hash of its key. No CA and no host name is involved, and an expired certificate is fine.
+    Pin(KeyPin),
+    /// By its host name, vouched for by one of these roots (as RFC 9525 has it).
+    Roots(Arc<RootCertStore>),
+}
+
+/// How a [`Coordinator`](crate::Coordinator) presents itself and what it lets happen.
+#[derive(Debug, Clone)]
+pub struct CoordinatorConfig {
+    /// Certificate chain and key, shown to every Client.
+    pub certificate: Certificate,
+    /// Who may connect.
+    pub admission: Policy,
+    /// Whether Clients may open channels to each other. The Coordinator's own calls are not asked.
+    pub channels: Policy,
+    /// The home channels.
+    pub home: ChannelConfig,
+    /// A secret that outlives restarts lets Clients notice one at once (RFC 9000, 10.3), instead of by their idle
+    /// timeout.
+    pub reset_key: Option<[u8; 32]>,
+    /// Bounds on everything else.
+    pub limits: Limits,
+}
+
+impl CoordinatorConfig {
+    /// The defaults: everyone with a key may connect, and may reach everyone.
+    pub fn new(certificate: Certificate) -> Self {
+        Self {
+            certificate,
+            admission: Policy::Allow,
+            channels: Policy::Allow,
+            home: ChannelConfig {
+                bi_streams: 16,
+                uni_streams: 16,
+                stream_window: 256 << 10,
+                receive_window: 1 << 20,
+                send_window: 1 << 20,
+                keep_alive: None,
+                ..ChannelConfig::default()
+            },
+            reset_key: None,
+            limits: Limits::default(),
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        self.home.validate()?;
+        self.limits.validate()
+    }
+}
+
+/// Who decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Always yes.
+    Allow,
+    /// The application, asked by an event.
+    Ask,
+    /// Always no.
+    Deny,
+}
+
+/// Windows, buffers and times of one kind of channel.
+///
+/// The memory that one channel can take is bounded by about
+/// `receive_window + send_window + 2 * max_message_size`, plus `send_buffer + max_message_size` for each stream that the
+/// application itself writes to.
+#[derive(Debug, Clone)]
+pub struct ChannelConfig {
+    /// How many bidirectional data streams the other side may have open at once.
+    pub bi_streams: u32,
+    /// How many unidirectional data streams the other side may have open at once.
+    pub uni_streams: u32,
+    /// Bytes that one stream may receive ahead of its reader.
+    pub stream_window: u32,
+    /// Bytes that all streams together may receive ahead of their readers.
+    pub receive_window: u32,
+    /// Bytes sent and not yet acknowledged, over all streams.
+    pub send_window: u32,
+    /// Bytes that a stream takes from the application before it says [`Blocked`](crate::SendError::Blocked). A message
+    /// is always taken when less than this is waiting, whatever its own size.
+    pub send_buffer: usize,
+    /// The largest message, in bytes, to send or to receive.
+    pub max_message_size: usize,
+    /// Bytes of unreliable datagrams that wait to be sent or to be received.
+    pub datagram_buffer: usize,
+    /// A channel ends when nothing was heard for this long.
+    pub idle_timeout: Duration,
+    /// How often to say something when there is nothing to say. One side suffices; the Coordinator leaves it to the
+    /// Clients, and of two Clients only the one that initiated the channel does it.
+    pub keep_alive: Option<Duration>,
+    /// The first guess of the round-trip time.
+    pub initial_rtt: Duration,
+    /// The largest UDP payload to try for.
+    pub max_mtu: u16,
+}
+
+impl Default for ChannelConfig {
+    fn default() -> Self {
+        Self {
+            bi_streams: 64,
+            uni_streams: 64,
+            stream_window: 2 << 20,
+            receive_window: 8 << 20,
+            send_window: 4 << 20,
+            send_buffer: 256 << 10,
+            max_message_size: 16 << 20,
+            datagram_buffer: 256 << 10,
+            idle_timeout: Duration::from_secs(30),
+            keep_alive: Some(Duration::from_secs(10)),
+            initial_rtt: Duration::from_millis(200),
+            max_mtu: 1452,
+        }
+    }
+}
+
+impl ChannelConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let positive = |what, value: usize| {
+            (value > 0)
+                .then_some(())
+                .ok_or(ConfigError::OutOfRange(what, "at least 1"))
+        };
+        positive("stream_window", self.stream_window as usize)?;
+        positive("receive_window", self.receive_window as usize)?;
+        positive("send_window", self.send_window as usize)?;
+        positive("send_buffer", self.send_buffer)?;
+        positive("max_message_size", self.max_message_size)?;
+        if self.bi_streams > MAX_STREAMS || self.uni_streams > MAX_STREAMS {
+            return Err(ConfigError::OutOfRange(
+                "bi_streams or uni_streams",
+                "at most 65536",
+            ));
+        }
+        if self.max_message_size > MAX_MESSAGE {
+            return Err(ConfigError::OutOfRange("max_message_size", "at most 1 GiB"));
+        }
+        if self.datagram_buffer < MIN_DATAGRAM_BUFFER {
+            return Err(ConfigError::OutOfRange(
+                "datagram_buffer",
+                "at least 66000 bytes",
+            ));
+        }
+        if !(Duration::from_secs(1)..=MAX_TIME).contains(&self.idle_timeout) {
+            return Err(ConfigError::OutOfRange(
+                "idle_timeout",
+                "from 1 second to 1 day",
+            ));
+        }
+        if self
+            .keep_alive
+            .is_some_and(|every| every.is_zero() || every >= self.idle_timeout)
+        {
+            return Err(ConfigError::OutOfRange(
+                "keep_alive",
+                "shorter than idle_timeout",
+            ));
+        }
+        if !(Duration::from_millis(1)..=Duration::from_secs(2)).contains(&self.initial_rtt) {
+            return Err(ConfigError::OutOfRange("initial_rtt", "from 1 ms to 2 s"));
+        }
+        if !(MIN_MTU..=MAX_MTU).contains(&self.max_mtu) {
+            return Err(ConfigError::OutOfRange(
+                "max_mtu",
+                "from 1200 to 9000 bytes",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Bounds on tables, queues, rates and waits.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How many Clients may be connected.
+    pub clients: usize,
+    /// How many handshakes may be under way before newcomers must first prove their address (RFC 9000, 8.1.2).
+    pub handshakes_before_retry: usize,
+    /// How many handshakes may be under way at all.
+    pub handshakes: usize,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
+    /// How long a connected Client may take to introduce itself, and the Coordinator to answer; and the ends of a peer
+    /// channel to bind it.
+    pub hello_timeout: Duration,
+    /// How many channel ends one Client may have, those being set up included.
+    pub channels_per_client: usize,
+    /// How long the application may take to answer an offer or a request.
+    pub answer_timeout: Duration,
+    /// Control messages from one peer: how many per second, on average.
+    pub control_rate: u32,
+    /// Control messages from one peer: how many at once.
+    pub control_burst: u32,
+    /// Bytes of forwarded datagrams that wait for a blocked socket.
+    pub forward_queue: usize,
+    /// Bytes per second that are forwarded for one Client, if bounded.
+    pub forward_rate: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            clients: 16_384,
+            handshakes_before_retry: 64,
+            handshakes: 512,
+            handshake_timeout: Duration::from_secs(10),
+            hello_timeout: Duration::from_secs(5),
+            channels_per_client: 256,
+            answer_timeout: Duration::from_secs(30),
+            control_rate: 100,
+            control_burst: 512,
+            forward_queue: 4 << 20,
+            forward_rate: None,
+        }
+    }
+}
+
+impl Limits {
+    fn validate(&self) -> Result<(), ConfigError> {
+        for (what, time) in [
+            ("handshake_timeout", self.handshake_timeout),
+            ("hello_timeout", self.hello_timeout),
+            ("answer_timeout", self.answer_timeout),
+        ] {
+            if time.is_zero() || time > MAX_TIME {
+                return Err(ConfigError::OutOfRange(
+                    what,
+                    "more than 0 and at most 1 day",
+                ));
+            }
+        }
+        if self.control_rate == 0 || self.control_burst == 0 {
+            return Err(ConfigError::OutOfRange(
+                "control_rate or control_burst",
+                "at least 1",
+            ));
+        }
+        if self
+            .forward_rate
+            .is_some_and(|rate| rate < MIN_FORWARD_RATE)
+        {
+            return Err(ConfigError::OutOfRange(
+                "forward_rate",
+                "at least 65536 bytes per second",
+            ));
+        }
+        if self.clients == 0 || self.handshakes == 0 {
+            return Err(ConfigError::OutOfRange(
+                "clients or handshakes",
+                "at least 1",
+            ));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) const MAX_TOKEN: usize = 4096;
+const MAX_STREAMS: u32 = 1 << 16;
+const MAX_MESSAGE: usize = 1 << 30;
+/// The engine counts its own overhead against this buffer, yet advertises all of it.
+const MIN_DATAGRAM_BUFFER: usize = 66_000;
+const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+const MIN_MTU: u16 = 1200;
+const MAX_MTU: u16 = 9000;
+const MIN_FORWARD_RATE: u64 = 1 << 16;

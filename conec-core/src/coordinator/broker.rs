@@ -1,0 +1,238 @@
+//! Peer channels as the Coordinator sees them: pairs of ends. All transitions of [`Phase`] are here.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    ChannelId, ClientId, Name, PairId,
+    transport::Deadlines,
+    wire::{Offer, RequestId, Role, Route},
+};
+
+/// All pairs.
+#[derive(Debug)]
+pub(super) struct Broker {
+    pairs: BTreeMap<PairId, Pair>,
+    by_route: BTreeMap<Route, (PairId, Side)>,
+    /// Which pairs each Client is part of, once for each end.
+    by_client: BTreeMap<ChannelId, BTreeMap<Route, PairId>>,
+    /// Until when each pair must have been arranged.
+    deadlines: Deadlines<PairId>,
+}
+
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) ends: [End; 2],
+    pub(super) label: Bytes,
+    /// The number that both ends bind themselves to.
+    number: u64,
+    /// The initiator's own number, if it was the initiator that asked.
+    request: Option<RequestId>,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) client: ChannelId,
+    pub(super) id: ClientId,
+    pub(super) name: Option<Name>,
+    pub(super) route: Route,
+}
+
+/// ```text
+/// Asking ─grant─▶ Offered ─both accept─▶ Started
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The application is to say whether this may be.
+    Asking,
+    /// The ends are to say whether they want it.
+    Offered { accepted: [bool; 2] },
+    /// Packets are forwarded.
+    Started,
+}
+
+/// Which end of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Initiator,
+    Acceptor,
+}
+
+impl Side {
+    pub(super) const BOTH: [Self; 2] = [Self::Initiator, Self::Acceptor];
+
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Initiator => Self::Acceptor,
+            Self::Acceptor => Self::Initiator,
+        }
+    }
+}
+
+impl Pair {
+    pub(super) fn end(&self, side: Side) -> &End {
+        &self.ends[side as usize]
+    }
+
+    pub(super) fn request(&self) -> Option<RequestId> {
+        self.request
+    }
+
+    /// Whether the ends know of it.
+    pub(super) fn is_offered(&self) -> bool {
+        self.phase != Phase::Asking
+    }
+
+    /// What one end is told.
+    pub(super) fn offer(&self, side: Side) -> Offer {
+        let (own, peer) = (self.end(side), self.end(side.other()));
+        let (role, request) = match side {
+            Side::Initiator => (Role::Initiator, self.request),
+            Side::Acceptor => (Role::Acceptor, None),
+        };
+        Offer {
+            request,
+            role,
+            own_route: own.route,
+            peer_route: peer.route,
+            channel: self.number,
+            peer: peer.id,
+            peer_name: peer.name.clone(),
+            label: self.label.clone(),
+        }
+    }
+}
+
+impl Broker {
+    pub(super) fn new() -> Self {
+        Self {
+            pairs: BTreeMap::new(),
+            by_route: BTreeMap::new(),
+            by_client: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+        }
+    }
+
+    /// Enters a pair. Its routes must be free.
+    pub(super) fn add(
+        &mut self,
+        id: PairId,
+        ends: [End; 2],
+        label: Bytes,
+        number: u64,
+        request: Option<RequestId>,
+        deadline: Instant,
+    ) {
+        for side in Side::BOTH {
+            let end = &ends[side as usize];
+            self.by_route.insert(end.route, (id, side));
+            self.by_client
+                .entry(end.client)
+                .or_default()
+                .insert(end.route, id);
+        }
+        self.deadlines.set(id, Some(deadline));
+        let pair = Pair {
+            ends,
+            label,
+            number,
+            request,
+            phase: Phase::Asking,
+        };
+        self.pairs.insert(id, pair);
+    }
+
+    pub(super) fn get(&self, id: PairId) -> Option<&Pair> {
+        self.pairs.get(&id)
+    }
+
+    pub(super) fn find(&self, route: Route) -> Option<(PairId, Side)> {
+        self.by_route.get(&route).copied()
+    }
+
+    /// The pair may be: its ends can be asked. Whether that is news.
+    pub(super) fn grant(&mut self, id: PairId, deadline: Instant) -> bool {
+        match self.pairs.get_mut(&id) {
+            Some(pair) if pair.phase == Phase::Asking => {
+                pair.phase = Phase::Offered {
+                    accepted: [false; 2],
+                };
+                self.deadlines.set(id, Some(deadline));
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// One end accepts. Whether that was the second, so that forwarding starts; `Err` if it had no reason to.
+    pub(super) fn accept(&mut self, id: PairId, side: Side) -> Result<bool, ()> {
+        let pair = self.pairs.get_mut(&id).ok_or(())?;
+        match &mut pair.phase {
+            Phase::Offered { accepted } if !accepted[side as usize] => {
+                accepted[side as usize] = true;
+                let both = *accepted == [true; 2];
+                if both {
+                    pair.phase = Phase::Started;
+                    self.deadlines.set(id, None);
+                }
+                Ok(both)
+            }
+            Phase::Asking | Phase::Offered { .. } | Phase::Started => Err(()),
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: PairId) -> Option<Pair> {
+        let pair = self.pairs.remove(&id)?;
+        self.deadlines.set(id, None);
+        for end in &pair.ends {
+            self.by_route.remove(&end.route);
+            if let Some(routes) = self.by_client.get_mut(&end.client) {
+                routes.remove(&end.route);
+                if routes.is_empty() {
+                    self.by_client.remove(&end.client);
+                }
+            }
+        }
+        Some(pair)
+    }
+
+    /// How many ends of pairs a Client is.
+    pub(super) fn count(&self, client: ChannelId) -> usize {
+        self.by_client.get(&client).map_or(0, BTreeMap::len)
+    }
+
+    /// The pairs that a Client is part of.
+    pub(super) fn pairs_of(&self, client: ChannelId) -> Vec<PairId> {
+        self.by_client
+            .get(&client)
+            .map(|routes| routes.values().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// The routes of all pairs that a Client is part of, its own and the other ends'.
+    pub(super) fn routes_of(&self, client: ChannelId) -> Vec<Route> {
+        self.pairs_of(client)
+            .into_iter()
+            .filter_map(|id| self.pairs.get(&id))
+            .flat_map(|pair| pair.ends.iter().map(|end| end.route))
+            .collect()
+    }
+
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<PairId> {
+        self.deadlines.pop_due(now)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+}
+
+/// How long a pair whose ends were asked waits: the ends give up first.
+pub(super) fn patience(answer_timeout: Duration) -> Duration {
+    answer_timeout + Duration::from_secs(2)
+}

@@ -1,0 +1,71 @@
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::{ChannelEvent, ChannelId, ClientId, CloseReason, Name, PairId};
+
+/// What a [`Coordinator`](crate::Coordinator) tells its application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CoordinatorEvent {
+    /// A Client wants to be admitted, and the admission policy is [`Ask`](crate::Policy::Ask):
+    /// [`admit`](crate::Coordinator::admit) or [`refuse`](crate::Coordinator::refuse) it. Without an answer it is
+    /// refused after [`answer_timeout`](crate::Limits::answer_timeout).
+    ClientAsks {
+        /// The Client's home channel, which names the Client from now on until the channel's end.
+        client: ChannelId,
+        /// Who it is, proved by its key.
+        id: ClientId,
+        /// The name that it would like. Free when this event was made.
+        name: Option<Name>,
+        /// Its credential.
+        token: Bytes,
+    },
+    /// A Client is admitted. That it is gone will be told by the end of its home channel.
+    ClientConnected {
+        /// The Client's home channel.
+        client: ChannelId,
+        /// Who it is, proved by its key.
+        id: ClientId,
+        /// Its name.
+        name: Option<Name>,
+        /// Where its packets come from.
+        address: SocketAddr,
+    },
+    /// A Client wants a channel to another, and the policy is [`Ask`](crate::Policy::Ask):
+    /// [`grant`](crate::Coordinator::grant) or [`deny`](crate::Coordinator::deny) it. Without an answer it is denied
+    /// after [`answer_timeout`](crate::Limits::answer_timeout).
+    PairAsks {
+        /// The two ends to be.
+        pair: PairId,
+        /// Who asks.
+        from: ClientId,
+        /// Whom it wants to reach.
+        to: ClientId,
+        /// What for.
+        label: Bytes,
+    },
+    /// Both Clients have accepted a channel between them; packets are forwarded from now on.
+    PairStarted {
+        /// The two ends.
+        pair: PairId,
+        /// Who began.
+        from: ClientId,
+        /// The other.
+        to: ClientId,
+    },
+    /// A channel between two Clients is over, or has never come about.
+    PairClosed {
+        /// The two ends that were.
+        pair: PairId,
+        /// Why, as the first of the ends to say so has put it.
+        reason: CloseReason,
+    },
+    /// Something happened on a Client's home channel.
+    Channel {
+        /// The Client's home channel.
+        channel: ChannelId,
+        /// What happened.
+        event: ChannelEvent,
+    },
+}

@@ -1,0 +1,310 @@
+//! The forwarding table: which packets go where.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
+
+use bytes::BytesMut;
+
+use crate::{
+    ChannelId, Ecn, EndpointStats, Limits, Transmit,
+    channel::Bucket,
+    wire::{PacketKind, Route, classify},
+};
+
+/// Where a Client's packets come from and go to, once it has confirmed that it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) address: SocketAddr,
+    /// The address of ours that the Client talks to.
+    pub(super) local_ip: Option<IpAddr>,
+}
+
+/// Forwards the packets of peer channels.
+///
+/// The rule: a packet goes to the owner of the route that it names, if it comes from the confirmed address of the
+/// Client at the other end. Nothing else is forwarded.
+#[derive(Debug)]
+pub(super) struct Forwarding {
+    routes: BTreeMap<Route, Entry>,
+    /// What may still be forwarded for each Client, where that is bounded.
+    rates: BTreeMap<ChannelId, Bucket>,
+    rate: Option<u64>,
+    queue: VecDeque<Transmit>,
+    queued: usize,
+    queue_limit: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// The Client at the other end, from which packets come.
+    from: ChannelId,
+    from_address: SocketAddr,
+    /// The Client that the route belongs to.
+    to: ChannelId,
+    to_place: Place,
+}
+
+/// A run of packets from one GRO batch.
+pub(super) struct Run {
+    pub(super) source: SocketAddr,
+    pub(super) ecn: Option<Ecn>,
+    pub(super) segment_size: usize,
+    pub(super) payload: BytesMut,
+}
+
+impl Forwarding {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            routes: BTreeMap::new(),
+            rates: BTreeMap::new(),
+            rate: limits.forward_rate,
+            queue: VecDeque::new(),
+            queued: 0,
+            queue_limit: limits.forward_queue,
+        }
+    }
+
+    pub(super) fn knows(&self, route: Route) -> bool {
+        self.routes.contains_key(&route)
+    }
+
+    /// From now on, packets for `route` are forwarded.
+    pub(super) fn add(&mut self, route: Route, from: (ChannelId, Place), to: (ChannelId, Place)) {
+        if let Some(rate) = self.rate {
+            self.rates
+                .entry(from.0)
+                .or_insert_with(|| Bucket::new(rate, rate));
+        }
+        let entry = Entry {
+            from: from.0,
+            from_address: from.1.address,
+            to: to.0,
+            to_place: to.1,
+        };
+        self.routes.insert(route, entry);
+    }
+
+    pub(super) fn remove(&mut self, route: Route) {
+        self.routes.remove(&route);
+    }
+
+    /// The Client has confirmed that it is now at another place. `routes` are those that it is at either end of.
+    pub(super) fn moved(
+        &mut self,
+        client: ChannelId,
+        place: Place,
+        routes: impl IntoIterator<Item = Route>,
+    ) {
+        for route in routes {
+            if let Some(entry) = self.routes.get_mut(&route) {
+                if entry.from == client {
+                    entry.from_address = place.address;
+                }
+                if entry.to == client {
+                    entry.to_place = place;
+                }
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, client: ChannelId) {
+        self.rates.remove(&client);
+    }
+
+    /// Forwards packets for a known route, or drops them.
+    pub(super) fn forward(
+        &mut self,
+        now: Instant,
+        route: Route,
+        run: Run,
+        stats: &mut EndpointStats,
+    ) {
+        let bytes = run.payload.len();
+        let packets = bytes.div_ceil(run.segment_size.max(1)) as u64;
+        let Some(entry) = self.routes.get(&route) else {
+            return;
+        };
+        if entry.from_address != run.source {
+            stats.forwards_denied += packets;
+            return;
+        }
+        let in_rate = self
+            .rates
+            .get_mut(&entry.from)
+            .is_none_or(|rate| rate.take(now, bytes as u64));
+        if !in_rate || self.queued + bytes > self.queue_limit {
+            stats.forwards_dropped += packets;
+            return;
+        }
+        stats.datagrams_forwarded += packets;
+        stats.bytes_forwarded += bytes as u64;
+        self.queued += bytes;
+        self.queue.push_back(Transmit {
+            destination: entry.to_place.address,
+            source_ip: entry.to_place.local_ip,
+            ecn: run.ecn,
+            segment_size: (bytes > run.segment_size).then_some(run.segment_size),
+            payload: run.payload.freeze(),
+        });
+    }
+
+    pub(super) fn poll_transmit(&mut self, max_segments: usize) -> Option<Transmit> {
+        let front = self.queue.front_mut()?;
+        let limit = front
+            .segment_size
+            .map_or(usize::MAX, |size| size.saturating_mul(max_segments));
+        let transmit = if front.payload.len() <= limit {
+            self.queue.pop_front()?
+        } else {
+            let payload = front.payload.split_to(limit);
+            Transmit {
+                segment_size: front.segment_size.filter(|&size| payload.len() > size),
+                payload,
+                ..front.clone()
+            }
+        };
+        self.queued -= transmit.payload.len();
+        Some(transmit)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+}
+
+/// How many bytes at the front of a batch go the way of its first packet.
+pub(super) fn run_length(payload: &[u8], segment_size: usize, route: Route) -> usize {
+    let same_way = |packet: &&[u8]| match classify(packet) {
+        PacketKind::Short(way) | PacketKind::Long(way) => way == Some(route),
+        PacketKind::Other => false,
+    };
+    payload
+        .chunks(segment_size)
+        .take_while(same_way)
+        .map(<[u8]>::len)
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT: usize = 100;
+
+    fn address(port: u16) -> SocketAddr {
+        ([192, 0, 2, 1], port).into()
+    }
+
+    fn place(port: u16) -> Place {
+        Place {
+            address: address(port),
+            local_ip: None,
+        }
+    }
+
+    fn packet(route: Route) -> Vec<u8> {
+        let mut packet = vec![0x40; SEGMENT];
+        packet[1..7].copy_from_slice(&route.to_bytes());
+        packet
+    }
+
+    fn run(route: Route, source: u16, packets: usize) -> Run {
+        Run {
+            source: address(source),
+            ecn: Some(Ecn::Ect0),
+            segment_size: SEGMENT,
+            payload: BytesMut::from(&packet(route).repeat(packets)[..]),
+        }
+    }
+
+    fn forwarding(limits: &Limits) -> (Forwarding, Route) {
+        let mut forwarding = Forwarding::new(limits);
+        let route = Route::from_bits(1);
+        forwarding.add(route, (ChannelId(1), place(1)), (ChannelId(2), place(2)));
+        (forwarding, route)
+    }
+
+    #[test]
+    fn a_batch_goes_on_as_a_batch_without_a_copy() {
+        let (mut forwarding, route) = forwarding(&Limits::default());
+        let mut stats = EndpointStats::default();
+        let run = run(route, 1, 40);
+        let at = run.payload.as_ptr();
+        forwarding.forward(Instant::now(), route, run, &mut stats);
+        let first = forwarding.poll_transmit(30).expect("forwarded");
+        assert_eq!(first.payload.as_ptr(), at);
+        assert_eq!(first.destination, address(2));
+        assert_eq!(first.ecn, Some(Ecn::Ect0));
+        assert_eq!(
+            (first.payload.len(), first.segment_size),
+            (3000, Some(SEGMENT))
+        );
+        let second = forwarding.poll_transmit(30).expect("the rest");
+        assert_eq!(second.payload.len(), 1000);
+        assert!(forwarding.poll_transmit(30).is_none());
+        assert_eq!(forwarding.queued, 0);
+        assert_eq!(
+            (stats.datagrams_forwarded, stats.bytes_forwarded),
+            (40, 4000)
+        );
+    }
+
+    #[test]
+    fn only_the_other_end_is_forwarded_and_only_from_where_it_is() {
+        let (mut forwarding, route) = forwarding(&Limits::default());
+        let mut stats = EndpointStats::default();
+        let now = Instant::now();
+        // The owner itself, and a stranger.
+        for source in [2, 3] {
+            forwarding.forward(now, route, run(route, source, 2), &mut stats);
+        }
+        assert!(forwarding.poll_transmit(10).is_none());
+        assert_eq!(stats.forwards_denied, 4);
+        forwarding.moved(ChannelId(1), place(3), [route]);
+        forwarding.forward(now, route, run(route, 3, 1), &mut stats);
+        assert!(forwarding.poll_transmit(10).is_some());
+        forwarding.remove(route);
+        forwarding.forward(now, route, run(route, 3, 1), &mut stats);
+        assert!(forwarding.poll_transmit(10).is_none() && forwarding.is_empty());
+    }
+
+    #[test]
+    fn queue_and_rate_are_bounded() {
+        let limits = Limits {
+            forward_queue: 1000,
+            forward_rate: Some(65_536),
+            ..Limits::default()
+        };
+        let (mut forwarding, route) = forwarding(&limits);
+        let mut stats = EndpointStats::default();
+        let now = Instant::now();
+        forwarding.forward(now, route, run(route, 1, 8), &mut stats);
+        forwarding.forward(now, route, run(route, 1, 8), &mut stats);
+        assert_eq!((stats.datagrams_forwarded, stats.forwards_dropped), (8, 8));
+        while stats.bytes_forwarded < 70_000 && stats.forwards_dropped < 100 {
+            while forwarding.poll_transmit(10).is_some() {}
+            forwarding.forward(now, route, run(route, 1, 8), &mut stats);
+        }
+        assert!(stats.bytes_forwarded <= 65_536);
+    }
+
+    #[test]
+    fn a_run_ends_where_another_route_begins() {
+        let (a, b) = (Route::from_bits(1), Route::from_bits(2));
+        let mut batch = packet(a).repeat(3);
+        batch.extend(packet(b));
+        batch.extend(packet(a));
+        assert_eq!(run_length(&batch, SEGMENT, a), 300);
+        assert_eq!(run_length(&batch[300..], SEGMENT, b), 100);
+        batch.truncate(450);
+        assert_eq!(run_length(&batch[400..], SEGMENT, a), 50);
+    }
+}

@@ -1,0 +1,425 @@
+//! The Coordinator: admits Clients, arranges channels between them, forwards their packets.
+
+mod broker;
+mod event;
+mod forward;
+mod pairs;
+mod registry;
+mod session;
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
+
+pub use self::event::CoordinatorEvent;
+use self::{
+    broker::Broker,
+    forward::{Forwarding, Run, run_length},
+    registry::Registry,
+    session::Session,
+};
+use crate::{
+    AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
+    Datagram, Endpoint, EndpointStats, KeyPin, Name, OpenChannelError, PairId, Target, Transmit,
+    channel::{Channels, Notice},
+    endpoint::sealed::Sealed,
+    transport::{Deadlines, EngineId, LinkEvent, Transport},
+    wire::{PacketKind, classify},
+};
+
+/// A Coordinator: the one server that all Clients connect to.
+///
+/// A Client is named by its home channel, from [`ClientAsks`](CoordinatorEvent::ClientAsks) or
+/// [`ClientConnected`](CoordinatorEvent::ClientConnected) until the end of that channel. To disconnect one, end its
+/// home channel with [`Channel::close`] or [`Channel::abort`].
+///
+/// Methods that change something take effect with the next [`poll_transmit`](Endpoint::poll_transmit). Dropping a
+/// Coordinator says goodbye to nobody; the Clients notice by their idle timeouts. [`close`](Self::close) it first.
+pub struct Coordinator {
+    config: CoordinatorConfig,
+    transport: Transport,
+    engine: EngineId,
+    sessions: Channels<Session>,
+    registry: Registry,
+    broker: Broker,
+    forwarding: Forwarding,
+    /// Until when a Client must have completed its handshake, introduced itself, or been answered.
+    deadlines: Deadlines<ChannelId>,
+    events: VecDeque<CoordinatorEvent>,
+    /// Sessions that the application may have ended.
+    accessed: BTreeSet<ChannelId>,
+    closing: bool,
+    /// Whether forwarded packets or our own are sent next.
+    forward_next: bool,
+    /// The latest time seen.
+    now: Option<Instant>,
+}
+
+impl Coordinator {
+    /// A Coordinator that waits for Clients. All its randomness but that of TLS comes from `seed`, which must be
+    /// unpredictable outside of tests.
+    pub fn new(config: CoordinatorConfig, seed: [u8; 32]) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let mut transport = Transport::new(seed);
+        let engine = transport.listen(
+            &config.certificate,
+            &config.home,
+            &config.limits,
+            config.reset_key,
+        )?;
+        Ok(Self {
+            transport,
+            engine,
+            sessions: Channels::new(),
+            registry: Registry::default(),
+            broker: Broker::new(),
+            forwarding: Forwarding::new(&config.limits),
+            deadlines: Deadlines::new(),
+            events: VecDeque::new(),
+            accessed: BTreeSet::new(),
+            closing: false,
+            forward_next: false,
+            now: None,
+            config,
+        })
+    }
+
+    /// The hash of the Coordinator's key, for [`Trust::Pin`](crate::Trust::Pin).
+    pub fn pin(&self) -> KeyPin {
+        self.config.certificate.pin()
+    }
+
+    /// Lets a Client in that [asked](CoordinatorEvent::ClientAsks), under a name of the application's choice.
+    ///
+    /// If another identity has taken the name meanwhile, the Client is refused with
+    /// [`NameInUse`](crate::ErrorCode::NameInUse).
+    pub fn admit(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        name: Option<Name>,
+    ) -> Result<(), AnswerError> {
+        let now = self.advance(now);
+        let admitted = self.admit_asking(now, client, name);
+        self.settle(now);
+        admitted
+    }
+
+    /// Turns a Client away that [asked](CoordinatorEvent::ClientAsks); it learns the code.
+    pub fn refuse(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        code: Code,
+    ) -> Result<(), AnswerError> {
+        let now = self.advance(now);
+        let refused = self.refuse_asking(now, client, code);
+        self.settle(now);
+        refused
+    }
+
+    /// Connects two Clients. Each is offered the channel and can reject it, `from` as its initiator.
+    ///
+    /// [`PairStarted`](CoordinatorEvent::PairStarted) follows, or
+    /// [`PairClosed`](CoordinatorEvent::PairClosed) within the timeouts of [`Limits`](crate::Limits).
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        from: impl Into<Target>,
+        to: impl Into<Target>,
+        label: &[u8],
+    ) -> Result<PairId, OpenChannelError> {
+        let now = self.advance(now);
+        let pair = self.connect_pair(now, &from.into(), &to.into(), label);
+        self.settle(now);
+        pair
+    }
+
+    /// Lets a Client have the channel that it [asked](CoordinatorEvent::PairAsks) for, if the other end wants it too.
+    pub fn grant(&mut self, now: Instant, pair: PairId) -> Result<(), AnswerError> {
+        let now = self.advance(now);
+        let granted = self.grant_pair(now, pair);
+        self.settle(now);
+        granted
+    }
+
+    /// Denies a Client the channel that it [asked](CoordinatorEvent::PairAsks) for. It learns no more than that no such
+    /// Client could be found.
+    pub fn deny(&mut self, now: Instant, pair: PairId) -> Result<(), AnswerError> {
+        let now = self.advance(now);
+        let denied = self.deny_pair(pair);
+        self.settle(now);
+        denied
+    }
+
+    /// Takes a channel from the two Clients that it connects; both learn the code.
+    pub fn disconnect(
+        &mut self,
+        now: Instant,
+        pair: PairId,
+        code: Code,
+    ) -> Result<(), AnswerError> {
+        let now = self.advance(now);
+        let disconnected = self.disconnect_pair(pair, code);
+        self.settle(now);
+        disconnected
+    }
+
+    /// The home channel of a connected Client.
+    pub fn find(&self, target: impl Into<Target>) -> Option<ChannelId> {
+        self.registry.find(&target.into())
+    }
+
+    /// Who is connected on this home channel, and under which name.
+    pub fn client(&self, client: ChannelId) -> Option<(ClientId, Option<&Name>)> {
+        self.sessions.get(client)?.role.admitted()
+    }
+
+    /// How many Clients are connected.
+    pub fn clients(&self) -> usize {
+        self.registry.len()
+    }
+
+    /// Where a Client's packets come from: the last address that it has confirmed.
+    pub fn address(&self, client: ChannelId) -> Option<SocketAddr> {
+        let session = &self.sessions.get(client)?.role;
+        session.admitted()?;
+        Some(session.place().address)
+    }
+
+    /// Takes no more Clients, lets those that are there complete what is under way, and disconnects them, after
+    /// `patience` in any case.
+    pub fn close(&mut self, now: Instant, patience: Duration) {
+        let now = self.advance(now);
+        self.closing = true;
+        for id in self.sessions.ids() {
+            if let Some(mut home) = self.channel(id) {
+                home.close(now, patience);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Whether the Coordinator was closed and has nothing left to send: it can be dropped.
+    pub fn is_finished(&self) -> bool {
+        self.closing && self.sessions.len() == 0 && self.transport.is_empty()
+    }
+}
+
+impl Sealed for Coordinator {}
+
+impl Endpoint for Coordinator {
+    type Event = CoordinatorEvent;
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        let now = self.advance(now);
+        let Datagram {
+            source,
+            destination_ip,
+            ecn,
+            segment_size,
+            mut payload,
+        } = datagram;
+        let segment_size = match segment_size {
+            0 => payload.len(),
+            size => size,
+        };
+        while !payload.is_empty() {
+            let first = &payload[..segment_size.min(payload.len())];
+            let (own, forward) = match classify(first) {
+                PacketKind::Short(Some(route)) | PacketKind::Long(Some(route))
+                    if self.forwarding.knows(route) =>
+                {
+                    (false, Some(route))
+                }
+                // Like a stranger's choice of a first connection ID.
+                PacketKind::Long(Some(_)) => (true, None),
+                PacketKind::Short(Some(_)) | PacketKind::Other => (false, None),
+                PacketKind::Long(None) | PacketKind::Short(None) => (true, None),
+            };
+            if let Some(route) = forward {
+                let run = Run {
+                    source,
+                    ecn,
+                    segment_size,
+                    payload: payload.split_to(run_length(&payload, segment_size, route)),
+                };
+                self.forwarding
+                    .forward(now, route, run, &mut self.transport.stats);
+                continue;
+            }
+            let packet = payload.split_to(segment_size.min(payload.len()));
+            if own {
+                self.transport.handle_datagram(
+                    now,
+                    self.engine,
+                    Some(source),
+                    destination_ip,
+                    ecn,
+                    packet,
+                );
+            } else {
+                self.transport.stats.datagrams_dropped += 1;
+            }
+        }
+        self.settle(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.transport.handle_timeout(now);
+        while let Some(client) = self.deadlines.pop_due(now) {
+            self.session_deadline_passed(now, client);
+        }
+        while let Some(pair) = self.broker.pop_due(now) {
+            self.pair_deadline_passed(pair);
+        }
+        self.settle(now);
+    }
+
+    fn poll_event(&mut self) -> Option<CoordinatorEvent> {
+        if let Some(now) = self.now
+            && (self.transport.has_output() || !self.accessed.is_empty())
+        {
+            self.settle(now);
+        }
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        while let Some((channel, event, ended)) = self.sessions.poll_event() {
+            // Who was never heard of need not be mourned.
+            if ended.is_none_or(|session| session.is_announced()) {
+                return Some(CoordinatorEvent::Channel { channel, event });
+            }
+        }
+        None
+    }
+
+    fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
+        let now = self.advance(now);
+        self.forward_next = !self.forward_next;
+        if self.forward_next
+            && let Some(transmit) = self.forwarding.poll_transmit(max_segments.get())
+        {
+            return Some(transmit);
+        }
+        if let Some((_, transmit)) = self.transport.poll_transmit(now, max_segments) {
+            return Some(transmit);
+        }
+        self.forwarding.poll_transmit(max_segments.get())
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        if self.transport.has_output()
+            || !self.accessed.is_empty()
+            || !self.forwarding.is_idle()
+            || !self.events.is_empty()
+            || self.sessions.is_eventful()
+        {
+            return self.now;
+        }
+        [
+            self.transport.poll_timeout(),
+            self.deadlines.next(),
+            self.broker.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
+        let entry = self.sessions.get_mut(id)?;
+        let link = self.transport.link(id);
+        self.accessed.insert(id);
+        Some(Channel {
+            core: &mut entry.core,
+            link,
+        })
+    }
+
+    fn channel_event(
+        event: CoordinatorEvent,
+    ) -> Result<(ChannelId, ChannelEvent), CoordinatorEvent> {
+        match event {
+            CoordinatorEvent::Channel { channel, event } => Ok((channel, event)),
+            event @ (CoordinatorEvent::ClientAsks { .. }
+            | CoordinatorEvent::ClientConnected { .. }
+            | CoordinatorEvent::PairAsks { .. }
+            | CoordinatorEvent::PairStarted { .. }
+            | CoordinatorEvent::PairClosed { .. }) => Err(event),
+        }
+    }
+
+    fn stats(&self) -> EndpointStats {
+        self.transport.stats
+    }
+}
+
+impl Coordinator {
+    fn advance(&mut self, now: Instant) -> Instant {
+        *self
+            .now
+            .insert(self.now.map_or(now, |latest| latest.max(now)))
+    }
+
+    /// Reacts to what happened on the links until nothing is left to react to.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            while let Some((id, event)) = self.transport.poll_event() {
+                self.handle_link_event(now, id, event);
+            }
+            // Sessions can also be ended by the application, through their handles.
+            while let Some(id) = self.accessed.pop_first() {
+                self.handle_notices(now, id);
+            }
+            if !self.transport.has_events() {
+                return;
+            }
+        }
+    }
+
+    fn handle_link_event(&mut self, now: Instant, id: ChannelId, event: LinkEvent) {
+        if event == LinkEvent::Accepted {
+            self.session_accepted(now, id);
+        }
+        let Some(entry) = self.sessions.get_mut(id) else {
+            return;
+        };
+        if let LinkEvent::Closed(reason) = event {
+            entry.core.abandon(reason);
+        } else if let Some(link) = self.transport.link(id) {
+            entry.core.handle_link_event(link, now, event);
+        }
+        if let LinkEvent::Moved(address) = event {
+            self.session_moved(id, address);
+        }
+        self.handle_notices(now, id);
+    }
+
+    fn handle_notices(&mut self, now: Instant, id: ChannelId) {
+        while let Some(entry) = self.sessions.get_mut(id)
+            && let Some(notice) = entry.core.poll_notice()
+        {
+            match notice {
+                Notice::Connected { identity } => self.session_connected(now, id, identity),
+                Notice::Control(payload) => self.session_control(now, id, payload),
+                // The Client's own business: it lets go of its channels by itself.
+                Notice::Closing => {}
+                Notice::Ended(_) => self.session_ended(id),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Coordinator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coordinator")
+            .field("clients", &self.registry.len())
+            .finish_non_exhaustive()
+    }
+}

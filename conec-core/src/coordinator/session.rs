@@ -1,0 +1,359 @@
+//! One Client at the Coordinator, from its handshake to its end. All transitions of [`Phase`] are here.
+
+use std::{net::SocketAddr, time::Instant};
+
+use bytes::Bytes;
+
+use super::{Coordinator, CoordinatorEvent, forward::Place};
+use crate::{
+    AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Target,
+    Violation,
+    channel::{Bucket, ChannelCore},
+    error::WireCode,
+    wire::{AddressNonce, ClientMessage, CoordinatorMessage, RoleMessage},
+};
+
+/// What the Coordinator knows of a Client besides its channel.
+#[derive(Debug)]
+pub(super) struct Session {
+    phase: Phase,
+    place: Place,
+    /// An address that the Client seems to have moved to, and what it has to echo from there.
+    moving: Option<(AddressNonce, SocketAddr)>,
+}
+
+/// ```text
+/// Handshake ─TLS done─▶ Greeting ─hello─▶ Asking ─admit─▶ Admitted
+///                           └──────── policy allows ─────────▲
+/// ```
+#[derive(Debug)]
+enum Phase {
+    Handshake,
+    /// The Client has proved who it is, and is to introduce itself.
+    Greeting {
+        id: ClientId,
+    },
+    /// The application is to say whether it may come in.
+    Asking {
+        id: ClientId,
+    },
+    Admitted {
+        id: ClientId,
+        name: Option<Name>,
+    },
+}
+
+impl Session {
+    pub(super) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Who it is, if it was let in.
+    pub(super) fn admitted(&self) -> Option<(ClientId, Option<&Name>)> {
+        match &self.phase {
+            Phase::Admitted { id, name } => Some((*id, name.as_ref())),
+            Phase::Handshake | Phase::Greeting { .. } | Phase::Asking { .. } => None,
+        }
+    }
+
+    /// Whether the application has heard of it.
+    pub(super) fn is_announced(&self) -> bool {
+        match self.phase {
+            Phase::Handshake | Phase::Greeting { .. } => false,
+            Phase::Asking { .. } | Phase::Admitted { .. } => true,
+        }
+    }
+}
+
+impl Coordinator {
+    pub(super) fn session_accepted(&mut self, now: Instant, client: ChannelId) {
+        let Some(link) = self.transport.peek(client) else {
+            return;
+        };
+        let session = Session {
+            phase: Phase::Handshake,
+            place: Place {
+                address: link.remote(),
+                local_ip: link.local_ip(),
+            },
+            moving: None,
+        };
+        let limits = &self.config.limits;
+        let rate = Bucket::new(limits.control_rate.into(), limits.control_burst.into());
+        let core = ChannelCore::new(client, &self.config.home, Some(rate));
+        self.sessions.insert(client, core, session);
+        self.deadlines
+            .set(client, Some(now + limits.handshake_timeout));
+    }
+
+    pub(super) fn session_connected(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        identity: Option<ClientId>,
+    ) {
+        // TLS has seen to it that there is one.
+        let Some(id) = identity else {
+            return self.close_session(now, client, ErrorCode::Protocol.into());
+        };
+        let Some(entry) = self.sessions.get_mut(client) else {
+            return;
+        };
+        entry.role.phase = Phase::Greeting { id };
+        self.deadlines
+            .set(client, Some(now + self.config.limits.hello_timeout));
+    }
+
+    pub(super) fn session_control(&mut self, now: Instant, client: ChannelId, payload: Bytes) {
+        let message = match ClientMessage::decode(payload) {
+            Ok(Some(message)) => message,
+            Ok(None) => return,
+            Err(_) => return self.violate_session(now, client, Violation::Malformed),
+        };
+        let Some(entry) = self.sessions.get_mut(client) else {
+            return;
+        };
+        match (&entry.role.phase, message) {
+            (
+                &Phase::Greeting { id },
+                ClientMessage::Hello {
+                    version: _,
+                    name,
+                    token,
+                },
+            ) => self.greeted(now, client, id, name, token),
+            (
+                Phase::Admitted { .. },
+                ClientMessage::OpenChannel {
+                    request,
+                    target,
+                    label,
+                },
+            ) => self.channel_requested(now, client, request, &target, label),
+            (Phase::Admitted { .. }, ClientMessage::Accept { route }) => {
+                self.end_accepted(now, client, route);
+            }
+            (Phase::Admitted { .. }, ClientMessage::CloseChannel { route, code }) => {
+                self.end_closed(client, route, code);
+            }
+            (Phase::Admitted { .. }, ClientMessage::AddressEcho { nonce }) => {
+                self.address_confirmed(client, nonce);
+            }
+            (
+                Phase::Handshake
+                | Phase::Greeting { .. }
+                | Phase::Asking { .. }
+                | Phase::Admitted { .. },
+                _,
+            ) => self.violate_session(now, client, Violation::Unexpected),
+        }
+    }
+
+    /// A Client has introduced itself.
+    fn greeted(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        id: ClientId,
+        name: Option<Name>,
+        token: Bytes,
+    ) {
+        if self.closing {
+            return self.close_session(now, client, ErrorCode::Shutdown.into());
+        }
+        if let Some(name) = &name
+            && self.registry.is_taken(name, id)
+        {
+            return self.close_session(now, client, ErrorCode::NameInUse.into());
+        }
+        match self.config.admission {
+            Policy::Allow => self.let_in(now, client, id, name),
+            Policy::Deny => self.close_session(now, client, ErrorCode::Refused.into()),
+            Policy::Ask => {
+                if let Some(entry) = self.sessions.get_mut(client) {
+                    entry.role.phase = Phase::Asking { id };
+                }
+                self.deadlines
+                    .set(client, Some(now + self.config.limits.answer_timeout));
+                self.events.push_back(CoordinatorEvent::ClientAsks {
+                    client,
+                    id,
+                    name,
+                    token,
+                });
+            }
+        }
+    }
+
+    pub(super) fn admit_asking(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        name: Option<Name>,
+    ) -> Result<(), AnswerError> {
+        let id = self.asking(client)?;
+        if let Some(name) = &name
+            && self.registry.is_taken(name, id)
+        {
+            self.close_session(now, client, ErrorCode::NameInUse.into());
+        } else {
+            self.let_in(now, client, id, name);
+        }
+        Ok(())
+    }
+
+    pub(super) fn refuse_asking(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        code: Code,
+    ) -> Result<(), AnswerError> {
+        self.asking(client)?;
+        self.close_session(now, client, WireCode::Application(code));
+        Ok(())
+    }
+
+    fn asking(&self, client: ChannelId) -> Result<ClientId, AnswerError> {
+        match self.sessions.get(client).map(|entry| &entry.role.phase) {
+            Some(&Phase::Asking { id }) => Ok(id),
+            Some(Phase::Handshake | Phase::Greeting { .. } | Phase::Admitted { .. }) | None => {
+                Err(AnswerError)
+            }
+        }
+    }
+
+    fn let_in(&mut self, now: Instant, client: ChannelId, id: ClientId, name: Option<Name>) {
+        // The same key is the same Client: what it held before is over before it holds anything anew.
+        if let Some(before) = self.registry.find(&Target::Id(id)) {
+            self.close_session(now, before, ErrorCode::Superseded.into());
+            self.session_ended(before);
+        }
+        if self.registry.len() >= self.config.limits.clients {
+            return self.close_session(now, client, ErrorCode::Limit.into());
+        }
+        let (Some(entry), Some(link)) =
+            (self.sessions.get_mut(client), self.transport.link(client))
+        else {
+            return;
+        };
+        if link.is_closed() {
+            return;
+        }
+        self.deadlines.set(client, None);
+        self.registry.enter(id, name.as_ref(), client);
+        entry.role.phase = Phase::Admitted {
+            id,
+            name: name.clone(),
+        };
+        let address = entry.role.place.address;
+        let welcome = CoordinatorMessage::Welcome {
+            name: name.clone(),
+            observed: address,
+        };
+        entry.core.send_control(link, welcome.encode());
+        entry.core.open(link, now);
+        tracing::debug!(?client, ?id, ?name, %address, "client connected");
+        self.events.push_back(CoordinatorEvent::ClientConnected {
+            client,
+            id,
+            name,
+            address,
+        });
+    }
+
+    /// A Client's packets come from elsewhere. What is forwarded to it goes there once it has shown that it hears us
+    /// there.
+    pub(super) fn session_moved(&mut self, client: ChannelId, address: SocketAddr) {
+        let nonce = self.transport.random();
+        let (Some(entry), Some(link)) =
+            (self.sessions.get_mut(client), self.transport.link(client))
+        else {
+            return;
+        };
+        if entry.role.admitted().is_none() {
+            entry.role.place.address = address;
+            return;
+        }
+        entry.role.moving = Some((nonce, address));
+        let message = CoordinatorMessage::ObservedAddress { nonce, address };
+        entry.core.send_control(link, message.encode());
+    }
+
+    fn address_confirmed(&mut self, client: ChannelId, nonce: AddressNonce) {
+        let (Some(entry), Some(link)) =
+            (self.sessions.get_mut(client), self.transport.peek(client))
+        else {
+            return;
+        };
+        // An echo of an older nonce is late, not wrong. And if the link has fallen back to another address meanwhile,
+        // the echo says nothing about this one.
+        if let Some((expected, address)) = entry.role.moving
+            && expected == nonce
+            && link.remote() == address
+        {
+            entry.role.moving = None;
+            entry.role.place.address = address;
+            let place = entry.role.place;
+            tracing::debug!(?client, %address, "client has moved");
+            self.forwarding
+                .moved(client, place, self.broker.routes_of(client));
+        }
+    }
+
+    pub(super) fn session_deadline_passed(&mut self, now: Instant, client: ChannelId) {
+        let code = match self.sessions.get(client).map(|entry| &entry.role.phase) {
+            Some(Phase::Handshake) => {
+                self.transport.stats.handshakes_refused += 1;
+                ErrorCode::HelloTimeout
+            }
+            Some(Phase::Greeting { .. }) => ErrorCode::HelloTimeout,
+            Some(Phase::Asking { .. }) => ErrorCode::Refused,
+            Some(Phase::Admitted { .. }) | None => return,
+        };
+        self.close_session(now, client, code.into());
+    }
+
+    /// A session is over: its name is free, and its channels go with it.
+    pub(super) fn session_ended(&mut self, client: ChannelId) {
+        self.deadlines.set(client, None);
+        if let Some(entry) = self.sessions.get(client)
+            && let Some((id, name)) = entry.role.admitted()
+        {
+            self.registry.leave(id, name, client);
+        }
+        for pair in self.broker.pairs_of(client) {
+            self.close_pair(pair, Some(client), ErrorCode::PeerGone.into());
+        }
+        self.forwarding.forget(client);
+    }
+
+    pub(super) fn close_session(&mut self, now: Instant, client: ChannelId, code: WireCode) {
+        if let Some(link) = self.transport.link(client) {
+            tracing::debug!(?client, ?code, "disconnecting a client");
+            link.close(now, code, CloseReason::Local);
+        }
+    }
+
+    pub(super) fn violate_session(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        violation: Violation,
+    ) {
+        self.transport.stats.violations += 1;
+        if let (Some(entry), Some(link)) =
+            (self.sessions.get_mut(client), self.transport.link(client))
+        {
+            entry.core.violate(link, now, violation);
+        }
+    }
+
+    /// Sends a control message to a Client.
+    pub(super) fn tell(&mut self, client: ChannelId, message: &CoordinatorMessage) {
+        if let (Some(entry), Some(link)) =
+            (self.sessions.get_mut(client), self.transport.link(client))
+        {
+            entry.core.send_control(link, message.encode());
+        }
+    }
+}

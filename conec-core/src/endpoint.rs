@@ -1,0 +1,123 @@
+//! What a driver sees: datagrams and time in, datagrams and events out.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    time::Instant,
+};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{Channel, ChannelEvent, ChannelId};
+
+/// A protocol endpoint without a socket or a clock: a [`Client`](crate::Client) or a
+/// [`Coordinator`](crate::Coordinator).
+///
+/// Methods named `handle_*` take what happened outside, methods named `poll_*` give what is to happen next. Any order
+/// of calls is correct. The one that wastes nothing, after any input or command: drain
+/// [`poll_event`](Self::poll_event), drain [`poll_transmit`](Self::poll_transmit), then sleep until
+/// [`poll_timeout`](Self::poll_timeout) or the next datagram. The crate's guide shows the whole loop.
+///
+/// Each `now` must come from the same clock; one that runs backwards is read as the latest seen.
+pub trait Endpoint: sealed::Sealed {
+    /// What this kind of endpoint tells its application.
+    type Event;
+
+    /// Takes received datagrams. Infallible: what strangers send is never the caller's error.
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram);
+
+    /// Does what is due. To be called when [`poll_timeout`](Self::poll_timeout) is reached; harmless earlier or later.
+    fn handle_timeout(&mut self, now: Instant);
+
+    /// The next event, if any.
+    #[must_use = "events are given once"]
+    fn poll_event(&mut self) -> Option<Self::Event>;
+
+    /// The next datagrams to send, at most `max_segments` of them at once, all to one destination.
+    ///
+    /// Pass 1 without segmentation offload. A datagram that cannot be sent may be dropped, as a network would.
+    #[must_use = "a transmit that is not sent is lost"]
+    fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit>;
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next. In the past while output is waiting.
+    #[must_use]
+    fn poll_timeout(&self) -> Option<Instant>;
+
+    /// Access to a channel, until its [terminal event](ChannelEvent).
+    fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>>;
+
+    /// The channel and what happened on it, where an event is about a channel's inside; else the event itself.
+    ///
+    /// Lets a driver treat the channels of both kinds of endpoint alike.
+    fn channel_event(event: Self::Event) -> Result<(ChannelId, ChannelEvent), Self::Event>;
+
+    /// What was counted so far.
+    fn stats(&self) -> EndpointStats;
+}
+
+/// One received datagram, or several of one size from one source (a GRO batch).
+#[derive(Debug)]
+pub struct Datagram {
+    /// Where it came from.
+    pub source: SocketAddr,
+    /// The local address that it was sent to, where known.
+    pub destination_ip: Option<IpAddr>,
+    /// The ECN codepoint of the IP header, where known.
+    pub ecn: Option<Ecn>,
+    /// The size of each datagram in `payload`, except for the last, which may be smaller. At least the length of
+    /// `payload` when it holds just one; 0 is taken as that.
+    pub segment_size: usize,
+    /// The bytes.
+    pub payload: BytesMut,
+}
+
+/// Datagrams to send, ready for one `sendmsg`.
+#[derive(Debug, Clone)]
+pub struct Transmit {
+    /// Where to.
+    pub destination: SocketAddr,
+    /// The local address to send from, where it matters.
+    pub source_ip: Option<IpAddr>,
+    /// The ECN codepoint for the IP header.
+    pub ecn: Option<Ecn>,
+    /// When set, `payload` holds several datagrams of this size, of which the last may be smaller.
+    pub segment_size: Option<usize>,
+    /// The bytes.
+    pub payload: Bytes,
+}
+
+/// An ECN codepoint (RFC 3168).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ecn {
+    /// ECN-capable transport, ECT(0).
+    Ect0,
+    /// ECN-capable transport, ECT(1).
+    Ect1,
+    /// Congestion experienced.
+    Ce,
+}
+
+/// What an endpoint has counted since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointStats {
+    /// Datagrams that belonged to nobody, or were not what they claimed to be, and were dropped.
+    pub datagrams_dropped: u64,
+    /// Datagrams forwarded between Clients (Coordinator only).
+    pub datagrams_forwarded: u64,
+    /// Bytes forwarded between Clients (Coordinator only).
+    pub bytes_forwarded: u64,
+    /// Datagrams not forwarded because the queue towards a blocked socket was full, or the Client's rate was exceeded.
+    pub forwards_dropped: u64,
+    /// Datagrams with a known route that came from an address other than the confirmed one, and were not forwarded.
+    pub forwards_denied: u64,
+    /// Connection attempts turned away: too many, too fast, or not completed in time.
+    pub handshakes_refused: u64,
+    /// Peers cut off because they broke the protocol.
+    pub violations: u64,
+}
+
+pub(crate) mod sealed {
+    #[expect(unnameable_types, reason = "sealing a trait takes an unnameable one")]
+    pub trait Sealed {}
+}

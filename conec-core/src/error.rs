@@ -1,0 +1,372 @@
+//! What can go wrong: one small enum per command, and the reasons for which things end.
+
+use thiserror::Error;
+
+use crate::Code;
+
+/// Why a channel ended. For a Client's home channel: why the Client is no longer connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// This side closed it.
+    #[error("closed by this side")]
+    Local,
+    /// The application at the other side closed it, or rejected the offer, with this code.
+    #[error("closed by the other side with {0}")]
+    Application(Code),
+    /// The other side, or the Coordinator, ended or refused it.
+    #[error("{0}")]
+    Remote(ErrorCode),
+    /// The other side broke the protocol, so this side closed the channel.
+    #[error("the other side broke the protocol: {0}")]
+    Violation(Violation),
+    /// The other side did not prove the identity that was asked for.
+    #[error(
+        "the other side did not prove the expected identity: check the pin, host name or client id"
+    )]
+    Identity,
+    /// The other side speaks no version of conec that this side speaks.
+    #[error("no common protocol version: the other side is no conec endpoint or needs an update")]
+    Version,
+    /// Nothing was heard from the other side for too long, or it missed a deadline.
+    #[error("timed out: the other side is unreachable or does not respond")]
+    TimedOut,
+    /// The other side has lost its state, most likely by a restart.
+    #[error("the other side has restarted")]
+    Reset,
+    /// The Client's connection to its Coordinator was lost, and the channel with it.
+    #[error("the connection to the coordinator was lost")]
+    CoordinatorLost,
+    /// The QUIC layer failed with this error code (RFC 9000, 20.1).
+    #[error("transport error {0:#x}")]
+    Transport(u64),
+}
+
+/// Codes by which endpoints tell each other why something ended or was refused. `PROTOCOL.md` lists their values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Error)]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// A regular end.
+    #[error("closed")]
+    None,
+    /// A message was malformed or came at the wrong time.
+    #[error("the other side reports a protocol violation")]
+    Protocol,
+    /// The Client did not introduce itself in time.
+    #[error("the client did not introduce itself in time")]
+    HelloTimeout,
+    /// Another identity holds the name.
+    #[error("the name is held by another identity: choose another name")]
+    NameInUse,
+    /// The Coordinator's application did not admit the Client, or not to this name or channel.
+    #[error("refused by the coordinator")]
+    Refused,
+    /// The same identity connected again and took over.
+    #[error("the same identity connected again elsewhere")]
+    Superseded,
+    /// The endpoint is shutting down.
+    #[error("the other side is shutting down")]
+    Shutdown,
+    /// No such Client is connected, or none that this Client may reach.
+    #[error("no client of that name or id is connected")]
+    NotFound,
+    /// The Client at the other end is gone.
+    #[error("the client at the other end is gone")]
+    PeerGone,
+    /// The offer was not answered, or the channel not set up, in time.
+    #[error("the client at the other end did not answer in time")]
+    NoAnswer,
+    /// A limit of the other side was reached.
+    #[error("a limit of the other side was reached: close something first")]
+    Limit,
+    /// Requests came too fast.
+    #[error("requests came too fast: slow down")]
+    RateLimited,
+    /// The binding message of a peer channel disagrees with what the Coordinator said.
+    #[error("the channel is not the one that the coordinator announced")]
+    Binding,
+    /// The application dropped its end without saying why.
+    #[error("dropped by the application")]
+    Dropped,
+    /// A message exceeds the receiver's limit.
+    #[error("a message exceeds the receiver's limit")]
+    TooLarge,
+    /// A code that this version does not know.
+    #[error("unknown error")]
+    Unknown,
+}
+
+impl ErrorCode {
+    /// The value on the wire.
+    pub(crate) fn to_wire(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Protocol => 1,
+            Self::HelloTimeout => 2,
+            Self::NameInUse => 3,
+            Self::Refused => 4,
+            Self::Superseded => 5,
+            Self::Shutdown => 6,
+            Self::NotFound => 7,
+            Self::PeerGone => 8,
+            Self::NoAnswer => 9,
+            Self::Limit => 10,
+            Self::RateLimited => 11,
+            Self::Binding => 12,
+            Self::Dropped => 13,
+            Self::TooLarge => 14,
+            Self::Unknown => 15,
+        }
+    }
+
+    /// The code that `value` stands for.
+    pub(crate) fn from_wire(value: u64) -> Self {
+        match value {
+            0 => Self::None,
+            1 => Self::Protocol,
+            2 => Self::HelloTimeout,
+            3 => Self::NameInUse,
+            4 => Self::Refused,
+            5 => Self::Superseded,
+            6 => Self::Shutdown,
+            7 => Self::NotFound,
+            8 => Self::PeerGone,
+            9 => Self::NoAnswer,
+            10 => Self::Limit,
+            11 => Self::RateLimited,
+            12 => Self::Binding,
+            13 => Self::Dropped,
+            14 => Self::TooLarge,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A code as it travels: the application's own or the protocol's. Both share QUIC's application error code space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WireCode {
+    Application(Code),
+    Protocol(ErrorCode),
+}
+
+impl WireCode {
+    /// Application codes start here, above all of the protocol's.
+    const APPLICATION_BASE: u64 = 1 << 32;
+
+    pub(crate) fn to_wire(self) -> u64 {
+        match self {
+            Self::Application(code) => Self::APPLICATION_BASE + u64::from(code.0),
+            Self::Protocol(code) => code.to_wire(),
+        }
+    }
+
+    pub(crate) fn from_wire(value: u64) -> Self {
+        match value.checked_sub(Self::APPLICATION_BASE) {
+            Some(code) => u32::try_from(code).map_or(Self::Protocol(ErrorCode::Unknown), |code| {
+                Self::Application(Code(code))
+            }),
+            None => Self::Protocol(ErrorCode::from_wire(value)),
+        }
+    }
+}
+
+impl From<ErrorCode> for WireCode {
+    fn from(code: ErrorCode) -> Self {
+        Self::Protocol(code)
+    }
+}
+
+impl From<WireCode> for CloseReason {
+    fn from(code: WireCode) -> Self {
+        match code {
+            WireCode::Application(code) => Self::Application(code),
+            WireCode::Protocol(code) => Self::Remote(code),
+        }
+    }
+}
+
+/// How a peer broke the protocol. Ends its channel, and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A control message could not be decoded.
+    #[error("malformed control message")]
+    Malformed,
+    /// A control message came at the wrong time, or about something that does not exist.
+    #[error("unexpected control message")]
+    Unexpected,
+    /// The control stream was ended or reset.
+    #[error("control stream ended")]
+    ControlStream,
+    /// The binding message disagrees with what the Coordinator said.
+    #[error("the channel is not the one that the coordinator announced")]
+    Binding,
+    /// Control messages came too fast.
+    #[error("too many control messages")]
+    Flood,
+}
+
+impl Violation {
+    /// What the offender is told.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Malformed | Self::Unexpected | Self::ControlStream => ErrorCode::Protocol,
+            Self::Binding => ErrorCode::Binding,
+            Self::Flood => ErrorCode::RateLimited,
+        }
+    }
+}
+
+/// How the sending half of a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SendEnd {
+    /// The other side's transport has everything that was sent, and knows that there is no more.
+    #[error("finished")]
+    Finished,
+    /// The other side wants no more messages, and said so with this code.
+    #[error("stopped by the other side with {0}")]
+    Stopped(Code),
+    /// The other side, or its protocol machine, wants no more messages.
+    #[error("stopped by the other side: {0}")]
+    Refused(ErrorCode),
+    /// This side reset it.
+    #[error("reset by this side")]
+    Reset,
+    /// The channel ended first. What had been sent may or may not have arrived.
+    #[error("the channel ended: {0}")]
+    Closed(CloseReason),
+}
+
+/// How the receiving half of a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RecvEnd {
+    /// Every message was received.
+    #[error("finished")]
+    Finished,
+    /// The other side reset it with this code. Messages not yet received are gone.
+    #[error("reset by the other side with {0}")]
+    Reset(Code),
+    /// The other side, or its protocol machine, gave the stream up. Messages not yet received are gone.
+    #[error("reset by the other side: {0}")]
+    Refused(ErrorCode),
+    /// This side stopped it.
+    #[error("stopped by this side")]
+    Stopped,
+    /// The stream ended within a message.
+    #[error("the stream ended within a message")]
+    Truncated,
+    /// A message exceeds this side's limit.
+    #[error("a message exceeds this side's maximum message size")]
+    TooLarge,
+    /// The channel ended first.
+    #[error("the channel ended: {0}")]
+    Closed(CloseReason),
+}
+
+/// A configuration that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// A value lies outside its range.
+    #[error("{0} is out of range: it must be {1}")]
+    OutOfRange(&'static str, &'static str),
+    /// The TLS library does not take the key, the certificate or the roots.
+    #[error("TLS does not accept the configuration: {0}")]
+    Tls(String),
+}
+
+/// Why [`Client::connect`](crate::Client::connect) did nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConnectError {
+    /// A Client connects once; make another for another connection.
+    #[error("this client was already connected: make a new one")]
+    AlreadyUsed,
+    /// No usable address was given.
+    #[error("no usable address: give at least one with a port and an IP address that are not 0")]
+    NoAddress,
+    /// The host name is neither a DNS name nor an IP address.
+    #[error("the host name is neither a DNS name nor an IP address")]
+    InvalidHostName,
+}
+
+/// Why a channel could not be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum OpenChannelError {
+    /// The Client is not connected to its Coordinator.
+    #[error("not connected to the coordinator")]
+    NotConnected,
+    /// The Client has as many channels as its limits allow.
+    #[error("too many channels: close one first or raise Limits::channels_per_client")]
+    TooMany,
+    /// A label is at most 255 bytes.
+    #[error("a label is at most 255 bytes")]
+    LabelTooLong,
+    /// No such Client is connected (only where the Coordinator itself connects two Clients).
+    #[error("no such client is connected")]
+    NotFound,
+}
+
+/// The thing named is not waiting for an answer: it is unknown, was answered already, or is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("nothing waits for this answer: it was given already, or the request is gone")]
+pub struct AnswerError;
+
+/// Why a stream could not be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum OpenStreamError {
+    /// The other side allows no more streams for now;
+    /// [`StreamsAvailable`](crate::ChannelEvent::StreamsAvailable) follows.
+    #[error("the other side allows no more streams for now")]
+    Blocked,
+    /// A label is at most 255 bytes.
+    #[error("a label is at most 255 bytes")]
+    LabelTooLong,
+    /// The channel is not open yet, is being closed, or has ended.
+    #[error("the channel is not open")]
+    Closed,
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SendError {
+    /// The stream has as much waiting as it may; [`Writable`](crate::ChannelEvent::Writable) follows.
+    #[error("the stream is full for now")]
+    Blocked,
+    /// The message exceeds the maximum, in bytes.
+    #[error("the message exceeds the maximum of {max} bytes")]
+    TooLarge {
+        /// The maximum.
+        max: usize,
+    },
+    /// The stream was finished or has ended, as the event [`SendEnded`](crate::ChannelEvent::SendEnded) told.
+    #[error("the stream was finished or has ended")]
+    Ended,
+}
+
+/// Why there is no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RecvError {
+    /// No whole message has arrived yet; [`Readable`](crate::ChannelEvent::Readable) follows.
+    #[error("no whole message has arrived yet")]
+    Blocked,
+    /// The stream has ended, as the event [`RecvEnded`](crate::ChannelEvent::RecvEnded) told, or never was.
+    #[error("the stream has ended")]
+    Ended,
+}
+
+/// Why a datagram was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SendDatagramError {
+    /// The datagrams waiting fill their buffer;
+    /// [`DatagramsWritable`](crate::ChannelEvent::DatagramsWritable) follows.
+    #[error("too many datagrams are waiting to be sent")]
+    Blocked,
+    /// The datagram does not fit in a packet of the channel's path.
+    #[error("the datagram exceeds the current maximum of {max} bytes")]
+    TooLarge {
+        /// What fits now. Grows when the path is found to take larger packets.
+        max: usize,
+    },
+    /// The channel is not open, or the other side takes no datagrams.
+    #[error("the channel is not open, or the other side takes no datagrams")]
+    Closed,
+}

@@ -1,0 +1,222 @@
+//! The names of things: who (`ClientId`, [`Name`]) and which (`ChannelId`, [`StreamId`]).
+
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
+
+/// Who a Client is: the SHA-256 hash of its public key's SubjectPublicKeyInfo (RFC 5280, 4.1.2.7).
+///
+/// Two parties that use the same `ClientId` hold the same private key. Printed and parsed as 64 hexadecimal digits.
+///
+/// ```
+/// use conec_core::{ClientId, Identity};
+///
+/// let id = Identity::from_seed([7; 32]).id();
+/// assert_eq!(id.to_string().parse::<ClientId>(), Ok(id));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub(crate) [u8; 32]);
+
+impl ClientId {
+    /// The hash's bytes, for storing.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// An id as stored earlier with [`as_bytes`](Self::as_bytes).
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The first eight digits: enough for a log line.
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..4]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A `ClientId` must be written as 64 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a client id is written as 64 hexadecimal digits")]
+pub struct ParseClientIdError;
+
+impl FromStr for ClientId {
+    type Err = ParseClientIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseClientIdError> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(ParseClientIdError);
+        }
+        let mut id = [0; 32];
+        for (byte, at) in id.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| ParseClientIdError)?;
+        }
+        Ok(Self(id))
+    }
+}
+
+/// A short label that the Coordinator grants to an identity: 1 to 64 bytes of `[a-z0-9._-]`.
+///
+/// ```
+/// use conec_core::Name;
+///
+/// assert!("sensor-17.roof".parse::<Name>().is_ok());
+/// assert!("Sensor 17".parse::<Name>().is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Box<str>);
+
+impl Name {
+    /// The longest name, in bytes.
+    pub const MAX_LEN: usize = 64;
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A name must be 1 to 64 bytes of `[a-z0-9._-]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a name is 1 to 64 bytes of lower-case letters, digits, '.', '_' and '-'")]
+pub struct InvalidName;
+
+impl FromStr for Name {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let valid = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+        if text.is_empty() || text.len() > Self::MAX_LEN || !text.as_bytes().iter().all(valid) {
+            return Err(InvalidName);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<&str> for Name {
+    type Error = InvalidName;
+
+    fn try_from(text: &str) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+/// Whom a Client wants a channel to.
+///
+/// By id is safe even against the Coordinator: only the holder of that key can be at the other end. By name trusts the
+/// Coordinator to know who bears the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The Client that bears this name.
+    Name(Name),
+    /// The Client with this key.
+    Id(ClientId),
+}
+
+impl From<Name> for Target {
+    fn from(name: Name) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl From<ClientId> for Target {
+    fn from(id: ClientId) -> Self {
+        Self::Id(id)
+    }
+}
+
+/// One channel of an endpoint. Never used again for another channel of the same endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelId(pub(crate) u64);
+
+impl ChannelId {
+    /// A Client's channel with its Coordinator.
+    pub const HOME: Self = Self(0);
+}
+
+impl fmt::Debug for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ch{}", self.0)
+    }
+}
+
+/// One channel between two Clients, as the Coordinator sees it. Never used again for another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PairId(pub(crate) u64);
+
+impl fmt::Debug for PairId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pair{}", self.0)
+    }
+}
+
+/// One data stream of an endpoint. Never used again for another stream of the same endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    pub(crate) channel: ChannelId,
+    /// The QUIC stream ID (RFC 9000, 2.1).
+    pub(crate) index: u64,
+}
+
+impl StreamId {
+    /// The channel that the stream belongs to.
+    pub fn channel(self) -> ChannelId {
+        self.channel
+    }
+
+    /// Whether messages travel both ways or only from the opener to the other side.
+    pub fn direction(self) -> Direction {
+        if self.index & 2 == 0 {
+            Direction::Bi
+        } else {
+            Direction::Uni
+        }
+    }
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}/{}", self.channel, self.index)
+    }
+}
+
+/// Which ways the messages of a stream travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// Both ways.
+    Bi,
+    /// From the side that opened the stream to the other.
+    Uni,
+}
+
+/// A code of the application's own, carried to the other side when a stream or channel is ended with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Code(pub u32);
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "code {}", self.0)
+    }
+}

@@ -1,0 +1,180 @@
+//! Keys: a Client's [`Identity`] and a Coordinator's [`Certificate`].
+//!
+//! ```
+//! use conec_core::Identity;
+//!
+//! // A new identity; keep the seed secret and safe, it is the identity.
+//! let seed = Identity::generate_seed()?;
+//! let identity = Identity::from_seed(seed);
+//! println!("I am {}", identity.id());
+//! # Ok::<(), conec_core::KeyError>(())
+//! ```
+
+use std::{fmt, sync::Arc};
+
+use rustls::{
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    sign::{CertifiedKey, SigningKey},
+};
+use thiserror::Error;
+
+use crate::ClientId;
+
+/// A Client's Ed25519 key pair, which proves who the Client is.
+#[derive(Clone)]
+pub struct Identity {
+    id: ClientId,
+    certified: Arc<CertifiedKey>,
+}
+
+impl Identity {
+    /// A fresh identity from the operating system's randomness.
+    pub fn generate() -> Result<Self, KeyError> {
+        Self::generate_seed().map(Self::from_seed)
+    }
+
+    /// 32 bytes from the operating system's randomness, for [`from_seed`](Self::from_seed).
+    pub fn generate_seed() -> Result<[u8; 32], KeyError> {
+        let mut seed = [0; 32];
+        ring::default_provider()
+            .secure_random
+            .fill(&mut seed)
+            .map_err(|_| KeyError::NoRandomness)?;
+        Ok(seed)
+    }
+
+    /// The identity whose Ed25519 private key (RFC 8032, 5.1.5) is `seed`.
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        let mut der = Vec::with_capacity(ED25519_PKCS8_PREFIX.len() + seed.len());
+        der.extend_from_slice(&ED25519_PKCS8_PREFIX);
+        der.extend_from_slice(&seed);
+        Self::from_pkcs8(PrivatePkcs8KeyDer::from(der))
+            .expect("the prefix and any 32 bytes are a valid Ed25519 key")
+    }
+
+    /// The identity of an Ed25519 private key in PKCS#8 form (RFC 8410), as most tools write it.
+    pub fn from_pkcs8(key: PrivatePkcs8KeyDer<'static>) -> Result<Self, KeyError> {
+        let key = ring::sign::any_eddsa_type(&key).map_err(|_| KeyError::NotEd25519)?;
+        let public = key
+            .public_key()
+            .ok_or(KeyError::NotEd25519)?
+            .as_ref()
+            .to_vec();
+        Ok(Self {
+            id: id_of_public_key(&public),
+            certified: Arc::new(CertifiedKey::new(vec![CertificateDer::from(public)], key)),
+        })
+    }
+
+    /// The identity's public name.
+    pub fn id(&self) -> ClientId {
+        self.id
+    }
+
+    /// The key as a TLS raw public key (RFC 7250).
+    pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.certified)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({:?})", self.id)
+    }
+}
+
+/// A Coordinator's X.509 certificate chain and private key.
+#[derive(Clone)]
+pub struct Certificate {
+    pub(crate) certified: Arc<CertifiedKey>,
+}
+
+impl Certificate {
+    /// The certificate `chain`, leaf first, and the leaf's private key.
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, KeyError> {
+        let key: Arc<dyn SigningKey> =
+            ring::sign::any_supported_type(&key).map_err(|_| KeyError::Unsupported)?;
+        let certified = CertifiedKey::new(chain, key);
+        certified
+            .keys_match()
+            .map_err(|_| KeyError::CertificateMismatch)?;
+        key_pin(certified.end_entity_cert().ok())?;
+        Ok(Self {
+            certified: Arc::new(certified),
+        })
+    }
+
+    /// A fresh self-signed Ed25519 certificate for these host names. Clients trust it by its [`pin`](Self::pin).
+    #[cfg(feature = "self-signed")]
+    pub fn self_signed(
+        host_names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Self, KeyError> {
+        let host_names = host_names.into_iter().map(Into::into).collect::<Vec<_>>();
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519)
+            .map_err(|_| KeyError::NoRandomness)?;
+        let certificate = rcgen::CertificateParams::new(host_names)
+            .and_then(|params| params.self_signed(&key))
+            .map_err(|_| KeyError::InvalidHostName)?;
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        Self::new(vec![certificate.der().clone()], key)
+    }
+
+    /// The hash of the certificate's public key, by which Clients can trust this Coordinator without a CA.
+    pub fn pin(&self) -> KeyPin {
+        key_pin(self.certified.end_entity_cert().ok()).expect("checked when it was made")
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({:?})", self.pin())
+    }
+}
+
+/// The SHA-256 hash of the SubjectPublicKeyInfo of a Coordinator's key. Printed and parsed as 64 hexadecimal digits.
+pub type KeyPin = ClientId;
+
+/// A key or certificate cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum KeyError {
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness")]
+    NoRandomness,
+    /// A Client's identity must be an Ed25519 key in PKCS#8 form.
+    #[error("a client identity must be an Ed25519 key in PKCS#8 form")]
+    NotEd25519,
+    /// The private key is of a kind that TLS 1.3 cannot use, or is damaged.
+    #[error("the private key is damaged or of an unsupported kind: use Ed25519, ECDSA or RSA")]
+    Unsupported,
+    /// The certificate chain is empty, damaged, or belongs to another private key.
+    #[error("the certificate chain is empty or damaged, or does not belong to the private key")]
+    CertificateMismatch,
+    /// A host name is not a valid DNS name.
+    #[error("a host name for the certificate is not a valid DNS name")]
+    InvalidHostName,
+}
+
+/// The id of a raw public key, given as its SubjectPublicKeyInfo.
+pub(crate) fn id_of_public_key(spki: &[u8]) -> ClientId {
+    let hash = ::ring::digest::digest(&::ring::digest::SHA256, spki);
+    let mut id = [0; 32];
+    id.copy_from_slice(hash.as_ref());
+    ClientId(id)
+}
+
+/// The pin of an X.509 certificate.
+pub(crate) fn key_pin(certificate: Option<&CertificateDer<'_>>) -> Result<KeyPin, KeyError> {
+    certificate
+        .and_then(|der| rustls::server::ParsedCertificate::try_from(der).ok())
+        .map(|parsed| id_of_public_key(parsed.subject_public_key_info().as_ref()))
+        .ok_or(KeyError::CertificateMismatch)
+}
+
+/// A PKCS#8 version 1 wrapping of an Ed25519 private key, up to the key itself (RFC 8410, 7).
+const ED25519_PKCS8_PREFIX: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];

@@ -1,0 +1,47 @@
+//! Connection IDs that say where a packet is going (`PROTOCOL.md`, "Connection IDs").
+
+use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid};
+use rand::{RngCore, SeedableRng, rngs::StdRng};
+
+use crate::wire::{CID_LEN, Route};
+
+/// Issues connection IDs of one of the two kinds.
+pub(super) struct CidGenerator {
+    /// The route that each ID begins with; without one they are a home channel's.
+    route: Option<Route>,
+    rng: StdRng,
+}
+
+impl CidGenerator {
+    pub(super) fn new(route: Option<Route>, seed: [u8; 32]) -> Self {
+        Self {
+            route,
+            rng: StdRng::from_seed(seed),
+        }
+    }
+}
+
+impl ConnectionIdGenerator for CidGenerator {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut cid = [0; CID_LEN];
+        self.rng.fill_bytes(&mut cid);
+        match self.route {
+            Some(route) => cid[..Route::LEN].copy_from_slice(&route.to_bytes()),
+            None => cid[0] &= 0x7f,
+        }
+        ConnectionId::new(&cid)
+    }
+
+    fn validate(&self, cid: &ConnectionId) -> Result<(), InvalidCid> {
+        let ours = cid.len() == CID_LEN && Route::of_cid(cid) == self.route;
+        ours.then_some(()).ok_or(InvalidCid)
+    }
+
+    fn cid_len(&self) -> usize {
+        CID_LEN
+    }
+
+    fn cid_lifetime(&self) -> Option<std::time::Duration> {
+        None
+    }
+}

@@ -1,0 +1,78 @@
+//! An ordered index of deadlines, one for each key: no scans to find what is due.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+#[derive(Debug)]
+pub(crate) struct Deadlines<K> {
+    order: BTreeSet<(Instant, K)>,
+    by_key: BTreeMap<K, Instant>,
+}
+
+impl<K: Ord + Copy> Deadlines<K> {
+    pub(crate) fn new() -> Self {
+        Self {
+            order: BTreeSet::new(),
+            by_key: BTreeMap::new(),
+        }
+    }
+
+    /// Sets, moves or removes the deadline of `key`.
+    pub(crate) fn set(&mut self, key: K, deadline: Option<Instant>) {
+        let old = match deadline {
+            Some(at) => self.by_key.insert(key, at),
+            None => self.by_key.remove(&key),
+        };
+        if old == deadline {
+            return;
+        }
+        if let Some(old) = old {
+            self.order.remove(&(old, key));
+        }
+        if let Some(at) = deadline {
+            self.order.insert((at, key));
+        }
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.order.first().map(|&(at, _)| at)
+    }
+
+    /// Removes and returns a key whose deadline has come.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
+        let &(at, key) = self.order.first()?;
+        if at > now {
+            return None;
+        }
+        self.order.pop_first();
+        self.by_key.remove(&key);
+        Some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn deadlines_come_due_in_order_and_move() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut deadlines = Deadlines::new();
+        deadlines.set('a', Some(at(30)));
+        deadlines.set('b', Some(at(10)));
+        deadlines.set('c', Some(at(20)));
+        deadlines.set('a', Some(at(5)));
+        deadlines.set('c', None);
+        assert_eq!(deadlines.next(), Some(at(5)));
+        assert_eq!(deadlines.pop_due(at(4)), None);
+        assert_eq!(deadlines.pop_due(at(50)), Some('a'));
+        assert_eq!(deadlines.pop_due(at(50)), Some('b'));
+        assert_eq!(deadlines.pop_due(at(50)), None);
+        assert_eq!(deadlines.next(), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! What a link tells its channel, in conec's words.
+
+use std::net::SocketAddr;
+
+use quinn_proto::{ConnectionError, TransportErrorCode};
+
+use crate::{ClientId, CloseReason, Direction, error::WireCode};
+
+/// Something happened on a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkEvent {
+    /// A stranger's handshake has begun.
+    Accepted,
+    /// The handshake is complete. The other side has proved this identity, if it did so by a raw key.
+    Connected { identity: Option<ClientId> },
+    /// The other side may have opened streams.
+    Opened(Direction),
+    /// A stream may have bytes, or its end, to read.
+    Readable(u64),
+    /// So much of what waited was passed on that less than the mark is left.
+    Flushed(u64),
+    /// The other side has everything, or has stopped the stream.
+    Finished(u64),
+    /// The other side wants no more.
+    Stopped(u64, WireCode),
+    /// More streams may be opened.
+    Available(Direction),
+    /// Datagrams can be read.
+    DatagramReceived,
+    /// Datagrams can be sent again.
+    DatagramsWritable,
+    /// The other side's packets now come from another address.
+    Moved(SocketAddr),
+    /// The alarm went off.
+    Alarm,
+    /// The end. Nothing follows.
+    Closed(CloseReason),
+}
+
+pub(super) fn close_reason(error: ConnectionError) -> CloseReason {
+    match error {
+        ConnectionError::VersionMismatch => CloseReason::Version,
+        ConnectionError::TransportError(error) => transport_reason(error.code),
+        ConnectionError::ConnectionClosed(close) => transport_reason(close.error_code),
+        ConnectionError::ApplicationClosed(close) => {
+            WireCode::from_wire(close.error_code.into_inner()).into()
+        }
+        ConnectionError::Reset => CloseReason::Reset,
+        ConnectionError::TimedOut => CloseReason::TimedOut,
+        ConnectionError::LocallyClosed => CloseReason::Local,
+        ConnectionError::CidsExhausted => CloseReason::Transport(0),
+    }
+}
+
+fn transport_reason(code: TransportErrorCode) -> CloseReason {
+    let code = u64::from(code);
+    // TLS alerts come as 0x100 + alert (RFC 9001, 4.8); their numbers are in RFC 8446, 6 and RFC 7301, 3.2.
+    match code.checked_sub(0x100) {
+        Some(70 | 120) => CloseReason::Version,
+        Some(42..=46 | 48..=51 | 116) => CloseReason::Identity,
+        _ if code == u64::from(TransportErrorCode::CONNECTION_REFUSED) => {
+            CloseReason::Remote(crate::ErrorCode::Limit)
+        }
+        _ => CloseReason::Transport(code),
+    }
+}

@@ -1,0 +1,402 @@
+//! One connection: streams of bytes, datagrams, an alarm.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use quinn_proto::{
+    Connection, ConnectionHandle, Dir, Event, ReadError, StreamEvent, StreamId, VarInt, WriteError,
+};
+
+use super::{
+    EngineId,
+    event::{LinkEvent, close_reason},
+    outgoing::Outgoing,
+    settings::CloseSwitch,
+    tls,
+};
+use crate::{CloseReason, Direction, SendDatagramError, error::WireCode};
+
+/// A QUIC connection with conec's own send queues in front of it.
+///
+/// Streams are named by their QUIC stream IDs. Whatever is asked of a stream that does not exist, or of a link that has
+/// ended, does nothing.
+pub(crate) struct Link {
+    // Over 6 KiB large: boxed so that the tables of links stay cheap to move.
+    conn: Box<Connection>,
+    pub(super) engine: EngineId,
+    pub(super) handle: ConnectionHandle,
+    close_switch: CloseSwitch,
+    outgoing: BTreeMap<u64, Outgoing>,
+    /// Streams with something that the engine may take now.
+    line: VecDeque<u64>,
+    /// The engine took something and sent nothing: the network is the bottleneck. What comes now is gathered here
+    /// until the engine sends again, instead of reaching it in tiny pieces.
+    saturated: bool,
+    alarm: Option<Instant>,
+    /// The other side's address when it was last looked at.
+    remote: SocketAddr,
+    pub(super) events: VecDeque<LinkEvent>,
+    closed: bool,
+    pub(super) connected: bool,
+    /// Whether the transport counts this link among the unfinished handshakes.
+    pub(super) handshaking: bool,
+    /// Whether the transport has this link in its list of links to be looked after.
+    pub(super) touched: bool,
+    /// Whether the transport has this link in its line of those that may have something to send.
+    pub(super) in_line: bool,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("remote", &self.remote)
+            .field("connected", &self.connected)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What there is to read on a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    Bytes(Bytes),
+    /// Nothing yet; [`LinkEvent::Readable`] follows.
+    Blocked,
+    Finished,
+    Reset(WireCode),
+}
+
+impl Link {
+    pub(super) fn new(
+        conn: Connection,
+        engine: EngineId,
+        handle: ConnectionHandle,
+        close_switch: CloseSwitch,
+    ) -> Self {
+        Self {
+            remote: conn.remote_address(),
+            conn: Box::new(conn),
+            engine,
+            handle,
+            close_switch,
+            outgoing: BTreeMap::new(),
+            line: VecDeque::new(),
+            saturated: false,
+            alarm: None,
+            events: VecDeque::new(),
+            closed: false,
+            connected: false,
+            handshaking: false,
+            touched: false,
+            in_line: false,
+        }
+    }
+
+    /// Opens a stream, if the other side allows another.
+    pub(crate) fn open(&mut self, direction: Direction) -> Option<u64> {
+        self.conn.streams().open(dir(direction)).map(index)
+    }
+
+    /// The next stream that the other side has opened.
+    pub(crate) fn accept(&mut self, direction: Direction) -> Option<u64> {
+        self.conn.streams().accept(dir(direction)).map(index)
+    }
+
+    /// Adds bytes to what waits to be sent on a stream.
+    pub(crate) fn write(&mut self, stream: u64, bytes: Bytes) {
+        if self.closed || bytes.is_empty() {
+            return;
+        }
+        self.outgoing.entry(stream).or_default().push(bytes);
+        self.line_up(stream);
+    }
+
+    /// How many bytes wait to be sent on a stream.
+    pub(crate) fn backlog(&self, stream: u64) -> usize {
+        self.outgoing.get(&stream).map_or(0, Outgoing::len)
+    }
+
+    /// Asks for [`LinkEvent::Flushed`] once less than `mark` bytes wait on a stream where more do now.
+    pub(crate) fn notify_below(&mut self, stream: u64, mark: usize) {
+        if let Some(outgoing) = self.outgoing.get_mut(&stream) {
+            outgoing.mark = Some(mark);
+        }
+    }
+
+    /// Ends a stream after what waits. [`LinkEvent::Finished`] follows.
+    pub(crate) fn finish(&mut self, stream: u64) {
+        if !self.closed {
+            self.outgoing.entry(stream).or_default().finished = true;
+            self.line_up(stream);
+        }
+    }
+
+    /// Ends a stream at once; what waits is dropped.
+    pub(crate) fn reset(&mut self, stream: u64, code: WireCode) {
+        self.outgoing.remove(&stream);
+        // Fails when the stream has ended already, which is as good.
+        let _ = self.conn.send_stream(id(stream)).reset(varint(code));
+    }
+
+    /// Tells the other side to send no more on a stream.
+    pub(crate) fn stop(&mut self, stream: u64, code: WireCode) {
+        let _ = self.conn.recv_stream(id(stream)).stop(varint(code));
+    }
+
+    /// The next bytes of a stream.
+    pub(crate) fn read(&mut self, stream: u64) -> Read {
+        let mut stream = self.conn.recv_stream(id(stream));
+        let Ok(mut chunks) = stream.read(true) else {
+            return Read::Finished;
+        };
+        let read = match chunks.next(usize::MAX) {
+            Ok(Some(chunk)) => Read::Bytes(chunk.bytes),
+            Ok(None) => Read::Finished,
+            Err(ReadError::Blocked) => Read::Blocked,
+            Err(ReadError::Reset(code)) => Read::Reset(WireCode::from_wire(code.into_inner())),
+        };
+        // The link is looked after anyway, since it was borrowed.
+        let _ = chunks.finalize();
+        read
+    }
+
+    pub(crate) fn send_datagram(&mut self, bytes: Bytes) -> Result<(), SendDatagramError> {
+        if self.closed {
+            return Err(SendDatagramError::Closed);
+        }
+        let max = self.max_datagram_size();
+        self.conn
+            .datagrams()
+            .send(bytes, false)
+            .map_err(|error| match error {
+                quinn_proto::SendDatagramError::Blocked(_) => SendDatagramError::Blocked,
+                quinn_proto::SendDatagramError::TooLarge => SendDatagramError::TooLarge { max },
+                quinn_proto::SendDatagramError::UnsupportedByPeer
+                | quinn_proto::SendDatagramError::Disabled => SendDatagramError::Closed,
+            })
+    }
+
+    pub(crate) fn recv_datagram(&mut self) -> Option<Bytes> {
+        self.conn.datagrams().recv()
+    }
+
+    /// The largest datagram that fits now; 0 when none do.
+    pub(crate) fn max_datagram_size(&mut self) -> usize {
+        self.conn.datagrams().max_size().unwrap_or(0)
+    }
+
+    /// Sets or clears the one alarm.
+    pub(crate) fn set_alarm(&mut self, at: Option<Instant>) {
+        self.alarm = at;
+    }
+
+    pub(super) fn fire_alarm(&mut self, now: Instant) {
+        if self.alarm.is_some_and(|at| at <= now) {
+            self.alarm = None;
+            self.events.push_back(LinkEvent::Alarm);
+        }
+    }
+
+    /// Closes the connection with a code. [`LinkEvent::Closed`] follows, with `reason`.
+    pub(crate) fn close(&mut self, now: Instant, code: WireCode, reason: CloseReason) {
+        if !self.closed {
+            self.close_switch.throw();
+            self.conn.close(now, varint(code), Bytes::new());
+            self.end(reason);
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Makes the other side hear something soon.
+    pub(crate) fn ping(&mut self) {
+        if !self.closed {
+            self.conn.ping();
+        }
+    }
+
+    /// The other side's address, as the engine knows it.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.conn.remote_address()
+    }
+
+    /// The local address that the other side uses, where known.
+    pub(crate) fn local_ip(&self) -> Option<IpAddr> {
+        self.conn.local_ip()
+    }
+
+    pub(crate) fn rtt(&self) -> Duration {
+        self.conn.rtt()
+    }
+
+    pub(super) fn conn(&mut self) -> &mut Connection {
+        &mut self.conn
+    }
+
+    /// Moves what the engine has to tell into `events`.
+    pub(super) fn collect_events(&mut self) {
+        while let Some(event) = self.conn.poll() {
+            match event {
+                Event::HandshakeDataReady => {}
+                Event::Connected => {
+                    self.connected = true;
+                    let identity = tls::proven_identity(self.conn.crypto_session());
+                    self.events.push_back(LinkEvent::Connected { identity });
+                }
+                Event::ConnectionLost { reason } => self.end(close_reason(reason)),
+                Event::Stream(event) => self.collect_stream_event(event),
+                Event::DatagramReceived => self.events.push_back(LinkEvent::DatagramReceived),
+                Event::DatagramsUnblocked => self.events.push_back(LinkEvent::DatagramsWritable),
+            }
+        }
+    }
+
+    /// Tells when the other side has moved.
+    pub(super) fn notice_move(&mut self) {
+        let remote = self.conn.remote_address();
+        if remote != self.remote && !self.closed {
+            self.remote = remote;
+            self.events.push_back(LinkEvent::Moved(remote));
+        }
+    }
+
+    fn collect_stream_event(&mut self, event: StreamEvent) {
+        self.events.push_back(match event {
+            StreamEvent::Opened { dir } => LinkEvent::Opened(direction(dir)),
+            StreamEvent::Available { dir } => LinkEvent::Available(direction(dir)),
+            StreamEvent::Readable { id } => LinkEvent::Readable(index(id)),
+            StreamEvent::Finished { id } => LinkEvent::Finished(index(id)),
+            StreamEvent::Stopped { id, error_code } => {
+                LinkEvent::Stopped(index(id), WireCode::from_wire(error_code.into_inner()))
+            }
+            StreamEvent::Writable { id } => return self.line_up(index(id)),
+        });
+    }
+
+    /// The link is over, whatever the cause: says so once.
+    pub(super) fn end(&mut self, reason: CloseReason) {
+        if !self.closed {
+            self.closed = true;
+            self.alarm = None;
+            self.outgoing.clear();
+            self.line.clear();
+            self.events.push_back(LinkEvent::Closed(reason));
+        }
+    }
+
+    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
+        [self.conn.poll_timeout(), self.alarm]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Has the engine build packets, and passes on to it what waits as long as it sends.
+    pub(super) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        max_segments: usize,
+        buf: &mut Vec<u8>,
+    ) -> Option<quinn_proto::Transmit> {
+        let fit = MAX_BATCH / usize::from(self.conn.current_mtu());
+        let max_segments = max_segments.min(fit.max(1));
+        let flushed = !self.saturated && self.flush();
+        let transmit = self.conn.poll_transmit(now, max_segments, buf);
+        self.saturated = transmit.is_none() && (self.saturated || flushed);
+        transmit
+    }
+
+    /// Passes on what the engine takes; whether it took anything.
+    fn flush(&mut self) -> bool {
+        if !self.connected || self.closed {
+            return false;
+        }
+        let mut took = false;
+        for _ in 0..self.line.len() {
+            let Some(stream) = self.line.pop_front() else {
+                break;
+            };
+            took |= self.flush_stream(stream);
+        }
+        took
+    }
+
+    fn flush_stream(&mut self, stream: u64) -> bool {
+        let Some(outgoing) = self.outgoing.get_mut(&stream) else {
+            return false;
+        };
+        outgoing.in_line = false;
+        let mut took = false;
+        while outgoing.len() > 0 {
+            let mut engine = self.conn.send_stream(id(stream));
+            match outgoing.offer(|pieces| engine.write_chunks(pieces).map(|done| done.bytes)) {
+                Ok(written) => took |= written > 0,
+                // The engine says when to go on.
+                Err(WriteError::Blocked) => break,
+                // The engine has told, or will.
+                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => {
+                    self.outgoing.remove(&stream);
+                    return took;
+                }
+            }
+        }
+        if outgoing.mark.is_some_and(|mark| outgoing.len() < mark) {
+            outgoing.mark = None;
+            self.events.push_back(LinkEvent::Flushed(stream));
+        }
+        if outgoing.len() == 0 {
+            if outgoing.finished {
+                // Fails only when the other side has stopped the stream, which the engine tells by itself.
+                took |= self.conn.send_stream(id(stream)).finish().is_ok();
+            }
+            // Idle streams cost nothing here.
+            self.outgoing.remove(&stream);
+        }
+        took
+    }
+
+    fn line_up(&mut self, stream: u64) {
+        if let Some(outgoing) = self.outgoing.get_mut(&stream)
+            && !outgoing.in_line
+        {
+            outgoing.in_line = true;
+            self.line.push_back(stream);
+        }
+    }
+}
+
+fn dir(direction: Direction) -> Dir {
+    match direction {
+        Direction::Bi => Dir::Bi,
+        Direction::Uni => Dir::Uni,
+    }
+}
+
+fn direction(dir: Dir) -> Direction {
+    match dir {
+        Dir::Bi => Direction::Bi,
+        Dir::Uni => Direction::Uni,
+    }
+}
+
+fn index(id: StreamId) -> u64 {
+    VarInt::from(id).into_inner()
+}
+
+fn id(index: u64) -> StreamId {
+    VarInt::from_u64(index).unwrap_or(VarInt::MAX).into()
+}
+
+fn varint(code: WireCode) -> VarInt {
+    VarInt::from_u64(code.to_wire()).unwrap_or(VarInt::MAX)
+}
+
+/// What fits in one UDP datagram's length field, headers aside, and so in one batch.
+const MAX_BATCH: usize = 65_000;

@@ -1,0 +1,188 @@
+//! Reading and writing fields.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bytes::{BufMut, Bytes};
+
+use crate::{ClientId, Name};
+
+/// Bytes that are not what they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// Writes a QUIC variable-length integer (RFC 9000, 16). Values of 2^62 and more are cut to 2^62 - 1.
+pub(crate) fn write_varint(value: u64, out: &mut impl BufMut) {
+    match value {
+        0..0x40 => out.put_u8(value as u8),
+        0x40..0x4000 => out.put_u16(value as u16 | 0x4000),
+        0x4000..0x4000_0000 => out.put_u32(value as u32 | 0x8000_0000),
+        _ => out.put_u64(value.min((1 << 62) - 1) | 0xc000_0000_0000_0000),
+    }
+}
+
+/// How many bytes the integer takes that begins with this byte.
+pub(super) fn varint_len(first: u8) -> usize {
+    1 << (first >> 6)
+}
+
+/// The integer in exactly these bytes, as many as [`varint_len`] says.
+pub(super) fn varint_value(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0, |value, &byte| value << 8 | u64::from(byte))
+        & (u64::MAX >> 2 >> (64 - 8 * bytes.len().clamp(1, 8)))
+}
+
+/// Reads the fields of one message; [`finish`](Self::finish) sees to it that nothing is left.
+pub(crate) struct Reader(pub(super) Bytes);
+
+impl Reader {
+    pub(super) fn finish(self) -> Result<(), Malformed> {
+        self.0.is_empty().then_some(()).ok_or(Malformed)
+    }
+
+    pub(super) fn bytes(&mut self, len: usize) -> Result<Bytes, Malformed> {
+        if self.0.len() < len {
+            return Err(Malformed);
+        }
+        Ok(self.0.split_to(len))
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let mut array = [0; N];
+        array.copy_from_slice(&self.bytes(N)?);
+        Ok(array)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, Malformed> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    pub(super) fn bool(&mut self) -> Result<bool, Malformed> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed),
+        }
+    }
+
+    pub(super) fn varint(&mut self) -> Result<u64, Malformed> {
+        let first = *self.0.first().ok_or(Malformed)?;
+        self.bytes(varint_len(first))
+            .map(|bytes| varint_value(&bytes))
+    }
+
+    /// Bytes with their length in front, at most `max` of them.
+    pub(super) fn block(&mut self, max: usize) -> Result<Bytes, Malformed> {
+        let len = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
+        if len > max {
+            return Err(Malformed);
+        }
+        self.bytes(len)
+    }
+
+    pub(super) fn client_id(&mut self) -> Result<ClientId, Malformed> {
+        self.array().map(ClientId)
+    }
+
+    pub(super) fn name(&mut self) -> Result<Name, Malformed> {
+        self.optional_name()?.ok_or(Malformed)
+    }
+
+    /// No name is written as an empty one.
+    pub(super) fn optional_name(&mut self) -> Result<Option<Name>, Malformed> {
+        let text = self.block(Name::MAX_LEN)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        std::str::from_utf8(&text)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .map(Some)
+            .ok_or(Malformed)
+    }
+
+    pub(super) fn address(&mut self) -> Result<SocketAddr, Malformed> {
+        let ip = match self.u8()? {
+            4 => IpAddr::from(Ipv4Addr::from(self.array::<4>()?)),
+            6 => IpAddr::from(Ipv6Addr::from(self.array::<16>()?)),
+            _ => return Err(Malformed),
+        };
+        Ok(SocketAddr::new(ip, self.array().map(u16::from_be_bytes)?))
+    }
+}
+
+pub(super) fn write_block(bytes: &[u8], out: &mut impl BufMut) {
+    write_varint(bytes.len() as u64, out);
+    out.put_slice(bytes);
+}
+
+pub(super) fn write_optional_name(name: Option<&Name>, out: &mut impl BufMut) {
+    write_block(name.map_or(&[], |name| name.as_str().as_bytes()), out);
+}
+
+pub(super) fn write_address(address: SocketAddr, out: &mut impl BufMut) {
+    match address.ip() {
+        IpAddr::V4(ip) => {
+            out.put_u8(4);
+            out.put_slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            out.put_u8(6);
+            out.put_slice(&ip.octets());
+        }
+    }
+    out.put_u16(address.port());
+}
+
+/// A control message's type, and its fields still to be read.
+pub(super) fn split_type(payload: Bytes) -> Result<(u64, Reader), Malformed> {
+    let mut reader = Reader(payload);
+    let kind = reader.varint()?;
+    Ok((kind, reader))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_round_trip_at_every_boundary() {
+        // The examples of RFC 9000, A.1, and the boundaries of each length.
+        let examples: [(u64, &[u8]); 4] = [
+            (37, &[0x25]),
+            (15_293, &[0x7b, 0xbd]),
+            (494_878_333, &[0x9d, 0x7f, 0x3e, 0x7d]),
+            (
+                151_288_809_941_952_652,
+                &[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c],
+            ),
+        ];
+        for (value, bytes) in examples {
+            let mut out = Vec::new();
+            write_varint(value, &mut out);
+            assert_eq!(out, bytes);
+        }
+        for value in [
+            0,
+            63,
+            64,
+            16_383,
+            16_384,
+            (1 << 30) - 1,
+            1 << 30,
+            (1 << 62) - 1,
+        ] {
+            let mut out = Vec::new();
+            write_varint(value, &mut out);
+            assert_eq!(varint_len(out[0]), out.len());
+            let mut reader = Reader(out.into());
+            assert_eq!(reader.varint(), Ok(value));
+            assert_eq!(reader.finish(), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! The messages of control streams, one enum for each direction.
+//!
+//! A frame's payload is a type and the fields of that type. A type that is not known is skipped if it is odd, and a
+//! violation if it is even: so later versions can add both what may be ignored and what must not.
+
+use std::net::SocketAddr;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{
+    codec::{
+        Malformed, Reader, split_type, write_address, write_block, write_optional_name,
+        write_varint,
+    },
+    preamble::MAX_LABEL,
+    route::Route,
+};
+use crate::{ClientId, Name, Target, config::MAX_TOKEN, error::WireCode};
+
+/// The largest control message, in bytes.
+pub(crate) const MAX_CONTROL: usize = 8 << 10;
+
+/// A Client's number for a channel that it asks for.
+pub(crate) type RequestId = u64;
+/// What the Coordinator sends to an address to see whether the Client hears it there.
+pub(crate) type AddressNonce = u64;
+
+/// Which end of a peer channel a Client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The QUIC client.
+    Initiator,
+    /// The QUIC server.
+    Acceptor,
+}
+
+/// Messages that all channels have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChannelMessage {
+    /// The sender opens no more streams. So many it has opened, of each kind.
+    Closing { bi: u64, uni: u64 },
+    /// Everything is received and read, and nothing is left to send.
+    Drained,
+}
+
+/// From a Client to the Coordinator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ClientMessage {
+    /// The first message, and only the first.
+    Hello {
+        version: u64,
+        name: Option<Name>,
+        token: Bytes,
+    },
+    /// Asks for a channel.
+    OpenChannel {
+        request: RequestId,
+        target: Target,
+        label: Bytes,
+    },
+    /// Takes the offer of the channel end with this route.
+    Accept { route: Route },
+    /// This channel end is rejected or has ended.
+    CloseChannel { route: Route, code: WireCode },
+    /// The nonce of an `ObservedAddress`.
+    AddressEcho { nonce: AddressNonce },
+}
+
+/// From the Coordinator to a Client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CoordinatorMessage {
+    /// The Client is admitted, under this name.
+    Welcome {
+        name: Option<Name>,
+        observed: SocketAddr,
+    },
+    /// A channel, for the Client to accept or to reject.
+    Offer(Offer),
+    /// Both ends have accepted: the initiator may start.
+    Start { route: Route },
+    /// The channel end with this route is over.
+    ChannelClosed { route: Route, code: WireCode },
+    /// The channel asked for by this request will not come.
+    OpenFailed { request: RequestId, code: WireCode },
+    /// Where the Client's packets come from, and a nonce to be echoed.
+    ObservedAddress {
+        nonce: AddressNonce,
+        address: SocketAddr,
+    },
+}
+
+/// What a Client is told of a channel that it may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// The request that it answers, if this Client made one.
+    pub(crate) request: Option<RequestId>,
+    pub(crate) role: Role,
+    pub(crate) own_route: Route,
+    pub(crate) peer_route: Route,
+    /// The channel's number, the same at both ends.
+    pub(crate) channel: u64,
+    pub(crate) peer: ClientId,
+    pub(crate) peer_name: Option<Name>,
+    pub(crate) label: Bytes,
+}
+
+/// Between the two ends of a peer channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PeerMessage {
+    /// From the initiator, before anything else: which channel this is.
+    Bind {
+        channel: u64,
+        initiator: ClientId,
+        acceptor: ClientId,
+        label: Bytes,
+    },
+    /// The acceptor agrees.
+    Bound,
+}
+
+impl ChannelMessage {
+    /// The message, if it is one that all channels have.
+    pub(crate) fn decode(payload: &Bytes) -> Result<Option<Self>, Malformed> {
+        let (kind, mut fields) = split_type(payload.clone())?;
+        let message = match kind {
+            CLOSING => Self::Closing {
+                bi: fields.varint()?,
+                uni: fields.varint()?,
+            },
+            DRAINED => Self::Drained,
+            _ => return Ok(None),
+        };
+        fields.finish()?;
+        Ok(Some(message))
+    }
+
+    pub(crate) fn encode(self) -> Bytes {
+        let mut out = BytesMut::with_capacity(17);
+        match self {
+            Self::Closing { bi, uni } => {
+                write_varint(CLOSING, &mut out);
+                write_varint(bi, &mut out);
+                write_varint(uni, &mut out);
+            }
+            Self::Drained => write_varint(DRAINED, &mut out),
+        }
+        out.freeze()
+    }
+}
+
+/// The messages of one direction of one kind of channel.
+pub(crate) trait RoleMessage: Sized {
+    /// The message; `None` for one that this version does not know and may ignore.
+    fn decode(payload: Bytes) -> Result<Option<Self>, Malformed> {
+        let (kind, mut fields) = split_type(payload)?;
+        match Self::decode_fields(kind, &mut fields)? {
+            Some(message) => fields.finish().map(|()| Some(message)),
+            None if kind % 2 == 1 => Ok(None),
+            None => Err(Malformed),
+        }
+    }
+
+    /// Reads the fields of a message of this type; `None` when the type is unknown.
+    fn decode_fields(kind: u64, fields: &mut Reader) -> Result<Option<Self>, Malformed>;
+
+    fn encode(&self) -> Bytes;
+}
+
+impl RoleMessage for ClientMessage {
+    fn decode_fields(kind: u64, fields: &mut Reader) -> Result<Option<Self>, Malformed> {
+        Ok(Some(match kind {
+            HELLO => Self::Hello {
+                version: fields.varint()?,
+                name: fields.optional_name()?,
+                token: fields.block(MAX_TOKEN)?,
+            },
+            OPEN_CHANNEL => Self::OpenChannel {
+                request: fields.varint()?,
+                target: match fields.u8()? {
+                    0 => Target::Name(fields.name()?),
+                    1 => Target::Id(fields.client_id()?),
+                    _ => return Err(Malformed),
+                },
+                label: fields.block(MAX_LABEL)?,
+            },
+            ACCEPT => Self::Accept {
+                route: fields.route()?,
+            },
+            CLOSE_CHANNEL => Self::CloseChannel {
+                route: fields.route()?,
+                code: fields.code()?,
+            },
+            ADDRESS_ECHO => Self::AddressEcho {
+                nonce: fields.u64()?,
+            },
+            _ => return Ok(None),
+        }))
+    }
+
+    fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(64);
+        match self {
+            Self::Hello {
+                version,
+                name,
+                token,
+            } => {
+                write_varint(HELLO, &mut out);
+                write_varint(*version, &mut out);
+                write_optional_name(name.as_ref(), &mut out);
+                write_block(token, &mut out);
+            }
+            Self::OpenChannel {
+                request,
+                target,
+                label,
+            } => {
+                write_varint(OPEN_CHANNEL, &mut out);
+                write_varint(*request, &mut out);
+                match target {
+                    Target::Name(name) => {
+                        out.put_u8(0);
+                        write_optional_name(Some(name), &mut out);
+                    }
+                    Target::Id(id) => {
+                        out.put_u8(1);
+                        out.put_slice(id.as_bytes());
+                    }
+                }
+                write_block(label, &mut out);
+            }
+            Self::Accept { route } => {
+                write_varint(ACCEPT, &mut out);
+                out.put_slice(&route.to_bytes());
+            }
+            Self::CloseChannel { route, code } => {
+                write_varint(CLOSE_CHANNEL, &mut out);
+                out.put_slice(&route.to_bytes());
+                write_varint(code.to_wire(), &mut out);
+            }
+            Self::AddressEcho { nonce } => {
+                write_varint(ADDRESS_ECHO, &mut out);
+                out.put_u64(*nonce);
+            }
+        }
+        out.freeze()
+    }
+}
+
+impl RoleMessage for CoordinatorMessage {
+    fn decode_fields(kind: u64, fields: &mut Reader) -> Result<Option<Self>, Malformed> {
+        Ok(Some(match kind {
+            WELCOME => Self::Welcome {
+                name: fields.optional_name()?,
+                observed: fields.address()?,
+            },
+            OFFER => Self::Offer(Offer {
+                request: match fields.bool()? {
+                    true => Some(fields.varint()?),
+                    false => None,
+                },
+                role: match fields.u8()? {
+                    0 => Role::Initiator,
+                    1 => Role::Acceptor,
+                    _ => return Err(Malformed),
+                },
+                own_route: fields.route()?,
+                peer_route: fields.route()?,
+                channel: fields.u64()?,
+                peer: fields.client_id()?,
+                peer_name: fields.optional_name()?,
+                label: fields.block(MAX_LABEL)?,
+            }),
+            START => Self::Start {
+                route: fields.route()?,
+            },
+            CHANNEL_CLOSED => Self::ChannelClosed {
+                route: fields.route()?,
+                code: fields.code()?,
+            },
+            OPEN_FAILED => Self::OpenFailed {
+                request: fields.varint()?,
+                code: fields.code()?,
+            },
+            OBSERVED_ADDRESS => Self::ObservedAddress {
+                nonce: fields.u64()?,
+                address: fields.address()?,
+            },
+            _ => return Ok(None),
+        }))
+    }
+
+    fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(128);
+        match self {
+            Self::Welcome { name, observed } => {
+                write_varint(WELCOME, &mut out);
+                write_optional_name(name.as_ref(), &mut out);
+                write_address(*observed, &mut out);
+            }
+            Self::Offer(offer) => {
+                write_varint(OFFER, &mut out);
+                match offer.request {
+                    Some(request) => {
+                        out.put_u8(1);
+                        write_varint(request, &mut out);
+                    }
+                    None => out.put_u8(0),
+                }
+                out.put_u8(match offer.role {
+                    Role::Initiator => 0,
+                    Role::Acceptor => 1,
+                });
+                out.put_slice(&offer.own_route.to_bytes());
+                out.put_slice(&offer.peer_route.to_bytes());
+                out.put_u64(offer.channel);
+                out.put_slice(offer.peer.as_bytes());
+                write_optional_name(offer.peer_name.as_ref(), &mut out);
+                write_block(&offer.label, &mut out);
+            }
+            Self::Start { route } => {
+                write_varint(START, &mut out);
+                out.put_slice(&route.to_bytes());
+            }
+            Self::ChannelClosed { route, code } => {
+                write_varint(CHANNEL_CLOSED, &mut out);
+                out.put_slice(&route.to_bytes());
+                write_varint(code.to_wire(), &mut out);
+            }
+            Self::OpenFailed { request, code } => {
+                write_varint(OPEN_FAILED, &mut out);
+                write_varint(*request, &mut out);
+                write_varint(code.to_wire(), &mut out);
+            }
+            Self::ObservedAddress { nonce, address } => {
+                write_varint(OBSERVED_ADDRESS, &mut out);
+                out.put_u64(*nonce);
+                write_address(*address, &mut out);
+            }
+        }
+        out.freeze()
+    }
+}
+
+impl RoleMessage for PeerMessage {
+    fn decode_fields(kind: u64, fields: &mut Reader) -> Result<Option<Self>, Malformed> {
+        Ok(Some(match kind {
+            BIND => Self::Bind {
+                channel: fields.u64()?,
+                initiator: fields.client_id()?,
+                acceptor: fields.client_id()?,
+                label: fields.block(MAX_LABEL)?,
+            },
+            BOUND => Self::Bound,
+            _ => return Ok(None),
+        }))
+    }
+
+    fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(80);
+        match self {
+            Self::Bind {
+                channel,
+                initiator,
+                acceptor,
+                label,
+            } => {
+                write_varint(BIND, &mut out);
+                out.put_u64(*channel);
+                out.put_slice(initiator.as_bytes());
+                out.put_slice(acceptor.as_bytes());
+                write_block(label, &mut out);
+            }
+            Self::Bound => write_varint(BOUND, &mut out),
+        }
+        out.freeze()
+    }
+}
+
+impl Reader {
+    fn route(&mut self) -> Result<Route, Malformed> {
+        Route::from_bytes(self.array()?).ok_or(Malformed)
+    }
+
+    fn code(&mut self) -> Result<WireCode, Malformed> {
+        self.varint().map(WireCode::from_wire)
+    }
+}
+
+// Channel messages.
+const CLOSING: u64 = 0x20;
+const DRAINED: u64 = 0x22;
+// Client to Coordinator.
+const HELLO: u64 = 0x00;
+const OPEN_CHANNEL: u64 = 0x02;
+const ACCEPT: u64 = 0x04;
+const CLOSE_CHANNEL: u64 = 0x06;
+const ADDRESS_ECHO: u64 = 0x08;
+// Coordinator to Client.
+const WELCOME: u64 = 0x00;
+const OFFER: u64 = 0x02;
+const START: u64 = 0x04;
+const CHANNEL_CLOSED: u64 = 0x06;
+const OPEN_FAILED: u64 = 0x08;
+const OBSERVED_ADDRESS: u64 = 0x0a;
+// Between peers.
+const BIND: u64 = 0x00;
+const BOUND: u64 = 0x02;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Code, error::ErrorCode};
+
+    fn round_trip<M: RoleMessage + PartialEq + std::fmt::Debug>(message: M) {
+        let bytes = message.encode();
+        for len in 0..bytes.len() {
+            assert_eq!(M::decode(bytes.slice(..len)), Err(Malformed));
+        }
+        let mut longer = bytes.to_vec();
+        longer.push(0);
+        assert_eq!(M::decode(longer.into()), Err(Malformed));
+        assert_eq!(M::decode(bytes), Ok(Some(message)));
+    }
+
+    #[test]
+    fn messages_round_trip_and_no_other_length_decodes() {
+        let name: Option<Name> = "alice".parse().ok();
+        let route = Route::from_bits(77);
+        let code = WireCode::Application(Code(9));
+        round_trip(ClientMessage::Hello {
+            version: 1,
+            name: name.clone(),
+            token: Bytes::from_static(b"secret"),
+        });
+        for target in [
+            name.clone().map(Target::Name),
+            Some(Target::Id(ClientId([3; 32]))),
+        ] {
+            round_trip(ClientMessage::OpenChannel {
+                request: 5,
+                target: target.expect("the name is valid"),
+                label: Bytes::from_static(b"files"),
+            });
+        }
+        round_trip(ClientMessage::Accept { route });
+        round_trip(ClientMessage::CloseChannel { route, code });
+        round_trip(ClientMessage::AddressEcho { nonce: u64::MAX });
+        for observed in ["192.0.2.1:7", "[2001:db8::1]:65535"] {
+            round_trip(CoordinatorMessage::Welcome {
+                name: None,
+                observed: observed.parse().expect("a valid address"),
+            });
+        }
+        for request in [None, Some(70)] {
+            round_trip(CoordinatorMessage::Offer(Offer {
+                request,
+                role: Role::Acceptor,
+                own_route: route,
+                peer_route: Route::from_bits(78),
+                channel: 12,
+                peer: ClientId([4; 32]),
+                peer_name: name.clone(),
+                label: Bytes::new(),
+            }));
+        }
+        round_trip(CoordinatorMessage::Start { route });
+        round_trip(CoordinatorMessage::ChannelClosed {
+            route,
+            code: WireCode::Protocol(ErrorCode::PeerGone),
+        });
+        round_trip(CoordinatorMessage::OpenFailed { request: 1, code });
+        round_trip(PeerMessage::Bind {
+            channel: 12,
+            initiator: ClientId([1; 32]),
+            acceptor: ClientId([2; 32]),
+            label: Bytes::from_static(b"l"),
+        });
+        round_trip(PeerMessage::Bound);
+    }
+
+    #[test]
+    fn unknown_odd_types_are_skipped_and_even_ones_refused() {
+        let odd = Bytes::from_static(&[0x3f, 1, 2, 3]);
+        let even = Bytes::from_static(&[0x3e, 1, 2, 3]);
+        assert_eq!(PeerMessage::decode(odd), Ok(None));
+        assert_eq!(PeerMessage::decode(even), Err(Malformed));
+    }
+}

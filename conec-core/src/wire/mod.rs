@@ -1,0 +1,15 @@
+//! Pure bytes: how everything looks on the wire. No state, no time. `PROTOCOL.md` is its specification.
+
+mod codec;
+mod frame;
+mod message;
+mod preamble;
+mod route;
+
+pub(crate) use frame::{FrameDecoder, frame_header};
+pub(crate) use message::{
+    AddressNonce, ChannelMessage, ClientMessage, CoordinatorMessage, MAX_CONTROL, Offer,
+    PeerMessage, RequestId, Role, RoleMessage,
+};
+pub(crate) use preamble::{MAX_LABEL, PreambleDecoder, encode_preamble};
+pub(crate) use route::{CID_LEN, PacketKind, Route, classify};
