@@ -1,1 +1,8 @@
+//! What conec's tests have in common: a deterministic [simulator](sim) of networks with Coordinators and Clients in
+//! them, driven only through the public [`Endpoint`](conec_core::Endpoint) trait.
 
+#![forbid(unsafe_code)]
+
+pub mod keys;
+pub mod logs;
+pub mod sim;

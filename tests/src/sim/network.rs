@@ -1,0 +1,200 @@
+//! What happens to datagrams between two addresses.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use conec_core::Ecn;
+use rand::{Rng, rngs::StdRng};
+
+/// How one direction between two hosts behaves.
+#[derive(Debug, Clone)]
+pub struct LinkConfig {
+    /// How long a datagram takes.
+    pub delay: Duration,
+    /// Up to how much longer, at random. Alone, it reorders.
+    pub jitter: Duration,
+    /// The share of datagrams that are lost, each by itself.
+    pub loss: f64,
+    /// Losses that come together.
+    pub burst: Option<Burst>,
+    /// The share of datagrams that are delayed by another `delay`.
+    pub reorder: f64,
+    /// The share of datagrams that arrive twice.
+    pub duplicate: f64,
+    /// The share of datagrams in which a bit is flipped.
+    pub corrupt: f64,
+    /// Bytes per second, if bounded.
+    pub rate: Option<u64>,
+    /// How many bytes may wait for their turn where the rate is bounded.
+    pub queue: usize,
+    /// Larger UDP payloads vanish.
+    pub mtu: usize,
+    /// Whether anything arrives.
+    pub up: bool,
+}
+
+/// Losses that come together (a Gilbert model): how likely a good phase ends with each datagram, and a bad one.
+#[derive(Debug, Clone, Copy)]
+pub struct Burst {
+    /// How likely a bad phase begins with a datagram.
+    pub begin: f64,
+    /// How likely it ends with a datagram.
+    pub end: f64,
+}
+
+impl Default for LinkConfig {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_millis(10),
+            jitter: Duration::ZERO,
+            loss: 0.0,
+            burst: None,
+            reorder: 0.0,
+            duplicate: 0.0,
+            corrupt: 0.0,
+            rate: None,
+            queue: 256 << 10,
+            mtu: 1500 - 28,
+            up: true,
+        }
+    }
+}
+
+impl LinkConfig {
+    /// A network on a bad day.
+    pub fn rough() -> Self {
+        Self {
+            jitter: Duration::from_millis(8),
+            loss: 0.03,
+            reorder: 0.02,
+            duplicate: 0.02,
+            corrupt: 0.01,
+            ..Self::default()
+        }
+    }
+}
+
+/// A datagram under way.
+#[derive(Debug, Clone)]
+pub(super) struct Packet {
+    pub(super) source: SocketAddr,
+    pub(super) destination: SocketAddr,
+    pub(super) ecn: Option<Ecn>,
+    pub(super) payload: Vec<u8>,
+}
+
+/// All links, each made from the default when first used.
+#[derive(Debug)]
+pub struct Network {
+    /// What links are like that were not configured one by one.
+    pub default: LinkConfig,
+    links: BTreeMap<(IpAddr, IpAddr), LinkConfig>,
+    states: BTreeMap<(IpAddr, IpAddr), LinkState>,
+    down: BTreeSet<IpAddr>,
+}
+
+#[derive(Debug, Default)]
+struct LinkState {
+    bad_phase: bool,
+    /// When the link has sent all that waits.
+    busy_until: Option<Instant>,
+}
+
+impl Network {
+    pub(super) fn new() -> Self {
+        Self {
+            default: LinkConfig::default(),
+            links: BTreeMap::new(),
+            states: BTreeMap::new(),
+            down: BTreeSet::new(),
+        }
+    }
+
+    /// One direction between two hosts, to be changed.
+    pub fn link(&mut self, from: IpAddr, to: IpAddr) -> &mut LinkConfig {
+        self.links
+            .entry((from, to))
+            .or_insert_with(|| self.default.clone())
+    }
+
+    /// Changes every link, those made later included.
+    pub fn set_all(&mut self, config: &LinkConfig) {
+        self.default = config.clone();
+        self.links.clear();
+    }
+
+    /// Cuts a host off, or reconnects it.
+    pub fn set_up(&mut self, host: IpAddr, up: bool) {
+        if up {
+            self.down.remove(&host);
+        } else {
+            self.down.insert(host);
+        }
+    }
+
+    /// When, and how, a datagram arrives: not at all, once, or twice.
+    pub(super) fn carry(
+        &mut self,
+        now: Instant,
+        rng: &mut StdRng,
+        packet: Packet,
+    ) -> Vec<(Instant, Packet)> {
+        let (from, to) = (packet.source.ip(), packet.destination.ip());
+        let link = self.links.get(&(from, to)).unwrap_or(&self.default);
+        let state = self.states.entry((from, to)).or_default();
+        let cut = self.down.contains(&from) || self.down.contains(&to);
+        if !link.up || cut || packet.payload.len() > link.mtu {
+            return Vec::new();
+        }
+        if let Some(burst) = link.burst {
+            let turn = if state.bad_phase {
+                burst.end
+            } else {
+                burst.begin
+            };
+            state.bad_phase ^= rng.random_bool(turn);
+            if state.bad_phase {
+                return Vec::new();
+            }
+        }
+        if happens(rng, link.loss) {
+            return Vec::new();
+        }
+        let mut leaves = now;
+        if let Some(rate) = link.rate {
+            let start = state.busy_until.map_or(now, |busy| busy.max(now));
+            let waiting = (start - now).as_secs_f64() * rate as f64;
+            if waiting > link.queue as f64 {
+                return Vec::new();
+            }
+            leaves = start + Duration::from_secs_f64(packet.payload.len() as f64 / rate as f64);
+            state.busy_until = Some(leaves);
+        }
+        let copies = 1 + usize::from(happens(rng, link.duplicate));
+        (0..copies)
+            .map(|_| {
+                let mut packet = packet.clone();
+                let mut at = leaves + link.delay;
+                if !link.jitter.is_zero() {
+                    at += link.jitter.mul_f64(rng.random());
+                }
+                if happens(rng, link.reorder) {
+                    at += link.delay;
+                }
+                if happens(rng, link.corrupt) && !packet.payload.is_empty() {
+                    let byte = rng.random_range(0..packet.payload.len());
+                    packet.payload[byte] ^= 1 << rng.random_range(0..8);
+                }
+                (at, packet)
+            })
+            .collect()
+    }
+}
+
+/// Draws only where there is something to decide, so that networks without faults do not use up randomness.
+fn happens(rng: &mut StdRng, share: f64) -> bool {
+    share > 0.0 && rng.random_bool(share)
+}

@@ -1,0 +1,3 @@
+//! The scenarios: how conec behaves, told one behaviour at a time.
+
+mod connecting;
