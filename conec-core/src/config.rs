@@ -97,6 +97,7 @@ impl CoordinatorConfig {
                 stream_window: 256 << 10,
                 receive_window: 1 << 20,
                 send_window: 1 << 20,
+                max_message_size: 1 << 20,
                 keep_alive: None,
                 ..ChannelConfig::default()
             },
@@ -124,9 +125,10 @@ pub enum Policy {
 
 /// Windows, buffers and times of one kind of channel.
 ///
-/// The memory that one channel can take is bounded by about
-/// `receive_window + send_window + 2 * max_message_size`, plus `send_buffer + max_message_size` for each stream that the
-/// application itself writes to.
+/// The memory that the other side can make a channel take is bounded by about
+/// `receive_window + (bi_streams + uni_streams) * max_message_size`, as one message of each stream may be under way or
+/// wait for its reader. It is taken as bytes arrive. Sending takes `send_window` for the channel, and
+/// `send_buffer + max_message_size` for each stream that the application itself writes to.
 #[derive(Debug, Clone)]
 pub struct ChannelConfig {
     /// How many bidirectional data streams the other side may have open at once.

@@ -170,6 +170,12 @@ impl WireCode {
     }
 }
 
+impl From<Code> for WireCode {
+    fn from(code: Code) -> Self {
+        Self::Application(code)
+    }
+}
+
 impl From<ErrorCode> for WireCode {
     fn from(code: ErrorCode) -> Self {
         Self::Protocol(code)

@@ -43,6 +43,7 @@ impl Bucket {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 mod tests {
     use std::time::Duration;
 

@@ -8,7 +8,6 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    assembly::Assembly,
     bucket::Bucket,
     event::ChannelEvent,
     state::State,
@@ -49,7 +48,6 @@ pub(crate) struct ChannelCore {
     /// How many data streams were opened here, and accepted from the other side.
     opened: Counts,
     accepted: Counts,
-    assembly: Assembly,
     /// Opening was blocked, and the application waits to hear that it is not.
     open_blocked: [bool; 2],
     datagrams_queued: bool,
@@ -102,7 +100,6 @@ impl ChannelCore {
             streams: BTreeMap::new(),
             opened: Counts::default(),
             accepted: Counts::default(),
-            assembly: Assembly::new(config.receive_window as usize),
             open_blocked: [false; 2],
             datagrams_queued: false,
             datagrams_blocked: false,
@@ -140,7 +137,7 @@ impl ChannelCore {
     }
 
     /// Sends a control message.
-    pub(crate) fn send_control(&mut self, link: &mut Link, payload: Bytes) {
+    pub(crate) fn send_control(&self, link: &mut Link, payload: Bytes) {
         let header = frame_header(payload.len());
         link.write(CONTROL, Bytes::copy_from_slice(&header));
         link.write(CONTROL, payload);
@@ -161,13 +158,26 @@ impl ChannelCore {
     }
 
     /// Whether something else keeps the channel from closing gracefully.
-    pub(crate) fn hold_open(&mut self, link: &mut Link, now: Instant, held: bool) {
+    pub(crate) fn hold_open(&mut self, link: &mut Link, held: bool) {
         self.held_open = held;
-        self.drain(link, now);
+        self.drain(link);
+    }
+
+    /// Takes the next step towards a graceful end, if there is one to take. To be called after
+    /// whatever the application did.
+    pub(crate) fn drain(&mut self, link: &mut Link) {
+        if !self.state.is_closing() || link.is_closed() {
+            return;
+        }
+        let accepted = (self.accepted.bi, self.accepted.uni);
+        if self.streams.is_empty() && !self.held_open && self.state.drain(accepted) {
+            tracing::trace!(channel = ?self.id, "drained");
+            self.send_control(link, ChannelMessage::Drained.encode());
+        }
     }
 
     /// The other side broke the protocol.
-    pub(crate) fn violate(&mut self, link: &mut Link, now: Instant, violation: Violation) {
+    pub(crate) fn violate(&self, link: &mut Link, now: Instant, violation: Violation) {
         tracing::debug!(channel = ?self.id, %violation, "closing the channel");
         let code = violation.code().into();
         link.close(now, code, CloseReason::Violation(violation));
@@ -252,8 +262,7 @@ impl ChannelCore {
             LinkEvent::Alarm => link.close(now, ErrorCode::None.into(), CloseReason::Local),
             LinkEvent::Closed(reason) => self.end(reason),
         }
-        self.feed_starved(link);
-        self.drain(link, now);
+        self.drain(link);
     }
 }
 
@@ -345,7 +354,6 @@ impl ChannelCore {
             return Err(RecvError::Blocked);
         };
         self.pump(link, id.index);
-        self.feed_starved(link);
         Ok(message)
     }
 
@@ -358,7 +366,6 @@ impl ChannelCore {
         self.recv_half(id).ok_or(RecvError::Ended)?;
         link.stop(id.index, code);
         self.end_recv(id.index, RecvEnd::Stopped);
-        self.feed_starved(link);
         Ok(())
     }
 
@@ -375,7 +382,7 @@ impl ChannelCore {
         sent
     }
 
-    pub(super) fn recv_datagram(&mut self, link: &mut Link) -> Option<Bytes> {
+    pub(super) fn recv_datagram(&self, link: &mut Link) -> Option<Bytes> {
         if self.state.carries_data() {
             link.recv_datagram()
         } else {
@@ -457,6 +464,7 @@ impl ChannelCore {
             Ok(None) => return self.notices.push_back(Notice::Control(payload)),
             Err(_) => return self.violate(link, now, Violation::Malformed),
         };
+        tracing::trace!(channel = ?self.id, ?message, "received");
         let allowed = match message {
             ChannelMessage::Closing { bi, uni } => {
                 let tell = self.state.peer_closing(bi, uni);
@@ -469,25 +477,7 @@ impl ChannelCore {
             }
             ChannelMessage::Drained => self.state.peer_drained().is_ok(),
         };
-        if !allowed {
-            self.violate(link, now, Violation::Unexpected);
-        }
-    }
-
-    fn send_closing(&mut self, link: &mut Link) {
-        let Counts { bi, uni } = self.opened;
-        self.send_control(link, ChannelMessage::Closing { bi, uni }.encode());
-    }
-
-    /// Takes the next step towards a graceful end, if there is one to take.
-    fn drain(&mut self, link: &mut Link, now: Instant) {
-        if !self.state.is_closing() || link.is_closed() {
-            return;
-        }
-        let accepted = (self.accepted.bi, self.accepted.uni);
-        if self.streams.is_empty() && !self.held_open && self.state.drain(accepted) {
-            self.send_control(link, ChannelMessage::Drained.encode());
-        }
+        // Whoever hears last closes the link: then everything that was said was heard.
         if self.state.is_drained() {
             let reason = if self.state.is_closing_by_us() {
                 CloseReason::Local
@@ -496,6 +486,14 @@ impl ChannelCore {
             };
             link.close(now, ErrorCode::None.into(), reason);
         }
+        if !allowed {
+            self.violate(link, now, Violation::Unexpected);
+        }
+    }
+
+    fn send_closing(&self, link: &mut Link) {
+        let Counts { bi, uni } = self.opened;
+        self.send_control(link, ChannelMessage::Closing { bi, uni }.encode());
     }
 
     /// Reads on until a message is whole, the stream ends, or nothing more is there.
@@ -520,9 +518,6 @@ impl ChannelCore {
                     Ok(None) => {}
                     Err(_) => break Some(RecvEnd::TooLarge),
                 }
-            }
-            if !self.assembly.may_grow(index) {
-                break None;
             }
             match link.read(index) {
                 Read::Blocked => break None,
@@ -551,9 +546,6 @@ impl ChannelCore {
                 Read::Reset(WireCode::Protocol(code)) => break Some(RecvEnd::Refused(code)),
             }
         };
-        let (before, after) = (recv.held, recv.memory());
-        recv.held = after;
-        self.assembly.update(index, before, after);
         match end {
             Some(end) => {
                 match end {
@@ -572,13 +564,6 @@ impl ChannelCore {
                 self.end_recv(index, end);
             }
             None => self.tell_readable(index),
-        }
-    }
-
-    /// Lets streams go on that waited for memory.
-    fn feed_starved(&mut self, link: &mut Link) {
-        while let Some(index) = self.assembly.next_to_feed() {
-            self.pump(link, index);
         }
     }
 
@@ -630,11 +615,7 @@ impl ChannelCore {
         let id = self.stream_id(index);
         if let Some(stream) = self.streams.get_mut(&index) {
             let announced = stream.is_announced();
-            let Some(recv) = stream.recv.take() else {
-                return;
-            };
-            self.assembly.update(index, recv.held, 0);
-            if announced {
+            if stream.recv.take().is_some() && announced {
                 let stream = id;
                 self.events
                     .push_back(ChannelEvent::RecvEnded { stream, end });
@@ -652,11 +633,11 @@ impl ChannelCore {
     /// The channel is over: every half that was still there ends with it.
     fn end(&mut self, reason: CloseReason) {
         // The other side may be the first to close the link after both have agreed to.
-        let reason = match reason {
-            CloseReason::Remote(ErrorCode::None) if self.state.is_closing_by_us() => {
-                CloseReason::Local
-            }
-            reason => reason,
+        let agreed = reason == CloseReason::Remote(ErrorCode::None);
+        let reason = if agreed && self.state.is_closing_by_us() {
+            CloseReason::Local
+        } else {
+            reason
         };
         if !self.state.end() {
             return;

@@ -3,7 +3,6 @@
 //! The same for home channels and peer channels, and at both sides of each. What only one kind of channel says on its
 //! control stream goes to its owner, the client's or the coordinator's side of the core, as a [`Notice`].
 
-mod assembly;
 mod bucket;
 mod core;
 mod event;

@@ -43,8 +43,6 @@ pub(super) struct RecvHalf {
     pub(super) ready: Option<Bytes>,
     /// News of a message is queued.
     pub(super) readable_queued: bool,
-    /// How much of the channel's assembly memory this half holds.
-    pub(super) held: usize,
 }
 
 impl RecvHalf {
@@ -54,12 +52,6 @@ impl RecvHalf {
             decoder: FrameDecoder::new(max_message_size),
             ready: None,
             readable_queued: false,
-            held: 0,
         }
-    }
-
-    /// Memory that this half takes now.
-    pub(super) fn memory(&self) -> usize {
-        self.decoder.partial_bytes() + self.ready.as_ref().map_or(0, Bytes::len)
     }
 }

@@ -228,21 +228,15 @@ impl Client {
     /// The Coordinator wants to close: the peer channels go first.
     pub(super) fn home_closing(&mut self, now: Instant) {
         self.close_peers(now, std::time::Duration::MAX);
-        self.update_home_hold(now);
+        self.update_home_hold();
     }
 
     pub(super) fn home_deadline_passed(&mut self, now: Instant) {
-        match std::mem::replace(&mut self.home, Home::Ended) {
-            Home::Connecting { attempt, .. } => {
-                self.transport.discard(ChannelId::HOME);
-                self.try_next_address(now, attempt, CloseReason::TimedOut);
-            }
-            home => {
-                self.home = home;
-                if let Some(link) = self.transport.link(ChannelId::HOME) {
-                    link.close(now, ErrorCode::NoAnswer.into(), CloseReason::TimedOut);
-                }
-            }
+        if let Home::Connecting { .. } = self.home {
+            return self.home_lost(now, CloseReason::TimedOut);
+        }
+        if let Some(link) = self.transport.link(ChannelId::HOME) {
+            link.close(now, ErrorCode::NoAnswer.into(), CloseReason::TimedOut);
         }
     }
 
@@ -289,13 +283,13 @@ impl Client {
     }
 
     /// The home channel carries the peer channels: it stays until they are gone.
-    pub(super) fn update_home_hold(&mut self, now: Instant) {
+    pub(super) fn update_home_hold(&mut self) {
         let held = self.live_peers() > 0;
         if let (Some(entry), Some(link)) = (
             self.channels.get_mut(ChannelId::HOME),
             self.transport.link(ChannelId::HOME),
         ) {
-            entry.core.hold_open(link, now, held);
+            entry.core.hold_open(link, held);
         }
     }
 

@@ -355,8 +355,13 @@ impl Client {
             while let Some((id, event)) = self.transport.poll_event() {
                 self.handle_link_event(now, id, event);
             }
-            // Channels can also be ended by the application, through their handles.
+            // What the application did through handles has consequences too.
             while let Some(id) = self.accessed.pop_first() {
+                if let (Some(entry), Some(link)) =
+                    (self.channels.get_mut(id), self.transport.link(id))
+                {
+                    entry.core.drain(link);
+                }
                 self.handle_notices(now, id);
             }
             if !self.transport.has_events() {
@@ -394,7 +399,7 @@ impl Client {
                 }
                 (Role::Peer(_), Notice::Control(payload)) => self.peer_control(now, id, payload),
                 (Role::Peer(_), Notice::Closing) => {}
-                (Role::Peer(_), Notice::Ended(reason)) => self.peer_ended(now, id, reason),
+                (Role::Peer(_), Notice::Ended(reason)) => self.peer_ended(id, reason),
             }
         }
     }

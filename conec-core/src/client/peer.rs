@@ -9,7 +9,7 @@ use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, ErrorCode, OpenChannelError, Target, Violation,
     channel::{Bucket, ChannelCore},
     error::WireCode,
-    transport::PeerEnd,
+    transport::{Link, PeerEnd},
     wire::{
         ClientMessage, MAX_LABEL, Offer, PeerMessage, RequestId, Role as EndRole, RoleMessage,
         Route,
@@ -317,35 +317,34 @@ impl Client {
     }
 
     /// A peer channel has ended: the Coordinator can forget it, and so can we.
-    pub(super) fn peer_ended(&mut self, now: Instant, id: ChannelId, reason: CloseReason) {
-        let code = match reason {
-            CloseReason::Application(code) => WireCode::Application(code),
+    pub(super) fn peer_ended(&mut self, id: ChannelId, reason: CloseReason) {
+        // What the other end was told, which the Coordinator may be the first to bring it.
+        let said = self.transport.peek(id).and_then(Link::close_code);
+        let code = said.unwrap_or_else(|| match reason {
+            CloseReason::Application(code) => code.into(),
+            CloseReason::Remote(code) => code.into(),
             CloseReason::Violation(violation) => violation.code().into(),
-            CloseReason::Local
-            | CloseReason::Remote(_)
-            | CloseReason::Identity
+            CloseReason::Local => ErrorCode::Dropped.into(),
+            CloseReason::Identity
             | CloseReason::Version
             | CloseReason::TimedOut
             | CloseReason::Reset
             | CloseReason::CoordinatorLost
             | CloseReason::Transport(_) => ErrorCode::PeerGone.into(),
-        };
+        });
         self.release_peer(id, Some(code));
-        self.update_home_hold(now);
+        self.update_home_hold();
     }
 
     /// Ends a peer channel from outside its link. With a code, the Coordinator is told.
     pub(super) fn end_peer(&mut self, id: ChannelId, reason: CloseReason, code: Option<WireCode>) {
         self.release_peer(id, code);
-        let now = self.now;
         let Some(entry) = self.channels.get_mut(id) else {
             return;
         };
-        match (self.transport.link(id), now) {
-            (Some(link), Some(now)) => {
-                link.close(now, code.unwrap_or(ErrorCode::None.into()), reason);
-            }
-            (Some(_) | None, _) => {}
+        if let (Some(link), Some(now)) = (self.transport.link(id), self.now) {
+            let code = code.unwrap_or(WireCode::Protocol(ErrorCode::None));
+            link.close(now, code, reason);
         }
         entry.core.abandon(reason);
         self.accessed.insert(id);
@@ -408,7 +407,7 @@ impl Client {
         // The Coordinator answers within its own time; this is for when it does not.
         let patience = limits.answer_timeout + limits.hello_timeout;
         self.deadlines.set(id, Some(now + patience));
-        self.update_home_hold(now);
+        self.update_home_hold();
         id
     }
 

@@ -194,6 +194,7 @@ pub(super) fn run_length(payload: &[u8], segment_size: usize, route: Route) -> u
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 mod tests {
     use super::*;
 

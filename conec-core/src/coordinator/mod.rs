@@ -373,8 +373,13 @@ impl Coordinator {
             while let Some((id, event)) = self.transport.poll_event() {
                 self.handle_link_event(now, id, event);
             }
-            // Sessions can also be ended by the application, through their handles.
+            // What the application did through handles has consequences too.
             while let Some(id) = self.accessed.pop_first() {
+                if let (Some(entry), Some(link)) =
+                    (self.sessions.get_mut(id), self.transport.link(id))
+                {
+                    entry.core.drain(link);
+                }
                 self.handle_notices(now, id);
             }
             if !self.transport.has_events() {

@@ -56,12 +56,13 @@ impl Coordinator {
             return Err(OpenChannelError::NotFound);
         };
         let label = Bytes::copy_from_slice(label);
-        let pair = self
-            .add_pair(now, from, to, label, None)
-            .map_err(|code| match code {
-                ErrorCode::Limit => OpenChannelError::TooMany,
-                _ => OpenChannelError::NotFound,
-            })?;
+        let pair = self.add_pair(now, from, to, label, None).map_err(|code| {
+            if code == ErrorCode::Limit {
+                OpenChannelError::TooMany
+            } else {
+                OpenChannelError::NotFound
+            }
+        })?;
         self.offer_pair(now, pair);
         Ok(pair)
     }

@@ -53,6 +53,7 @@ impl<K: Ord + Copy> Deadlines<K> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 mod tests {
     use std::time::Duration;
 

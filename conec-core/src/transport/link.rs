@@ -42,6 +42,8 @@ pub(crate) struct Link {
     remote: SocketAddr,
     pub(super) events: VecDeque<LinkEvent>,
     closed: bool,
+    /// With what this side has closed the connection.
+    close_code: Option<WireCode>,
     pub(super) connected: bool,
     /// Whether the transport counts this link among the unfinished handshakes.
     pub(super) handshaking: bool,
@@ -90,6 +92,7 @@ impl Link {
             alarm: None,
             events: VecDeque::new(),
             closed: false,
+            close_code: None,
             connected: false,
             handshaking: false,
             touched: false,
@@ -206,6 +209,7 @@ impl Link {
     pub(crate) fn close(&mut self, now: Instant, code: WireCode, reason: CloseReason) {
         if !self.closed {
             self.close_switch.throw();
+            self.close_code = Some(code);
             self.conn.close(now, varint(code), Bytes::new());
             self.end(reason);
         }
@@ -215,11 +219,9 @@ impl Link {
         self.closed
     }
 
-    /// Makes the other side hear something soon.
-    pub(crate) fn ping(&mut self) {
-        if !self.closed {
-            self.conn.ping();
-        }
+    /// With what this side has closed the connection, if it was this side.
+    pub(crate) fn close_code(&self) -> Option<WireCode> {
+        self.close_code
     }
 
     /// The other side's address, as the engine knows it.

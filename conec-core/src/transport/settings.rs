@@ -4,7 +4,7 @@ use std::{
     any::Any,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{self, Ordering},
     },
     time::Instant,
 };
@@ -56,7 +56,7 @@ pub(super) fn transport_config(
     clippy::disallowed_types,
     reason = "the engine owns the controller and lends it to nobody mutably"
 )]
-pub(super) struct CloseSwitch(Arc<AtomicBool>);
+pub(super) struct CloseSwitch(Arc<atomic::AtomicBool>);
 
 impl CloseSwitch {
     pub(super) fn throw(&self) {

@@ -91,7 +91,8 @@ impl FrameDecoder {
     }
 
     /// Memory taken by a message of which not all has come.
-    pub(crate) fn partial_bytes(&self) -> usize {
+    #[cfg(test)]
+    fn partial_bytes(&self) -> usize {
         self.partial
             .as_ref()
             .map_or(0, |(partial, _)| partial.capacity())
@@ -126,8 +127,8 @@ impl FrameDecoder {
 /// A message may keep this much memory alive, or four times its own size.
 const MAX_PIN: usize = 2048;
 
-/// The messages in `bytes`, cut as `cuts` say: what the tests and fuzz targets compare.
-#[cfg(any(test, feature = "__testing"))]
+/// The messages in `bytes`, cut as `cuts` say.
+#[cfg(test)]
 pub(crate) fn decode_in_pieces(
     mut bytes: &[u8],
     cuts: &[usize],

@@ -88,7 +88,6 @@ mod tests {
         assert_eq!(classify(&long), PacketKind::Long(Some(route)));
         assert_eq!(classify(&long[..13]), PacketKind::Long(None));
 
-        cid[0] &= 0x7f;
         short[1] &= 0x7f;
         assert_eq!(classify(&short), PacketKind::Short(None));
         assert_eq!(classify(&[0x00; 40]), PacketKind::Other);

@@ -41,7 +41,7 @@ impl Event {
             | Self::Coordinator(CoordinatorEvent::Channel { channel, event }) => {
                 Some((*channel, event))
             }
-            _ => None,
+            Self::Client(_) | Self::Coordinator(_) => None,
         }
     }
 }

@@ -1,3 +1,11 @@
 //! The scenarios: how conec behaves, told one behaviour at a time.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails where something is not as it must be"
+)]
+
+mod channels;
+mod closing;
 mod connecting;
+mod streams;

@@ -1,0 +1,372 @@
+//! Channels between Clients: asking, offering, accepting, refusing, ending.
+
+use std::time::Duration;
+
+use conec_core::{
+    ChannelEvent, ChannelId, ClientEvent, CloseReason, Code, CoordinatorConfig, CoordinatorEvent,
+    Endpoint, ErrorCode, Limits, OpenChannelError, PairId, Policy, Target,
+};
+use conec_tests::{
+    keys,
+    sim::{At, Event, NodeId, World},
+};
+
+fn offered(world: &mut World, node: NodeId) -> At {
+    world.wait_for("offered", Duration::from_secs(10), |world| {
+        world.take_event(node, |event| match event {
+            Event::Client(ClientEvent::Offered { channel, .. }) => Some(At {
+                node,
+                channel: *channel,
+            }),
+            Event::Client(_) | Event::Coordinator(_) => None,
+        })
+    })
+}
+
+fn opened(world: &mut World, at: At) {
+    world.wait_for("opened", Duration::from_secs(10), |world| {
+        world.take_event(at.node, |event| {
+            (event.channel() == Some((at.channel, &ChannelEvent::Opened))).then_some(())
+        })
+    });
+}
+
+fn pair_closed(world: &mut World, coordinator: NodeId) -> (PairId, CloseReason) {
+    world.wait_for("pair closed", Duration::from_secs(60), |world| {
+        world.take_event(coordinator, |event| match event {
+            Event::Coordinator(CoordinatorEvent::PairClosed { pair, reason }) => {
+                Some((*pair, *reason))
+            }
+            Event::Client(_) | Event::Coordinator(_) => None,
+        })
+    })
+}
+
+/// A Coordinator and two Clients, the second of which asks its application about offers.
+fn world_that_asks(seed: u64) -> (World, NodeId, NodeId, NodeId) {
+    let mut world = World::new(seed);
+    let (coordinator, [alice]) = world.with_clients(["alice"]);
+    let mut config = world.client_config("bob");
+    config.auto_accept = false;
+    let bob = world.add_client_with(config);
+    world.connect(bob, coordinator);
+    (world, coordinator, alice, bob)
+}
+
+fn by_name(name: &str) -> Target {
+    Target::Name(name.parse().unwrap())
+}
+
+#[test]
+fn two_clients_exchange_messages_through_the_coordinator() {
+    let mut world = World::new(1);
+    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    let ours = world.open_stream(at_alice, b"greetings");
+    world.send(ours, "hello");
+    let (theirs, label) = world.accept_labelled(at_bob);
+    assert_eq!(label, "greetings");
+    assert_eq!(world.recv(theirs), "hello");
+    world.send(theirs, "and back");
+    assert_eq!(world.recv(ours), "and back");
+    let stats = world.coordinator(coordinator).stats();
+    assert!(stats.datagrams_forwarded > 0);
+    assert_eq!((stats.forwards_denied, stats.forwards_dropped), (0, 0));
+}
+
+#[test]
+fn an_offer_tells_who_and_what_for_and_can_be_accepted() {
+    let (mut world, _, alice, bob) = world_that_asks(2);
+    let at_alice = world.request_channel(alice, by_name("bob"));
+    let at_bob = offered(&mut world, bob);
+    let info = world.client(bob).peer(at_bob.channel).unwrap();
+    assert_eq!(info.id, world.client(alice).id());
+    assert_eq!(info.name, Some("alice".parse().unwrap()));
+    assert_eq!(info.label, "test");
+    let now = world.now();
+    world.client(bob).accept(now, at_bob.channel).unwrap();
+    assert!(world.client(bob).accept(now, at_bob.channel).is_err());
+    assert!(
+        world
+            .client(bob)
+            .reject(now, at_bob.channel, Code(0))
+            .is_err()
+    );
+    opened(&mut world, at_alice);
+    opened(&mut world, at_bob);
+    let info = world.client(alice).peer(at_alice.channel).unwrap();
+    assert_eq!(info.id, world.client(bob).id());
+}
+
+#[test]
+fn a_rejection_carries_its_code() {
+    let (mut world, coordinator, alice, bob) = world_that_asks(3);
+    let at_alice = world.request_channel(alice, by_name("bob"));
+    let at_bob = offered(&mut world, bob);
+    let now = world.now();
+    world
+        .client(bob)
+        .reject(now, at_bob.channel, Code(7))
+        .unwrap();
+    let reason = CloseReason::Application(Code(7));
+    assert_eq!(world.closed(at_alice), reason);
+    assert_eq!(world.closed(at_bob), CloseReason::Local);
+    assert_eq!(pair_closed(&mut world, coordinator).1, reason);
+}
+
+#[test]
+fn an_offer_that_nobody_answers_ends() {
+    let (mut world, coordinator, alice, bob) = world_that_asks(4);
+    let at_alice = world.request_channel(alice, by_name("bob"));
+    let at_bob = offered(&mut world, bob);
+    let limit = Limits::default().answer_timeout + Duration::from_secs(10);
+    let start = world.elapsed();
+    assert_eq!(
+        world.closed(at_alice),
+        CloseReason::Remote(ErrorCode::NoAnswer)
+    );
+    world.closed(at_bob);
+    assert!(world.elapsed() - start <= limit);
+    pair_closed(&mut world, coordinator);
+}
+
+#[test]
+fn unknown_clients_are_not_found() {
+    let mut world = World::new(5);
+    let (_, [alice]) = world.with_clients(["alice"]);
+    for target in [by_name("nobody"), Target::Id(keys::identity(999).id())] {
+        let at = world.request_channel(alice, target);
+        assert_eq!(world.closed(at), CloseReason::Remote(ErrorCode::NotFound));
+    }
+}
+
+#[test]
+fn a_client_has_a_channel_with_itself() {
+    let mut world = World::new(6);
+    let (_, [alice]) = world.with_clients(["alice"]);
+    let (one, other) = world.open_channel(alice, alice);
+    assert_ne!(one, other);
+    let stream = world.open_stream(one, b"me");
+    world.send(stream, "I");
+    let stream = world.accept_stream(other);
+    assert_eq!(world.recv(stream), "I");
+    let now = world.now();
+    world
+        .channel(alice, one.channel)
+        .unwrap()
+        .abort(now, Code(3));
+    assert_eq!(world.closed(other), CloseReason::Application(Code(3)));
+    assert_eq!(world.closed(one), CloseReason::Local);
+}
+
+#[test]
+fn a_pair_of_clients_has_several_channels() {
+    let mut world = World::new(7);
+    let (_, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let channels: Vec<_> = (0..5)
+        .map(|number| match number % 2 {
+            0 => world.open_channel(alice, bob),
+            _ => {
+                let (at_bob, at_alice) = world.open_channel(bob, alice);
+                (at_alice, at_bob)
+            }
+        })
+        .collect();
+    for (number, (at_alice, _)) in channels.iter().enumerate() {
+        let stream = world.open_stream(*at_alice, b"");
+        world.send(stream, vec![number as u8]);
+    }
+    for (number, (_, at_bob)) in channels.iter().enumerate() {
+        let stream = world.accept_stream(*at_bob);
+        assert_eq!(world.recv(stream), vec![number as u8]);
+    }
+}
+
+#[test]
+fn the_coordinator_connects_two_clients_of_its_own_accord() {
+    let (mut world, coordinator, alice, bob) = world_that_asks(8);
+    let now = world.now();
+    let pair = world
+        .coordinator(coordinator)
+        .connect(
+            now,
+            "alice".parse::<conec_core::Name>().unwrap(),
+            "bob".parse::<conec_core::Name>().unwrap(),
+            b"work",
+        )
+        .unwrap();
+    let at_bob = offered(&mut world, bob);
+    let now = world.now();
+    world.client(bob).accept(now, at_bob.channel).unwrap();
+    opened(&mut world, at_bob);
+    let at_alice = world.wait_for("opened", Duration::from_secs(5), |world| {
+        world.take_event(alice, |event| match event.channel() {
+            Some((channel, ChannelEvent::Opened)) if channel != ChannelId::HOME => Some(At {
+                node: alice,
+                channel,
+            }),
+            Some(_) | None => None,
+        })
+    });
+    assert_eq!(
+        world.client(alice).peer(at_alice.channel).unwrap().label,
+        "work"
+    );
+    let now = world.now();
+    world
+        .coordinator(coordinator)
+        .disconnect(now, pair, Code(5))
+        .unwrap();
+    assert_eq!(world.closed(at_alice), CloseReason::Application(Code(5)));
+    assert_eq!(world.closed(at_bob), CloseReason::Application(Code(5)));
+    assert_eq!(pair_closed(&mut world, coordinator).0, pair);
+    let now = world.now();
+    let nobody = keys::identity(999).id();
+    assert_eq!(
+        world
+            .coordinator(coordinator)
+            .connect(now, nobody, nobody, b""),
+        Err(OpenChannelError::NotFound)
+    );
+}
+
+#[test]
+fn the_application_decides_who_may_reach_whom() {
+    let mut world = World::new(9);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.channels = Policy::Ask;
+    let coordinator = world.add_coordinator_with(config);
+    let (alice, bob) = (world.add_client("alice"), world.add_client("bob"));
+    world.connect(alice, coordinator);
+    world.connect(bob, coordinator);
+    let asked = |world: &mut World| {
+        world.wait_for("asked", Duration::from_secs(5), |world| {
+            world.take_event(coordinator, |event| match event {
+                Event::Coordinator(CoordinatorEvent::PairAsks { pair, from, to, .. }) => {
+                    Some((*pair, *from, *to))
+                }
+                Event::Client(_) | Event::Coordinator(_) => None,
+            })
+        })
+    };
+    let denied = world.request_channel(alice, by_name("bob"));
+    let (pair, from, to) = asked(&mut world);
+    assert_eq!(from, world.client(alice).id());
+    assert_eq!(to, world.client(bob).id());
+    let now = world.now();
+    world.coordinator(coordinator).deny(now, pair).unwrap();
+    // As if bob were not there.
+    let not_found = CloseReason::Remote(ErrorCode::NotFound);
+    assert_eq!(world.closed(denied), not_found);
+
+    let granted = world.request_channel(alice, by_name("bob"));
+    let (pair, ..) = asked(&mut world);
+    let now = world.now();
+    world.coordinator(coordinator).grant(now, pair).unwrap();
+    assert!(world.coordinator(coordinator).deny(now, pair).is_err());
+    opened(&mut world, granted);
+
+    let forgotten = world.request_channel(alice, by_name("bob"));
+    asked(&mut world);
+    assert_eq!(world.closed(forgotten), not_found);
+}
+
+#[test]
+fn channels_are_limited_at_both_ends() {
+    let mut world = World::new(10);
+    let coordinator = world.add_coordinator();
+    let mut config = world.client_config("alice");
+    config.limits.channels_per_client = 2;
+    let alice = world.add_client_with(config);
+    let bob = world.add_client("bob");
+    world.connect(alice, coordinator);
+    world.connect(bob, coordinator);
+    let (first, _) = world.open_channel(alice, bob);
+    world.open_channel(alice, bob);
+    let now = world.now();
+    let id = world.client(bob).id();
+    assert_eq!(
+        world.client(alice).open_channel(now, id, b""),
+        Err(OpenChannelError::TooMany)
+    );
+    let refused = world.request_channel(bob, by_name("alice"));
+    assert_eq!(world.closed(refused), CloseReason::Remote(ErrorCode::Limit));
+    world
+        .channel(alice, first.channel)
+        .unwrap()
+        .abort(now, Code(0));
+    world.closed(first);
+    world.open_channel(bob, alice);
+}
+
+#[test]
+fn the_coordinator_limits_channels_too() {
+    let mut world = World::new(11);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.limits.channels_per_client = 3;
+    let coordinator = world.add_coordinator_with(config);
+    let (alice, bob) = (world.add_client("alice"), world.add_client("bob"));
+    world.connect(alice, coordinator);
+    world.connect(bob, coordinator);
+    world.open_channel(alice, alice);
+    world.open_channel(alice, bob);
+    let refused = world.request_channel(alice, by_name("bob"));
+    assert_eq!(world.closed(refused), CloseReason::Remote(ErrorCode::Limit));
+}
+
+#[test]
+fn a_crashed_peer_is_reported_once_and_readers_get_an_error() {
+    let mut world = World::new(12);
+    let (_, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    let ours = world.open_stream(at_alice, b"");
+    world.send(ours, "before");
+    let theirs = world.accept_stream(at_bob);
+    assert_eq!(world.recv(theirs), "before");
+    world.crash(alice);
+    let end = world.recv_ended(theirs);
+    assert!(matches!(end, conec_core::RecvEnd::Closed(_)), "{end:?}");
+    world.send_ended(theirs);
+    let reason = world.closed(at_bob);
+    assert_eq!(reason, CloseReason::Remote(ErrorCode::PeerGone));
+}
+
+#[test]
+fn a_request_that_is_given_up_leaves_nothing_behind() {
+    let (mut world, coordinator, alice, bob) = world_that_asks(13);
+    let at_alice = world.request_channel(alice, by_name("bob"));
+    let now = world.now();
+    world
+        .channel(alice, at_alice.channel)
+        .unwrap()
+        .abort(now, Code(0));
+    assert_eq!(world.closed(at_alice), CloseReason::Local);
+    let at_bob = offered(&mut world, bob);
+    assert_eq!(
+        world.closed(at_bob),
+        CloseReason::Remote(ErrorCode::Dropped)
+    );
+    pair_closed(&mut world, coordinator);
+    // And while the offer is on its way to be answered.
+    let at_alice = world.request_channel(alice, by_name("bob"));
+    let at_bob = offered(&mut world, bob);
+    let now = world.now();
+    world.client(bob).accept(now, at_bob.channel).unwrap();
+    world
+        .channel(alice, at_alice.channel)
+        .unwrap()
+        .abort(now, Code(0));
+    assert_eq!(world.closed(at_alice), CloseReason::Local);
+    world.closed(at_bob);
+    pair_closed(&mut world, coordinator);
+}
+
+#[test]
+fn crossing_requests_give_two_channels() {
+    let mut world = World::new(14);
+    let (_, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let from_alice = world.request_channel(alice, by_name("bob"));
+    let from_bob = world.request_channel(bob, by_name("alice"));
+    opened(&mut world, from_alice);
+    opened(&mut world, from_bob);
+}

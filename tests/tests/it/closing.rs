@@ -1,0 +1,293 @@
+//! Orderly and other ends.
+
+use std::time::Duration;
+
+use conec_core::{
+    ChannelEvent, CloseReason, Code, CoordinatorConfig, CoordinatorEvent, Direction, Endpoint,
+    ErrorCode, OpenChannelError, OpenStreamError, RecvEnd, SendEnd,
+};
+use conec_tests::{
+    keys,
+    sim::{At, Event, LinkConfig, NodeId, World},
+};
+
+use crate::connecting::home;
+
+fn pair(seed: u64) -> (World, NodeId, At, At) {
+    let mut world = World::new(seed);
+    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    (world, coordinator, at_alice, at_bob)
+}
+
+fn close(world: &mut World, at: At, patience: Duration) {
+    let now = world.now();
+    world
+        .channel(at.node, at.channel)
+        .unwrap()
+        .close(now, patience);
+}
+
+fn told_of_closing(world: &mut World, at: At) {
+    world.wait_for("closing", Duration::from_secs(10), |world| {
+        world.take_event(at.node, |event| {
+            (event.channel() == Some((at.channel, &ChannelEvent::Closing))).then_some(())
+        })
+    });
+}
+
+/// Everything that anyone held for a channel is gone.
+fn nothing_is_left(world: &mut World, clients: &[NodeId]) {
+    world.run_for(Duration::from_secs(30));
+    for &client in clients {
+        assert!(world.client(client).is_finished(), "{client:?}");
+        let timeout = world.client(client).poll_timeout();
+        assert_eq!(timeout, None, "nothing more is due");
+    }
+}
+
+#[test]
+fn a_graceful_close_delivers_everything_to_the_reader_first() {
+    for rough in [false, true] {
+        let (mut world, _, at_alice, at_bob) = pair(1);
+        if rough {
+            world.network.set_all(&LinkConfig::rough());
+        }
+        let ours = world.open(at_alice, Direction::Uni, b"");
+        world.send(ours, vec![1; 5_000_000]);
+        world.send(ours, "the end");
+        world.finish(ours);
+        close(&mut world, at_alice, Duration::from_secs(60));
+        let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+        assert_eq!(
+            channel.open(Direction::Bi, b""),
+            Err(OpenStreamError::Closed)
+        );
+        let theirs = world.accept_stream(at_bob);
+        told_of_closing(&mut world, at_bob);
+        let mut channel = world.channel(at_bob.node, at_bob.channel).unwrap();
+        assert_eq!(
+            channel.open(Direction::Bi, b""),
+            Err(OpenStreamError::Closed)
+        );
+        assert_eq!(world.recv(theirs).len(), 5_000_000);
+        // However long the reader takes.
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(world.recv(theirs), "the end");
+        assert_eq!(world.recv_ended(theirs), RecvEnd::Finished);
+        assert_eq!(world.send_ended(ours), SendEnd::Finished);
+        assert_eq!(world.closed(at_alice), CloseReason::Local);
+        assert_eq!(world.closed(at_bob), CloseReason::Remote(ErrorCode::None));
+    }
+}
+
+#[test]
+fn a_graceful_close_of_an_idle_channel_takes_a_moment() {
+    let (mut world, coordinator, at_alice, at_bob) = pair(2);
+    let start = world.elapsed();
+    close(&mut world, at_alice, Duration::from_secs(60));
+    assert_eq!(world.closed(at_alice), CloseReason::Local);
+    assert_eq!(world.closed(at_bob), CloseReason::Remote(ErrorCode::None));
+    assert!(world.elapsed() - start < Duration::from_millis(200));
+    world.wait_for("forgotten", Duration::from_secs(5), |world| {
+        world.take_event(coordinator, |event| {
+            matches!(
+                event,
+                Event::Coordinator(CoordinatorEvent::PairClosed { .. })
+            )
+            .then_some(())
+        })
+    });
+}
+
+#[test]
+fn patience_ends_a_close_that_the_other_side_holds_up() {
+    let (mut world, _, at_alice, at_bob) = pair(3);
+    let ours = world.open_stream(at_alice, b"");
+    world.send(ours, "never answered");
+    let theirs = world.accept_stream(at_bob);
+    world.finish(ours);
+    let start = world.elapsed();
+    close(&mut world, at_alice, Duration::from_secs(5));
+    assert_eq!(world.closed(at_alice), CloseReason::Local);
+    assert!(world.elapsed() - start >= Duration::from_secs(5));
+    let reason = CloseReason::Remote(ErrorCode::None);
+    assert_eq!(world.closed(at_bob), reason);
+    assert_eq!(world.send_ended(theirs), SendEnd::Closed(reason));
+    assert_eq!(world.recv_ended(theirs), RecvEnd::Closed(reason));
+}
+
+#[test]
+fn both_sides_close_at_once() {
+    let (mut world, _, at_alice, at_bob) = pair(4);
+    close(&mut world, at_alice, Duration::from_secs(60));
+    close(&mut world, at_bob, Duration::from_secs(60));
+    close(&mut world, at_bob, Duration::from_secs(30));
+    assert_eq!(world.closed(at_alice), CloseReason::Local);
+    assert_eq!(world.closed(at_bob), CloseReason::Local);
+    assert!(world.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn an_abort_ends_everything_at_once_with_its_code() {
+    let (mut world, _, at_alice, at_bob) = pair(5);
+    let ours = world.open_stream(at_alice, b"");
+    world.send(ours, vec![0; 3_000_000]);
+    let theirs = world.accept_stream(at_bob);
+    let now = world.now();
+    let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+    channel.abort(now, Code(77));
+    channel.abort(now, Code(78));
+    channel.close(now, Duration::from_secs(9));
+    assert_eq!(world.send_ended(ours), SendEnd::Closed(CloseReason::Local));
+    assert_eq!(world.closed(at_alice), CloseReason::Local);
+    let reason = CloseReason::Application(Code(77));
+    assert_eq!(world.recv_ended(theirs), RecvEnd::Closed(reason));
+    assert_eq!(world.closed(at_bob), reason);
+    assert!(world.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn a_client_leaves_gracefully() {
+    let (mut world, coordinator, at_alice, at_bob) = pair(6);
+    let ours = world.open(at_alice, Direction::Uni, b"");
+    world.send(ours, vec![1; 1_000_000]);
+    world.finish(ours);
+    let now = world.now();
+    world
+        .client(at_alice.node)
+        .close(now, Duration::from_secs(30));
+    let id = world.client(at_bob.node).id();
+    assert_eq!(
+        world.client(at_alice.node).open_channel(now, id, b""),
+        Err(OpenChannelError::NotConnected)
+    );
+    let theirs = world.accept_stream(at_bob);
+    world.run_for(Duration::from_secs(3));
+    assert!(
+        world.client(at_alice.node).is_connected(),
+        "the home channel stays for the others"
+    );
+    assert_eq!(world.recv(theirs).len(), 1_000_000);
+    assert_eq!(world.closed(at_alice), CloseReason::Local);
+    assert_eq!(world.closed(home(at_alice.node)), CloseReason::Local);
+    assert_eq!(world.closed(at_bob), CloseReason::Remote(ErrorCode::None));
+    assert_eq!(world.coordinator(coordinator).clients(), 1);
+    assert!(world.elapsed() < Duration::from_secs(6));
+    nothing_is_left(&mut world, &[at_alice.node]);
+}
+
+#[test]
+fn a_coordinator_shuts_down_gracefully() {
+    let (mut world, coordinator, at_alice, at_bob) = pair(7);
+    let ours = world.open(at_alice, Direction::Uni, b"");
+    world.send(ours, vec![1; 1_000_000]);
+    let now = world.now();
+    world
+        .coordinator(coordinator)
+        .close(now, Duration::from_secs(30));
+    told_of_closing(&mut world, home(at_alice.node));
+    // Nobody new comes in.
+    let late = world.add_client("late");
+    world.start_connecting(late, coordinator);
+    assert_eq!(
+        world.closed(home(late)),
+        CloseReason::Remote(ErrorCode::Shutdown)
+    );
+    // What is under way is completed.
+    world.finish(ours);
+    let theirs = world.accept_stream(at_bob);
+    assert_eq!(world.recv(theirs).len(), 1_000_000);
+    assert_eq!(world.recv_ended(theirs), RecvEnd::Finished);
+    for at in [at_alice, at_bob] {
+        world.closed(at);
+        assert_eq!(
+            world.closed(home(at.node)),
+            CloseReason::Remote(ErrorCode::None)
+        );
+    }
+    assert!(world.elapsed() < Duration::from_secs(10));
+    nothing_is_left(&mut world, &[at_alice.node, at_bob.node]);
+    assert!(world.coordinator(coordinator).is_finished());
+    assert_eq!(world.coordinator(coordinator).poll_timeout(), None);
+}
+
+#[test]
+fn a_coordinator_does_not_wait_for_ever() {
+    let (mut world, coordinator, at_alice, at_bob) = pair(8);
+    let ours = world.open(at_alice, Direction::Uni, b"");
+    world.send(ours, "never finished");
+    let now = world.now();
+    world
+        .coordinator(coordinator)
+        .close(now, Duration::from_secs(5));
+    world.closed(home(at_alice.node));
+    world.closed(home(at_bob.node));
+    assert_eq!(world.closed(at_alice), CloseReason::CoordinatorLost);
+    assert!(world.elapsed() < Duration::from_secs(7));
+}
+
+#[test]
+fn a_coordinator_that_dies_ends_every_wait_in_time() {
+    let (mut world, coordinator, at_alice, at_bob) = pair(9);
+    let ours = world.open_stream(at_alice, b"");
+    world.send(ours, "one");
+    let theirs = world.accept_stream(at_bob);
+    assert_eq!(world.recv(theirs), "one");
+    let pending = world.request_channel(
+        at_alice.node,
+        "bob".parse::<conec_core::Name>().unwrap().into(),
+    );
+    world.crash(coordinator);
+    let start = world.elapsed();
+    assert_eq!(world.closed(pending), CloseReason::CoordinatorLost);
+    assert_eq!(
+        world.recv_ended(theirs),
+        RecvEnd::Closed(CloseReason::CoordinatorLost)
+    );
+    assert_eq!(world.closed(at_alice), CloseReason::CoordinatorLost);
+    assert_eq!(world.closed(at_bob), CloseReason::CoordinatorLost);
+    assert_eq!(world.closed(home(at_alice.node)), CloseReason::TimedOut);
+    assert_eq!(world.closed(home(at_bob.node)), CloseReason::TimedOut);
+    // The idle timeout, and a few probes after it began.
+    assert!(world.elapsed() - start <= Duration::from_secs(45));
+    nothing_is_left(&mut world, &[at_alice.node, at_bob.node]);
+}
+
+#[test]
+fn a_kicked_client_learns_the_code_and_its_peers_that_it_is_gone() {
+    let (mut world, coordinator, at_alice, at_bob) = pair(10);
+    let now = world.now();
+    let id = world.client(at_alice.node).id();
+    let session = world.coordinator(coordinator).find(id).unwrap();
+    world
+        .channel(coordinator, session)
+        .unwrap()
+        .abort(now, Code(13));
+    assert_eq!(
+        world.closed(home(at_alice.node)),
+        CloseReason::Application(Code(13))
+    );
+    assert_eq!(
+        world.closed(at_bob),
+        CloseReason::Remote(ErrorCode::PeerGone)
+    );
+}
+
+#[test]
+fn closing_while_connecting_is_fine() {
+    let mut world = World::new(11);
+    let coordinator = world.add_coordinator_with(CoordinatorConfig::new(keys::certificate()));
+    for steps in 0..40 {
+        let client = world.add_client("someone");
+        world.start_connecting(client, coordinator);
+        for _ in 0..steps {
+            world.step();
+        }
+        let now = world.now();
+        world.client(client).close(now, Duration::from_secs(1));
+        world.closed(home(client));
+        nothing_is_left(&mut world, &[client]);
+    }
+    assert_eq!(world.coordinator(coordinator).clients(), 0);
+}

@@ -1,0 +1,401 @@
+//! Streams of whole messages, and datagrams.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use conec_core::{
+    ChannelConfig, ChannelEvent, Code, CoordinatorConfig, CoordinatorEvent, Direction, Endpoint,
+    ErrorCode, OpenStreamError, RecvEnd, RecvError, SendDatagramError, SendEnd, SendError,
+};
+use conec_tests::{
+    keys,
+    sim::{At, Event, Half, LinkConfig, World},
+};
+
+use crate::connecting::home;
+
+/// Two Clients with a channel between them, whose settings are changed by `change`.
+fn pair_with(seed: u64, change: impl Fn(&mut ChannelConfig)) -> (World, At, At) {
+    let mut world = World::new(seed);
+    let coordinator = world.add_coordinator();
+    let [alice, bob] = ["alice", "bob"].map(|name| {
+        let mut config = world.client_config(name);
+        change(&mut config.peer);
+        let client = world.add_client_with(config);
+        world.connect(client, coordinator);
+        client
+    });
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    (world, at_alice, at_bob)
+}
+
+fn pair(seed: u64) -> (World, At, At) {
+    pair_with(seed, |_| {})
+}
+
+/// A stream from the first end to the second.
+fn stream(world: &mut World, from: At, to: At) -> (Half, Half) {
+    let ours = world.open_stream(from, b"");
+    (ours, world.accept_stream(to))
+}
+
+fn message(number: usize, len: usize) -> Bytes {
+    (0..len).map(|at| (at * 31 + number) as u8).collect()
+}
+
+#[test]
+fn messages_of_all_sizes_arrive_whole_and_in_order() {
+    let (mut world, at_alice, at_bob) = pair(1);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    let sizes = [0, 1, 63, 64, 1000, 0, 16_383, 16_384, 70_000, 5, 3_000_000];
+    for (number, &size) in sizes.iter().enumerate() {
+        world.send(ours, message(number, size));
+    }
+    for (number, &size) in sizes.iter().enumerate() {
+        assert_eq!(world.recv(theirs), message(number, size));
+    }
+    assert_eq!(world.try_recv(theirs), Err(RecvError::Blocked));
+    world.finish(ours);
+    assert_eq!(world.recv_ended(theirs), RecvEnd::Finished);
+    assert_eq!(world.send_ended(ours), SendEnd::Finished);
+    assert_eq!(world.try_recv(theirs), Err(RecvError::Ended));
+    assert_eq!(world.try_send(ours, Bytes::new()), Err(SendError::Ended));
+}
+
+#[test]
+fn many_small_messages_arrive_over_a_rough_network() {
+    for seed in 0..5 {
+        let (mut world, at_alice, at_bob) = pair(seed);
+        world.network.set_all(&LinkConfig::rough());
+        let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+        let mut read = 0;
+        for number in 0..5000 {
+            world.send(ours, message(number, number % 100));
+            while let Ok(received) = world.try_recv(theirs) {
+                assert_eq!(received, message(read, read % 100));
+                read += 1;
+            }
+        }
+        for number in read..5000 {
+            assert_eq!(world.recv(theirs), message(number, number % 100));
+        }
+    }
+}
+
+#[test]
+fn a_stream_is_announced_before_its_first_message() {
+    let (mut world, at_alice, at_bob) = pair(3);
+    for direction in [Direction::Bi, Direction::Uni] {
+        let ours = world.open(at_alice, direction, &[b'x'; 255]);
+        let (theirs, label) = world.accept_labelled(at_bob);
+        assert_eq!(label, vec![b'x'; 255]);
+        assert_eq!(theirs.stream.direction(), direction);
+        assert_eq!(world.try_recv(theirs), Err(RecvError::Blocked));
+        world.send(ours, "now");
+        assert_eq!(world.recv(theirs), "now");
+        let back = world.try_send(theirs, "back".into());
+        assert_eq!(back.is_ok(), direction == Direction::Bi);
+    }
+    let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+    assert_eq!(
+        channel.open(Direction::Bi, &[0; 256]),
+        Err(OpenStreamError::LabelTooLong)
+    );
+}
+
+#[test]
+fn directions_end_independently() {
+    let (mut world, at_alice, at_bob) = pair(4);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    world.send(ours, "a question");
+    world.finish(ours);
+    assert_eq!(world.recv(theirs), "a question");
+    assert_eq!(world.recv_ended(theirs), RecvEnd::Finished);
+    world.send(theirs, vec![1; 1_000_000]);
+    world.finish(theirs);
+    assert_eq!(world.recv(ours).len(), 1_000_000);
+    assert_eq!(world.recv_ended(ours), RecvEnd::Finished);
+    assert_eq!(world.send_ended(theirs), SendEnd::Finished);
+}
+
+#[test]
+fn a_reset_reaches_the_reader_with_its_code() {
+    let (mut world, at_alice, at_bob) = pair(5);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    world.send(ours, "kept");
+    assert_eq!(world.recv(theirs), "kept");
+    world.send(ours, vec![0; 5_000_000]);
+    world
+        .channel(ours.node, at_alice.channel)
+        .unwrap()
+        .stream(ours.stream)
+        .reset(Code(9))
+        .unwrap();
+    assert_eq!(world.send_ended(ours), SendEnd::Reset);
+    assert_eq!(world.recv_ended(theirs), RecvEnd::Reset(Code(9)));
+    // The other direction goes on.
+    world.send(theirs, "still here");
+    assert_eq!(world.recv(ours), "still here");
+}
+
+#[test]
+fn a_stop_reaches_the_sender_with_its_code() {
+    let (mut world, at_alice, at_bob) = pair(6);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    world.send(ours, vec![0; 5_000_000]);
+    world
+        .channel(theirs.node, at_bob.channel)
+        .unwrap()
+        .stream(theirs.stream)
+        .stop(Code(u32::MAX))
+        .unwrap();
+    assert_eq!(world.recv_ended(theirs), RecvEnd::Stopped);
+    assert_eq!(world.send_ended(ours), SendEnd::Stopped(Code(u32::MAX)));
+    world.send(theirs, "still here");
+    assert_eq!(world.recv(ours), "still here");
+}
+
+#[test]
+fn abandoned_halves_are_told_apart_from_deliberate_ends() {
+    let (mut world, at_alice, at_bob) = pair(7);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    let mut channel = world.channel(ours.node, at_alice.channel).unwrap();
+    channel.stream(ours.stream).abandon_send().unwrap();
+    channel.stream(ours.stream).abandon_recv().unwrap();
+    assert_eq!(
+        world.recv_ended(theirs),
+        RecvEnd::Refused(ErrorCode::Dropped)
+    );
+    assert_eq!(
+        world.send_ended(theirs),
+        SendEnd::Refused(ErrorCode::Dropped)
+    );
+}
+
+#[test]
+fn a_message_over_the_limit_is_refused_before_anything_is_sent() {
+    let (mut world, at_alice, at_bob) = pair_with(8, |config| config.max_message_size = 1000);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    assert_eq!(
+        world.try_send(ours, message(0, 1001)),
+        Err(SendError::TooLarge { max: 1000 })
+    );
+    world.send(ours, message(0, 1000));
+    assert_eq!(world.recv(theirs), message(0, 1000));
+}
+
+#[test]
+fn a_message_over_the_readers_limit_ends_that_stream_alone() {
+    let mut world = World::new(9);
+    let coordinator = world.add_coordinator();
+    let alice = world.add_client("alice");
+    let mut config = world.client_config("bob");
+    config.peer.max_message_size = 1000;
+    let bob = world.add_client_with(config);
+    world.connect(alice, coordinator);
+    world.connect(bob, coordinator);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    let (other, other_theirs) = stream(&mut world, at_alice, at_bob);
+    world.send(ours, message(0, 1001));
+    assert_eq!(world.recv_ended(theirs), RecvEnd::TooLarge);
+    assert_eq!(
+        world.send_ended(ours),
+        SendEnd::Refused(ErrorCode::TooLarge)
+    );
+    world.send(other, "fine");
+    assert_eq!(world.recv(other_theirs), "fine");
+}
+
+#[test]
+fn a_reader_that_stops_reading_stops_the_sender_and_resuming_loses_nothing() {
+    let (mut world, at_alice, at_bob) = pair(10);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    let mut sent = 0;
+    let mut quiet = 0;
+    // Until nothing moves any more.
+    while quiet < 20 {
+        quiet += 1;
+        while world.try_send(ours, message(sent, 10_000)).is_ok() {
+            sent += 1;
+            quiet = 0;
+        }
+        world.run_for(Duration::from_millis(100));
+    }
+    let config = ChannelConfig::default();
+    let bound = config.stream_window as usize + config.send_buffer + 2 * 10_000;
+    assert!(sent * 10_000 <= bound, "{sent} messages were taken");
+    // Other streams flow.
+    let (other, other_theirs) = stream(&mut world, at_alice, at_bob);
+    world.send(other, "past the jam");
+    assert_eq!(world.recv(other_theirs), "past the jam");
+    // And so does this one, once it is read.
+    for number in 0..sent {
+        assert_eq!(world.recv(theirs), message(number, 10_000));
+    }
+    let writable = world.take_event(ours.node, |event| match event.channel() {
+        Some((_, ChannelEvent::Writable { stream })) if *stream == ours.stream => Some(()),
+        Some(_) | None => None,
+    });
+    assert_eq!(writable, Some(()));
+    world.send(ours, "on");
+    assert_eq!(world.recv(theirs), "on");
+}
+
+#[test]
+fn more_streams_become_available_as_others_end() {
+    let (mut world, at_alice, at_bob) = pair_with(11, |config| config.uni_streams = 3);
+    let streams = [(); 3].map(|()| world.open(at_alice, Direction::Uni, b""));
+    let open = |world: &mut World| {
+        let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+        channel.open(Direction::Uni, b"")
+    };
+    assert_eq!(open(&mut world), Err(OpenStreamError::Blocked));
+    for half in streams {
+        world.finish(half);
+        let theirs = world.accept_stream(at_bob);
+        assert_eq!(world.recv_ended(theirs), RecvEnd::Finished);
+    }
+    world.wait_for("streams available", Duration::from_secs(5), |world| {
+        world.take_event(at_alice.node, |event| match event.channel() {
+            Some((_, ChannelEvent::StreamsAvailable { direction })) => Some(*direction),
+            Some(_) | None => None,
+        })
+    });
+    assert!(open(&mut world).is_ok());
+}
+
+#[test]
+fn a_thousand_streams_come_and_go() {
+    let (mut world, at_alice, at_bob) = pair(12);
+    for number in 0..1000 {
+        let ours = world.wait_for("a stream", Duration::from_secs(5), |world| {
+            let mut channel = world.channel(at_alice.node, at_alice.channel)?;
+            let stream = channel.open(Direction::Uni, b"").ok()?;
+            Some(Half {
+                node: at_alice.node,
+                stream,
+            })
+        });
+        world.send(ours, message(number, 10));
+        world.finish(ours);
+        let theirs = world.accept_stream(at_bob);
+        assert_eq!(world.recv(theirs), message(number, 10));
+        assert_eq!(world.recv_ended(theirs), RecvEnd::Finished);
+    }
+}
+
+#[test]
+fn an_application_at_the_coordinator_talks_to_its_clients() {
+    let mut world = World::new(13);
+    let (coordinator, [alice]) = world.with_clients(["alice"]);
+    let session = world.wait_for("connected", Duration::from_secs(5), |world| {
+        world.take_event(coordinator, |event| match event {
+            Event::Coordinator(CoordinatorEvent::ClientConnected { client, .. }) => Some(*client),
+            Event::Client(_) | Event::Coordinator(_) => None,
+        })
+    });
+    let at_coordinator = At {
+        node: coordinator,
+        channel: session,
+    };
+    for (from, to) in [(at_coordinator, home(alice)), (home(alice), at_coordinator)] {
+        let (ours, theirs) = stream(&mut world, from, to);
+        world.send(ours, message(1, 100_000));
+        assert_eq!(world.recv(theirs), message(1, 100_000));
+        world.send(theirs, "thanks");
+        assert_eq!(world.recv(ours), "thanks");
+    }
+}
+
+#[test]
+fn datagrams_arrive_whole_or_not_at_all() {
+    let (mut world, at_alice, at_bob) = pair(14);
+    // Until the path's capacity is known.
+    world.run_for(Duration::from_secs(2));
+    let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+    let max = channel.max_datagram_size();
+    assert!(max > 1300, "{max}");
+    assert_eq!(
+        channel.send_datagram(message(0, max + 1)),
+        Err(SendDatagramError::TooLarge { max })
+    );
+    channel.send_datagram(message(0, max)).unwrap();
+    channel.send_datagram(message(1, 0)).unwrap();
+    world.run_for(Duration::from_secs(1));
+    let readable = world.take_event(at_bob.node, |event| {
+        (event.channel() == Some((at_bob.channel, &ChannelEvent::DatagramsReadable))).then_some(())
+    });
+    assert_eq!(readable, Some(()));
+    let mut channel = world.channel(at_bob.node, at_bob.channel).unwrap();
+    assert_eq!(channel.recv_datagram(), Some(message(0, max)));
+    assert_eq!(channel.recv_datagram(), Some(message(1, 0)));
+    assert_eq!(channel.recv_datagram(), None);
+}
+
+#[test]
+fn too_many_datagrams_wait_for_room() {
+    let (mut world, at_alice, at_bob) = pair(15);
+    let host = world.address(at_bob.node).ip();
+    let coordinator = "203.0.113.1".parse().unwrap();
+    world.network.link(coordinator, host).rate = Some(100_000);
+    let blocked = (0..10_000).find(|&number| {
+        let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+        channel.send_datagram(message(number, 1000)) == Err(SendDatagramError::Blocked)
+    });
+    assert!(blocked.is_some());
+    world.wait_for("room", Duration::from_secs(20), |world| {
+        world.take_event(at_alice.node, |event| {
+            (event.channel() == Some((at_alice.channel, &ChannelEvent::DatagramsWritable)))
+                .then_some(())
+        })
+    });
+}
+
+#[test]
+fn partial_messages_share_a_bounded_memory_and_all_complete() {
+    // Twenty messages, each of twice the channel's budget, at once.
+    let (mut world, at_alice, at_bob) = pair_with(16, |config| {
+        config.receive_window = 200_000;
+        config.stream_window = 50_000;
+        config.max_message_size = 400_000;
+        config.send_buffer = 1;
+    });
+    let streams = [(); 20].map(|()| stream(&mut world, at_alice, at_bob));
+    let mut left = Vec::new();
+    for (number, (ours, theirs)) in streams.into_iter().enumerate() {
+        world.send(ours, message(number, 400_000));
+        left.push((number, theirs));
+    }
+    // Whoever reads what is ready gets everything, whatever the order.
+    while !left.is_empty() {
+        let done = world.wait_for("some message", Duration::from_secs(60), |world| {
+            left.iter().position(|&(number, theirs)| {
+                world.try_recv(theirs).is_ok_and(|received| {
+                    assert_eq!(received, message(number, 400_000));
+                    true
+                })
+            })
+        });
+        left.swap_remove(done);
+    }
+}
+
+#[test]
+fn a_coordinator_with_small_windows_is_no_bottleneck_for_peers() {
+    let mut world = World::new(17);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.home.receive_window = 20_000;
+    config.home.stream_window = 10_000;
+    let coordinator = world.add_coordinator_with(config);
+    let (alice, bob) = (world.add_client("alice"), world.add_client("bob"));
+    world.connect(alice, coordinator);
+    world.connect(bob, coordinator);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    world.send(ours, message(0, 10_000_000));
+    let start = world.elapsed();
+    assert_eq!(world.recv(theirs).len(), 10_000_000);
+    assert!(world.elapsed() - start < Duration::from_secs(2));
+    assert!(world.coordinator(coordinator).stats().bytes_forwarded > 10_000_000);
+}
