@@ -382,6 +382,13 @@ impl Client {
         } else if let Some(link) = self.transport.link(id) {
             entry.core.handle_link_event(link, now, event);
         }
+        // Perhaps a NAT on the way has moved us, which only the Coordinator can notice.
+        if event == LinkEvent::Silent
+            && let Some(home) = self.transport.link(ChannelId::HOME)
+            && id != ChannelId::HOME
+        {
+            home.ping();
+        }
         self.handle_notices(now, id);
     }
 

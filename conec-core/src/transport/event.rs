@@ -31,6 +31,8 @@ pub(crate) enum LinkEvent {
     DatagramsWritable,
     /// The other side's packets now come from another address.
     Moved(SocketAddr),
+    /// Nothing is heard though something should be.
+    Silent,
     /// The alarm went off.
     Alarm,
     /// The end. Nothing follows.

@@ -38,6 +38,9 @@ pub(crate) struct Link {
     /// until the engine sends again, instead of reaching it in tiny pieces.
     saturated: bool,
     alarm: Option<Instant>,
+    last_heard: Option<Instant>,
+    /// Timers that fired since.
+    unheard_timeouts: u32,
     /// The other side's address when it was last looked at.
     remote: SocketAddr,
     pub(super) events: VecDeque<LinkEvent>,
@@ -90,6 +93,8 @@ impl Link {
             line: VecDeque::new(),
             saturated: false,
             alarm: None,
+            last_heard: None,
+            unheard_timeouts: 0,
             events: VecDeque::new(),
             closed: false,
             close_code: None,
@@ -198,7 +203,21 @@ impl Link {
         self.alarm = at;
     }
 
-    pub(super) fn fire_alarm(&mut self, now: Instant) {
+    /// Something has arrived.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.last_heard = Some(now);
+        self.unheard_timeouts = 0;
+    }
+
+    /// A timer is due: the engine's or ours.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.conn.handle_timeout(now);
+        self.unheard_timeouts = self.unheard_timeouts.saturating_add(1);
+        let silence = self.last_heard.map(|at| now.saturating_duration_since(at));
+        // Timers of other kinds fire too, but not twice in a row during a silence as long as this.
+        if self.unheard_timeouts >= 2 && silence.is_some_and(|time| time > 3 * self.rtt()) {
+            self.events.push_back(LinkEvent::Silent);
+        }
         if self.alarm.is_some_and(|at| at <= now) {
             self.alarm = None;
             self.events.push_back(LinkEvent::Alarm);
@@ -222,6 +241,13 @@ impl Link {
     /// With what this side has closed the connection, if it was this side.
     pub(crate) fn close_code(&self) -> Option<WireCode> {
         self.close_code
+    }
+
+    /// Makes the other side say something soon.
+    pub(crate) fn ping(&mut self) {
+        if self.connected && !self.closed {
+            self.conn.ping();
+        }
     }
 
     /// The other side's address, as the engine knows it.

@@ -251,6 +251,7 @@ impl Transport {
                     id.and_then(|id| self.links.get_mut(id).map(|link| (id, link)))
                 {
                     link.conn().handle_event(event);
+                    link.heard(now);
                     touch(id, link, &mut self.touched, &mut self.line);
                 }
             }
@@ -266,8 +267,7 @@ impl Transport {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some(id) = self.deadlines.pop_due(now) {
             if let Some(link) = self.links.get_mut(&id) {
-                link.conn().handle_timeout(now);
-                link.fire_alarm(now);
+                link.handle_timeout(now);
                 touch(id, link, &mut self.touched, &mut self.line);
             }
         }

@@ -21,7 +21,7 @@ mod trace;
 mod world;
 
 pub use self::{
-    network::{Burst, LinkConfig, Network},
+    network::{Burst, LinkConfig, Network, Packet, Tap},
     story::{At, Half},
     trace::Trace,
     world::{Event, NodeId, Stranger, World},

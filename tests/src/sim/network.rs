@@ -1,8 +1,10 @@
 //! What happens to datagrams between two addresses.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -79,11 +81,26 @@ impl LinkConfig {
 
 /// A datagram under way.
 #[derive(Debug, Clone)]
-pub(super) struct Packet {
-    pub(super) source: SocketAddr,
-    pub(super) destination: SocketAddr,
-    pub(super) ecn: Option<Ecn>,
-    pub(super) payload: Vec<u8>,
+pub struct Packet {
+    /// Where it comes from.
+    pub source: SocketAddr,
+    /// Where it is going.
+    pub destination: SocketAddr,
+    /// Its congestion mark.
+    pub ecn: Option<Ecn>,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+/// Keeps a copy of every datagram that is sent.
+#[derive(Debug, Clone, Default)]
+pub struct Tap(Rc<RefCell<Vec<Packet>>>);
+
+impl Tap {
+    /// How many of the datagrams are such.
+    pub fn count(&self, such: impl FnMut(&&Packet) -> bool) -> usize {
+        self.0.borrow().iter().filter(such).count()
+    }
 }
 
 /// All links, each made from the default when first used.
@@ -91,6 +108,8 @@ pub(super) struct Packet {
 pub struct Network {
     /// What links are like that were not configured one by one.
     pub default: LinkConfig,
+    /// Where copies go, if anywhere.
+    pub tap: Option<Tap>,
     links: BTreeMap<(IpAddr, IpAddr), LinkConfig>,
     states: BTreeMap<(IpAddr, IpAddr), LinkState>,
     down: BTreeSet<IpAddr>,
@@ -107,6 +126,7 @@ impl Network {
     pub(super) fn new() -> Self {
         Self {
             default: LinkConfig::default(),
+            tap: None,
             links: BTreeMap::new(),
             states: BTreeMap::new(),
             down: BTreeSet::new(),
@@ -142,6 +162,9 @@ impl Network {
         rng: &mut StdRng,
         packet: Packet,
     ) -> Vec<(Instant, Packet)> {
+        if let Some(tap) = &self.tap {
+            tap.0.borrow_mut().push(packet.clone());
+        }
         let (from, to) = (packet.source.ip(), packet.destination.ip());
         let link = self.links.get(&(from, to)).unwrap_or(&self.default);
         let state = self.states.entry((from, to)).or_default();

@@ -8,4 +8,5 @@
 mod channels;
 mod closing;
 mod connecting;
+mod network;
 mod streams;
