@@ -97,6 +97,11 @@ pub struct Packet {
 pub struct Tap(Rc<RefCell<Vec<Packet>>>);
 
 impl Tap {
+    /// The first of the datagrams that is such.
+    pub fn find(&self, such: impl FnMut(&&Packet) -> bool) -> Option<Packet> {
+        self.0.borrow().iter().find(such).cloned()
+    }
+
     /// How many of the datagrams are such.
     pub fn count(&self, such: impl FnMut(&&Packet) -> bool) -> usize {
         self.0.borrow().iter().filter(such).count()

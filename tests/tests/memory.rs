@@ -1,0 +1,100 @@
+//! What things cost in memory, counted by the allocator. One test, since the allocator counts for the whole process.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use conec_core::{Datagram, Direction, Endpoint};
+use conec_tests::sim::{Packet, Tap, World};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+#[test]
+fn memory_is_spent_where_it_should_be() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    forwarding_allocates_nothing_for_a_packet();
+    a_channel_leaves_nothing_behind();
+}
+
+fn forwarding_allocates_nothing_for_a_packet() {
+    let mut world = World::new(1);
+    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let (at_alice, _) = world.open_channel(alice, bob);
+    // A packet that the coordinator forwards.
+    let tap = Tap::default();
+    world.network.tap = Some(tap.clone());
+    let stream = world.open(at_alice, Direction::Uni, b"");
+    world.send(stream, vec![0; 50_000]);
+    world.run_for(Duration::from_secs(1));
+    let (from, to) = (world.address(alice), world.address(coordinator));
+    let packet: Packet = tap
+        .find(|packet| {
+            packet.source == from
+                && packet.destination == to
+                && packet.payload.len() > 1000
+                && packet.payload[0] & 0xc0 == 0x40
+                && packet.payload[1] & 0x80 != 0
+        })
+        .expect("a packet with a route");
+    let now = world.now();
+    let coordinator = world.coordinator(coordinator);
+    let forwarded_before = coordinator.stats().datagrams_forwarded;
+    let mut blocks_for = |packets: usize| {
+        let payload = BytesMut::from(&packet.payload.repeat(packets)[..]);
+        let at = payload.as_ptr();
+        let before = dhat::HeapStats::get().total_blocks;
+        coordinator.handle_datagram(
+            now,
+            Datagram {
+                source: from,
+                destination_ip: None,
+                ecn: None,
+                segment_size: packet.payload.len(),
+                payload,
+            },
+        );
+        let max = 64.try_into().expect("not zero");
+        let transmit = coordinator.poll_transmit(now, max).expect("forwarded");
+        let blocks = dhat::HeapStats::get().total_blocks - before;
+        assert_eq!(transmit.payload.as_ptr(), at, "not copied");
+        assert_eq!(transmit.payload.len(), packets * packet.payload.len());
+        blocks
+    };
+    // The queue gets its room with the first.
+    blocks_for(1);
+    let (one, forty) = (blocks_for(1), blocks_for(40));
+    assert_eq!(one, forty, "blocks for one packet, and for forty");
+    assert!(
+        one <= 1,
+        "sharing the received batch takes a counter: {one}"
+    );
+    let forwarded = coordinator.stats().datagrams_forwarded - forwarded_before;
+    assert_eq!(forwarded, 42);
+}
+
+fn a_channel_leaves_nothing_behind() {
+    let mut world = World::new(2);
+    let (_, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let mut live = Vec::new();
+    for _ in 0..6 {
+        for _ in 0..10 {
+            let (at_alice, at_bob) = world.open_channel(alice, bob);
+            let ours = world.open(at_alice, Direction::Uni, b"");
+            world.send(ours, vec![0; 100_000]);
+            world.finish(ours);
+            let theirs = world.accept_stream(at_bob);
+            world.recv(theirs);
+            let now = world.now();
+            let mut channel = world.channel(alice, at_alice.channel).expect("open");
+            channel.close(now, Duration::from_secs(5));
+            world.closed(at_alice);
+            world.closed(at_bob);
+        }
+        world.run_for(Duration::from_secs(10));
+        while world.next_event(alice).is_some() || world.next_event(bob).is_some() {}
+        live.push(dhat::HeapStats::get().curr_bytes);
+    }
+    // What the trace of the run keeps is bounded, and full after the first rounds.
+    let (early, late) = (live[2], live[5]);
+    assert!(late < early + early / 20, "live bytes grow: {live:?}");
+}
