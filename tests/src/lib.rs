@@ -5,4 +5,5 @@
 
 pub mod keys;
 pub mod logs;
+pub mod model;
 pub mod sim;

@@ -8,5 +8,6 @@
 mod channels;
 mod closing;
 mod connecting;
+mod model;
 mod network;
 mod streams;
