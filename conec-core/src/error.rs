@@ -320,7 +320,8 @@ pub struct AnswerError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum OpenStreamError {
     /// The other side allows no more streams for now;
-    /// [`StreamsAvailable`](crate::ChannelEvent::StreamsAvailable) follows.
+    /// [`StreamsAvailable`](crate::ChannelEvent::StreamsAvailable) follows once more than an eighth of those that it
+    /// allows have ended.
     #[error("the other side allows no more streams for now")]
     Blocked,
     /// A label is at most 255 bytes.

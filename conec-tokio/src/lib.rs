@@ -1,4 +1,44 @@
-//! tmp
+//! [conec](conec_core) for async programs: end-to-end encrypted channels between programs, through one server you run.
+//!
+//! A [`Coordinator`] is the server, [`Client`]s connect to it. [`Channel`]s between Clients carry streams of whole
+//! messages, each with a [`Sender`] and a [`Receiver`]. All are handles to one task for each endpoint, which owns the
+//! socket and drives the state machine of [`conec_core`].
+//!
+//! ```
+//! # #[cfg(feature = "self-signed")]
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use conec_tokio::*;
+//!
+//! let certificate = Certificate::self_signed(["localhost"])?;
+//! let trust = Trust::Pin(certificate.pin());
+//! let coordinator = Coordinator::bind("127.0.0.1:0", CoordinatorConfig::new(certificate)).await?;
+//! let address = coordinator.local_addr().to_string();
+//!
+//! let alice = Client::connect(&address, ClientConfig::new(Identity::generate()?, trust.clone())).await?;
+//! let bob = Client::connect(&address, ClientConfig::new(Identity::generate()?, trust)).await?;
+//! let bobs_id = bob.id();
+//! let bob = tokio::spawn(async move {
+//!     let channel = bob.accept().await.unwrap().accept().await.unwrap();
+//!     let mut stream = channel.accept().await.unwrap();
+//!     stream.receiver.recv().await
+//! });
+//!
+//! let channel = alice.open(bobs_id, "greetings").await?;
+//! let mut sender = channel.open_uni("hello").await?;
+//! sender.send("Hello, Bob!".into()).await?;
+//! assert_eq!(bob.await??.unwrap(), "Hello, Bob!");
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "self-signed"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Giving up
+//!
+//! Every future can be dropped at any time: nothing is lost, doubled or half done by it. What dropping a handle means is
+//! said at each type; dropping the last one of an endpoint closes it gracefully in the background.
+
 #![forbid(unsafe_code)]
 
 mod channel;
@@ -23,3 +63,7 @@ pub use conec_core::{
     OpenStreamError, PairId, PeerInfo, Policy, RecvEnd, SendDatagramError, SendEnd, StreamId,
     Target, Trust,
 };
+
+#[cfg(all(doctest, feature = "self-signed"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;
