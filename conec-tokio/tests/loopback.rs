@@ -609,8 +609,8 @@ async fn giving_up_a_call_loses_nothing() {
         let opened = opening.await.unwrap().unwrap();
         round_trip(&opened, &accepted).await;
         assert!(poll_once(pin!(opened.closed())).is_pending());
-        assert!(poll_once(pin!(opened.close(PATIENCE))).is_pending());
-        // Given up or not, it is being closed.
+        // Given up or not, it is being closed; now and then it already is.
+        let _ = poll_once(pin!(opened.close(PATIENCE)));
         assert_eq!(
             accepted.closed().await,
             CloseReason::Remote(ErrorCode::None)
