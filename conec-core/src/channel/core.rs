@@ -291,7 +291,7 @@ impl ChannelCore {
             Direction::Uni => None,
         };
         let send = Some(SendHalf::default());
-        self.streams.insert(index, DataStream { send, recv });
+        self.streams.insert(index, DataStream::new(send, recv));
         Ok(self.stream_id(index))
     }
 
@@ -424,7 +424,7 @@ impl ChannelCore {
                 Direction::Bi => Some(SendHalf::default()),
                 Direction::Uni => None,
             };
-            self.streams.insert(index, DataStream { send, recv });
+            self.streams.insert(index, DataStream::new(send, recv));
             self.pump(link, index);
         }
     }
@@ -528,9 +528,14 @@ impl ChannelCore {
                             Ok(None) => continue,
                             Ok(Some(label)) => {
                                 recv.preamble = None;
+                                let early_end = stream.early_end.take();
                                 let stream = id;
                                 self.events
                                     .push_back(ChannelEvent::StreamOpened { stream, label });
+                                if let Some(end) = early_end {
+                                    self.events
+                                        .push_back(ChannelEvent::SendEnded { stream, end });
+                                }
                             }
                             Err(_) => break Some(RecvEnd::Refused(ErrorCode::Protocol)),
                         }
@@ -606,6 +611,8 @@ impl ChannelCore {
                 let stream = id;
                 self.events
                     .push_back(ChannelEvent::SendEnded { stream, end });
+            } else {
+                stream.early_end = Some(end);
             }
             self.forget_if_over(index);
         }

@@ -2,16 +2,29 @@
 
 use bytes::Bytes;
 
-use crate::wire::{FrameDecoder, PreambleDecoder};
+use crate::{
+    SendEnd,
+    wire::{FrameDecoder, PreambleDecoder},
+};
 
 /// What a channel knows of a data stream. A half that has ended is gone.
 #[derive(Debug)]
 pub(super) struct DataStream {
     pub(super) send: Option<SendHalf>,
     pub(super) recv: Option<RecvHalf>,
+    /// How the sending half ended before the application knew of the stream.
+    pub(super) early_end: Option<SendEnd>,
 }
 
 impl DataStream {
+    pub(super) fn new(send: Option<SendHalf>, recv: Option<RecvHalf>) -> Self {
+        Self {
+            send,
+            recv,
+            early_end: None,
+        }
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.send.is_none() && self.recv.is_none()
     }

@@ -269,8 +269,10 @@ impl Client {
         if identity != Some(offer.peer) {
             return link.close(now, ErrorCode::Binding.into(), CloseReason::Identity);
         }
-        self.deadlines
-            .set(id, Some(now + self.config.limits.hello_timeout));
+        // Long enough for a keep-alive to show that the other end has been moved by its NAT.
+        let limits = &self.config.limits;
+        let patience = limits.hello_timeout + limits.handshake_timeout;
+        self.deadlines.set(id, Some(now + patience));
         if offer.role == EndRole::Initiator {
             let bind = bind_message(offer, own_id, &peer.label);
             entry.core.open_control(link);

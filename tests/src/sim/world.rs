@@ -10,7 +10,7 @@ use std::{
 use bytes::BytesMut;
 use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientConfig, ClientEvent, Coordinator,
-    CoordinatorConfig, CoordinatorEvent, Datagram, Endpoint, Transmit, Trust,
+    CoordinatorConfig, CoordinatorEvent, Datagram, Endpoint, PeerInfo, Transmit, Trust,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -68,6 +68,8 @@ struct Node {
     events: VecDeque<Event>,
     /// The last event of each channel has come.
     closed: BTreeMap<ChannelId, ()>,
+    /// What was known of the other ends of channels when they opened.
+    peers: BTreeMap<ChannelId, PeerInfo>,
 }
 
 enum Entity {
@@ -215,6 +217,11 @@ impl World {
             Entity::Coordinator(coordinator) => coordinator,
             Entity::Client(_) | Entity::Stranger(_) => panic!("{node:?} is not a coordinator"),
         }
+    }
+
+    /// Whom a channel at a node was opened with, even if that is over.
+    pub fn opened_with(&self, node: NodeId, id: ChannelId) -> Option<&PeerInfo> {
+        self.nodes[node.0].peers.get(&id)
     }
 
     /// A channel at a node.
@@ -482,6 +489,12 @@ impl World {
             if self.nodes[id.0].closed.contains_key(&channel) {
                 self.fail(&format!("an event after the last: {event:?}"));
             }
+            if matches!(what, ChannelEvent::Opened)
+                && let Entity::Client(client) = &self.nodes[id.0].entity
+                && let Some(peer) = client.peer(channel)
+            {
+                self.nodes[id.0].peers.insert(channel, peer);
+            }
             if matches!(what, ChannelEvent::Closed { .. }) {
                 self.nodes[id.0].closed.insert(channel, ());
             }
@@ -518,6 +531,7 @@ impl World {
         node.alive = true;
         node.events.clear();
         node.closed.clear();
+        node.peers.clear();
     }
 
     fn add(&mut self, name: &str, entity: Entity) -> NodeId {
@@ -529,6 +543,7 @@ impl World {
             alive: true,
             events: VecDeque::new(),
             closed: BTreeMap::new(),
+            peers: BTreeMap::new(),
         });
         NodeId(self.nodes.len() - 1)
     }
