@@ -8,7 +8,7 @@ use conec_core::{
 };
 use conec_tests::{
     keys,
-    sim::{At, Event, NodeId, World},
+    sim::{At, Event, NodeId, Tap, World},
 };
 
 fn offered(world: &mut World, node: NodeId) -> At {
@@ -369,4 +369,32 @@ fn crossing_requests_give_two_channels() {
     let from_bob = world.request_channel(bob, by_name("alice"));
     opened(&mut world, from_alice);
     opened(&mut world, from_bob);
+}
+
+#[test]
+fn the_coordinator_forwards_what_it_cannot_read() {
+    let mut world = World::new(15);
+    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    let tap = Tap::default();
+    world.network.tap = Some(tap.clone());
+    let secret = b"the treasure is buried under the old oak";
+    let ours = world.open_stream(at_alice, secret);
+    world.send(ours, secret.repeat(100));
+    let (theirs, label) = world.accept_labelled(at_bob);
+    assert_eq!(label, &secret[..]);
+    assert_eq!(world.recv(theirs), secret.repeat(100));
+    // All of it went through the coordinator, and nothing of it can be seen there.
+    let through = world.address(coordinator);
+    let forwarded = tap.count(|packet| packet.destination == through || packet.source == through);
+    assert_eq!(forwarded, tap.count(|_| true));
+    assert!(world.coordinator(coordinator).stats().bytes_forwarded > 4000);
+    let readable = tap.count(|packet| packet.payload.windows(8).any(|part| part == &secret[..8]));
+    assert_eq!(readable, 0);
+    // Nor does the coordinator take part in the channel: no event tells of what is inside.
+    let inside = world.take_event(coordinator, |event| match event.channel() {
+        Some((_, ChannelEvent::StreamOpened { .. } | ChannelEvent::Readable { .. })) => Some(()),
+        Some(_) | None => None,
+    });
+    assert_eq!(inside, None);
 }
