@@ -8,13 +8,34 @@ use futures_core::Stream;
 
 use crate::{
     IncomingStream, Receiver, Sender,
-    driver::{Channels, Handle, Interest, Shared, State, Table, Topic},
+    shared::{Channels, Handle, Shared, State},
+    table::{Interest, Table, Topic},
 };
 
 /// A channel with another entity.
 ///
 /// A cheap handle: clones are the same channel. Every waiting call can be dropped at any time, and then has done
 /// nothing; what it would have given goes to the next call.
+///
+/// ```no_run
+/// # async fn run(channel: conec_tokio::Channel) -> Result<(), Box<dyn std::error::Error>> {
+/// // Ask.
+/// let (mut sender, mut receiver) = channel.open_bi("question").await?;
+/// sender.send("What is the answer?".into()).await?;
+/// sender.finish()?;
+/// let answer = receiver.recv().await?;
+///
+/// // Answer.
+/// while let Some(mut stream) = channel.accept().await {
+///     let question = stream.receiver.recv().await?;
+///     if let Some(mut sender) = stream.sender {
+///         sender.send("42".into()).await?;
+///         sender.finish()?;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Dropping
 ///

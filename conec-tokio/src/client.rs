@@ -9,20 +9,44 @@ use std::{
 
 use conec_core::{
     ChannelEvent, ChannelId, ClientConfig, ClientEvent, ClientId, CloseReason, Code, EndpointStats,
-    Identity, Name, PeerInfo, Target,
+    Identity, Name, OpenChannelError, PeerInfo, Target,
 };
 use futures_core::Stream;
 
 use crate::{
     BindError, Channel, ConnectError, OpenError,
-    driver::{Channels, Driver, Entry, Interest, Role, Shared, State, Table, poll_ended},
+    driver::{Driver, Role},
+    shared::{Channels, Shared, State, now, poll_ended},
     socket::Socket,
+    table::{Entry, Interest, Table},
 };
 
 /// A Client: connected to one Coordinator, and through it to other Clients.
 ///
 /// A cheap handle: clones are the same Client. Every waiting call can be dropped at any time; what it would have given
 /// goes to the next call.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use conec_tokio::*;
+///
+/// # let pin = "00".repeat(32).parse()?;
+/// let mut config = ClientConfig::new(Identity::generate()?, Trust::Pin(pin));
+/// config.name = Some("alice".parse()?);
+/// let alice = Client::connect("conec.example.org:4433", config).await?;
+/// while let Some(offer) = alice.accept().await {
+///     let Some(peer) = offer.peer() else { continue };
+///     if &peer.label[..] == b"chat" {
+///         let channel = offer.accept().await?;
+///         // ...
+///     } else {
+///         offer.reject(Code(404));
+///     }
+/// }
+/// println!("{}", alice.closed().await);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Dropping
 ///
@@ -69,7 +93,7 @@ impl Client {
     ) -> Result<Self, ConnectError> {
         let seed = Identity::generate_seed().map_err(BindError::from)?;
         let mut core = conec_core::Client::new(config, seed).map_err(BindError::from)?;
-        core.connect(crate::driver::now(), host_name, addresses)?;
+        core.connect(now(), host_name, addresses)?;
         let socket = Socket::ephemeral().map_err(BindError::from)?;
         let shared = Shared::new(ClientRole {
             core,
@@ -107,6 +131,11 @@ impl Client {
             .with(|state| conec_core::Endpoint::stats(&state.role.core))
     }
 
+    /// How often the operating system has refused to send. The datagrams count as lost on the way.
+    pub fn send_errors(&self) -> u64 {
+        self.shared.with(|state| state.table.send_errors)
+    }
+
     /// The channel with the Coordinator. Its end is the end of this Client.
     pub fn home(&self) -> Channel {
         self.home.clone()
@@ -121,6 +150,9 @@ impl Client {
         label: impl AsRef<[u8]>,
     ) -> Result<Channel, OpenError> {
         let channel = self.shared.command(|State { table, role }, now| {
+            if table.ended {
+                return Err(OpenChannelError::NotConnected.into());
+            }
             let id = role.core.open_channel(now, target, label.as_ref())?;
             table.channels.insert(id, Entry::default());
             Ok::<_, OpenError>(self.channel(table, id))

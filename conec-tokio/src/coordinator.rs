@@ -17,13 +17,38 @@ use tokio::net::ToSocketAddrs;
 
 use crate::{
     BindError, Channel,
-    driver::{Channels, Driver, Entry, Handle, Interest, Role, Shared, State, Table, poll_ended},
+    driver::{Driver, Role},
+    shared::{Channels, Handle, Shared, State, poll_ended},
     socket::Socket,
+    table::{Entry, Interest, Table},
 };
 
 /// A Coordinator: the one server that all Clients connect to.
 ///
 /// A cheap handle: clones are the same Coordinator. A Client is named by its home channel's id, as events tell it.
+///
+/// ```no_run
+/// # #[cfg(feature = "self-signed")]
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use conec_tokio::*;
+///
+/// let mut config = CoordinatorConfig::new(Certificate::self_signed(["conec.example.org"])?);
+/// config.admission = Policy::Ask;
+/// let coordinator = Coordinator::bind("[::]:4433", config).await?;
+/// println!("pin: {}", coordinator.pin());
+/// while let Some(event) = coordinator.next_event().await {
+///     match event {
+///         CoordinatorEvent::ClientAsks { client, name, token, .. } if &token[..] == b"secret" => {
+///             // Fails if the Client has given up meanwhile.
+///             let _ = coordinator.admit(client, name);
+///         }
+///         CoordinatorEvent::ClientAsks { client, .. } => drop(coordinator.refuse(client, Code(403))),
+///         other => println!("{other:?}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Dropping
 ///

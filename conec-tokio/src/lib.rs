@@ -46,8 +46,10 @@ mod client;
 mod coordinator;
 mod driver;
 mod error;
+mod shared;
 mod socket;
 mod stream;
+mod table;
 
 pub use channel::Channel;
 pub use client::{Client, Offer};

@@ -65,12 +65,12 @@ impl Socket {
 
     /// Receives what one system call gives.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>, into: &mut Vec<Datagram>) -> Poll<()> {
-        let mut metas = [RecvMeta::default(); BATCH_SIZE];
         loop {
             // A socket that cannot be polled any more is silent: the endpoint ends by its timeouts.
             if ready!(self.io.poll_recv_ready(cx)).is_err() {
                 return Poll::Pending;
             }
+            let mut metas = [RecvMeta::default(); BATCH_SIZE];
             let mut slots = self.scratch.chunks_mut(SLOT);
             let mut slots: [IoSliceMut<'_>; BATCH_SIZE] =
                 std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));

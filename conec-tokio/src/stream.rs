@@ -5,19 +5,34 @@ use std::{
 };
 
 use bytes::Bytes;
-use conec_core::{ChannelId, Code, RecvEnd, SendEnd, StreamId};
+use conec_core::{Code, RecvEnd, SendEnd, StreamId};
 use futures_core::Stream;
 use futures_sink::Sink;
 
 use crate::{
     SendError, TryRecvError,
-    driver::{Channels, Handle, Interest, State},
+    shared::{Channels, Handle, State},
+    table::Interest,
 };
 
 /// The sending half of a stream.
 ///
 /// Messages arrive whole, in order and at most once. They are on their way as soon as they are taken: there is nothing
 /// to flush. As a [`Sink`], closing is [`finish`](Self::finish) and waiting for [`finished`](Self::finished).
+///
+/// ```no_run
+/// # async fn run(mut sender: conec_tokio::Sender) -> Result<(), conec_tokio::SendError> {
+/// use conec_tokio::SendEnd;
+///
+/// sender.send("one".into()).await?;
+/// sender.send("two".into()).await?;
+/// sender.finish()?;
+/// if sender.finished().await == SendEnd::Finished {
+///     println!("the other side has both");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Dropping
 ///
@@ -38,6 +53,11 @@ impl Sender {
             id,
             finished: false,
         }
+    }
+
+    /// The stream's id, which its other half shares.
+    pub fn id(&self) -> StreamId {
+        self.id
     }
 
     /// Sends a message, once the stream has room.
@@ -189,7 +209,7 @@ impl Drop for Sender {
                 // It may have ended already.
                 let _ = channel.stream(self.id).abandon_send();
             }
-            state.table.forget_waker(Interest::Send(self.id))
+            state.table.unregister((Interest::Send(self.id), 0))
         });
     }
 }
@@ -197,6 +217,16 @@ impl Drop for Sender {
 /// The receiving half of a stream.
 ///
 /// As a [`Stream`] of messages it ends after a clean end, and also after it has given an error.
+///
+/// ```no_run
+/// # async fn run(mut receiver: conec_tokio::Receiver) -> Result<(), conec_tokio::RecvEnd> {
+/// while let Some(message) = receiver.recv().await? {
+///     println!("{} bytes", message.len());
+/// }
+/// println!("that was all, for certain");
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Dropping
 ///
@@ -217,6 +247,11 @@ impl Receiver {
             id,
             failed: false,
         }
+    }
+
+    /// The stream's id, which its other half shares.
+    pub fn id(&self) -> StreamId {
+        self.id
     }
 
     /// The next message, or `None` after the last one, once the other side has finished the stream.
@@ -296,7 +331,7 @@ impl Drop for Receiver {
                 // It may have ended already.
                 let _ = channel.stream(self.id).abandon_recv();
             }
-            state.table.forget_waker(Interest::Recv(self.id))
+            state.table.unregister((Interest::Recv(self.id), 0))
         });
     }
 }
@@ -310,11 +345,4 @@ pub struct IncomingStream {
     pub sender: Option<Sender>,
     /// The half to receive from.
     pub receiver: Receiver,
-}
-
-impl IncomingStream {
-    /// The channel that the stream belongs to.
-    pub fn channel(&self) -> ChannelId {
-        self.receiver.id.channel()
-    }
 }
