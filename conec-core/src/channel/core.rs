@@ -52,6 +52,8 @@ pub(crate) struct ChannelCore {
     open_blocked: [bool; 2],
     datagrams_queued: bool,
     datagrams_blocked: bool,
+    /// Streams wait to be accepted until the application has taken events.
+    deferred: bool,
     /// Something that the channel knows nothing of must end first.
     held_open: bool,
     notices: VecDeque<Notice>,
@@ -103,6 +105,7 @@ impl ChannelCore {
             open_blocked: [false; 2],
             datagrams_queued: false,
             datagrams_blocked: false,
+            deferred: false,
             held_open: false,
             notices: VecDeque::new(),
             events: VecDeque::new(),
@@ -163,9 +166,23 @@ impl ChannelCore {
         self.drain(link);
     }
 
-    /// Takes the next step towards a graceful end, if there is one to take. To be called after
-    /// whatever the application did.
-    pub(crate) fn drain(&mut self, link: &mut Link) {
+    /// Does what the application has made possible, by taking events or by what it did through handles.
+    pub(crate) fn resume(&mut self, link: &mut Link, now: Instant) {
+        if self.has_room() {
+            self.deferred = false;
+            self.accept_streams(link, now, Direction::Bi);
+            self.accept_streams(link, now, Direction::Uni);
+        }
+        self.drain(link);
+    }
+
+    /// Whether streams wait to be accepted that now can be.
+    pub(crate) fn has_room(&self) -> bool {
+        self.deferred && self.events.len() < self.max_events()
+    }
+
+    /// Takes the next step towards a graceful end, if there is one to take.
+    fn drain(&mut self, link: &mut Link) {
         if !self.state.is_closing() || link.is_closed() {
             return;
         }
@@ -414,9 +431,15 @@ impl ChannelCore {
             self.read_control(link, now);
         }
         // Until the sides know who they are to each other, what the other side opens waits.
-        while self.state.carries_data()
-            && let Some(index) = link.accept(direction)
-        {
+        while self.state.carries_data() {
+            // And while the application lags behind: streams that were not accepted make no room for others.
+            if self.events.len() >= self.max_events() {
+                self.deferred = true;
+                return;
+            }
+            let Some(index) = link.accept(direction) else {
+                return;
+            };
             self.accepted.add(direction);
             let preamble = Some(PreambleDecoder::default());
             let recv = Some(RecvHalf::new(preamble, self.config.max_message_size));
@@ -427,6 +450,11 @@ impl ChannelCore {
             self.streams.insert(index, DataStream::new(send, recv));
             self.pump(link, index);
         }
+    }
+
+    /// How many events may wait before no more streams are accepted: about all that the allowed streams can cause.
+    fn max_events(&self) -> usize {
+        4 * (1 + self.config.bi_streams as usize + self.config.uni_streams as usize)
     }
 
     fn read_control(&mut self, link: &mut Link, now: Instant) {

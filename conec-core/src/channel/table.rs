@@ -1,6 +1,6 @@
 //! An entity's channels, and which of them have events.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{ChannelCore, ChannelEvent};
 use crate::ChannelId;
@@ -63,8 +63,13 @@ impl<R> Channels<R> {
         self.entries.iter().map(|(&id, entry)| (id, entry))
     }
 
-    /// The next event of any channel. A channel is forgotten once its last event was taken.
-    pub(crate) fn poll_event(&mut self) -> Option<(ChannelId, ChannelEvent, Option<R>)> {
+    /// The next event of any channel, and the role of a channel that is forgotten since it was its last.
+    ///
+    /// Where taking it made [room](ChannelCore::has_room), the channel is added to `roomy`.
+    pub(crate) fn poll_event(
+        &mut self,
+        roomy: &mut BTreeSet<ChannelId>,
+    ) -> Option<(ChannelId, ChannelEvent, Option<R>)> {
         while let Some(&id) = self.eventful.front() {
             let Some(entry) = self.entries.get_mut(&id) else {
                 self.eventful.pop_front();
@@ -75,6 +80,9 @@ impl<R> Channels<R> {
                 self.eventful.pop_front();
                 continue;
             };
+            if entry.core.has_room() {
+                roomy.insert(id);
+            }
             // A channel with many events must not keep the others' waiting.
             self.eventful.rotate_left(1);
             let role = if matches!(event, ChannelEvent::Closed { .. }) {

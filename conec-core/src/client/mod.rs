@@ -279,12 +279,12 @@ impl Endpoint for Client {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        if let Some((channel, event, _)) = self.channels.poll_event() {
+        if let Some((channel, event, _)) = self.channels.poll_event(&mut self.accessed) {
             return Some(ClientEvent::Channel { channel, event });
         }
         // The home channel's end is the last event of all.
         self.end_home_when_alone();
-        let (channel, event, _) = self.channels.poll_event()?;
+        let (channel, event, _) = self.channels.poll_event(&mut self.accessed)?;
         Some(ClientEvent::Channel { channel, event })
     }
 
@@ -360,7 +360,7 @@ impl Client {
                 if let (Some(entry), Some(link)) =
                     (self.channels.get_mut(id), self.transport.link(id))
                 {
-                    entry.core.drain(link);
+                    entry.core.resume(link, now);
                 }
                 self.handle_notices(now, id);
             }

@@ -290,7 +290,7 @@ impl Endpoint for Coordinator {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        while let Some((channel, event, ended)) = self.sessions.poll_event() {
+        while let Some((channel, event, ended)) = self.sessions.poll_event(&mut self.accessed) {
             // Who was never heard of need not be mourned.
             if ended.is_none_or(|session| session.is_announced()) {
                 return Some(CoordinatorEvent::Channel { channel, event });
@@ -378,7 +378,7 @@ impl Coordinator {
                 if let (Some(entry), Some(link)) =
                     (self.sessions.get_mut(id), self.transport.link(id))
                 {
-                    entry.core.drain(link);
+                    entry.core.resume(link, now);
                 }
                 self.handle_notices(now, id);
             }

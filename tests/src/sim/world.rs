@@ -64,6 +64,8 @@ struct Node {
     entity: Entity,
     /// Whether it is running: a crashed node hears and says nothing.
     alive: bool,
+    /// Whether its application asks for no events.
+    lagging: bool,
     /// Events that the story has not asked for yet.
     events: VecDeque<Event>,
     /// The last event of each channel has come.
@@ -239,6 +241,11 @@ impl World {
         self.nodes[node.0].alive = false;
     }
 
+    /// Has a node's application ask for no events, or ask again.
+    pub fn set_lagging(&mut self, node: NodeId, lagging: bool) {
+        self.nodes[node.0].lagging = lagging;
+    }
+
     /// Brings a crashed node back with nothing but its configuration.
     pub fn restart_coordinator(&mut self, node: NodeId, config: CoordinatorConfig) {
         let seed = self.rng.random();
@@ -368,10 +375,17 @@ impl World {
         if !node.alive {
             return None;
         }
-        match &mut node.entity {
+        let due = match &mut node.entity {
             Entity::Client(client) => client.poll_timeout(),
             Entity::Coordinator(coordinator) => coordinator.poll_timeout(),
             Entity::Stranger(stranger) => stranger.poll_timeout(),
+        };
+        // Events that nobody asks for are due all the time.
+        let earliest = self.now + Duration::from_millis(10);
+        if node.lagging {
+            due.map(|due| due.max(earliest))
+        } else {
+            due
         }
     }
 
@@ -434,7 +448,9 @@ impl World {
         }
         loop {
             let mut quiet = true;
-            while let Some(event) = self.poll_event(id) {
+            while !self.nodes[id.0].lagging
+                && let Some(event) = self.poll_event(id)
+            {
                 quiet = false;
                 self.take_note(id, event);
             }
@@ -541,6 +557,7 @@ impl World {
             address: ([203, 0, 113, number + 1], 4433).into(),
             entity,
             alive: true,
+            lagging: false,
             events: VecDeque::new(),
             closed: BTreeMap::new(),
             peers: BTreeMap::new(),

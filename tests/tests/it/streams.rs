@@ -399,3 +399,32 @@ fn a_coordinator_with_small_windows_is_no_bottleneck_for_peers() {
     assert!(world.elapsed() - start < Duration::from_secs(2));
     assert!(world.coordinator(coordinator).stats().bytes_forwarded > 10_000_000);
 }
+
+#[test]
+fn an_application_that_lags_behind_pays_by_the_stream_not_by_the_event() {
+    let (mut world, at_alice, at_bob) = pair(18);
+    world.set_lagging(at_bob.node, true);
+    // Streams that are over as soon as they are open give room for more at once.
+    let mut opened = 0;
+    let mut quiet = 0;
+    while quiet < 20 && opened < 5000 {
+        quiet += 1;
+        let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+        while let Ok(stream) = channel.open(Direction::Uni, b"") {
+            channel.stream(stream).finish().unwrap();
+            opened += 1;
+            quiet = 0;
+        }
+        world.run_for(Duration::from_millis(100));
+    }
+    assert!(opened < 1500, "{opened} streams came and went unseen");
+    // Nothing is lost when the application wakes up.
+    world.set_lagging(at_bob.node, false);
+    for _ in 0..opened {
+        let theirs = world.accept_stream(at_bob);
+        assert_eq!(world.recv_ended(theirs), RecvEnd::Finished);
+    }
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    world.send(ours, "on");
+    assert_eq!(world.recv(theirs), "on");
+}
