@@ -65,6 +65,8 @@ struct Control {
     /// Whether the other side's control stream was accepted, or ours opened.
     ready: bool,
     decoder: FrameDecoder,
+    /// There may be more to read, once there is room for what comes of it.
+    paused: bool,
     /// How fast messages may come.
     rate: Option<Bucket>,
 }
@@ -86,6 +88,10 @@ impl Counts {
 
 /// The control stream is the first one that the QUIC client opens (RFC 9000, 2.1).
 const CONTROL: u64 = 0;
+/// Bytes of control messages that may wait for the other side to read them before no more of its own are read.
+const MAX_ANSWERS: usize = 64 << 10;
+/// Control messages that are read before those read are dealt with.
+const MAX_NOTICES: usize = 64;
 
 // What the owner of a channel calls.
 impl ChannelCore {
@@ -97,6 +103,7 @@ impl ChannelCore {
             control: Control {
                 ready: false,
                 decoder: FrameDecoder::new(MAX_CONTROL),
+                paused: false,
                 rate,
             },
             streams: BTreeMap::new(),
@@ -200,7 +207,14 @@ impl ChannelCore {
         link.close(now, code, CloseReason::Violation(violation));
     }
 
-    pub(crate) fn poll_notice(&mut self) -> Option<Notice> {
+    /// The next thing to deal with. Once all are dealt with, and their answers are on the way, more is read.
+    pub(crate) fn poll_notice(&mut self, link: Option<&mut Link>, now: Instant) -> Option<Notice> {
+        if self.notices.is_empty()
+            && self.control.paused
+            && let Some(link) = link
+        {
+            self.read_control(link, now);
+        }
         self.notices.pop_front()
     }
 
@@ -244,6 +258,7 @@ impl ChannelCore {
             LinkEvent::Opened(direction) => self.accept_streams(link, now, direction),
             LinkEvent::Readable(CONTROL) => self.read_control(link, now),
             LinkEvent::Readable(stream) => self.pump(link, stream),
+            LinkEvent::Flushed(CONTROL) => self.read_control(link, now),
             LinkEvent::Flushed(stream) => self.flushed(stream),
             LinkEvent::Finished(stream) => self.end_send(stream, SendEnd::Finished),
             LinkEvent::Stopped(CONTROL, _) => self.violate(link, now, Violation::ControlStream),
@@ -459,6 +474,15 @@ impl ChannelCore {
 
     fn read_control(&mut self, link: &mut Link, now: Instant) {
         loop {
+            // Who does not read the answers gets no more of them.
+            let full = link.backlog(CONTROL) >= MAX_ANSWERS;
+            if full {
+                link.notify_below(CONTROL, MAX_ANSWERS);
+            }
+            self.control.paused = full || self.notices.len() >= MAX_NOTICES;
+            if self.control.paused || link.is_closed() {
+                return;
+            }
             match self.control.decoder.next() {
                 Ok(Some(payload)) => {
                     if self
@@ -470,9 +494,6 @@ impl ChannelCore {
                         return self.violate(link, now, Violation::Flood);
                     }
                     self.handle_control(link, now, payload);
-                    if link.is_closed() {
-                        return;
-                    }
                 }
                 Ok(None) => match link.read(CONTROL) {
                     Read::Bytes(bytes) => self.control.decoder.feed(&bytes),

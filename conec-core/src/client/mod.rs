@@ -394,7 +394,7 @@ impl Client {
 
     fn handle_notices(&mut self, now: Instant, id: ChannelId) {
         while let Some(entry) = self.channels.get_mut(id)
-            && let Some(notice) = entry.core.poll_notice()
+            && let Some(notice) = entry.core.poll_notice(self.transport.link(id), now)
         {
             match (&entry.role, notice) {
                 (Role::Home, Notice::Connected { .. }) => self.home_connected(now),

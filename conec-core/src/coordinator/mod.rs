@@ -408,7 +408,7 @@ impl Coordinator {
 
     fn handle_notices(&mut self, now: Instant, id: ChannelId) {
         while let Some(entry) = self.sessions.get_mut(id)
-            && let Some(notice) = entry.core.poll_notice()
+            && let Some(notice) = entry.core.poll_notice(self.transport.link(id), now)
         {
             match notice {
                 Notice::Connected { identity } => self.session_connected(now, id, identity),
