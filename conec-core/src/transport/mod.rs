@@ -258,7 +258,12 @@ impl Transport {
             Some(DatagramEvent::NewConnection(incoming)) => {
                 self.handle_incoming(now, engine_id, incoming);
             }
-            Some(DatagramEvent::Response(transmit)) => self.respond(engine_id, &transmit),
+            // Elsewhere than in public, strangers are not answered.
+            Some(DatagramEvent::Response(transmit)) => {
+                if matches!(engine.kind, EngineKind::Public(..)) {
+                    self.respond(&transmit);
+                }
+            }
             None => self.stats.datagrams_dropped += 1,
         }
     }
@@ -394,7 +399,7 @@ impl Transport {
                 }
                 if unproven && self.handshaking >= limits.handshakes_before_retry {
                     match engine.endpoint.retry(incoming, &mut self.buf) {
-                        Ok(transmit) => self.respond(engine_id, &transmit),
+                        Ok(transmit) => self.respond(&transmit),
                         Err(error) => engine.endpoint.ignore(error.into_incoming()),
                     }
                     return;
@@ -402,7 +407,7 @@ impl Transport {
                 if self.links.len() >= limits.clients.saturating_add(limits.handshakes) {
                     self.stats.handshakes_refused += 1;
                     let transmit = engine.endpoint.refuse(incoming, &mut self.buf);
-                    self.respond(engine_id, &transmit);
+                    self.respond(&transmit);
                     return;
                 }
                 (accepting.clone(), None)
@@ -433,20 +438,21 @@ impl Transport {
             }
             Err(error) => {
                 self.stats.handshakes_refused += 1;
+                // Without an answer it was no more than a damaged packet.
                 if let Some(transmit) = error.response {
-                    self.respond(engine_id, &transmit);
+                    self.respond(&transmit);
+                    if let Some(id) = id {
+                        let reason = event::close_reason(error.cause);
+                        self.events.push_back((id, LinkEvent::Closed(reason)));
+                    }
                 }
             }
         }
     }
 
-    /// Queues an answer to a stranger. Only a public engine gives any.
-    fn respond(&mut self, engine: EngineId, transmit: &quinn_proto::Transmit) {
-        let public = self
-            .engines
-            .get(&engine)
-            .is_some_and(|engine| matches!(engine.kind, EngineKind::Public(..)));
-        if public && self.responses.len() < MAX_RESPONSES {
+    /// Queues an answer to someone without a link.
+    fn respond(&mut self, transmit: &quinn_proto::Transmit) {
+        if self.responses.len() < MAX_RESPONSES {
             let response = finish_transmit(transmit, &mut self.buf);
             self.responses.push_back(response);
         }
