@@ -196,6 +196,10 @@ impl Client {
                     && *observed != address
                 {
                     *observed = address;
+                    // Only the latest is of interest to an application that lags behind.
+                    let stale =
+                        |event: &ClientEvent| matches!(event, ClientEvent::AddressObserved { .. });
+                    self.events.retain(|event| !stale(event));
                     self.events
                         .push_back(ClientEvent::AddressObserved { address });
                 }
