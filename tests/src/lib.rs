@@ -6,4 +6,5 @@
 pub mod keys;
 pub mod logs;
 pub mod model;
+pub mod raw;
 pub mod sim;

@@ -8,6 +8,7 @@
 mod channels;
 mod closing;
 mod connecting;
+mod hostile;
 mod model;
 mod network;
 mod streams;

@@ -1,0 +1,249 @@
+//! Control messages byte by byte, as `PROTOCOL.md` has them: a second implementation, so that nothing of the core's
+//! own is used to judge it.
+
+use std::net::SocketAddr;
+
+use conec_core::ClientId;
+
+/// Six bytes that name one end of a peer channel.
+pub type Route = [u8; 6];
+
+/// What a Client is told of a channel that it may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The request that it answers.
+    pub request: Option<u64>,
+    /// 0 for the initiator, 1 for the acceptor.
+    pub role: u8,
+    /// The route of the end that is told.
+    pub own_route: Route,
+    /// The route of the other end.
+    pub peer_route: Route,
+    /// The channel's number.
+    pub channel: u64,
+    /// Who is at the other end.
+    pub peer: ClientId,
+    /// What it is called; empty for nothing.
+    pub peer_name: Vec<u8>,
+    /// What the channel is for.
+    pub label: Vec<u8>,
+}
+
+/// A QUIC variable-length integer in as few bytes as possible.
+pub fn varint(value: u64) -> Vec<u8> {
+    match value {
+        0..0x40 => vec![value as u8],
+        0x40..0x4000 => (value as u16 | 0x4000).to_be_bytes().to_vec(),
+        0x4000..0x4000_0000 => (value as u32 | 0x8000_0000).to_be_bytes().to_vec(),
+        _ => (value | 0xc000_0000_0000_0000).to_be_bytes().to_vec(),
+    }
+}
+
+/// The integer at the front, and how many bytes it takes, if it is all there.
+pub fn read_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let len = 1 << (bytes.first()? >> 6);
+    let value = bytes
+        .get(..len)?
+        .iter()
+        .fold(0, |value, &byte| value << 8 | u64::from(byte));
+    Some((value & (u64::MAX >> 2 >> (64 - 8 * len)), len))
+}
+
+/// A length and as many bytes.
+pub fn frame(payload: &[u8]) -> Vec<u8> {
+    let mut out = varint(payload.len() as u64);
+    out.extend_from_slice(payload);
+    out
+}
+
+/// Fields one after the other.
+fn message(kind: u64, fields: &[&[u8]]) -> Vec<u8> {
+    let mut out = varint(kind);
+    fields.iter().for_each(|field| out.extend_from_slice(field));
+    out
+}
+
+/// Client: the first message.
+pub fn hello(name: &[u8], token: &[u8]) -> Vec<u8> {
+    message(0, &[&varint(1), &frame(name), &frame(token)])
+}
+
+/// Client: asks for a channel by name.
+pub fn open_by_name(request: u64, name: &[u8], label: &[u8]) -> Vec<u8> {
+    message(2, &[&varint(request), &[0], &frame(name), &frame(label)])
+}
+
+/// Client: asks for a channel by id.
+pub fn open_by_id(request: u64, id: ClientId, label: &[u8]) -> Vec<u8> {
+    message(2, &[&varint(request), &[1], id.as_bytes(), &frame(label)])
+}
+
+/// Client: takes an offer.
+pub fn accept(route: Route) -> Vec<u8> {
+    message(4, &[&route])
+}
+
+/// Client: is done with a channel.
+pub fn close_channel(route: Route, code: u64) -> Vec<u8> {
+    message(6, &[&route, &varint(code)])
+}
+
+/// Client: has heard a nonce.
+pub fn address_echo(nonce: u64) -> Vec<u8> {
+    message(8, &[&nonce.to_be_bytes()])
+}
+
+/// Coordinator: a Client is admitted.
+pub fn welcome(name: &[u8], observed: SocketAddr) -> Vec<u8> {
+    message(0, &[&frame(name), &address(observed)])
+}
+
+/// Coordinator: a channel that a Client may have.
+pub fn offer(offer: &Offer) -> Vec<u8> {
+    let request = match offer.request {
+        Some(request) => message(1, &[&varint(request)]),
+        None => vec![0],
+    };
+    message(
+        2,
+        &[
+            &request,
+            &[offer.role],
+            &offer.own_route,
+            &offer.peer_route,
+            &offer.channel.to_be_bytes(),
+            offer.peer.as_bytes(),
+            &frame(&offer.peer_name),
+            &frame(&offer.label),
+        ],
+    )
+}
+
+/// Coordinator: both ends have accepted.
+pub fn start(route: Route) -> Vec<u8> {
+    message(4, &[&route])
+}
+
+/// Coordinator: a channel is over.
+pub fn channel_closed(route: Route, code: u64) -> Vec<u8> {
+    message(6, &[&route, &varint(code)])
+}
+
+/// Coordinator: a channel does not come about.
+pub fn open_failed(request: u64, code: u64) -> Vec<u8> {
+    message(8, &[&varint(request), &varint(code)])
+}
+
+/// Coordinator: where a Client's packets come from.
+pub fn observed_address(nonce: u64, observed: SocketAddr) -> Vec<u8> {
+    message(10, &[&nonce.to_be_bytes(), &address(observed)])
+}
+
+/// Peers: which channel this is.
+pub fn bind(channel: u64, initiator: ClientId, acceptor: ClientId, label: &[u8]) -> Vec<u8> {
+    message(
+        0,
+        &[
+            &channel.to_be_bytes(),
+            initiator.as_bytes(),
+            acceptor.as_bytes(),
+            &frame(label),
+        ],
+    )
+}
+
+/// Peers: agreed.
+pub fn bound() -> Vec<u8> {
+    message(2, &[])
+}
+
+/// All: no more streams than these will be opened.
+pub fn closing(bi: u64, uni: u64) -> Vec<u8> {
+    message(0x20, &[&varint(bi), &varint(uni)])
+}
+
+/// All: everything is received and read.
+pub fn drained() -> Vec<u8> {
+    message(0x22, &[])
+}
+
+/// The start of a data stream.
+pub fn preamble(label: &[u8]) -> Vec<u8> {
+    let mut out = vec![1, label.len() as u8];
+    out.extend_from_slice(label);
+    out
+}
+
+/// What an offer says, if the message is one.
+pub fn read_offer(message: &[u8]) -> Option<Offer> {
+    let mut fields = Fields(message);
+    if fields.varint()? != 2 {
+        return None;
+    }
+    let request = match fields.take(1)? {
+        [0] => None,
+        _ => Some(fields.varint()?),
+    };
+    let role = fields.take(1)?[0];
+    Some(Offer {
+        request,
+        role,
+        own_route: fields.take(6)?.try_into().ok()?,
+        peer_route: fields.take(6)?.try_into().ok()?,
+        channel: u64::from_be_bytes(fields.take(8)?.try_into().ok()?),
+        peer: ClientId::from_bytes(fields.take(32)?.try_into().ok()?),
+        peer_name: fields.block()?.to_vec(),
+        label: fields.block()?.to_vec(),
+    })
+}
+
+/// What a Client asks for by id, if the message is that: the request's number, whom, and the label.
+pub fn read_open_by_id(message: &[u8]) -> Option<(u64, ClientId, Vec<u8>)> {
+    let mut fields = Fields(message);
+    if fields.varint()? != 2 {
+        return None;
+    }
+    let request = fields.varint()?;
+    if fields.take(1)? != [1] {
+        return None;
+    }
+    let id = ClientId::from_bytes(fields.take(32)?.try_into().ok()?);
+    Some((request, id, fields.block()?.to_vec()))
+}
+
+/// The type of a message, and its route where one follows at once.
+pub fn read_kind(message: &[u8]) -> Option<(u64, Option<Route>)> {
+    let mut fields = Fields(message);
+    let kind = fields.varint()?;
+    Some((kind, fields.take(6).and_then(|route| route.try_into().ok())))
+}
+
+fn address(address: SocketAddr) -> Vec<u8> {
+    let mut out = match address {
+        SocketAddr::V4(address) => message(4, &[&address.ip().octets()]),
+        SocketAddr::V6(address) => message(6, &[&address.ip().octets()]),
+    };
+    out.extend_from_slice(&address.port().to_be_bytes());
+    out
+}
+
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let (value, len) = read_varint(self.0)?;
+        self.take(len)?;
+        Some(value)
+    }
+
+    fn block(&mut self) -> Option<&'a [u8]> {
+        let len = self.varint()?;
+        self.take(usize::try_from(len).ok()?)
+    }
+}

@@ -1,0 +1,447 @@
+//! A Client that is let in, or nearly, and then breaks the rules of the control stream.
+
+use conec_core::{ErrorCode, Violation};
+use conec_tests::{
+    raw::route_of,
+    sim::{Packet, Tap},
+};
+
+use super::*;
+
+#[test]
+fn a_malformed_control_message_ends_that_client_alone() {
+    let mut scene = Scene::new(1);
+    let mut trailing = message::hello(b"x", b"");
+    trailing.push(0);
+    let malformed: Vec<(&str, Vec<u8>)> = vec![
+        ("an empty message", message::frame(b"")),
+        ("an unknown even type", message::frame(&[0x3e, 1, 2])),
+        ("half a type", message::frame(&[0xc0])),
+        ("trailing bytes", message::frame(&trailing)),
+        (
+            "a hello cut short",
+            message::frame(&message::hello(b"x", b"abc")[..4]),
+        ),
+        (
+            "a name in capitals",
+            message::frame(&message::hello(b"Mallory", b"")),
+        ),
+        (
+            "a name with NUL",
+            message::frame(&message::hello(b"mal\0lory", b"")),
+        ),
+        (
+            "a name with a newline",
+            message::frame(&message::hello(b"mal\nlory", b"")),
+        ),
+        (
+            "a name with an escape",
+            message::frame(&message::hello(b"\x1b[31mred", b"")),
+        ),
+        (
+            "a name beyond ASCII",
+            message::frame(&message::hello("mällory".as_bytes(), b"")),
+        ),
+        (
+            "a name that is no text",
+            message::frame(&message::hello(&[0xff, 0xfe], b"")),
+        ),
+        (
+            "a name too long",
+            message::frame(&message::hello(&[b'a'; 65], b"")),
+        ),
+        (
+            "a token too long",
+            message::frame(&message::hello(b"x", &[7; 4097])),
+        ),
+        ("a message too long", message::varint((8 << 10) + 1)),
+        ("a message without end", message::varint((1 << 62) - 1)),
+        (
+            "random bytes",
+            (0..255).map(|n: u8| n.wrapping_mul(193)).collect(),
+        ),
+    ];
+    let count = malformed.len() as u64;
+    for (what, bytes) in malformed {
+        let conn = scene.shake_hands();
+        conn.control_bytes(bytes);
+        let end = scene.until(what, || conn.end());
+        assert_eq!(end, PROTOCOL, "{what}");
+        scene.pair.talk(&mut scene.world);
+    }
+    // Of those, what the channel itself finds is not counted yet: 11 of 16.
+    assert!((1..=count).contains(&scene.stats().violations));
+    // None of them was ever announced.
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn a_message_at_the_wrong_time_ends_that_client_alone() {
+    let mut scene = Scene::new(2);
+    let ann = scene.world.client(scene.pair.ends[0].node).id();
+    let before_hello = [
+        message::open_by_id(1, ann, b""),
+        message::accept([0x80; 6]),
+        message::close_channel([0x80; 6], 0),
+        message::address_echo(0),
+        message::closing(0, 0),
+        message::drained(),
+    ];
+    for early in before_hello {
+        let conn = scene.shake_hands();
+        conn.control(&early);
+        scene.expect_end(&conn, PROTOCOL);
+    }
+    scene.all_is_well(&[]);
+    let after_hello = [
+        message::hello(b"mallory", b""),
+        message::hello(b"", b""),
+        message::drained(),
+        // What only a Coordinator says.
+        message::observed_address(1, ([192, 0, 2, 1], 1).into()),
+    ];
+    for late in after_hello {
+        let conn = scene.log_in();
+        conn.control(&late);
+        scene.expect_end(&conn, PROTOCOL);
+        let end = scene.session_end();
+        assert!(
+            matches!(end, Some(CloseReason::Violation(_))),
+            "{late:?}: {end:?}"
+        );
+    }
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn unknown_messages_that_may_be_skipped_are() {
+    let mut scene = Scene::new(3);
+    let conn = scene.log_in();
+    conn.control(&[0x3f, 1, 2, 3]);
+    conn.control(&message::varint(0x1234_5679));
+    // A length in more bytes than it needs means the same.
+    conn.control_bytes([&[0xc0, 0, 0, 0, 0, 0, 0, 1][..], &[0x3f]].concat());
+    conn.control(&message::open_by_name(77, b"nobody", b""));
+    let answer = scene.until("an answer", || conn.next_control());
+    assert_eq!(answer, message::open_failed(77, 7));
+    assert_eq!(conn.end(), None);
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn damaged_messages_are_refused_or_understood_but_never_more() {
+    let mut scene = Scene::new(16);
+    let victim = scene.victim();
+    let id = scene.world.client(victim).id();
+    let sound = [
+        message::hello(b"mallory", b"token"),
+        message::open_by_id(3, id, b"label"),
+        message::open_by_name(4, b"victim", b"label"),
+        message::accept([0x80, 1, 2, 3, 4, 5]),
+        message::close_channel([0x80, 1, 2, 3, 4, 5], 5),
+        message::address_echo(6),
+        message::closing(7, 8),
+        message::drained(),
+    ];
+    let mut conn = scene.log_in();
+    for round in 0..400 {
+        let damaged = damage(scene.world.rng(), &sound[round % sound.len()]);
+        conn.control(&damaged);
+        scene.world.run_for(Duration::from_millis(50));
+        if let Some(end) = conn.end() {
+            assert!(matches!(end, PROTOCOL | End::Application(0)), "{end:?}");
+            conn = scene.log_in();
+        }
+    }
+    conn.close(scene.world.now(), 0);
+    scene.world.run_for(secs(60));
+    scene.pair.are_well(&mut scene.world);
+}
+
+#[test]
+fn a_control_stream_that_ends_takes_the_session_with_it() {
+    type Act = dyn Fn(&RawConn);
+    let offences: [&Act; 3] = [&|conn| conn.finish(0), &|conn| conn.reset(0, 1), &|conn| {
+        conn.stop(0, 1)
+    }];
+    let mut scene = Scene::new(4);
+    for offence in offences {
+        let conn = scene.log_in();
+        offence(&conn);
+        scene.expect_end(&conn, PROTOCOL);
+        let reason = CloseReason::Violation(Violation::ControlStream);
+        assert_eq!(scene.session_end(), Some(reason));
+        assert_eq!(scene.world.coordinator(scene.coordinator).clients(), 2);
+    }
+    // The same before the first message.
+    for offence in offences {
+        let conn = scene.shake_hands();
+        conn.control_bytes(&b"\x05"[..]);
+        offence(&conn);
+        let end = scene.until("the end", || conn.end());
+        assert!(matches!(end, PROTOCOL | HELLO_TIMEOUT), "{end:?}");
+    }
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn a_flood_of_control_messages_is_cut_off() {
+    let mut scene = Scene::new(5);
+    let floods = [
+        message::close_channel([0x80; 6], 1),
+        message::open_by_name(1, b"nobody", b""),
+        message::address_echo(u64::MAX),
+        vec![0x3f],
+    ];
+    for flood in floods {
+        let conn = scene.log_in();
+        conn.control_bytes(message::frame(&flood).repeat(2000));
+        scene.expect_end(&conn, RATE_LIMITED);
+        let reason = CloseReason::Violation(Violation::Flood);
+        assert_eq!(scene.session_end(), Some(reason));
+    }
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn a_dripping_hello_is_as_late_as_none() {
+    let mut scene = Scene::new(6);
+    let conn = scene.shake_hands();
+    for byte in message::frame(&message::hello(b"mallory", b"a token that takes its time")) {
+        conn.control_bytes(vec![byte]);
+        scene.world.run_for(Duration::from_millis(500));
+        scene.pair.talk(&mut scene.world);
+    }
+    assert_eq!(conn.end(), Some(HELLO_TIMEOUT));
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn a_dripping_request_harms_nobody() {
+    let mut scene = Scene::new(7);
+    let conn = scene.log_in();
+    for byte in message::frame(&message::open_by_name(5, b"nobody", b"")) {
+        conn.control_bytes(vec![byte]);
+        scene.world.run_for(secs(1));
+        scene.pair.talk(&mut scene.world);
+    }
+    let answer = scene.until("an answer", || conn.next_control());
+    assert_eq!(answer, message::open_failed(5, 7));
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn a_name_that_is_held_is_refused_and_its_holder_untouched() {
+    let mut scene = Scene::new(8);
+    let ann = scene.world.client(scene.pair.ends[0].node).id();
+    for _ in 0..10 {
+        let conn = scene.shake_hands();
+        conn.control(&message::hello(b"ann", b""));
+        scene.expect_end(&conn, NAME_IN_USE);
+    }
+    let holder = scene.world.coordinator(scene.coordinator).find(ann);
+    assert!(holder.is_some());
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn one_identity_with_many_connections_holds_one_session() {
+    let mut scene = Scene::new(9);
+    let conns: Vec<_> = (0..30).map(|_| scene.shake_hands()).collect();
+    for conn in &conns {
+        conn.control(&message::hello(b"mallory", b""));
+    }
+    scene.world.run_for(secs(2));
+    let alive = conns.iter().filter(|conn| conn.end().is_none()).count();
+    assert_eq!(alive, 1);
+    assert_eq!(scene.world.coordinator(scene.coordinator).clients(), 3);
+    for _ in 0..29 {
+        assert_eq!(scene.session_end(), Some(CloseReason::Local));
+    }
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn requests_that_share_a_number_are_answered_each() {
+    let mut scene = Scene::new(10);
+    let victim = scene.victim();
+    let id = scene.world.client(victim).id();
+    let conn = scene.log_in();
+    conn.control(&message::open_by_id(1, id, b"one"));
+    conn.control(&message::open_by_id(1, id, b"two"));
+    let offers = [
+        scene.until("offer", || conn.next_offer()),
+        scene.until("offer", || conn.next_offer()),
+    ];
+    assert_ne!(offers[0].own_route, offers[1].own_route);
+    assert_eq!(offers[0].label, b"one");
+    assert_eq!(offers[1].label, b"two");
+    // A number says nothing about anyone else's channels.
+    conn.control(&message::accept(offers[0].peer_route));
+    conn.control(&message::close_channel(offers[0].peer_route, 1));
+    conn.control(&message::accept(offers[0].own_route));
+    scene.until("start", || conn.next_of_kind(4));
+    assert_eq!(conn.end(), None);
+    // Accepting twice is a violation.
+    conn.control(&message::accept(offers[0].own_route));
+    scene.expect_end(&conn, PROTOCOL);
+    for _ in 0..2 {
+        assert_eq!(
+            opened_or_closed(&mut scene.world, victim),
+            Err(CloseReason::Remote(ErrorCode::PeerGone))
+        );
+    }
+    scene.all_is_well(&[CloseReason::Violation(Violation::Unexpected)]);
+}
+
+#[test]
+fn somebody_elses_routes_are_out_of_reach() {
+    let mut scene = Scene::new(11);
+    let tap = Tap::default();
+    scene.world.network.tap = Some(tap.clone());
+    scene.pair.talk(&mut scene.world);
+    // Suppose that they have become known somehow.
+    let mut routes = Vec::new();
+    let mut note = |packet: &&Packet| {
+        routes.extend(route_of(&packet.payload));
+        true
+    };
+    tap.count(&mut note);
+    routes.sort_unstable();
+    routes.dedup();
+    assert_eq!(routes.len(), 2);
+    let conn = scene.log_in();
+    for route in routes {
+        conn.control(&message::accept(route));
+        conn.control(&message::close_channel(route, 8));
+        conn.control(&message::close_channel(route, (1 << 62) - 1));
+    }
+    scene.world.run_for(secs(1));
+    assert_eq!(conn.end(), None);
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn a_new_address_is_used_only_after_the_right_echo() {
+    let mut scene = Scene::new(12);
+    let victim = scene.victim();
+    let home = scene.log_in();
+    let (offer, conn) = peers::initiate(&mut scene, &home, victim);
+    let at_victim = peers::bind(&mut scene, &offer, &conn, victim);
+    let session = scene.session();
+    let old = scene.world.address(scene.mallory);
+    home.control(&message::address_echo(0));
+    scene.world.run_for(secs(1));
+    let new = ([198, 51, 100, 66], 1234).into();
+    scene.world.rebind(scene.mallory, new);
+    home.ping();
+    let observed = scene.until("observed", || home.next_of_kind(10));
+    let nonce = u64::from_be_bytes(*observed[1..].first_chunk().unwrap());
+    assert_eq!(observed, message::observed_address(nonce, new));
+    // Wrong echoes move nothing, and what comes from the new address is denied.
+    for wrong in [0, nonce ^ 1, !nonce] {
+        home.control(&message::address_echo(wrong));
+    }
+    let before = scene.stats().forwards_denied;
+    let stream = conn.open_uni().unwrap();
+    conn.write(stream, message::preamble(b"from elsewhere"));
+    scene.world.run_for(secs(1));
+    assert!(scene.stats().forwards_denied > before);
+    let address = |scene: &mut Scene| {
+        let coordinator = scene.coordinator;
+        scene
+            .world
+            .coordinator(coordinator)
+            .address(session.channel)
+    };
+    assert_eq!(address(&mut scene), Some(old));
+    home.control(&message::address_echo(nonce));
+    scene.world.accept_stream(at_victim);
+    assert_eq!(address(&mut scene), Some(new));
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn a_client_may_not_have_more_channels_than_allowed() {
+    let mut scene = Scene::with(13, |config| config.limits.channels_per_client = 10);
+    let victim = scene.victim();
+    let id = scene.world.client(victim).id();
+    let conn = scene.log_in();
+    for request in 0..100 {
+        conn.control(&message::open_by_id(request, id, b"more"));
+    }
+    scene.world.run_for(secs(2));
+    let mut offers = 0;
+    let mut refusals = 0;
+    while let Some(answer) = conn.next_control() {
+        if message::read_offer(&answer).is_some() {
+            offers += 1;
+        } else {
+            refusals += 1;
+            assert_eq!(answer.last(), Some(&10), "a limit");
+        }
+    }
+    assert_eq!((offers, refusals), (10, 90));
+    // They are all given up in time.
+    scene.world.run_for(secs(60));
+    assert_eq!(
+        count_events(&mut scene.world, victim, |event| matches!(
+            event,
+            ChannelEvent::Closed { .. }
+        )),
+        10
+    );
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn a_coordinator_that_closes_does_not_wait_for_those_that_stall() {
+    let mut scene = Scene::new(14);
+    let silent = scene.log_in();
+    let stream = silent.open_uni().unwrap();
+    silent.write(stream, message::preamble(b"never ends"));
+    scene.world.run_for(secs(1));
+    // It neither acknowledges nor agrees.
+    scene.raw.filter_outgoing(|_| false);
+    let now = scene.world.now();
+    let coordinator = scene.world.coordinator(scene.coordinator);
+    coordinator.close(now, secs(3));
+    coordinator.close(now, secs(3));
+    for at in scene.pair.ends {
+        scene.world.closed(crate::connecting::home(at.node));
+    }
+    let node = scene.coordinator;
+    scene.world.wait_for("finished", secs(10), |world| {
+        world.coordinator(node).is_finished().then_some(())
+    });
+    assert!(scene.world.now() - now <= secs(8));
+}
+
+#[test]
+fn answers_that_nobody_reads_do_not_pile_up() {
+    let mut scene = Scene::new(15);
+    let mut dial = Dial::home(MALLORY);
+    dial.stream_window = 1024;
+    dial.window = 4096;
+    let conn = scene.log_in_with(&dial, b"mallory");
+    conn.set_reading(false);
+    // Just below the rate that is allowed, each answered in as many bytes as can be had.
+    let request = message::frame(&message::open_by_name((1 << 62) - 1, b"nobody", b""));
+    for _ in 0..300 {
+        conn.control_bytes(request.repeat(95));
+        scene.world.run_for(secs(1));
+        if conn.end().is_some() {
+            break;
+        }
+    }
+    scene.pair.talk(&mut scene.world);
+    let before = conn.received(0).bytes.len();
+    for _ in 0..1000 {
+        conn.set_reading(true);
+        scene.world.run_for(Duration::from_millis(100));
+    }
+    let piled = conn.received(0).bytes.len() - before;
+    assert!(piled <= 128 << 10, "{piled} bytes were waiting");
+    scene.world.run_for(secs(1));
+    scene.pair.are_well(&mut scene.world);
+}

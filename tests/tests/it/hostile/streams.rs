@@ -1,0 +1,377 @@
+//! Data streams that are not what they should be, from a Client to the Coordinator's application, and between peers.
+
+use conec_core::{RecvEnd, RecvError};
+use rand::{Rng, RngCore};
+
+use super::*;
+
+/// A stream with its preamble, and the other side's half.
+fn announced(scene: &mut Scene, conn: &RawConn, at: At) -> (u64, Half) {
+    let stream = conn.open_uni().unwrap();
+    conn.write(stream, message::preamble(b"data"));
+    let (half, label) = scene.world.accept_labelled(at);
+    assert_eq!(label, "data");
+    (stream, half)
+}
+
+/// Whether the channel works as before.
+fn still_works(scene: &mut Scene, conn: &RawConn, at: At) {
+    let (stream, half) = announced(scene, conn, at);
+    conn.write(stream, message::frame(b"as before"));
+    assert_eq!(scene.world.recv(half), "as before");
+    conn.finish(stream);
+    assert_eq!(scene.world.recv_ended(half), RecvEnd::Finished);
+    assert_eq!(conn.end(), None);
+    scene.pair.talk(&mut scene.world);
+}
+
+/// Runs a story on a home channel, and on a peer channel.
+fn everywhere(story: impl Fn(&mut Scene, &RawConn, At)) {
+    let mut scene = Scene::new(1);
+    let conn = scene.log_in();
+    let at = scene.session();
+    story(&mut scene, &conn, at);
+    still_works(&mut scene, &conn, at);
+    scene.all_is_well(&[]);
+
+    let mut scene = Scene::new(2);
+    let (at, conn) = peers::open(&mut scene);
+    story(&mut scene, &conn, at);
+    still_works(&mut scene, &conn, at);
+    scene.all_is_well(&[]);
+}
+
+fn streams_opened(scene: &mut Scene, at: At) -> usize {
+    count_events(&mut scene.world, at.node, |event| {
+        matches!(event, ChannelEvent::StreamOpened { .. })
+    })
+}
+
+#[test]
+fn a_stream_of_an_unknown_kind_is_refused_alone() {
+    everywhere(|scene, conn, at| {
+        for kind in [0, 2, 0x40, 0xff] {
+            let stream = conn.open_bi().unwrap();
+            conn.write(stream, vec![kind, 0]);
+            let code = scene.until("stopped", || conn.stopped(stream));
+            assert_eq!(code, 1);
+            scene.until("reset", || conn.received(stream).reset);
+            assert_eq!(conn.received(stream).reset, Some(13));
+        }
+        assert_eq!(streams_opened(scene, at), 0);
+    });
+}
+
+#[test]
+fn a_stream_that_ends_in_its_preamble_is_never_announced() {
+    everywhere(|scene, conn, at| {
+        for bytes in [&b""[..], b"\x01", b"\x01\x05", b"\x01\x05abcd"] {
+            for bi in [true, false] {
+                let stream = match bi {
+                    true => conn.open_bi(),
+                    false => conn.open_uni(),
+                }
+                .unwrap();
+                conn.write(stream, bytes);
+                conn.finish(stream);
+                if bi {
+                    scene.until("reset", || conn.received(stream).reset);
+                }
+            }
+            scene.world.run_for(secs(1));
+        }
+        assert_eq!(streams_opened(scene, at), 0);
+    });
+}
+
+#[test]
+fn a_stream_that_ends_in_a_message_gives_no_part_of_it() {
+    everywhere(|scene, conn, at| {
+        for tail in [&b"\x40"[..], b"\x05", b"\x05hell", b"\xc0\0\0"] {
+            let (stream, half) = announced(scene, conn, at);
+            conn.write(stream, message::frame(b"whole"));
+            conn.write(stream, tail);
+            conn.finish(stream);
+            assert_eq!(scene.world.recv(half), "whole");
+            assert_eq!(scene.world.recv_ended(half), RecvEnd::Truncated);
+            assert_eq!(scene.world.try_recv(half), Err(RecvError::Ended));
+        }
+    });
+}
+
+#[test]
+fn a_message_too_large_ends_its_stream_alone() {
+    everywhere(|scene, conn, at| {
+        // One more than peers allow, which is more than Coordinators do, and as much as can be said.
+        for len in [(16 << 20) + 1, (1 << 62) - 1] {
+            let (stream, half) = announced(scene, conn, at);
+            conn.write(stream, message::frame(b"small"));
+            conn.write(stream, message::varint(len));
+            conn.write(stream, vec![0; 5000]);
+            assert_eq!(scene.world.recv(half), "small");
+            assert_eq!(scene.world.recv_ended(half), RecvEnd::TooLarge);
+            assert_eq!(scene.until("stopped", || conn.stopped(stream)), 14);
+        }
+    });
+}
+
+#[test]
+fn an_announced_message_that_never_comes_holds_up_nothing_else() {
+    everywhere(|scene, conn, at| {
+        let (stream, half) = announced(scene, conn, at);
+        conn.write(stream, message::varint(1 << 20));
+        scene.world.run_for(secs(20));
+        assert_eq!(scene.world.try_recv(half), Err(RecvError::Blocked));
+        still_works(scene, conn, at);
+        conn.write(stream, vec![7; 1 << 20]);
+        assert_eq!(scene.world.recv(half).len(), 1 << 20);
+        conn.finish(stream);
+    });
+}
+
+#[test]
+fn empty_messages_arrive_each_however_many() {
+    everywhere(|scene, conn, at| {
+        let (stream, half) = announced(scene, conn, at);
+        conn.write(stream, vec![0; 50_000]);
+        conn.write(stream, message::frame(b"the last"));
+        conn.finish(stream);
+        // A reader that takes its time is told of what is there now and then, not fifty thousand times.
+        scene.world.run_for(secs(2));
+        let readable = count_events(&mut scene.world, at.node, |event| {
+            matches!(event, ChannelEvent::Readable { .. })
+        });
+        assert!(readable <= 50, "{readable} events");
+        for _ in 0..50_000 {
+            assert_eq!(scene.world.recv(half), "");
+        }
+        assert_eq!(scene.world.recv(half), "the last");
+        assert_eq!(scene.world.recv_ended(half), RecvEnd::Finished);
+    });
+}
+
+#[test]
+fn a_stream_in_single_bytes_gives_whole_messages() {
+    everywhere(|scene, conn, at| {
+        let (stream, half) = announced(scene, conn, at);
+        for byte in message::frame(b"byte by byte") {
+            conn.write(stream, vec![byte]);
+            scene.world.run_for(Duration::from_millis(50));
+        }
+        assert_eq!(scene.world.recv(half), "byte by byte");
+        conn.finish(stream);
+    });
+}
+
+#[test]
+fn fragments_with_gaps_come_together() {
+    everywhere(|scene, conn, at| {
+        let (stream, half) = announced(scene, conn, at);
+        let mut count = 0;
+        // Every other packet is lost.
+        scene.raw.filter_outgoing(move |_| {
+            count += 1;
+            count % 2 == 0
+        });
+        let message: Vec<u8> = (0..100_000_u32).map(|n| n as u8).collect();
+        conn.write(stream, message::frame(&message));
+        assert_eq!(scene.world.recv(half), message);
+        scene.raw.stop_filtering();
+        conn.finish(stream);
+    });
+}
+
+#[test]
+fn streams_without_a_preamble_take_only_their_slots() {
+    everywhere(|scene, conn, at| {
+        // The highest first: it opens all below it.
+        let mut idle = Vec::new();
+        while let Some(stream) = conn.open_uni() {
+            idle.push(stream);
+            assert!(idle.len() <= 64, "more than allowed");
+        }
+        conn.write(*idle.last().unwrap(), &b"\x01"[..]);
+        scene.world.run_for(secs(5));
+        assert!(conn.open_uni().is_none());
+        assert_eq!(streams_opened(scene, at), 0);
+        scene.pair.talk(&mut scene.world);
+        for stream in idle {
+            conn.reset(stream, 0);
+        }
+        scene.world.run_for(secs(1));
+    });
+}
+
+#[test]
+fn opening_and_resetting_ten_thousand_streams_disturbs_nobody() {
+    let mut scene = Scene::with(3, |config| {
+        config.home.uni_streams = 500;
+        config.home.bi_streams = 500;
+    });
+    let conn = scene.log_in();
+    let at = scene.session();
+    let mut opened = 0;
+    while opened < 10_000 {
+        let mut any = false;
+        for _ in 0..250 {
+            let (Some(bi), Some(uni)) = (conn.open_bi(), conn.open_uni()) else {
+                break;
+            };
+            any = true;
+            opened += 2;
+            conn.write(bi, message::preamble(b"gone"));
+            conn.reset(bi, opened);
+            conn.stop(bi, 1);
+            conn.write(uni, message::preamble(b"gone"));
+            conn.reset(uni, opened);
+        }
+        scene
+            .world
+            .run_for(Duration::from_millis(if any { 50 } else { 200 }));
+        if opened % 1000 == 0 {
+            scene.pair.talk(&mut scene.world);
+        }
+    }
+    scene.world.run_for(secs(2));
+    // As many ends as beginnings, and nothing that never began.
+    let opened = streams_opened(&mut scene, at);
+    let ended = count_events(&mut scene.world, at.node, |event| {
+        matches!(event, ChannelEvent::RecvEnded { .. })
+    });
+    assert_eq!(opened, ended);
+    still_works(&mut scene, &conn, at);
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn infrastructure_codes_on_a_stream_are_not_taken_for_the_applications() {
+    everywhere(|scene, conn, at| {
+        for (code, end) in [
+            (0, RecvEnd::Refused(conec_core::ErrorCode::None)),
+            (8, RecvEnd::Refused(conec_core::ErrorCode::PeerGone)),
+            (999, RecvEnd::Refused(conec_core::ErrorCode::Unknown)),
+            ((1 << 32) + 5, RecvEnd::Reset(conec_core::Code(5))),
+            (
+                (1 << 62) - 1,
+                RecvEnd::Refused(conec_core::ErrorCode::Unknown),
+            ),
+        ] {
+            let (stream, half) = announced(scene, conn, at);
+            conn.reset(stream, code);
+            assert_eq!(scene.world.recv_ended(half), end);
+        }
+    });
+}
+
+#[test]
+fn random_bytes_on_streams_give_messages_or_an_end() {
+    everywhere(|scene, conn, at| {
+        for round in 0..100 {
+            let stream = match round % 2 {
+                0 => conn.open_bi(),
+                _ => conn.open_uni(),
+            };
+            let stream = stream.unwrap();
+            let len = scene.world.rng().random_range(0..4000);
+            let mut bytes = vec![0; len];
+            scene.world.rng().fill_bytes(&mut bytes);
+            if round % 4 < 2 {
+                conn.write(stream, message::preamble(b"r"));
+            }
+            conn.write(stream, bytes);
+            match round % 3 {
+                0 => conn.finish(stream),
+                1 => conn.reset(stream, round),
+                _ => {
+                    scene.world.run_for(Duration::from_millis(100));
+                    conn.reset(stream, round);
+                }
+            }
+            if round % 2 == 0 {
+                conn.stop(stream, round);
+            }
+            scene.world.run_for(Duration::from_millis(100));
+            // The application takes what it is given, and ends its own halves.
+            while let Some(half) = scene
+                .world
+                .take_event(at.node, |event| match event.channel() {
+                    Some((_, ChannelEvent::StreamOpened { stream, .. })) => Some(Half {
+                        node: at.node,
+                        stream: *stream,
+                    }),
+                    Some(_) | None => None,
+                })
+            {
+                while scene.world.try_recv(half).is_ok() {}
+                if let Some(mut channel) = scene.world.channel(at.node, at.channel) {
+                    let _ = channel.stream(half.stream).abandon_send();
+                    let _ = channel.stream(half.stream).abandon_recv();
+                }
+            }
+        }
+        assert_eq!(conn.end(), None);
+    });
+}
+
+#[test]
+fn unread_datagrams_take_a_bounded_buffer() {
+    everywhere(|scene, conn, at| {
+        for _ in 0..20 {
+            for _ in 0..100 {
+                conn.send_datagram(vec![9; 1000]);
+            }
+            scene.world.run_for(Duration::from_millis(100));
+        }
+        let mut channel = scene.world.channel(at.node, at.channel).unwrap();
+        let mut kept = 0;
+        while let Some(datagram) = channel.recv_datagram() {
+            assert_eq!(datagram.len(), 1000);
+            kept += datagram.len();
+        }
+        assert!(kept > 0 && kept <= 256 << 10, "{kept}");
+    });
+}
+
+#[test]
+fn unread_streams_of_a_client_stop_it_and_not_the_others() {
+    let mut scene = Scene::new(4);
+    let conn = scene.log_in();
+    let at = scene.session();
+    let streams: Vec<_> = (0..16).map(|_| announced(&mut scene, &conn, at)).collect();
+    for &(stream, _) in &streams {
+        conn.write(stream, vec![0; 1 << 20]);
+    }
+    scene.world.run_for(secs(5));
+    assert!(!conn.is_flushed());
+    scene.pair.talk(&mut scene.world);
+    // Nobody reads, and the application is done with it.
+    let now = scene.world.now();
+    let mut channel = scene.world.channel(at.node, at.channel).unwrap();
+    channel.abort(now, conec_core::Code(3));
+    let end = scene.until("the end", || conn.end());
+    assert_eq!(end, End::Application((1 << 32) + 3));
+    for (_, half) in streams {
+        assert_eq!(
+            scene.world.recv_ended(half),
+            RecvEnd::Closed(CloseReason::Local)
+        );
+    }
+    scene.all_is_well(&[CloseReason::Local]);
+}
+
+#[test]
+#[ignore = "core: the control stream shares the channel's receive window with streams that nobody reads"]
+fn full_streams_do_not_hold_up_control() {
+    let mut scene = Scene::new(5);
+    let conn = scene.log_in();
+    // More than a channel's whole window, on streams that nobody reads.
+    for _ in 0..16 {
+        let stream = conn.open_uni().unwrap();
+        conn.write(stream, message::preamble(b"unread"));
+        conn.write(stream, vec![0; 1 << 20]);
+    }
+    scene.world.run_for(secs(5));
+    conn.control(&message::open_by_name(1, b"nobody", b""));
+    scene.world.run_for(secs(5));
+    assert_eq!(conn.next_of_kind(8), Some(message::open_failed(1, 7)));
+}
