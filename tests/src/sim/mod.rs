@@ -15,14 +15,21 @@
 //! assert_eq!(world.recv(stream), "hello");
 //! ```
 
+mod nat;
 mod network;
+mod node;
+mod places;
 mod story;
+mod topology;
 mod trace;
 mod world;
 
 pub use self::{
+    nat::{Dependence, Hairpin, NatConfig, Ports},
     network::{Burst, LinkConfig, Network, Packet, Tap},
+    node::{Event, NodeId, Stranger},
     story::{At, Half},
+    topology::{Host, NatId, Net},
     trace::Trace,
-    world::{Event, NodeId, Stranger, World},
+    world::World,
 };

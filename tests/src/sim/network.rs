@@ -1,9 +1,9 @@
-//! What happens to datagrams between two addresses.
+//! What happens to datagrams between two hosts of one network.
 
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -11,7 +11,9 @@ use std::{
 use conec_core::Ecn;
 use rand::{Rng, rngs::StdRng};
 
-/// How one direction between two hosts behaves.
+use super::topology::{Host, Net};
+
+/// How one direction between two hosts of one network behaves.
 #[derive(Debug, Clone)]
 pub struct LinkConfig {
     /// How long a datagram takes.
@@ -66,6 +68,14 @@ impl Default for LinkConfig {
 }
 
 impl LinkConfig {
+    /// A cable or two.
+    pub fn lan() -> Self {
+        Self {
+            delay: Duration::from_millis(1),
+            ..Self::default()
+        }
+    }
+
     /// A network on a bad day.
     pub fn rough() -> Self {
         Self {
@@ -82,6 +92,8 @@ impl LinkConfig {
 /// A datagram under way.
 #[derive(Debug, Clone)]
 pub struct Packet {
+    /// In which network it is.
+    pub net: Net,
     /// Where it comes from.
     pub source: SocketAddr,
     /// Where it is going.
@@ -92,7 +104,7 @@ pub struct Packet {
     pub payload: Vec<u8>,
 }
 
-/// Keeps a copy of every datagram that is sent.
+/// Keeps a copy of every datagram in every network that it is sent in.
 #[derive(Debug, Clone, Default)]
 pub struct Tap(Rc<RefCell<Vec<Packet>>>);
 
@@ -108,17 +120,22 @@ impl Tap {
     }
 }
 
-/// All links, each made from the default when first used.
+/// All links, each made from its network's default when first used.
 #[derive(Debug)]
 pub struct Network {
-    /// What links are like that were not configured one by one.
+    /// What links on the Internet are like that were not configured one by one.
     pub default: LinkConfig,
+    /// The same, for networks behind boxes.
+    pub lan: LinkConfig,
     /// Where copies go, if anywhere.
     pub tap: Option<Tap>,
-    links: BTreeMap<(IpAddr, IpAddr), LinkConfig>,
-    states: BTreeMap<(IpAddr, IpAddr), LinkState>,
-    down: BTreeSet<IpAddr>,
+    links: BTreeMap<Way, LinkConfig>,
+    states: BTreeMap<Way, LinkState>,
+    down: BTreeSet<Host>,
 }
+
+/// In which network, from whom, and to whom: nobody where an address is not anybody's.
+type Way = (Net, Option<Host>, Option<Host>);
 
 #[derive(Debug, Default)]
 struct LinkState {
@@ -131,6 +148,7 @@ impl Network {
     pub(super) fn new() -> Self {
         Self {
             default: LinkConfig::default(),
+            lan: LinkConfig::lan(),
             tap: None,
             links: BTreeMap::new(),
             states: BTreeMap::new(),
@@ -138,21 +156,23 @@ impl Network {
         }
     }
 
-    /// One direction between two hosts, to be changed.
-    pub fn link(&mut self, from: IpAddr, to: IpAddr) -> &mut LinkConfig {
-        self.links
-            .entry((from, to))
-            .or_insert_with(|| self.default.clone())
-    }
-
-    /// Changes every link, those made later included.
+    /// Changes every link on the Internet, those made later included.
     pub fn set_all(&mut self, config: &LinkConfig) {
         self.default = config.clone();
-        self.links.clear();
+        self.links.retain(|&(net, ..), _| net != Net::Internet);
     }
 
-    /// Cuts a host off, or reconnects it.
-    pub fn set_up(&mut self, host: IpAddr, up: bool) {
+    pub(super) fn link(&mut self, net: Net, from: Host, to: Host) -> &mut LinkConfig {
+        let default = match net {
+            Net::Internet => &self.default,
+            Net::Behind(_) => &self.lan,
+        };
+        self.links
+            .entry((net, Some(from), Some(to)))
+            .or_insert_with(|| default.clone())
+    }
+
+    pub(super) fn set_up(&mut self, host: Host, up: bool) {
         if up {
             self.down.remove(&host);
         } else {
@@ -165,15 +185,21 @@ impl Network {
         &mut self,
         now: Instant,
         rng: &mut StdRng,
+        (from, to): (Option<Host>, Option<Host>),
         packet: Packet,
     ) -> Vec<(Instant, Packet)> {
         if let Some(tap) = &self.tap {
             tap.0.borrow_mut().push(packet.clone());
         }
-        let (from, to) = (packet.source.ip(), packet.destination.ip());
-        let link = self.links.get(&(from, to)).unwrap_or(&self.default);
-        let state = self.states.entry((from, to)).or_default();
-        let cut = self.down.contains(&from) || self.down.contains(&to);
+        let way = (packet.net, from, to);
+        let default = match packet.net {
+            Net::Internet => &self.default,
+            Net::Behind(_) => &self.lan,
+        };
+        let link = self.links.get(&way).unwrap_or(default);
+        let state = self.states.entry(way).or_default();
+        let is_down = |host: Option<Host>| host.is_some_and(|host| self.down.contains(&host));
+        let cut = is_down(from) || is_down(to);
         if !link.up || cut || packet.payload.len() > link.mtu {
             return Vec::new();
         }

@@ -8,7 +8,10 @@ use conec_core::{
     SendError, StreamId, Target,
 };
 
-use super::world::{Event, NodeId, World};
+use super::{
+    node::{Event, NodeId},
+    world::World,
+};
 use crate::keys;
 
 /// A channel at one of its ends.

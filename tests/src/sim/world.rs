@@ -1,7 +1,7 @@
 //! Endpoints in a network, in virtual time.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     num::NonZeroUsize,
     time::{Duration, Instant},
@@ -9,76 +9,19 @@ use std::{
 
 use bytes::BytesMut;
 use conec_core::{
-    Channel, ChannelEvent, ChannelId, Client, ClientConfig, ClientEvent, Coordinator,
-    CoordinatorConfig, CoordinatorEvent, Datagram, Endpoint, PeerInfo, Transmit, Trust,
+    Channel, ChannelEvent, ChannelId, Client, ClientConfig, Coordinator, CoordinatorConfig,
+    Datagram, PeerInfo, Transmit, Trust,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
+    nat::Outbound,
     network::{Network, Packet},
+    node::{Entity, Event, Node, NodeId, Stranger},
+    topology::{Host, NatId, Net, Topology},
     trace::Trace,
 };
 use crate::{keys, logs};
-
-/// One host in a [`World`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeId(pub(super) usize);
-
-/// What an endpoint has told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A Client.
-    Client(ClientEvent),
-    /// A Coordinator.
-    Coordinator(CoordinatorEvent),
-}
-
-impl Event {
-    /// The event if it is about a channel's inside.
-    pub fn channel(&self) -> Option<(ChannelId, &ChannelEvent)> {
-        match self {
-            Self::Client(ClientEvent::Channel { channel, event })
-            | Self::Coordinator(CoordinatorEvent::Channel { channel, event }) => {
-                Some((*channel, event))
-            }
-            Self::Client(_) | Self::Coordinator(_) => None,
-        }
-    }
-}
-
-/// Something that takes part in a world without being one of conec's endpoints: a raw engine, a source of garbage.
-pub trait Stranger {
-    /// Takes a datagram.
-    fn handle_datagram(&mut self, now: Instant, source: SocketAddr, payload: BytesMut);
-    /// Does what is due.
-    fn handle_timeout(&mut self, now: Instant);
-    /// The next datagram to send, and where to.
-    fn poll_transmit(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)>;
-    /// When something is due.
-    fn poll_timeout(&mut self) -> Option<Instant>;
-}
-
-struct Node {
-    name: String,
-    address: SocketAddr,
-    entity: Entity,
-    /// Whether it is running: a crashed node hears and says nothing.
-    alive: bool,
-    /// Whether its application asks for no events.
-    lagging: bool,
-    /// Events that the story has not asked for yet.
-    events: VecDeque<Event>,
-    /// The last event of each channel has come.
-    closed: BTreeMap<ChannelId, ()>,
-    /// What was known of the other ends of channels when they opened.
-    peers: BTreeMap<ChannelId, PeerInfo>,
-}
-
-enum Entity {
-    Client(Box<Client>),
-    Coordinator(Box<Coordinator>),
-    Stranger(Box<dyn Stranger>),
-}
 
 /// Endpoints, the network between them, and the time.
 pub struct World {
@@ -87,6 +30,13 @@ pub struct World {
     now: Instant,
     rng: StdRng,
     nodes: Vec<Node>,
+    /// Nodes that may have something to say, or something else to wait for, than when they were asked last.
+    touched: BTreeSet<NodeId>,
+    /// These are touched behind the world's back.
+    strangers: Vec<NodeId>,
+    /// When nodes are to be woken.
+    due: BTreeSet<(Instant, NodeId)>,
+    pub(super) topology: Topology,
     /// What happens to datagrams.
     pub network: Network,
     in_flight: BTreeMap<(Instant, u64), Packet>,
@@ -111,6 +61,10 @@ impl World {
             now: start,
             rng: StdRng::seed_from_u64(seed),
             nodes: Vec::new(),
+            touched: BTreeSet::new(),
+            strangers: Vec::new(),
+            due: BTreeSet::new(),
+            topology: Topology::default(),
             network: Network::new(),
             in_flight: BTreeMap::new(),
             sent: 0,
@@ -191,22 +145,14 @@ impl World {
 
     /// A participant of another kind.
     pub fn add_stranger(&mut self, stranger: impl Stranger + 'static) -> NodeId {
-        self.add("stranger", Entity::Stranger(Box::new(stranger)))
-    }
-
-    /// A node's address.
-    pub fn address(&self, node: NodeId) -> SocketAddr {
-        self.nodes[node.0].address
-    }
-
-    /// Gives a node another address, as a NAT that forgets its mapping does.
-    pub fn rebind(&mut self, node: NodeId, address: SocketAddr) {
-        self.note(node, format_args!("moves to {address}"));
-        self.nodes[node.0].address = address;
+        let node = self.add("stranger", Entity::Stranger(Box::new(stranger)));
+        self.strangers.push(node);
+        node
     }
 
     /// The Client at a node.
     pub fn client(&mut self, node: NodeId) -> &mut Client {
+        self.touched.insert(node);
         match &mut self.nodes[node.0].entity {
             Entity::Client(client) => client,
             Entity::Coordinator(_) | Entity::Stranger(_) => panic!("{node:?} is not a client"),
@@ -215,6 +161,7 @@ impl World {
 
     /// The Coordinator at a node.
     pub fn coordinator(&mut self, node: NodeId) -> &mut Coordinator {
+        self.touched.insert(node);
         match &mut self.nodes[node.0].entity {
             Entity::Coordinator(coordinator) => coordinator,
             Entity::Client(_) | Entity::Stranger(_) => panic!("{node:?} is not a coordinator"),
@@ -228,22 +175,21 @@ impl World {
 
     /// A channel at a node.
     pub fn channel(&mut self, node: NodeId, id: ChannelId) -> Option<Channel<'_>> {
-        match &mut self.nodes[node.0].entity {
-            Entity::Client(client) => client.channel(id),
-            Entity::Coordinator(coordinator) => coordinator.channel(id),
-            Entity::Stranger(_) => None,
-        }
+        self.touched.insert(node);
+        self.nodes[node.0].entity.channel(id)
     }
 
     /// Stops a node in its tracks. It says goodbye to nobody.
     pub fn crash(&mut self, node: NodeId) {
         self.note(node, format_args!("crashes"));
         self.nodes[node.0].alive = false;
+        self.touched.insert(node);
     }
 
     /// Has a node's application ask for no events, or ask again.
     pub fn set_lagging(&mut self, node: NodeId, lagging: bool) {
         self.nodes[node.0].lagging = lagging;
+        self.touched.insert(node);
     }
 
     /// Brings a crashed node back with nothing but its configuration.
@@ -281,42 +227,30 @@ impl World {
         Some(found)
     }
 
-    /// Sends a datagram from a node as it is, past its endpoint.
+    /// Sends a datagram on the Internet as it is, whoever `source` may be.
     pub fn inject(&mut self, source: SocketAddr, destination: SocketAddr, payload: &[u8]) {
-        self.dispatch(Packet {
+        let packet = Packet {
+            net: Net::Internet,
             source,
             destination,
             ecn: None,
             payload: payload.to_vec(),
-        });
+        };
+        let from = self.topology.owner(Net::Internet, source.ip());
+        self.dispatch(from, packet);
     }
 
     /// Lets the next thing happen, if anything is ever going to.
     pub fn step(&mut self) -> bool {
-        for index in 0..self.nodes.len() {
-            self.flush(NodeId(index));
-        }
-        let arrival = self.in_flight.keys().next().map(|&(at, _)| at);
-        let timeout = (0..self.nodes.len())
-            .filter_map(|index| Some((self.timeout(index)?, index)))
-            .min();
-        let now = match (arrival, timeout) {
-            (Some(arrival), Some((timeout, _))) => arrival.min(timeout),
-            (Some(at), None) | (None, Some((at, _))) => at,
-            (None, None) => return false,
+        let Some(at) = self.next_step() else {
+            return false;
         };
-        self.now = self.now.max(now);
-        if arrival.is_some_and(|at| at <= self.now) {
-            self.deliver();
-        } else if let Some((_, index)) = timeout {
-            let now = self.now;
-            let node = &mut self.nodes[index];
-            match &mut node.entity {
-                Entity::Client(client) => client.handle_timeout(now),
-                Entity::Coordinator(coordinator) => coordinator.handle_timeout(now),
-                Entity::Stranger(stranger) => stranger.handle_timeout(now),
-            }
-            self.flush(NodeId(index));
+        self.now = self.now.max(at);
+        if self.next_arrival().is_some_and(|at| at <= self.now) {
+            self.arrive();
+        } else if let Some((_, node)) = self.due.first().copied() {
+            self.nodes[node.0].entity.handle_timeout(self.now);
+            self.flush(node);
         }
         true
     }
@@ -349,56 +283,46 @@ impl World {
         }
     }
 
-    /// Fails the test with the seed and what happened last.
+    /// Fails the test.
     pub fn fail(&self, why: &str) -> ! {
-        panic!(
-            "{}\n{why}\nat {:?}; replay with CONEC_SEED={}",
-            self.trace,
-            self.elapsed(),
-            self.seed
-        );
+        panic!("{why}");
     }
 
+    /// When the next thing happens.
     fn next_step(&mut self) -> Option<Instant> {
-        for index in 0..self.nodes.len() {
-            self.flush(NodeId(index));
+        self.touched.extend(&self.strangers);
+        while let Some(&node) = self.touched.first() {
+            self.flush(node);
         }
-        let arrival = self.in_flight.keys().next().map(|&(at, _)| at);
-        let timeout = (0..self.nodes.len())
-            .filter_map(|index| self.timeout(index))
-            .min();
-        [arrival, timeout].into_iter().flatten().min()
+        let due = self.due.first().map(|&(at, _)| at);
+        [self.next_arrival(), due].into_iter().flatten().min()
     }
 
-    fn timeout(&mut self, index: usize) -> Option<Instant> {
-        let node = &mut self.nodes[index];
-        if !node.alive {
-            return None;
-        }
-        let due = match &mut node.entity {
-            Entity::Client(client) => client.poll_timeout(),
-            Entity::Coordinator(coordinator) => coordinator.poll_timeout(),
-            Entity::Stranger(stranger) => stranger.poll_timeout(),
-        };
-        // Events that nobody asks for are due all the time.
-        let earliest = self.now + Duration::from_millis(10);
-        if node.lagging {
-            due.map(|due| due.max(earliest))
-        } else {
-            due
-        }
+    fn next_arrival(&self) -> Option<Instant> {
+        self.in_flight.keys().next().map(|&(at, _)| at)
     }
 
-    /// Hands everything that arrives next from one source to one destination over, as one batch where sizes allow.
-    fn deliver(&mut self) {
-        let Some((_, first)) = self.in_flight.pop_first() else {
+    /// Takes a packet one step further: to its destination, or to the box that leads there.
+    fn arrive(&mut self) {
+        let Some((_, packet)) = self.in_flight.pop_first() else {
             return;
         };
+        match self.topology.next_hop(packet.net, packet.destination.ip()) {
+            Some(Host::Node(node)) => self.deliver(node, packet),
+            Some(Host::Nat(nat)) if packet.net == Net::Behind(nat) => self.leave(nat, packet),
+            Some(Host::Nat(nat)) => self.enter(nat, packet),
+            None => {}
+        }
+    }
+
+    /// Hands a packet over, and with it all that arrive now from the same source, as one batch where sizes allow.
+    fn deliver(&mut self, node: NodeId, first: Packet) {
         let segment_size = first.payload.len();
         let mut batch = BytesMut::from(&first.payload[..]);
         while let Some(next) = self.in_flight.first_entry() {
             let packet = next.get();
             let joins = next.key().0 <= self.now
+                && packet.net == first.net
                 && packet.source == first.source
                 && packet.destination == first.destination
                 && packet.ecn == first.ecn
@@ -410,15 +334,11 @@ impl World {
             }
             batch.extend_from_slice(&next.remove().payload);
         }
-        let Some(index) = self
-            .nodes
-            .iter()
-            .position(|node| node.alive && node.address == first.destination)
-        else {
+        let is_there = self.topology.addresses(node).contains(&first.destination);
+        if !is_there || !self.nodes[node.0].alive {
             return;
-        };
-        self.trace.count((index, batch.len()));
-        let now = self.now;
+        }
+        self.trace.count((node.0, batch.len()));
         let datagram = Datagram {
             source: first.source,
             destination_ip: Some(first.destination.ip()),
@@ -426,75 +346,95 @@ impl World {
             segment_size,
             payload: batch,
         };
-        match &mut self.nodes[index].entity {
-            Entity::Client(client) => client.handle_datagram(now, datagram),
-            Entity::Coordinator(coordinator) => coordinator.handle_datagram(now, datagram),
-            Entity::Stranger(stranger) => {
-                let mut payload = datagram.payload;
-                while !payload.is_empty() {
-                    let packet = payload.split_to(segment_size.min(payload.len()));
-                    stranger.handle_datagram(now, datagram.source, packet);
+        self.nodes[node.0]
+            .entity
+            .handle_datagram(self.now, datagram);
+        self.flush(node);
+    }
+
+    /// Passes a packet on from inside a box.
+    fn leave(&mut self, nat: NatId, packet: Packet) {
+        let (inner, remote) = (packet.source, packet.destination);
+        match self.topology.nat(nat).outbound(self.now, packet) {
+            Outbound::Out { mut packet, new } => {
+                if new {
+                    let outer = packet.source;
+                    self.note(
+                        nat,
+                        format_args!("maps {inner} to {outer} towards {remote}"),
+                    );
                 }
+                packet.net = self.topology.outside(nat);
+                self.dispatch(Some(nat.into()), packet);
+            }
+            Outbound::Back(packet) => {
+                self.trace.count((packet.source, packet.destination));
+                self.dispatch(Some(nat.into()), packet);
+            }
+            Outbound::Dropped(why) => {
+                self.note(
+                    nat,
+                    format_args!("drops what {inner} sends to {remote}: it {why}"),
+                );
             }
         }
-        self.flush(NodeId(index));
+    }
+
+    /// Passes a packet on from outside a box, if it may get in.
+    fn enter(&mut self, nat: NatId, packet: Packet) {
+        let (remote, outer) = (packet.source, packet.destination);
+        match self.topology.nat(nat).inbound(self.now, packet) {
+            Some(mut packet) => {
+                packet.net = nat.into();
+                self.dispatch(Some(nat.into()), packet);
+            }
+            None => self.note(
+                nat,
+                format_args!("lets nothing in from {remote} to {outer}"),
+            ),
+        }
     }
 
     /// Takes a node's events and sends its datagrams until it has nothing more to say for now.
     fn flush(&mut self, id: NodeId) {
-        let (now, max_segments) = (self.now, self.max_segments);
-        if !self.nodes[id.0].alive {
-            return;
-        }
-        loop {
+        self.touched.remove(&id);
+        let now = self.now;
+        while self.nodes[id.0].alive {
             let mut quiet = true;
             while !self.nodes[id.0].lagging
-                && let Some(event) = self.poll_event(id)
+                && let Some(event) = self.nodes[id.0].entity.poll_event()
             {
                 quiet = false;
                 self.take_note(id, event);
             }
-            let node = &mut self.nodes[id.0];
-            let source = node.address;
-            let mut transmits = Vec::new();
-            match &mut node.entity {
-                Entity::Client(client) => {
-                    while let Some(transmit) = client.poll_transmit(now, max_segments) {
-                        transmits.push(transmit);
-                    }
-                }
-                Entity::Coordinator(coordinator) => {
-                    while let Some(transmit) = coordinator.poll_transmit(now, max_segments) {
-                        transmits.push(transmit);
-                    }
-                }
-                Entity::Stranger(stranger) => {
-                    while let Some((destination, payload)) = stranger.poll_transmit(now) {
-                        transmits.push(Transmit {
-                            destination,
-                            source_ip: None,
-                            ecn: None,
-                            segment_size: None,
-                            payload: payload.into(),
-                        });
-                    }
-                }
-            }
+            let entity = &mut self.nodes[id.0].entity;
+            let transmits: Vec<_> =
+                std::iter::from_fn(|| entity.poll_transmit(now, self.max_segments)).collect();
             for transmit in transmits {
                 quiet = false;
-                self.send_all(source, &transmit);
+                self.send_all(id, &transmit);
             }
             if quiet {
-                return;
+                break;
             }
         }
+        self.wait(id);
     }
 
-    fn poll_event(&mut self, id: NodeId) -> Option<Event> {
-        match &mut self.nodes[id.0].entity {
-            Entity::Client(client) => client.poll_event().map(Event::Client),
-            Entity::Coordinator(coordinator) => coordinator.poll_event().map(Event::Coordinator),
-            Entity::Stranger(_) => None,
+    /// Notes when a node is to be woken.
+    fn wait(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.0];
+        let mut due = node.entity.poll_timeout().filter(|_| node.alive);
+        if node.lagging {
+            // Events that nobody asks for are due all the time.
+            due = due.map(|due| due.max(self.now + Duration::from_millis(10)));
+        }
+        if due != node.due {
+            let before = std::mem::replace(&mut node.due, due);
+            if let Some(before) = before {
+                self.due.remove(&(before, id));
+            }
+            self.due.extend(due.map(|due| (due, id)));
         }
     }
 
@@ -502,7 +442,7 @@ impl World {
     fn take_note(&mut self, id: NodeId, event: Event) {
         self.note(id, format_args!("{event:?}"));
         if let Some((channel, what)) = event.channel() {
-            if self.nodes[id.0].closed.contains_key(&channel) {
+            if self.nodes[id.0].closed.contains(&channel) {
                 self.fail(&format!("an event after the last: {event:?}"));
             }
             if matches!(what, ChannelEvent::Opened)
@@ -512,63 +452,84 @@ impl World {
                 self.nodes[id.0].peers.insert(channel, peer);
             }
             if matches!(what, ChannelEvent::Closed { .. }) {
-                self.nodes[id.0].closed.insert(channel, ());
+                self.nodes[id.0].closed.insert(channel);
             }
         }
         self.nodes[id.0].events.push_back(event);
     }
 
-    fn send_all(&mut self, source: SocketAddr, transmit: &Transmit) {
+    fn send_all(&mut self, from: NodeId, transmit: &Transmit) {
+        let Some(source) = self.topology.source(from, transmit.destination) else {
+            return;
+        };
+        let net = self.topology.net(from);
         let size = transmit.segment_size.unwrap_or(transmit.payload.len());
         for payload in transmit.payload.chunks(size.max(1)) {
-            self.dispatch(Packet {
+            let packet = Packet {
+                net,
                 source,
                 destination: transmit.destination,
                 ecn: transmit.ecn,
                 payload: payload.to_vec(),
-            });
+            };
+            self.dispatch(Some(from.into()), packet);
         }
     }
 
-    fn dispatch(&mut self, packet: Packet) {
+    /// Sends a packet on its way through a network.
+    fn dispatch(&mut self, from: Option<Host>, packet: Packet) {
         self.sent += 1;
         self.trace
             .count((packet.source, packet.destination, packet.payload.len()));
-        for (at, packet) in self.network.carry(self.now, &mut self.rng, packet) {
+        let to = self.topology.next_hop(packet.net, packet.destination.ip());
+        let arrivals = self
+            .network
+            .carry(self.now, &mut self.rng, (from, to), packet);
+        for (at, packet) in arrivals {
             self.sent += 1;
             self.in_flight.insert((at, self.sent), packet);
         }
     }
 
-    fn restart(&mut self, node: NodeId, entity: Entity) {
-        self.note(node, format_args!("restarts"));
-        let node = &mut self.nodes[node.0];
+    fn restart(&mut self, id: NodeId, entity: Entity) {
+        self.note(id, format_args!("restarts"));
+        let node = &mut self.nodes[id.0];
         node.entity = entity;
         node.alive = true;
         node.events.clear();
         node.closed.clear();
         node.peers.clear();
+        self.touched.insert(id);
     }
 
     fn add(&mut self, name: &str, entity: Entity) -> NodeId {
-        let number = self.nodes.len() as u8;
-        self.nodes.push(Node {
-            name: name.to_owned(),
-            address: ([203, 0, 113, number + 1], 4433).into(),
-            entity,
-            alive: true,
-            lagging: false,
-            events: VecDeque::new(),
-            closed: BTreeMap::new(),
-            peers: BTreeMap::new(),
-        });
-        NodeId(self.nodes.len() - 1)
+        self.nodes.push(Node::new(name, entity));
+        let node = self.topology.add_node();
+        self.touched.insert(node);
+        node
     }
 
-    fn note(&mut self, node: NodeId, what: std::fmt::Arguments<'_>) {
-        let name = &self.nodes[node.0].name;
+    pub(super) fn note(&mut self, host: impl Into<Host>, what: std::fmt::Arguments<'_>) {
+        let name = match host.into() {
+            Host::Node(node) => &self.nodes[node.0].name,
+            Host::Nat(nat) => self.topology.nat_name(nat),
+        };
         self.trace
             .record(self.now - self.start, format_args!("{name}: {what}"));
+    }
+}
+
+impl Drop for World {
+    /// Whatever made the test fail: this is how to see it again.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "{}at {:?}; replay with CONEC_SEED={}",
+                self.trace,
+                self.elapsed(),
+                self.seed
+            );
+        }
     }
 }
 

@@ -271,8 +271,7 @@ fn an_idle_client_stays_connected() {
 fn silence_ends_a_connection_at_both_sides() {
     let mut world = World::new(12);
     let (coordinator, [alice]) = world.with_clients(["alice"]);
-    let host = world.address(alice).ip();
-    world.network.set_up(host, false);
+    world.set_up(alice, false);
     assert_eq!(world.closed(home(alice)), CloseReason::TimedOut);
     let idle = ChannelConfig::default().idle_timeout;
     assert!(world.elapsed() <= idle + Duration::from_secs(15));

@@ -120,14 +120,12 @@ fn an_outage_shorter_than_the_idle_timeout_is_survived() {
     let theirs = world.accept_stream(at_bob);
     assert_eq!(world.recv(theirs), "before");
     for host in [at_alice.node, at_bob.node] {
-        let host = world.address(host).ip();
-        world.network.set_up(host, false);
+        world.set_up(host, false);
     }
     world.send(ours, "during");
     world.run_for(Duration::from_secs(15));
     for host in [at_alice.node, at_bob.node] {
-        let host = world.address(host).ip();
-        world.network.set_up(host, true);
+        world.set_up(host, true);
     }
     assert_eq!(world.recv(theirs), "during");
 }
@@ -135,11 +133,7 @@ fn an_outage_shorter_than_the_idle_timeout_is_survived() {
 #[test]
 fn a_one_way_outage_ends_the_connection_at_both_sides() {
     let (mut world, coordinator, at_alice, at_bob) = pair(4);
-    let (from, to) = (
-        world.address(at_alice.node).ip(),
-        world.address(coordinator).ip(),
-    );
-    world.network.link(from, to).up = false;
+    world.link(at_alice.node, coordinator).up = false;
     assert_eq!(world.closed(home(at_alice.node)), CloseReason::TimedOut);
     assert_eq!(
         world.closed(at_bob),

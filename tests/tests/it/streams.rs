@@ -335,10 +335,10 @@ fn datagrams_arrive_whole_or_not_at_all() {
 
 #[test]
 fn too_many_datagrams_wait_for_room() {
-    let (mut world, at_alice, at_bob) = pair(15);
-    let host = world.address(at_bob.node).ip();
-    let coordinator = "203.0.113.1".parse().unwrap();
-    world.network.link(coordinator, host).rate = Some(100_000);
+    let mut world = World::new(15);
+    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let (at_alice, _) = world.open_channel(alice, bob);
+    world.link(coordinator, bob).rate = Some(100_000);
     let blocked = (0..10_000).find(|&number| {
         let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
         channel.send_datagram(message(number, 1000)) == Err(SendDatagramError::Blocked)
