@@ -15,19 +15,23 @@
 //! assert_eq!(world.recv(stream), "hello");
 //! ```
 
+mod access;
 mod nat;
 mod network;
 mod node;
 mod places;
+mod socket;
 mod story;
 mod topology;
 mod trace;
 mod world;
 
 pub use self::{
+    access::Access,
     nat::{Dependence, Hairpin, NatConfig, Ports},
     network::{Burst, LinkConfig, Network, Packet, Tap},
     node::{Event, NodeId, Stranger},
+    socket::{Received, Socket},
     story::{At, Half},
     topology::{Host, NatId, Net},
     trace::Trace,

@@ -177,6 +177,8 @@ pub(super) struct Nat {
     /// Its address outside, if it translates.
     pub(super) outer_ip: Option<IpAddr>,
     mappings: Vec<Mapping>,
+    /// Outer ports that somebody set up to lead to an inner endpoint.
+    forwards: BTreeMap<u16, SocketAddr>,
     /// Packets that nobody asked for: where to, and where from, and until when they matter.
     spoilt: BTreeMap<(SocketAddr, SocketAddr), Instant>,
     /// The last port of a sequence.
@@ -222,6 +224,7 @@ impl Nat {
             config,
             outer_ip,
             mappings: Vec::new(),
+            forwards: BTreeMap::new(),
             spoilt: BTreeMap::new(),
             last_port: rng.random_range(FIRST_PORT..50_000),
             rng,
@@ -232,7 +235,12 @@ impl Nat {
         self.config.translates && ip.is_ipv4()
     }
 
-    /// Forgets everything.
+    /// Lets everybody in to an inner endpoint at this port.
+    pub(super) fn forward(&mut self, port: u16, inner: SocketAddr) {
+        self.forwards.insert(port, inner);
+    }
+
+    /// Forgets all that it has learnt.
     pub(super) fn reboot(&mut self) {
         self.mappings.clear();
         self.spoilt.clear();
@@ -271,7 +279,10 @@ impl Nat {
     pub(super) fn inbound(&mut self, now: Instant, mut packet: Packet) -> Option<Packet> {
         self.expire(now);
         let (remote, outer) = (packet.source, packet.destination);
-        let Some(index) = self.find_inbound(remote, outer) else {
+        let index = self
+            .find_inbound(remote, outer)
+            .or_else(|| self.map_forwarded(now, remote, outer));
+        let Some(index) = index else {
             if let Some(time) = self.config.early_inbound_spoils {
                 self.spoilt.insert((outer, remote), now + time);
             }
@@ -379,6 +390,27 @@ impl Nat {
         Ok(self.mappings.len() - 1)
     }
 
+    /// A mapping for answers to what comes to a port that is forwarded.
+    fn map_forwarded(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        outer: SocketAddr,
+    ) -> Option<usize> {
+        let inner = *self.forwards.get(&outer.port())?;
+        (self.outer_ip == Some(outer.ip())).then(|| {
+            self.mappings.push(Mapping {
+                inner,
+                outer,
+                scope: Scope::Endpoint(remote),
+                made: now,
+                used: now,
+                contacts: BTreeMap::from([(remote, now)]),
+            });
+            self.mappings.len() - 1
+        })
+    }
+
     fn choose_port(
         &mut self,
         ip: IpAddr,
@@ -391,6 +423,7 @@ impl Nat {
             let outer = SocketAddr::new(ip, port);
             let mut others = self.mappings.iter();
             !self.spoilt.contains_key(&(outer, remote))
+                && !self.forwards.contains_key(&port)
                 && !others.any(|mapping| mapping.outer == outer && mapping.scope.overlaps(scope))
         };
         match self.config.ports {

@@ -66,6 +66,15 @@ impl World {
         self.topology.nat(nat).outer_ip
     }
 
+    /// Has a box let everybody in to a node inside, at this port of its own, and tells where that is.
+    pub fn forward_port(&mut self, nat: NatId, port: u16, node: NodeId) -> SocketAddr {
+        let inner = self.address(node);
+        let nat = self.topology.nat(nat);
+        let outer_ip = nat.outer_ip.expect("a box that translates");
+        nat.forward(port, inner);
+        (outer_ip, port).into()
+    }
+
     /// How many mappings a box has.
     pub fn mappings(&mut self, nat: NatId) -> usize {
         let now = self.now();

@@ -45,10 +45,12 @@ impl World {
 
     /// Begins to connect a Client to its Coordinator.
     pub fn start_connecting(&mut self, client: NodeId, coordinator: NodeId) {
-        let (now, address) = (self.now(), self.address(coordinator));
+        let now = self.now();
+        let mut addresses = self.host_addresses(coordinator).to_vec();
+        addresses.retain(|&address| self.topology.source(client, address).is_some());
         self.client(client)
-            .connect(now, keys::HOST, &[address])
-            .expect("connects once");
+            .connect(now, keys::HOST, &addresses)
+            .expect("connects once, with an address of the same family");
     }
 
     /// Opens a channel from one Client to another, by id, and waits for it at both.

@@ -10,5 +10,6 @@ mod closing;
 mod connecting;
 mod hostile;
 mod model;
+mod nat;
 mod network;
 mod streams;
