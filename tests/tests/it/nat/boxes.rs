@@ -149,25 +149,45 @@ fn of_hosts_that_share_a_port_the_filter_tells_whose_a_packet_is() {
 }
 
 #[test]
-fn symmetric_boxes_may_keep_ports_too() {
-    let mut world = World::new(7);
-    let (one, other) = (
-        socket(&mut world, Net::Internet),
-        socket(&mut world, Net::Internet),
-    );
+fn of_hosts_that_share_a_port_an_open_box_prefers_who_wrote_to_the_sender() {
+    let mut world = World::new(28);
+    let servers = [(); 3].map(|()| socket(&mut world, Net::Internet));
     let config = NatConfig {
-        ports: Ports::PreserveUnlessConflict,
-        ..NatConfig::symmetric()
+        ports: Ports::Preserve,
+        ..NatConfig::full_cone()
     };
     let (nat, alice) = behind(&mut world, config);
-    // One port for two mappings, which the remote endpoints tell apart.
-    let at = seen_at(&mut world, &alice, &one).unwrap();
-    assert_eq!(at.port(), world.address(alice.node).port());
-    assert_eq!(seen_at(&mut world, &alice, &other), Some(at));
-    assert_eq!(world.mappings(nat), 2);
-    // But not for two hosts that write to the same.
     let bob = socket(&mut world, nat);
-    assert_ne!(seen_at(&mut world, &bob, &one), Some(at));
+    let at = seen_at(&mut world, &alice, &servers[0]).unwrap();
+    assert_eq!(seen_at(&mut world, &bob, &servers[1]), Some(at));
+    assert!(seen(&mut world, &servers[0], &alice, at).is_some());
+    assert!(seen(&mut world, &servers[1], &bob, at).is_some());
+    // Who wrote to nobody gets through to the last one that was in use.
+    assert!(seen(&mut world, &servers[2], &bob, at).is_some());
+}
+
+#[test]
+fn boxes_with_many_mappings_may_keep_ports_too() {
+    for mapping in [AddressDependent, AddressAndPortDependent] {
+        let mut world = World::new(7);
+        let (one, other) = (
+            socket(&mut world, Net::Internet),
+            socket(&mut world, Net::Internet),
+        );
+        let config = NatConfig {
+            ports: Ports::PreserveUnlessConflict,
+            ..NatConfig::new(mapping, AddressAndPortDependent)
+        };
+        let (nat, alice) = behind(&mut world, config);
+        // One port for two mappings, which the remote endpoints tell apart.
+        let at = seen_at(&mut world, &alice, &one).unwrap();
+        assert_eq!(at.port(), world.address(alice.node).port());
+        assert_eq!(seen_at(&mut world, &alice, &other), Some(at));
+        assert_eq!(world.mappings(nat), 2);
+        // But not for two hosts that write to the same.
+        let bob = socket(&mut world, nat);
+        assert_ne!(seen_at(&mut world, &bob, &one), Some(at));
+    }
 }
 
 #[test]
@@ -388,6 +408,14 @@ fn a_forwarded_port_lets_everybody_in() {
         world.reboot(nat);
         assert!(seen(&mut world, &server, &alice, at).is_some());
     }
+    // Nobody else gets it, not even who would keep it.
+    let mut world = World::new(29);
+    let server = socket(&mut world, Net::Internet);
+    let (nat, alice) = behind(&mut world, NatConfig::home());
+    let bob = socket(&mut world, nat);
+    let port = world.address(bob.node).port();
+    let at = world.forward_port(nat, port, alice.node);
+    assert_ne!(seen_at(&mut world, &bob, &server), Some(at));
 }
 
 #[test]
