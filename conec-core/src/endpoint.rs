@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -19,9 +19,13 @@ use crate::{Channel, ChannelEvent, ChannelId};
 /// [`poll_timeout`](Self::poll_timeout) or the next datagram. The crate's guide shows the whole loop.
 ///
 /// Each `now` must come from the same clock; one that runs backwards is read as the latest seen.
+///
+/// Everything but events is the same for both kinds of endpoint, and can be had from a `dyn Endpoint`.
 pub trait Endpoint: sealed::Sealed {
     /// What this kind of endpoint tells its application.
-    type Event;
+    type Event
+    where
+        Self: Sized;
 
     /// Takes received datagrams. Infallible: what strangers send is never the caller's error.
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram);
@@ -29,9 +33,14 @@ pub trait Endpoint: sealed::Sealed {
     /// Does what is due. To be called when [`poll_timeout`](Self::poll_timeout) is reached; harmless earlier or later.
     fn handle_timeout(&mut self, now: Instant);
 
+    /// Takes note that the socket has failed to send or to receive. Counted, and otherwise as good as lost on the way.
+    fn handle_socket_error(&mut self);
+
     /// The next event, if any.
     #[must_use = "events are given once"]
-    fn poll_event(&mut self) -> Option<Self::Event>;
+    fn poll_event(&mut self) -> Option<Self::Event>
+    where
+        Self: Sized;
 
     /// The next datagrams to send, at most `max_segments` of them at once, all to one destination.
     ///
@@ -49,7 +58,17 @@ pub trait Endpoint: sealed::Sealed {
     /// The channel and what happened on it, where an event is about a channel's inside; else the event itself.
     ///
     /// Lets a driver treat the channels of both kinds of endpoint alike.
-    fn channel_event(event: Self::Event) -> Result<(ChannelId, ChannelEvent), Self::Event>;
+    fn channel_event(event: Self::Event) -> Result<(ChannelId, ChannelEvent), Self::Event>
+    where
+        Self: Sized;
+
+    /// Closes all channels gracefully, as [`Channel::close`] does, a Client's home channel last; a Coordinator takes no
+    /// more Clients. After `patience` everything ends in any case.
+    fn close(&mut self, now: Instant, patience: Duration);
+
+    /// Whether the endpoint has ended and has nothing left to send: it can be dropped.
+    #[must_use]
+    fn is_finished(&self) -> bool;
 
     /// What was counted so far.
     fn stats(&self) -> EndpointStats;
@@ -115,6 +134,8 @@ pub struct EndpointStats {
     pub handshakes_refused: u64,
     /// Peers cut off because they broke the protocol.
     pub violations: u64,
+    /// How often the socket has failed to send or to receive, as its driver tells.
+    pub socket_errors: u64,
 }
 
 pub(crate) mod sealed {

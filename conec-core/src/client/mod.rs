@@ -31,7 +31,7 @@ use crate::{
 /// A Client: connects to one Coordinator, and through it to other Clients.
 ///
 /// Methods that change something take effect with the next [`poll_transmit`](Endpoint::poll_transmit). Dropping a
-/// Client says goodbye to nobody; the others notice by their idle timeouts. [`close`](Self::close) it first.
+/// Client says goodbye to nobody; the others notice by their idle timeouts. [`close`](Endpoint::close) it first.
 pub struct Client {
     config: ClientConfig,
     tls: HomeTls,
@@ -189,17 +189,6 @@ impl Client {
         }
     }
 
-    /// Closes all channels gracefully, as [`Channel::close`] does, the home channel last. After `patience` everything
-    /// ends in any case.
-    pub fn close(&mut self, now: Instant, patience: Duration) {
-        let now = self.advance(now);
-        self.close_peers(now, patience);
-        if let Some(mut home) = self.channel(ChannelId::HOME) {
-            home.close(now, patience);
-        }
-        self.settle(now);
-    }
-
     /// Ends all channels at once.
     pub fn abort(&mut self, now: Instant, code: Code) {
         let now = self.advance(now);
@@ -209,11 +198,6 @@ impl Client {
             }
         }
         self.settle(now);
-    }
-
-    /// Whether the Client has ended and has nothing left to send: it can be dropped.
-    pub fn is_finished(&self) -> bool {
-        matches!(self.home, Home::Ended) && self.channels.len() == 0 && self.transport.is_empty()
     }
 }
 
@@ -268,6 +252,10 @@ impl Endpoint for Client {
             self.deadline_passed(now, id);
         }
         self.settle(now);
+    }
+
+    fn handle_socket_error(&mut self) {
+        self.transport.stats.socket_errors += 1;
     }
 
     fn poll_event(&mut self) -> Option<ClientEvent> {
@@ -335,6 +323,19 @@ impl Endpoint for Client {
             | ClientEvent::AddressObserved { .. }
             | ClientEvent::Offered { .. }) => Err(event),
         }
+    }
+
+    fn close(&mut self, now: Instant, patience: Duration) {
+        let now = self.advance(now);
+        self.close_peers(now, patience);
+        if let Some(mut home) = self.channel(ChannelId::HOME) {
+            home.close(now, patience);
+        }
+        self.settle(now);
+    }
+
+    fn is_finished(&self) -> bool {
+        matches!(self.home, Home::Ended) && self.channels.len() == 0 && self.transport.is_empty()
     }
 
     fn stats(&self) -> EndpointStats {

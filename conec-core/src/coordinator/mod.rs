@@ -38,7 +38,7 @@ use crate::{
 /// home channel with [`Channel::close`] or [`Channel::abort`].
 ///
 /// Methods that change something take effect with the next [`poll_transmit`](Endpoint::poll_transmit). Dropping a
-/// Coordinator says goodbye to nobody; the Clients notice by their idle timeouts. [`close`](Self::close) it first.
+/// Coordinator says goodbye to nobody; the Clients notice by their idle timeouts. [`close`](Endpoint::close) it first.
 pub struct Coordinator {
     config: CoordinatorConfig,
     transport: Transport,
@@ -190,24 +190,6 @@ impl Coordinator {
         session.admitted()?;
         Some(session.place().address)
     }
-
-    /// Takes no more Clients, lets those that are there complete what is under way, and disconnects them, after
-    /// `patience` in any case.
-    pub fn close(&mut self, now: Instant, patience: Duration) {
-        let now = self.advance(now);
-        self.closing = true;
-        for id in self.sessions.ids() {
-            if let Some(mut home) = self.channel(id) {
-                home.close(now, patience);
-            }
-        }
-        self.settle(now);
-    }
-
-    /// Whether the Coordinator was closed and has nothing left to send: it can be dropped.
-    pub fn is_finished(&self) -> bool {
-        self.closing && self.sessions.len() == 0 && self.transport.is_empty()
-    }
 }
 
 impl Sealed for Coordinator {}
@@ -279,6 +261,10 @@ impl Endpoint for Coordinator {
             self.pair_deadline_passed(pair);
         }
         self.settle(now);
+    }
+
+    fn handle_socket_error(&mut self) {
+        self.transport.stats.socket_errors += 1;
     }
 
     fn poll_event(&mut self) -> Option<CoordinatorEvent> {
@@ -353,6 +339,21 @@ impl Endpoint for Coordinator {
             | CoordinatorEvent::PairStarted { .. }
             | CoordinatorEvent::PairClosed { .. }) => Err(event),
         }
+    }
+
+    fn close(&mut self, now: Instant, patience: Duration) {
+        let now = self.advance(now);
+        self.closing = true;
+        for id in self.sessions.ids() {
+            if let Some(mut home) = self.channel(id) {
+                home.close(now, patience);
+            }
+        }
+        self.settle(now);
+    }
+
+    fn is_finished(&self) -> bool {
+        self.closing && self.sessions.len() == 0 && self.transport.is_empty()
     }
 
     fn stats(&self) -> EndpointStats {
