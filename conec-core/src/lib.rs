@@ -119,6 +119,7 @@ mod config;
 mod coordinator;
 mod endpoint;
 mod error;
+pub mod hub;
 mod id;
 mod identity;
 mod transport;
