@@ -1,16 +1,19 @@
-use std::{fmt, sync::Arc, task::Poll, time::Duration};
+use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelId, CloseReason, Code, Direction, OpenStreamError, PeerInfo, SendDatagramError, StreamId,
+    ChannelId, CloseReason, Code, Direction, Endpoint, OpenStreamError, PeerInfo,
+    SendDatagramError, StreamId,
+    hub::{Attempt, Hub},
 };
 use futures_core::Stream;
 
 use crate::{
     IncomingStream, Receiver, Sender,
-    shared::{Channels, Handle, Shared, State},
-    table::{Interest, Table, Topic},
+    shared::{Handle, Shared, now},
 };
+
+type AnyHub = Hub<Waker, dyn Endpoint + Send>;
 
 /// A channel with another entity.
 ///
@@ -48,8 +51,9 @@ pub struct Channel {
 }
 
 impl Channel {
-    pub(crate) fn new(shared: Arc<Shared<dyn Channels>>, table: &mut Table, id: ChannelId) -> Self {
-        let handle = Handle::new(shared, table, Some(id));
+    /// A handle that the hub has counted.
+    pub(crate) fn counted(shared: Arc<Shared>, id: ChannelId) -> Self {
+        let handle = Handle::counted(shared, Some(id));
         Self { handle, id }
     }
 
@@ -60,14 +64,12 @@ impl Channel {
 
     /// Who is at the other end. `None` if that is the Coordinator.
     pub fn peer(&self) -> Option<PeerInfo> {
-        let entry = |state: &State<dyn Channels>| state.table.channels.get(&self.id)?.peer.clone();
-        self.handle.shared.with(|state| entry(state))
+        self.shared().with(|hub| hub.peer(self.id))
     }
 
     /// The current estimate of the round-trip time, while the channel is there.
     pub fn rtt(&self) -> Option<Duration> {
-        let rtt = |state: &mut State<dyn Channels>| state.role.channel(self.id)?.rtt();
-        self.handle.shared.with(rtt)
+        self.core(|channel| channel.rtt())?
     }
 
     /// Opens a bidirectional stream under a label of at most 255 bytes, once the other side allows another.
@@ -78,36 +80,28 @@ impl Channel {
         &self,
         label: impl AsRef<[u8]>,
     ) -> Result<(Sender, Receiver), OpenStreamError> {
-        let open = |table: &mut Table, id| {
-            table.recvs.insert(id, None);
-            (self.sender(table, id), self.receiver(table, id))
-        };
-        self.open(Direction::Bi, label.as_ref(), open).await
+        let id = self.open(Direction::Bi, label.as_ref()).await?;
+        Ok((self.sender(id), self.receiver(id)))
     }
 
     /// Opens a unidirectional stream, like [`open_bi`](Self::open_bi).
     pub async fn open_uni(&self, label: impl AsRef<[u8]>) -> Result<Sender, OpenStreamError> {
-        let open = |table: &mut Table, id| self.sender(table, id);
-        self.open(Direction::Uni, label.as_ref(), open).await
+        let id = self.open(Direction::Uni, label.as_ref()).await?;
+        Ok(self.sender(id))
     }
 
     /// The next stream that the other side opens. `None` once the channel is over.
     ///
     /// A stream that the other side gave up before it was accepted is not seen here.
     pub async fn accept(&self) -> Option<IncomingStream> {
-        let accept = |state: &mut State<dyn Channels>| self.poll_accept(&mut state.table);
-        let interest = Interest::Channel(self.id, Topic::Streams);
-        self.handle.shared.wait(interest, accept).await
+        self.shared().wait(|hub| self.try_accept(hub)).await
     }
 
     /// The streams that the other side opens, as [`accept`](Self::accept) gives them. Keeps the channel from being
     /// closed.
     pub fn incoming(&self) -> impl Stream<Item = IncomingStream> + Send + Unpin + use<> {
         let channel = self.clone();
-        let interest = Interest::Channel(self.id, Topic::Streams);
-        self.handle
-            .shared
-            .stream(interest, move |state| channel.poll_accept(&mut state.table))
+        self.shared().stream(move |hub| channel.try_accept(hub))
     }
 
     /// Sends bytes that arrive whole or not at all, in any order, once there is room to send them.
@@ -115,50 +109,19 @@ impl Channel {
     /// Fails if they are more than fits ([`max_datagram_size`](Self::max_datagram_size)), or the channel is over; never
     /// with `Blocked`.
     pub async fn send_datagram(&self, bytes: Bytes) -> Result<(), SendDatagramError> {
-        let send = |state: &mut State<dyn Channels>| {
-            let sent = match state.table.closed(self.id) {
-                Some(_) => Err(SendDatagramError::Closed),
-                None => state
-                    .role
-                    .channel(self.id)
-                    .map_or(Err(SendDatagramError::Closed), |mut channel| {
-                        channel.send_datagram(bytes.clone())
-                    }),
-            };
-            match sent {
-                Err(SendDatagramError::Blocked) => Poll::Pending,
-                sent => {
-                    state.table.wake_driver();
-                    Poll::Ready(sent)
-                }
-            }
-        };
-        let interest = Interest::Channel(self.id, Topic::DatagramsWritable);
-        self.handle.shared.wait(interest, send).await
+        let send = |hub: &mut AnyHub| hub.send_datagram(self.id, bytes.clone());
+        self.shared().wait(send).await
     }
 
     /// The next datagram. `None` once the channel is over.
     pub async fn recv_datagram(&self) -> Option<Bytes> {
-        let recv = |state: &mut State<dyn Channels>| {
-            if state.table.closed(self.id).is_some() {
-                return Poll::Ready(None);
-            }
-            let received = state
-                .role
-                .channel(self.id)
-                .and_then(|mut channel| channel.recv_datagram());
-            received.map_or(Poll::Pending, |bytes| Poll::Ready(Some(bytes)))
-        };
-        let interest = Interest::Channel(self.id, Topic::DatagramsReadable);
-        self.handle.shared.wait(interest, recv).await
+        self.shared().wait(|hub| hub.recv_datagram(self.id)).await
     }
 
     /// The largest datagram that can be sent now, in bytes; 0 when none can.
     pub fn max_datagram_size(&self) -> usize {
-        self.handle.shared.with(|state| {
-            let channel = state.role.channel(self.id);
-            channel.map_or(0, |mut channel| channel.max_datagram_size())
-        })
+        self.core(|channel| channel.max_datagram_size())
+            .unwrap_or(0)
     }
 
     /// Closes the channel gracefully: no stream can be opened from now on, at either side; the channel ends when those
@@ -166,104 +129,58 @@ impl Channel {
     ///
     /// Dropped early, the channel is being closed nonetheless.
     pub async fn close(&self, patience: Duration) -> CloseReason {
-        self.handle.shared.command(|state, now| {
-            if let Some(mut channel) = state.role.channel(self.id) {
-                channel.close(now, patience);
-            }
-            // Who waits to open a stream waits in vain.
-            state.table.wake_channel(self.id);
-        });
+        self.shared()
+            .with(|hub| hub.close_channel(now(), self.id, patience));
         self.closed().await
     }
 
     /// Ends the channel at once and tells the other side this code. Whatever was under way may or may not arrive.
     pub fn abort(&self, code: Code) {
-        self.handle.shared.command(|state, now| {
-            if let Some(mut channel) = state.role.channel(self.id) {
-                channel.abort(now, code);
-            }
-        });
+        self.shared()
+            .with(|hub| hub.abort_channel(now(), self.id, code));
     }
 
     /// Waits for the channel's end.
     pub async fn closed(&self) -> CloseReason {
-        let closed = |state: &mut State<dyn Channels>| {
-            let reason = state.table.closed(self.id);
-            reason.map_or(Poll::Pending, Poll::Ready)
-        };
-        let interest = Interest::Channel(self.id, Topic::Life);
-        self.handle.shared.wait(interest, closed).await
+        self.shared().wait(|hub| hub.closed(self.id)).await
     }
 
     /// Waits until the channel is open, or over.
     pub(crate) async fn opened(&self) -> Result<(), CloseReason> {
-        let opened = |state: &mut State<dyn Channels>| state.table.poll_opened(self.id);
-        let interest = Interest::Channel(self.id, Topic::Life);
-        self.handle.shared.wait(interest, opened).await
+        self.shared().wait(|hub| hub.opened(self.id)).await
     }
 
-    async fn open<T>(
-        &self,
-        direction: Direction,
-        label: &[u8],
-        open: impl Fn(&mut Table, StreamId) -> T,
-    ) -> Result<T, OpenStreamError> {
-        let attempt = |state: &mut State<dyn Channels>| {
-            let opened = match state.table.closed(self.id) {
-                Some(_) => Err(OpenStreamError::Closed),
-                None => state
-                    .role
-                    .channel(self.id)
-                    .map_or(Err(OpenStreamError::Closed), |mut channel| {
-                        channel.open(direction, label)
-                    }),
-            };
-            match opened {
-                Ok(id) => {
-                    state.table.wake_driver();
-                    Poll::Ready(Ok(open(&mut state.table, id)))
-                }
-                Err(OpenStreamError::Blocked) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(error)),
-            }
-        };
-        let interest = Interest::Channel(self.id, Topic::Available(direction));
-        self.handle.shared.wait(interest, attempt).await
+    async fn open(&self, direction: Direction, label: &[u8]) -> Result<StreamId, OpenStreamError> {
+        let open = |hub: &mut AnyHub| hub.open_stream(self.id, direction, label);
+        self.shared().wait(open).await
     }
 
-    fn poll_accept(&self, table: &mut Table) -> Poll<Option<IncomingStream>> {
-        let entry = table.channels.get_mut(&self.id);
-        let next = entry.and_then(|entry| entry.streams.pop_front());
-        match next {
-            Some((id, label)) => Poll::Ready(Some(IncomingStream {
+    fn try_accept(&self, hub: &mut AnyHub) -> Attempt<Option<IncomingStream>> {
+        hub.accept_stream(self.id).map(|accepted| {
+            let (id, label) = accepted?;
+            Some(IncomingStream {
                 label,
-                sender: match id.direction() {
-                    Direction::Bi => Some(self.sender_of(table, id)),
-                    Direction::Uni => None,
-                },
-                receiver: self.receiver(table, id),
-            })),
-            None if table.closed(self.id).is_some() => Poll::Ready(None),
-            None => Poll::Pending,
-        }
+                sender: (id.direction() == Direction::Bi).then(|| self.sender(id)),
+                receiver: self.receiver(id),
+            })
+        })
     }
 
-    /// The sending half of a stream that was just opened.
-    fn sender(&self, table: &mut Table, id: StreamId) -> Sender {
-        table.sends.insert(id, None);
-        self.sender_of(table, id)
+    fn sender(&self, id: StreamId) -> Sender {
+        Sender::counted(Arc::clone(self.shared()), id)
     }
 
-    fn sender_of(&self, table: &mut Table, id: StreamId) -> Sender {
-        Sender::new(self.hold(table), id)
+    fn receiver(&self, id: StreamId) -> Receiver {
+        Receiver::counted(Arc::clone(self.shared()), id)
     }
 
-    fn receiver(&self, table: &mut Table, id: StreamId) -> Receiver {
-        Receiver::new(self.hold(table), id)
+    fn core<T>(&self, f: impl FnOnce(&mut conec_core::Channel<'_>) -> T) -> Option<T> {
+        self.shared()
+            .with(|hub| hub.endpoint_mut().channel(self.id).as_mut().map(f))
     }
 
-    fn hold(&self, table: &mut Table) -> Handle {
-        Handle::new(Arc::clone(&self.handle.shared), table, Some(self.id))
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
     }
 }
 

@@ -1,24 +1,17 @@
-use std::{
-    collections::VecDeque,
-    fmt, io,
-    net::SocketAddr,
-    sync::Arc,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use conec_core::{
-    ChannelEvent, ChannelId, ClientConfig, ClientEvent, ClientId, CloseReason, Code, EndpointStats,
-    Identity, Name, OpenChannelError, PeerInfo, Target,
+    ChannelId, ClientConfig, ClientId, CloseReason, Code, Endpoint, EndpointStats, Name, PeerInfo,
+    Target,
+    hub::{BindError, ConnectError, Hub, OpenError, host_of},
 };
 use futures_core::Stream;
 
 use crate::{
-    BindError, Channel, ConnectError, OpenError,
-    driver::{Driver, Role},
-    shared::{Channels, Shared, State, now, poll_ended},
+    Channel,
+    driver::Driver,
+    shared::{Shared, now},
     socket::Socket,
-    table::{Entry, Interest, Table},
 };
 
 /// A Client: connected to one Coordinator, and through it to other Clients.
@@ -55,7 +48,7 @@ use crate::{
 /// handles. A program that is about to exit should call [`close`](Self::close) instead, which can be waited for.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared<ClientRole>>,
+    shared: Arc<Shared<conec_core::Client>>,
     home: Channel,
 }
 
@@ -67,21 +60,13 @@ impl Client {
     ///
     /// Must be called within a Tokio runtime. Dropped before it is done, the attempt is given up.
     pub async fn connect(coordinator: &str, config: ClientConfig) -> Result<Self, ConnectError> {
-        let resolve = |error| ConnectError::Resolve {
-            host: coordinator.into(),
-            error,
-        };
-        let (host, _) = coordinator.rsplit_once(':').ok_or_else(|| {
-            let error = "write it as host:port";
-            resolve(io::Error::new(io::ErrorKind::InvalidInput, error))
-        })?;
+        let host = host_of(coordinator)?;
         let addresses = tokio::net::lookup_host(coordinator)
             .await
-            .map_err(resolve)?;
-        let host = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host);
+            .map_err(|error| ConnectError::Resolve {
+                host: coordinator.into(),
+                error,
+            })?;
         Self::connect_to(host, &addresses.collect::<Vec<_>>(), config).await
     }
 
@@ -91,20 +76,10 @@ impl Client {
         addresses: &[SocketAddr],
         config: ClientConfig,
     ) -> Result<Self, ConnectError> {
-        let seed = Identity::generate_seed().map_err(BindError::from)?;
-        let mut core = conec_core::Client::new(config, seed).map_err(BindError::from)?;
-        core.connect(now(), host_name, addresses)?;
+        let hub = Hub::client(now(), host_name, addresses, config)?;
         let socket = Socket::ephemeral().map_err(BindError::from)?;
-        let shared = Shared::new(ClientRole {
-            core,
-            offers: VecDeque::new(),
-        });
-        let hub = Arc::clone(&shared);
-        let home = shared.with(|state| {
-            let entry = Entry::home(None);
-            state.table.channels.insert(ChannelId::HOME, entry);
-            Channel::new(hub, &mut state.table, ChannelId::HOME)
-        });
+        let shared = Shared::new(hub);
+        let home = Channel::counted(shared.clone(), ChannelId::HOME);
         tokio::spawn(Driver::new(Arc::clone(&shared), socket));
         home.opened().await?;
         Ok(Self { shared, home })
@@ -112,28 +87,22 @@ impl Client {
 
     /// This Client's identity.
     pub fn id(&self) -> ClientId {
-        self.shared.with(|state| state.role.core.id())
+        self.core(|core| core.id())
     }
 
     /// The name that the Coordinator has granted, while connected.
     pub fn name(&self) -> Option<Name> {
-        self.shared.with(|state| state.role.core.name().cloned())
+        self.core(|core| core.name().cloned())
     }
 
     /// Where this Client's packets come from, as the Coordinator sees it, while connected.
     pub fn observed_address(&self) -> Option<SocketAddr> {
-        self.shared.with(|state| state.role.core.observed_address())
+        self.core(|core| core.observed_address())
     }
 
     /// What was counted so far.
     pub fn stats(&self) -> EndpointStats {
-        self.shared
-            .with(|state| conec_core::Endpoint::stats(&state.role.core))
-    }
-
-    /// How often the operating system has refused to send. The datagrams count as lost on the way.
-    pub fn send_errors(&self) -> u64 {
-        self.shared.with(|state| state.table.send_errors)
+        self.core(Endpoint::stats)
     }
 
     /// The channel with the Coordinator. Its end is the end of this Client.
@@ -149,14 +118,10 @@ impl Client {
         target: impl Into<Target>,
         label: impl AsRef<[u8]>,
     ) -> Result<Channel, OpenError> {
-        let channel = self.shared.command(|State { table, role }, now| {
-            if table.ended {
-                return Err(OpenChannelError::NotConnected.into());
-            }
-            let id = role.core.open_channel(now, target, label.as_ref())?;
-            table.channels.insert(id, Entry::default());
-            Ok::<_, OpenError>(self.channel(table, id))
-        })?;
+        let opened = self
+            .shared
+            .with(|hub| hub.open_channel(now(), target, label.as_ref()));
+        let channel = Channel::counted(self.shared.clone(), opened?);
         channel.opened().await?;
         Ok(channel)
     }
@@ -164,16 +129,17 @@ impl Client {
     /// The next channel that another Client, or the Coordinator on its own account, offers. `None` once this Client has
     /// ended.
     pub async fn accept(&self) -> Option<Offer> {
-        self.shared
-            .wait(Interest::News, |state| self.poll_accept(state))
-            .await
+        let next = self.shared.wait(|hub| hub.next_offer()).await;
+        next.map(|id| Offer::counted(&self.shared, id))
     }
 
     /// The channels that others offer, as [`accept`](Self::accept) gives them. Keeps the Client from being closed.
     pub fn incoming(&self) -> impl Stream<Item = Offer> + Send + Unpin + use<> {
         let client = self.clone();
-        self.shared
-            .stream(Interest::News, move |state| client.poll_accept(state))
+        self.shared.stream(move |hub| {
+            let next = hub.next_offer();
+            next.map(|offer| offer.map(|id| Offer::counted(&client.shared, id)))
+        })
     }
 
     /// Closes all channels gracefully, the one with the Coordinator last, and waits for the end. After `patience`
@@ -181,17 +147,13 @@ impl Client {
     ///
     /// Dropped early, the Client is being closed nonetheless.
     pub async fn close(&self, patience: Duration) {
-        self.shared.command(|state, now| {
-            state.role.core.close(now, patience);
-            state.table.wake_all();
-        });
-        self.shared.wait(Interest::End, poll_ended).await;
+        self.shared.with(|hub| hub.close(now(), patience));
+        self.shared.wait(|hub| hub.ended()).await;
     }
 
     /// Ends all channels at once and tells the other sides this code.
     pub fn abort(&self, code: Code) {
-        self.shared
-            .command(|state, now| state.role.core.abort(now, code));
+        self.shared.with(|hub| hub.command().abort(now(), code));
     }
 
     /// Waits for the end of this Client, which is that of its home channel.
@@ -199,21 +161,8 @@ impl Client {
         self.home.closed().await
     }
 
-    fn poll_accept(&self, State { table, role }: &mut State<ClientRole>) -> Poll<Option<Offer>> {
-        if let Some(id) = role.offers.pop_front() {
-            return Poll::Ready(Some(Offer {
-                channel: self.channel(table, id),
-                shared: Arc::clone(&self.shared),
-            }));
-        }
-        match table.closed(ChannelId::HOME) {
-            Some(_) => Poll::Ready(None),
-            None => Poll::Pending,
-        }
-    }
-
-    fn channel(&self, table: &mut Table, id: ChannelId) -> Channel {
-        Channel::new(self.shared.clone(), table, id)
+    fn core<T>(&self, f: impl FnOnce(&conec_core::Client) -> T) -> T {
+        self.shared.with(|hub| f(hub.endpoint()))
     }
 }
 
@@ -235,10 +184,18 @@ impl fmt::Debug for Client {
 #[must_use = "dropping an offer rejects it"]
 pub struct Offer {
     channel: Channel,
-    shared: Arc<Shared<ClientRole>>,
+    shared: Arc<Shared<conec_core::Client>>,
 }
 
 impl Offer {
+    /// An offer whose channel the hub has counted as held.
+    fn counted(shared: &Arc<Shared<conec_core::Client>>, id: ChannelId) -> Self {
+        Self {
+            channel: Channel::counted(shared.clone(), id),
+            shared: Arc::clone(shared),
+        }
+    }
+
     /// Who wants it. The channel opens only if the other end proves to be that Client. `None` once the offer has expired.
     pub fn peer(&self) -> Option<PeerInfo> {
         self.channel.peer()
@@ -249,93 +206,21 @@ impl Offer {
     /// Fails if the other end has given up, does not prove its identity, or the offer has expired. Dropped before it is
     /// done, the channel is closed.
     pub async fn accept(self) -> Result<Channel, CloseReason> {
-        self.shared.command(|state, now| {
-            // An offer that needs no answer, or is too late for one, shows what has become of it.
-            let _ = state.role.core.accept(now, self.channel.id());
-        });
+        self.shared
+            .with(|hub| hub.accept_offer(now(), self.channel.id()));
         self.channel.opened().await?;
         Ok(self.channel)
     }
 
     /// Rejects the channel; the other end learns the code.
     pub fn reject(self, code: Code) {
-        let id = self.channel.id();
-        let rejected = self
-            .shared
-            .command(|state, now| state.role.core.reject(now, id, code));
-        if rejected.is_err() {
-            self.channel.abort(code);
-        }
+        self.shared
+            .with(|hub| hub.reject_offer(now(), self.channel.id(), code));
     }
 }
 
 impl fmt::Debug for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Offer({:?})", self.channel.id())
-    }
-}
-
-/// The part of the shared state that only Clients have.
-struct ClientRole {
-    core: conec_core::Client,
-    /// Channels offered, or accepted automatically, that the application has not taken yet.
-    offers: VecDeque<ChannelId>,
-}
-
-impl Channels for ClientRole {
-    fn channel(&mut self, id: ChannelId) -> Option<conec_core::Channel<'_>> {
-        conec_core::Endpoint::channel(&mut self.core, id)
-    }
-
-    fn close(&mut self, now: Instant, patience: Duration) {
-        self.core.close(now, patience);
-    }
-}
-
-impl Role for ClientRole {
-    type Core = conec_core::Client;
-
-    fn core(&mut self) -> &mut conec_core::Client {
-        &mut self.core
-    }
-
-    fn is_finished(&self) -> bool {
-        self.core.is_finished()
-    }
-
-    fn handle_event(
-        &mut self,
-        table: &mut Table,
-        event: ClientEvent,
-    ) -> Option<(ChannelId, ChannelEvent)> {
-        match event {
-            ClientEvent::Offered { channel, .. } => self.offered(table, channel),
-            ClientEvent::Channel { channel, event } => {
-                if event == ChannelEvent::Opened {
-                    match table.channels.get_mut(&channel) {
-                        Some(entry) => entry.peer = self.core.peer(channel),
-                        // Accepted automatically.
-                        None => self.offered(table, channel),
-                    }
-                } else if let ChannelEvent::Closed { .. } = event {
-                    self.offers.retain(|&offer| offer != channel);
-                    table.wake(Interest::News);
-                }
-                return Some((channel, event));
-            }
-            // Waited for by way of the home channel, and asked for when needed.
-            ClientEvent::Connected { .. } | ClientEvent::AddressObserved { .. } => {}
-            // What this adapter does not know of.
-            _ => {}
-        }
-        None
-    }
-}
-
-impl ClientRole {
-    fn offered(&mut self, table: &mut Table, id: ChannelId) {
-        table.channels.insert(id, Entry::new(self.core.peer(id)));
-        self.offers.push_back(id);
-        table.wake(Interest::News);
     }
 }

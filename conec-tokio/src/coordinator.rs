@@ -1,26 +1,18 @@
-use std::{
-    collections::VecDeque,
-    fmt,
-    net::SocketAddr,
-    sync::Arc,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use conec_core::{
-    AnswerError, ChannelEvent, ChannelId, ClientId, Code, CoordinatorConfig, CoordinatorEvent,
-    EndpointStats, Identity, KeyPin, Name, OpenChannelError, PairId, PeerInfo, Target,
+    AnswerError, ChannelId, ClientId, Code, CoordinatorConfig, CoordinatorEvent, Endpoint,
+    EndpointStats, KeyPin, Name, OpenChannelError, PairId, Target,
+    hub::{BindError, Hub},
 };
 use futures_core::Stream;
 use tokio::net::ToSocketAddrs;
 
 use crate::{
-    BindError, Channel,
-    driver::{Driver, Role},
-    shared::{Channels, Handle, Shared, State, poll_ended},
+    Channel,
+    driver::Driver,
+    shared::{Handle, Shared, now},
     socket::Socket,
-    table::{Entry, Interest, Table},
 };
 
 /// A Coordinator: the one server that all Clients connect to.
@@ -56,7 +48,7 @@ use crate::{
 /// and then its task ends. [`Channel`]s, [`Sender`](crate::Sender)s and [`Receiver`](crate::Receiver)s count as handles. A
 /// program that is about to exit should call [`close`](Self::close) instead, which can be waited for.
 pub struct Coordinator {
-    shared: Arc<Shared<CoordinatorRole>>,
+    shared: Arc<Shared<conec_core::Coordinator>>,
     handle: Handle,
     address: SocketAddr,
 }
@@ -78,13 +70,8 @@ impl Coordinator {
         }
         let socket = bound?;
         let address = socket.local_addr()?;
-        let core = conec_core::Coordinator::new(config, Identity::generate_seed()?)?;
-        let shared = Shared::new(CoordinatorRole {
-            core,
-            events: VecDeque::new(),
-        });
-        let hub = Arc::clone(&shared);
-        let handle = shared.with(|state| Handle::new(hub, &mut state.table, None));
+        let shared = Shared::new(Hub::coordinator(config)?);
+        let handle = Handle::counted(shared.clone(), None);
         tokio::spawn(Driver::new(Arc::clone(&shared), socket));
         Ok(Self {
             shared,
@@ -104,31 +91,39 @@ impl Coordinator {
     }
 
     /// The next event, or `None` once the Coordinator has ended. The only [`Channel`](CoordinatorEvent::Channel) event is
-    /// [`Closed`](ChannelEvent::Closed), which tells that a Client is gone.
+    /// [`Closed`](conec_core::ChannelEvent::Closed), which tells that a Client is gone.
     ///
     /// An application whose [policies](conec_core::Policy) leave no questions can ignore events: at most 65536 wait to
-    /// be taken, then the oldest are dropped.
+    /// be taken, then the oldest are dropped. One that keeps book by them and may lag behind that far looks at
+    /// [`missed_events`](Self::missed_events).
     pub async fn next_event(&self) -> Option<CoordinatorEvent> {
-        self.shared.wait(Interest::News, poll_event).await
+        self.shared.wait(|hub| hub.next_event()).await
     }
 
     /// The events, as [`next_event`](Self::next_event) gives them. Keeps the Coordinator from being closed.
     pub fn events(&self) -> impl Stream<Item = CoordinatorEvent> + Send + Unpin + use<> {
         let handle = self.handle.clone();
-        self.shared.stream(Interest::News, move |state| {
+        self.shared.stream(move |hub| {
             let _keeps_open = &handle;
-            poll_event(state)
+            hub.next_event()
         })
+    }
+
+    /// How many events were dropped because too many waited to be taken. What they told of must be asked for: whether a
+    /// Client is there with [`find`](Self::find). Questions that were dropped are answered with no after
+    /// [`answer_timeout`](conec_core::Limits::answer_timeout).
+    pub fn missed_events(&self) -> u64 {
+        self.shared.with(|hub| hub.missed_events())
     }
 
     /// Lets a Client in that [asked](CoordinatorEvent::ClientAsks), under a name of the application's choice.
     pub fn admit(&self, client: ChannelId, name: Option<Name>) -> Result<(), AnswerError> {
-        self.command(|core, now| core.admit(now, client, name))
+        self.command(|core| core.admit(now(), client, name))
     }
 
     /// Turns a Client away that [asked](CoordinatorEvent::ClientAsks); it learns the code.
     pub fn refuse(&self, client: ChannelId, code: Code) -> Result<(), AnswerError> {
-        self.command(|core, now| core.refuse(now, client, code))
+        self.command(|core| core.refuse(now(), client, code))
     }
 
     /// Connects two Clients. Each is offered the channel and can reject it, `from` as its initiator.
@@ -140,31 +135,29 @@ impl Coordinator {
         to: impl Into<Target>,
         label: impl AsRef<[u8]>,
     ) -> Result<PairId, OpenChannelError> {
-        self.command(|core, now| core.connect(now, from, to, label.as_ref()))
+        self.command(|core| core.connect(now(), from, to, label.as_ref()))
     }
 
     /// Lets a Client have the channel that it [asked](CoordinatorEvent::PairAsks) for, if the other end wants it too.
     pub fn grant(&self, pair: PairId) -> Result<(), AnswerError> {
-        self.command(|core, now| core.grant(now, pair))
+        self.command(|core| core.grant(now(), pair))
     }
 
     /// Denies a Client the channel that it [asked](CoordinatorEvent::PairAsks) for.
     pub fn deny(&self, pair: PairId) -> Result<(), AnswerError> {
-        self.command(|core, now| core.deny(now, pair))
+        self.command(|core| core.deny(now(), pair))
     }
 
     /// Takes a channel from the two Clients that it connects; both learn the code.
     pub fn disconnect(&self, pair: PairId, code: Code) -> Result<(), AnswerError> {
-        self.command(|core, now| core.disconnect(now, pair, code))
+        self.command(|core| core.disconnect(now(), pair, code))
     }
 
     /// The home channel of a connected Client, for streams between it and this application. Closing it disconnects the
     /// Client.
     pub fn channel(&self, client: ChannelId) -> Option<Channel> {
-        self.shared.with(|State { table, .. }| {
-            let there = table.channels.contains_key(&client);
-            there.then(|| Channel::new(self.shared.clone(), table, client))
-        })
+        let id = self.shared.with(|hub| hub.home_channel(client))?;
+        Some(Channel::counted(self.shared.clone(), id))
     }
 
     /// The home channel's id of a connected Client.
@@ -189,12 +182,7 @@ impl Coordinator {
 
     /// What was counted so far.
     pub fn stats(&self) -> EndpointStats {
-        self.core(conec_core::Endpoint::stats)
-    }
-
-    /// How often the operating system has refused to send. The datagrams count as lost on the way.
-    pub fn send_errors(&self) -> u64 {
-        self.shared.with(|state| state.table.send_errors)
+        self.core(Endpoint::stats)
     }
 
     /// Takes no more Clients, lets those that are there complete what is under way, disconnects them, after `patience` in
@@ -202,20 +190,16 @@ impl Coordinator {
     ///
     /// Dropped early, the Coordinator is being closed nonetheless.
     pub async fn close(&self, patience: Duration) {
-        self.shared.command(|state, now| {
-            state.role.core.close(now, patience);
-            state.table.wake_all();
-        });
-        self.shared.wait(Interest::End, poll_ended).await;
+        self.shared.with(|hub| hub.close(now(), patience));
+        self.shared.wait(|hub| hub.ended()).await;
     }
 
     fn core<T>(&self, f: impl FnOnce(&conec_core::Coordinator) -> T) -> T {
-        self.shared.with(|state| f(&state.role.core))
+        self.shared.with(|hub| f(hub.endpoint()))
     }
 
-    fn command<T>(&self, f: impl FnOnce(&mut conec_core::Coordinator, Instant) -> T) -> T {
-        self.shared
-            .command(|state, now| f(&mut state.role.core, now))
+    fn command<T>(&self, f: impl FnOnce(&mut conec_core::Coordinator) -> T) -> T {
+        self.shared.with(|hub| f(hub.command()))
     }
 }
 
@@ -234,77 +218,3 @@ impl fmt::Debug for Coordinator {
         write!(f, "Coordinator({})", self.address)
     }
 }
-
-/// The part of the shared state that only Coordinators have.
-struct CoordinatorRole {
-    core: conec_core::Coordinator,
-    /// Events that the application has not taken yet.
-    events: VecDeque<CoordinatorEvent>,
-}
-
-impl Channels for CoordinatorRole {
-    fn channel(&mut self, id: ChannelId) -> Option<conec_core::Channel<'_>> {
-        conec_core::Endpoint::channel(&mut self.core, id)
-    }
-
-    fn close(&mut self, now: Instant, patience: Duration) {
-        self.core.close(now, patience);
-    }
-}
-
-impl Role for CoordinatorRole {
-    type Core = conec_core::Coordinator;
-
-    fn core(&mut self) -> &mut conec_core::Coordinator {
-        &mut self.core
-    }
-
-    fn is_finished(&self) -> bool {
-        self.core.is_finished()
-    }
-
-    fn handle_event(
-        &mut self,
-        table: &mut Table,
-        event: CoordinatorEvent,
-    ) -> Option<(ChannelId, ChannelEvent)> {
-        let inside = match &event {
-            CoordinatorEvent::ClientConnected {
-                client, id, name, ..
-            } => {
-                let peer = PeerInfo {
-                    id: *id,
-                    name: name.clone(),
-                    label: Bytes::new(),
-                };
-                table.channels.insert(*client, Entry::home(Some(peer)));
-                None
-            }
-            CoordinatorEvent::Channel { channel, event } => Some((*channel, event.clone())),
-            CoordinatorEvent::ClientAsks { .. }
-            | CoordinatorEvent::PairAsks { .. }
-            | CoordinatorEvent::PairStarted { .. }
-            | CoordinatorEvent::PairClosed { .. }
-            | _ => None,
-        };
-        if matches!(inside, None | Some((_, ChannelEvent::Closed { .. }))) {
-            if self.events.len() == MAX_EVENTS {
-                self.events.pop_front();
-            }
-            self.events.push_back(event);
-            table.wake(Interest::News);
-        }
-        inside
-    }
-}
-
-fn poll_event(state: &mut State<CoordinatorRole>) -> Poll<Option<CoordinatorEvent>> {
-    match state.role.events.pop_front() {
-        Some(event) => Poll::Ready(Some(event)),
-        None if state.table.ended => Poll::Ready(None),
-        None => Poll::Pending,
-    }
-}
-
-/// How many events may wait for the application.
-const MAX_EVENTS: usize = 1 << 16;

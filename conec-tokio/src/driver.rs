@@ -8,46 +8,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conec_core::{ChannelEvent, ChannelId, Datagram, Endpoint, Transmit};
+use conec_core::{Datagram, Transmit, hub::Role};
 use tokio::time::Sleep;
 
 use crate::{
-    shared::{Channels, Shared, State, now},
+    shared::{Shared, now},
     socket::Socket,
-    table::Table,
 };
 
-/// What the driver needs of an endpoint.
-pub(crate) trait Role: Channels {
-    type Core: Endpoint;
-    fn core(&mut self) -> &mut Self::Core;
-    fn is_finished(&self) -> bool;
-    /// Deals with an event, and passes on what concerns a channel's inside.
-    fn handle_event(
-        &mut self,
-        table: &mut Table,
-        event: <Self::Core as Endpoint>::Event,
-    ) -> Option<(ChannelId, ChannelEvent)>;
-}
-
 /// Moves datagrams, time and events between the socket, the core and the handles.
-pub(crate) struct Driver<R: Role> {
+pub(crate) struct Driver<E: Role> {
     socket: Socket,
     received: Vec<Datagram>,
     /// What the socket did not take yet.
     blocked: Option<Transmit>,
     timer: Pin<Box<Sleep>>,
-    shared: Arc<Shared<R>>,
+    shared: Arc<Shared<E>>,
     /// Dropped last: who waits for the end finds the socket closed.
-    _end: End<R>,
+    _end: End<E>,
 }
 
 /// However the driver ends, be it with its runtime: nobody waits in vain.
-struct End<R: Role>(Arc<Shared<R>>);
+struct End<E: Role>(Arc<Shared<E>>);
 
-impl<R: Role> Drop for End<R> {
+impl<E: Role> Drop for End<E> {
     fn drop(&mut self) {
-        self.0.with(|state| state.table.end());
+        self.0.with(|hub| hub.end());
     }
 }
 
@@ -60,8 +46,8 @@ enum Turn {
     Finished,
 }
 
-impl<R: Role> Driver<R> {
-    pub(crate) fn new(shared: Arc<Shared<R>>, socket: Socket) -> Self {
+impl<E: Role> Driver<E> {
+    pub(crate) fn new(shared: Arc<Shared<E>>, socket: Socket) -> Self {
         Self {
             socket,
             received: Vec::new(),
@@ -74,23 +60,23 @@ impl<R: Role> Driver<R> {
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
         let mut busy = self.socket.poll_recv(cx, &mut self.received).is_ready();
-        self.shared.with(|state| {
+        self.shared.with(|hub| {
             // From here on, whoever changes anything wakes us.
-            state.table.register_driver(cx.waker().clone());
-            let (now, core) = (now(), state.role.core());
+            hub.set_driver(cx.waker().clone());
+            let (now, endpoint) = (now(), hub.endpoint_mut());
             for datagram in self.received.drain(..) {
-                core.handle_datagram(now, datagram);
+                endpoint.handle_datagram(now, datagram);
             }
-            if core.poll_timeout().is_some_and(|at| at <= now) {
-                core.handle_timeout(now);
+            if endpoint.poll_timeout().is_some_and(|at| at <= now) {
+                endpoint.handle_timeout(now);
             }
-            drain_events(state);
+            hub.settle();
         });
         busy |= self.transmit(cx);
-        let (finished, timeout) = self.shared.with(|state| {
+        let (finished, timeout) = self.shared.with(|hub| {
             // Sending makes room.
-            drain_events(state);
-            (state.role.is_finished(), state.role.core().poll_timeout())
+            hub.settle();
+            (hub.is_finished(), hub.endpoint().poll_timeout())
         });
         match timeout {
             _ if finished && self.blocked.is_none() => return Turn::Finished,
@@ -108,7 +94,7 @@ impl<R: Role> Driver<R> {
             let max_segments = self.socket.max_segments();
             let next = self.blocked.take().or_else(|| {
                 self.shared
-                    .with(|state| state.role.core().poll_transmit(now(), max_segments))
+                    .with(|hub| hub.endpoint_mut().poll_transmit(now(), max_segments))
             });
             let Some(transmit) = next else {
                 return false;
@@ -118,7 +104,8 @@ impl<R: Role> Driver<R> {
                 // As good as lost on the way: the system refuses probes for larger packets, for one.
                 Poll::Ready(Err(error)) => {
                     tracing::trace!(%error, to = %transmit.destination, "sending failed");
-                    self.shared.with(|state| state.table.send_errors += 1);
+                    self.shared
+                        .with(|hub| hub.endpoint_mut().handle_socket_error());
                 }
                 Poll::Pending => {
                     self.blocked = Some(transmit);
@@ -146,7 +133,7 @@ impl<R: Role> Driver<R> {
     }
 }
 
-impl<R: Role> Future for Driver<R> {
+impl<E: Role> Future for Driver<E> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -160,14 +147,6 @@ impl<R: Role> Future for Driver<R> {
         // Others want to run as well.
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-}
-
-fn drain_events<R: Role>(State { table, role }: &mut State<R>) {
-    while let Some(event) = role.core().poll_event() {
-        if let Some((id, event)) = role.handle_event(table, event) {
-            table.handle_channel_event(role, id, event);
-        }
     }
 }
 

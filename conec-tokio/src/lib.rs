@@ -45,16 +45,13 @@ mod channel;
 mod client;
 mod coordinator;
 mod driver;
-mod error;
 mod shared;
 mod socket;
 mod stream;
-mod table;
 
 pub use channel::Channel;
 pub use client::{Client, Offer};
 pub use coordinator::Coordinator;
-pub use error::{BindError, ConnectError, OpenError, SendError, TryRecvError};
 pub use stream::{IncomingStream, Receiver, Sender};
 
 #[doc(no_inline)]
@@ -64,6 +61,7 @@ pub use conec_core::{
     ErrorCode, Identity, InvalidName, KeyError, KeyPin, Limits, Name, OpenChannelError,
     OpenStreamError, PairId, PeerInfo, Policy, RecvEnd, SendDatagramError, SendEnd, StreamId,
     Target, Trust,
+    hub::{BindError, ConnectError, OpenError, SendError, TryRecvError},
 };
 
 #[cfg(all(doctest, feature = "self-signed"))]

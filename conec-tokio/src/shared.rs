@@ -6,158 +6,126 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use conec_core::ChannelId;
+use conec_core::{
+    ChannelId, Endpoint,
+    hub::{Attempt, Hub, Ticket},
+};
 use futures_core::Stream;
-
-use crate::table::{Interest, Key, Table};
-
-/// What handles need of an endpoint of either kind.
-pub(crate) trait Channels: Send + 'static {
-    fn channel(&mut self, id: ChannelId) -> Option<conec_core::Channel<'_>>;
-    fn close(&mut self, now: Instant, patience: Duration);
-}
 
 /// An endpoint as the driver and all handles share it. The lock is held for one call into the core at a time, never
 /// across a system call or an await.
-pub(crate) struct Shared<R: ?Sized>(Mutex<State<R>>);
+pub(crate) struct Shared<E: ?Sized = dyn Endpoint + Send>(Mutex<Hub<Waker, E>>);
 
-pub(crate) struct State<R: ?Sized> {
-    pub(crate) table: Table,
-    pub(crate) role: R,
-}
-
-impl<R> Shared<R> {
-    pub(crate) fn new(role: R) -> Arc<Self> {
-        let table = Table::default();
-        Arc::new(Self(Mutex::new(State { table, role })))
+impl<E> Shared<E> {
+    pub(crate) fn new(hub: Hub<Waker, E>) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(hub)))
     }
 }
 
-impl<R: ?Sized> Shared<R> {
-    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State<R>) -> T) -> T {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = f(&mut state);
-        let woken = state.table.take_woken();
-        drop(state);
+impl<E: Endpoint + ?Sized> Shared<E> {
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Hub<Waker, E>) -> T) -> T {
+        let mut hub = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = f(&mut hub);
+        let woken = hub.take_woken();
+        drop(hub);
         woken.into_iter().for_each(Waker::wake);
         result
     }
 
-    /// Does something that gives the driver work.
-    pub(crate) fn command<T>(&self, f: impl FnOnce(&mut State<R>, Instant) -> T) -> T {
-        self.with(|state| {
-            state.table.wake_driver();
-            f(state, now())
-        })
-    }
-
-    /// Tries `f`, and has the task woken for `key` if it is to be tried again.
-    pub(crate) fn poll<T>(
-        &self,
-        cx: &Context<'_>,
-        key: Key,
-        f: impl FnOnce(&mut State<R>) -> Poll<T>,
-    ) -> Poll<T> {
-        let (polled, _replaced) = self.with(|state| {
-            let polled = f(state);
-            let replaced = match polled {
-                Poll::Pending => state.table.register(key, cx.waker().clone()),
-                Poll::Ready(_) => state.table.unregister(key),
-            };
-            (polled, replaced)
-        });
-        polled
-    }
-
-    /// Tries `f` until it has a result. Dropped earlier, nothing has happened but what `f` did.
+    /// Tries `f` until it has a result. Dropped earlier, nothing has happened.
     pub(crate) async fn wait<T>(
         self: &Arc<Self>,
-        interest: Interest,
-        mut f: impl FnMut(&mut State<R>) -> Poll<T>,
+        mut f: impl FnMut(&mut Hub<Waker, E>) -> Attempt<T>,
     ) -> T {
-        let waiter = Waiter::new(Arc::clone(self), interest);
-        poll_fn(|cx| waiter.shared.poll(cx, waiter.key, &mut f)).await
+        let mut waiter = Waiter::new(Arc::clone(self));
+        poll_fn(|cx| waiter.poll(cx, &mut f)).await
     }
 
     /// What `f` gives, one after the other, until it gives `None`.
-    pub(crate) fn stream<T, F>(self: &Arc<Self>, interest: Interest, f: F) -> Items<R, F>
+    pub(crate) fn stream<T, F>(self: &Arc<Self>, f: F) -> Items<E, F>
     where
-        F: FnMut(&mut State<R>) -> Poll<Option<T>>,
+        F: FnMut(&mut Hub<Waker, E>) -> Attempt<Option<T>>,
     {
-        let waiter = Waiter::new(Arc::clone(self), interest);
+        let waiter = Waiter::new(Arc::clone(self));
         Items { waiter, next: f }
     }
 }
 
 /// A place among those who wait, given up when dropped.
-struct Waiter<R: ?Sized> {
-    shared: Arc<Shared<R>>,
-    key: Key,
+pub(crate) struct Waiter<E: Endpoint + ?Sized = dyn Endpoint + Send> {
+    pub(crate) shared: Arc<Shared<E>>,
+    ticket: Ticket,
 }
 
-impl<R: ?Sized> Waiter<R> {
-    fn new(shared: Arc<Shared<R>>, interest: Interest) -> Self {
-        let key = (interest, shared.with(|state| state.table.ticket()));
-        Self { shared, key }
+impl<E: Endpoint + ?Sized> Waiter<E> {
+    pub(crate) fn new(shared: Arc<Shared<E>>) -> Self {
+        let ticket = Ticket::default();
+        Self { shared, ticket }
+    }
+
+    /// Tries `f`, and has the task woken if it is to be tried again.
+    pub(crate) fn poll<T>(
+        &mut self,
+        cx: &Context<'_>,
+        f: impl FnOnce(&mut Hub<Waker, E>) -> Attempt<T>,
+    ) -> Poll<T> {
+        let Self { shared, ticket } = self;
+        shared.with(|hub| hub.attempt(ticket, || cx.waker().clone(), f))
     }
 }
 
-impl<R: ?Sized> Drop for Waiter<R> {
+impl<E: Endpoint + ?Sized> Drop for Waiter<E> {
     fn drop(&mut self) {
-        let _waker = self.shared.with(|state| state.table.unregister(self.key));
+        if self.ticket.is_waiting() {
+            self.shared.with(|hub| hub.leave(&mut self.ticket));
+        }
     }
 }
 
-pub(crate) struct Items<R: ?Sized, F> {
-    waiter: Waiter<R>,
+pub(crate) struct Items<E: Endpoint + ?Sized, F> {
+    waiter: Waiter<E>,
     next: F,
 }
 
-impl<R, T, F> Stream for Items<R, F>
+impl<E, T, F> Stream for Items<E, F>
 where
-    R: ?Sized,
-    F: FnMut(&mut State<R>) -> Poll<Option<T>> + Unpin,
+    E: Endpoint + ?Sized,
+    F: FnMut(&mut Hub<Waker, E>) -> Attempt<Option<T>> + Unpin,
 {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let Self { waiter, next } = self.get_mut();
-        waiter.shared.poll(cx, waiter.key, next)
+        waiter.poll(cx, next)
     }
 }
 
 /// Keeps an endpoint, and a channel if it is about one, from being closed.
 pub(crate) struct Handle {
-    pub(crate) shared: Arc<Shared<dyn Channels>>,
+    pub(crate) shared: Arc<Shared>,
     channel: Option<ChannelId>,
 }
 
 impl Handle {
-    pub(crate) fn new(
-        shared: Arc<Shared<dyn Channels>>,
-        table: &mut Table,
-        channel: Option<ChannelId>,
-    ) -> Self {
-        table.hold(channel);
+    /// A handle that the hub has counted.
+    pub(crate) fn counted(shared: Arc<Shared>, channel: Option<ChannelId>) -> Self {
         Self { shared, channel }
     }
 }
 
 impl Clone for Handle {
     fn clone(&self) -> Self {
-        let (shared, channel) = (Arc::clone(&self.shared), self.channel);
-        self.shared
-            .with(|state| Self::new(shared, &mut state.table, channel))
+        self.shared.with(|hub| hub.hold(self.channel));
+        Self::counted(Arc::clone(&self.shared), self.channel)
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared
-            .with(|State { table, role }| table.release(role, self.channel));
+        self.shared.with(|hub| hub.release(now(), self.channel));
     }
 }
 
@@ -170,18 +138,7 @@ impl fmt::Debug for Handle {
     }
 }
 
-pub(crate) fn poll_ended<R: ?Sized>(state: &mut State<R>) -> Poll<()> {
-    if state.table.ended {
-        Poll::Ready(())
-    } else {
-        Poll::Pending
-    }
-}
-
 /// The runtime's clock, which tests can stop.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
-
-/// How long what was dropped may take to end gracefully.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
