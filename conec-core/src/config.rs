@@ -238,10 +238,13 @@ impl ChannelConfig {
 pub struct Limits {
     /// How many Clients may be connected.
     pub clients: usize,
-    /// How many handshakes may be under way before newcomers must first prove their address (RFC 9000, 8.1.2).
+    /// How many newcomers there may be, connections that have not introduced themselves, before further ones must first
+    /// prove their address (RFC 9000, 8.1.2).
     pub handshakes_before_retry: usize,
-    /// How many handshakes may be under way at all.
+    /// How many newcomers there may be at all. Whoever comes then gets no answer, and tries again.
     pub handshakes: usize,
+    /// How many newcomers with a proven address there may be from one network: an IPv4 /24 or an IPv6 /56.
+    pub handshakes_per_network: usize,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
     /// How long a connected Client may take to introduce itself, and the Coordinator to answer; and the ends of a peer
@@ -267,6 +270,7 @@ impl Default for Limits {
             clients: 16_384,
             handshakes_before_retry: 64,
             handshakes: 512,
+            handshakes_per_network: 256,
             handshake_timeout: Duration::from_secs(10),
             hello_timeout: Duration::from_secs(5),
             channels_per_client: 256,

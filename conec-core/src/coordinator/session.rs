@@ -158,6 +158,7 @@ impl Coordinator {
         name: Option<Name>,
         token: Bytes,
     ) {
+        self.transport.introduced(client);
         if self.closing {
             return self.close_session(now, client, ErrorCode::Shutdown.into());
         }

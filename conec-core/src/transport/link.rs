@@ -15,6 +15,7 @@ use quinn_proto::{
 use super::{
     EngineId,
     event::{LinkEvent, close_reason},
+    handshakes::Network,
     outgoing::Outgoing,
     settings::CloseSwitch,
     tls,
@@ -48,8 +49,8 @@ pub(crate) struct Link {
     /// With what this side has closed the connection.
     close_code: Option<WireCode>,
     pub(super) connected: bool,
-    /// Whether the transport counts this link among the unfinished handshakes.
-    pub(super) handshaking: bool,
+    /// As what the transport counts this link among its newcomers.
+    pub(super) newcomer: Option<Network>,
     /// Whether the transport has this link in its list of links to be looked after.
     pub(super) touched: bool,
     /// Whether the transport has this link in its line of those that may have something to send.
@@ -99,7 +100,7 @@ impl Link {
             closed: false,
             close_code: None,
             connected: false,
-            handshaking: false,
+            newcomer: None,
             touched: false,
             in_line: false,
         }

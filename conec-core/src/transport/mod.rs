@@ -7,6 +7,7 @@
 mod cid;
 mod deadlines;
 mod event;
+mod handshakes;
 mod link;
 mod outgoing;
 mod settings;
@@ -28,7 +29,11 @@ use quinn_proto::{
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use ring::{hkdf, hmac};
 
-use self::{cid::CidGenerator, settings::transport_config};
+use self::{
+    cid::CidGenerator,
+    handshakes::{Admission, Handshakes},
+    settings::transport_config,
+};
 pub(crate) use self::{
     deadlines::Deadlines,
     event::LinkEvent,
@@ -57,8 +62,8 @@ pub(crate) struct Transport {
     /// Stateless answers to strangers.
     responses: VecDeque<Transmit>,
     events: VecDeque<(ChannelId, LinkEvent)>,
-    /// Accepted links whose handshake is not complete.
-    handshaking: usize,
+    /// Accepted links of which it is not known yet whose they are.
+    handshakes: Handshakes,
     next_id: u64,
     rng: StdRng,
     /// Where the engine builds packets.
@@ -98,7 +103,7 @@ impl Transport {
             deadlines: Deadlines::new(),
             responses: VecDeque::new(),
             events: VecDeque::new(),
-            handshaking: 0,
+            handshakes: Handshakes::default(),
             next_id: 1,
             rng: StdRng::from_seed(seed),
             buf: Vec::new(),
@@ -192,6 +197,14 @@ impl Transport {
         let accepting = self.accepting(tls, channel, 1);
         let kind = EngineKind::Awaiting(id, accepting);
         Ok(self.add_engine(kind, Some(peer.own_route), channel, None))
+    }
+
+    /// The other side of an accepted link has said who it is.
+    pub(crate) fn introduced(&mut self, id: ChannelId) {
+        let link = self.links.get_mut(&id);
+        if let Some(network) = link.and_then(|link| link.newcomer.take()) {
+            self.handshakes.end(network);
+        }
     }
 
     /// Forgets an engine that has no link.
@@ -361,9 +374,10 @@ impl Transport {
         if drained {
             link.end(CloseReason::TimedOut);
         }
-        if link.handshaking && (link.connected || link.is_closed()) {
-            link.handshaking = false;
-            self.handshaking -= 1;
+        if link.is_closed()
+            && let Some(network) = link.newcomer.take()
+        {
+            self.handshakes.end(network);
         }
         self.events
             .extend(link.events.drain(..).map(|event| (id, event)));
@@ -391,18 +405,22 @@ impl Transport {
             }
             EngineKind::Awaiting(id, accepting) => (accepting.clone(), Some(*id)),
             EngineKind::Public(accepting, limits) => {
-                let unproven = !incoming.remote_address_validated();
-                if self.handshaking >= limits.handshakes {
-                    self.stats.handshakes_refused += 1;
-                    engine.endpoint.ignore(incoming);
-                    return;
-                }
-                if unproven && self.handshaking >= limits.handshakes_before_retry {
-                    match engine.endpoint.retry(incoming, &mut self.buf) {
-                        Ok(transmit) => self.respond(&transmit),
-                        Err(error) => engine.endpoint.ignore(error.into_incoming()),
+                let ip = incoming.remote_address().ip();
+                let proven = incoming.remote_address_validated();
+                match self.handshakes.admission(ip, proven, limits) {
+                    Admission::Accept => {}
+                    Admission::Retry => {
+                        match engine.endpoint.retry(incoming, &mut self.buf) {
+                            Ok(transmit) => self.respond(&transmit),
+                            Err(error) => engine.endpoint.ignore(error.into_incoming()),
+                        }
+                        return;
                     }
-                    return;
+                    Admission::Ignore => {
+                        self.stats.handshakes_refused += 1;
+                        engine.endpoint.ignore(incoming);
+                        return;
+                    }
                 }
                 if self.links.len() >= limits.clients.saturating_add(limits.handshakes) {
                     self.stats.handshakes_refused += 1;
@@ -428,8 +446,7 @@ impl Transport {
                         id
                     }
                     None => {
-                        link.handshaking = true;
-                        self.handshaking += 1;
+                        link.newcomer = Some(self.handshakes.begin(link.remote().ip()));
                         self.fresh_id()
                     }
                 };

@@ -133,6 +133,31 @@ fn who_says_nothing_after_the_handshake_is_thrown_out() {
 }
 
 #[test]
+fn a_network_full_of_silent_clients_leaves_room_for_those_of_others() {
+    let mut scene = Scene::with(5, |config| {
+        config.limits.handshakes_before_retry = 1;
+        config.limits.handshakes = 20;
+        config.limits.handshakes_per_network = 6;
+    });
+    let conns: Vec<_> = (0..20).map(|_| scene.dial(&Dial::home(MALLORY))).collect();
+    scene.world.run_for(secs(1));
+    // That they have a key does not make them less of a crowd before they have introduced themselves.
+    let connected = conns.iter().filter(|conn| conn.is_connected()).count();
+    assert_eq!(connected, 6);
+
+    let elsewhere = scene.world.add_client("elsewhere");
+    let address = ([198, 51, 100, 7], 4433).into();
+    scene.world.rebind(elsewhere, address);
+    scene.world.connect(elsewhere, scene.coordinator);
+    scene.pair.are_well(&mut scene.world);
+
+    // The deadline makes room again.
+    scene.world.run_for(secs(40));
+    scene.log_in();
+    scene.pair.are_well(&mut scene.world);
+}
+
+#[test]
 fn three_hundred_silent_clients_are_thrown_out_at_one_instant() {
     let mut scene = Scene::with(4, |config| {
         config.limits.handshakes_before_retry = 2000;

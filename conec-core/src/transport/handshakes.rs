@@ -1,0 +1,138 @@
+//! Newcomers: how many there may be before they have said who they are.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use crate::Limits;
+
+/// The newcomers of an entity that accepts everyone.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes {
+    total: usize,
+    by_network: BTreeMap<Network, usize>,
+}
+
+/// A part of the Internet that one attacker may well have all addresses of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Network(IpAddr);
+
+/// What to do with a newcomer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Accept,
+    /// It has to prove first that it is where it seems to be (RFC 9000, 8.1.2).
+    Retry,
+    /// Not even an answer.
+    Ignore,
+}
+
+impl Network {
+    /// The /24 (IPv4) or /56 (IPv6) of an address.
+    fn of(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            IpAddr::V4(ip) => {
+                let [a, b, c, _] = ip.octets();
+                [a, b, c, 0].into()
+            }
+            IpAddr::V6(ip) => (ip.to_bits() >> 72 << 72).to_be_bytes().into(),
+        })
+    }
+}
+
+impl Handshakes {
+    pub(super) fn admission(&self, ip: IpAddr, proven: bool, limits: &Limits) -> Admission {
+        if self.total >= limits.handshakes {
+            return Admission::Ignore;
+        }
+        if !proven {
+            return if self.total >= limits.handshakes_before_retry {
+                Admission::Retry
+            } else {
+                Admission::Accept
+            };
+        }
+        let neighbours = self.by_network.get(&Network::of(ip)).copied();
+        if neighbours.unwrap_or(0) >= limits.handshakes_per_network {
+            Admission::Ignore
+        } else {
+            Admission::Accept
+        }
+    }
+
+    /// Counts a newcomer, until [`end`](Self::end) is told what this gives.
+    pub(super) fn begin(&mut self, ip: IpAddr) -> Network {
+        let network = Network::of(ip);
+        self.total += 1;
+        *self.by_network.entry(network).or_default() += 1;
+        network
+    }
+
+    /// A newcomer is one no more.
+    pub(super) fn end(&mut self, network: Network) {
+        self.total -= 1;
+        if let Some(count) = self.by_network.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_network.remove(&network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn neighbours_share_a_network() {
+        for (a, b, same) in [
+            ("192.0.2.1", "192.0.2.200", true),
+            ("192.0.2.1", "::ffff:192.0.2.9", true),
+            ("192.0.2.1", "192.0.3.1", false),
+            ("2001:db8:1:200::1", "2001:db8:1:2ff::2", true),
+            ("2001:db8:1:200::1", "2001:db8:1:300::1", false),
+        ] {
+            assert_eq!(Network::of(ip(a)) == Network::of(ip(b)), same, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_network_leaves_room_for_others() {
+        let limits = Limits {
+            handshakes: 6,
+            handshakes_before_retry: 3,
+            handshakes_per_network: 4,
+            ..Limits::default()
+        };
+        let (crowded, elsewhere) = (ip("192.0.2.1"), ip("198.51.100.1"));
+        let mut handshakes = Handshakes::default();
+        let mut begun = Vec::new();
+        for count in 0..4 {
+            let expected = if count < 3 {
+                Admission::Accept
+            } else {
+                Admission::Retry
+            };
+            assert_eq!(handshakes.admission(crowded, false, &limits), expected);
+            assert_eq!(
+                handshakes.admission(crowded, true, &limits),
+                Admission::Accept
+            );
+            begun.push(handshakes.begin(crowded));
+        }
+        let admission = |handshakes: &Handshakes, ip| handshakes.admission(ip, true, &limits);
+        assert_eq!(admission(&handshakes, crowded), Admission::Ignore);
+        assert_eq!(admission(&handshakes, elsewhere), Admission::Accept);
+        begun.push(handshakes.begin(elsewhere));
+        begun.push(handshakes.begin(elsewhere));
+        assert_eq!(admission(&handshakes, elsewhere), Admission::Ignore);
+        begun
+            .into_iter()
+            .for_each(|network| handshakes.end(network));
+        assert_eq!(admission(&handshakes, crowded), Admission::Accept);
+        assert!(handshakes.by_network.is_empty());
+    }
+}
