@@ -94,6 +94,7 @@ impl CoordinatorConfig {
             home: ChannelConfig {
                 bi_streams: 16,
                 uni_streams: 16,
+                stream_rate: Some(500),
                 stream_window: 256 << 10,
                 receive_window: 1 << 20,
                 send_window: 1 << 20,
@@ -135,6 +136,9 @@ pub struct ChannelConfig {
     pub bi_streams: u32,
     /// How many unidirectional data streams the other side may have open at once.
     pub uni_streams: u32,
+    /// How many data streams of both kinds the other side may open in a second, if that is bounded. More have to wait; as
+    /// many at once are fine.
+    pub stream_rate: Option<u32>,
     /// Bytes that one stream may receive ahead of its reader.
     pub stream_window: u32,
     /// Bytes that all streams together may receive ahead of their readers.
@@ -164,6 +168,7 @@ impl Default for ChannelConfig {
         Self {
             bi_streams: 64,
             uni_streams: 64,
+            stream_rate: None,
             stream_window: 2 << 20,
             receive_window: 8 << 20,
             send_window: 4 << 20,
@@ -189,6 +194,10 @@ impl ChannelConfig {
         positive("receive_window", self.receive_window as usize)?;
         positive("send_window", self.send_window as usize)?;
         positive("send_buffer", self.send_buffer)?;
+        positive(
+            "stream_rate",
+            self.stream_rate.map_or(1, |rate| rate as usize),
+        )?;
         positive("max_message_size", self.max_message_size)?;
         if self.bi_streams > MAX_STREAMS || self.uni_streams > MAX_STREAMS {
             return Err(ConfigError::OutOfRange(
@@ -250,8 +259,14 @@ pub struct Limits {
     /// How long a connected Client may take to introduce itself, and the Coordinator to answer; and the ends of a peer
     /// channel to bind it.
     pub hello_timeout: Duration,
+    /// How often in a minute one identity may take its own session over. Two machines with the same key would push each
+    /// other out for ever.
+    pub takeovers_per_minute: u32,
     /// How many channel ends one Client may have, those being set up included.
     pub channels_per_client: usize,
+    /// How many events may wait for the Coordinator's application before it takes no more Clients and arranges no more
+    /// channels, until some have been taken.
+    pub events: usize,
     /// How long the application may take to answer an offer or a request.
     pub answer_timeout: Duration,
     /// Control messages from one peer: how many per second, on average.
@@ -273,7 +288,9 @@ impl Default for Limits {
             handshakes_per_network: 256,
             handshake_timeout: Duration::from_secs(10),
             hello_timeout: Duration::from_secs(5),
+            takeovers_per_minute: 6,
             channels_per_client: 256,
+            events: 16_384,
             answer_timeout: Duration::from_secs(30),
             control_rate: 100,
             control_burst: 512,
@@ -312,11 +329,15 @@ impl Limits {
                 "at least 65536 bytes per second",
             ));
         }
-        if self.clients == 0 || self.handshakes == 0 {
-            return Err(ConfigError::OutOfRange(
-                "clients or handshakes",
-                "at least 1",
-            ));
+        for (what, count) in [
+            ("clients", self.clients),
+            ("handshakes", self.handshakes),
+            ("handshakes_per_network", self.handshakes_per_network),
+            ("events", self.events),
+        ] {
+            if count == 0 {
+                return Err(ConfigError::OutOfRange(what, "at least 1"));
+            }
         }
         Ok(())
     }

@@ -300,8 +300,12 @@ pub enum OpenChannelError {
     /// The Client is not connected to its Coordinator.
     #[error("not connected to the coordinator")]
     NotConnected,
-    /// The Client has as many channels as its limits allow.
-    #[error("too many channels: close one first or raise Limits::channels_per_client")]
+    /// The Client has as many channels as its limits allow; or, at a Coordinator, so many events wait for its
+    /// application that nothing more may begin.
+    #[error(
+        "too many channels, or too many events that were not taken: close channels, take events, or raise \
+         Limits::channels_per_client or Limits::events"
+    )]
     TooMany,
     /// A label is at most 255 bytes.
     #[error("a label is at most 255 bytes")]

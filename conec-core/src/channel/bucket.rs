@@ -1,10 +1,12 @@
-//! A token bucket: so many at once, so many a second.
+//! A token bucket: so many at once, so many in a time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
-    per_second: u64,
+    /// How many tokens come in `period`.
+    count: u64,
+    period: Duration,
     burst: u64,
     tokens: u64,
     /// Up to when tokens were added. `None` while none was ever taken.
@@ -12,26 +14,25 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    pub(crate) fn new(per_second: u64, burst: u64) -> Self {
+    /// A full bucket.
+    pub(crate) fn new(count: u64, period: Duration, burst: u64) -> Self {
         Self {
-            per_second: per_second.max(1),
+            count: count.max(1),
+            period,
             burst,
             tokens: burst,
             since: None,
         }
     }
 
+    /// So many a second.
+    pub(crate) fn per_second(count: u64, burst: u64) -> Self {
+        Self::new(count, Duration::from_secs(1), burst)
+    }
+
     /// Takes `count` tokens, if there are as many.
     pub(crate) fn take(&mut self, now: Instant, count: u64) -> bool {
-        let since = *self.since.get_or_insert(now);
-        let gained = u128::from(self.per_second) * now.saturating_duration_since(since).as_nanos()
-            / 1_000_000_000;
-        // Time that did not make a whole token yet stays to be counted.
-        if gained > 0 {
-            let gained = u64::try_from(gained).unwrap_or(u64::MAX);
-            self.tokens = self.tokens.saturating_add(gained).min(self.burst);
-            self.since = Some(now);
-        }
+        self.refill(now);
         match self.tokens.checked_sub(count) {
             Some(left) => {
                 self.tokens = left;
@@ -40,24 +41,58 @@ impl Bucket {
             None => false,
         }
     }
+
+    /// When there will be a token: at once, if that is not later than `now`.
+    pub(crate) fn next(&mut self, now: Instant) -> Instant {
+        self.refill(now);
+        match self.since {
+            Some(since) if self.tokens == 0 => {
+                let nanos = self.period.as_nanos().div_ceil(u128::from(self.count));
+                since + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+            }
+            Some(_) | None => now,
+        }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let since = *self.since.get_or_insert(now);
+        let passed = now.saturating_duration_since(since).as_nanos();
+        let gained = u128::from(self.count) * passed / self.period.as_nanos().max(1);
+        // Time that did not make a whole token yet stays to be counted.
+        if gained > 0 {
+            let gained = u64::try_from(gained).unwrap_or(u64::MAX);
+            self.tokens = self.tokens.saturating_add(gained).min(self.burst);
+            self.since = Some(now);
+        }
+    }
 }
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
     fn a_burst_then_a_steady_rate() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(10, 3);
+        let mut bucket = Bucket::per_second(10, 3);
         assert_eq!((0..5).filter(|_| bucket.take(start, 1)).count(), 3);
         let later = start + Duration::from_millis(250);
         assert_eq!((0..5).filter(|_| bucket.take(later, 1)).count(), 2);
         let much_later = start + Duration::from_secs(1000);
         assert_eq!((0..5).filter(|_| bucket.take(much_later, 1)).count(), 3);
         assert!(!bucket.take(start, 1), "time does not run backwards");
+    }
+
+    #[test]
+    fn it_tells_when_there_is_a_token_again() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(3, Duration::from_secs(60), 1);
+        assert_eq!(bucket.next(start), start);
+        assert!(bucket.take(start, 1));
+        let next = bucket.next(start);
+        assert_eq!(next, start + Duration::from_secs(20));
+        assert!(!bucket.take(next - Duration::from_millis(1), 1));
+        assert!(bucket.take(next, 1));
     }
 }

@@ -55,6 +55,11 @@ impl<R> Channels<R> {
         Some(entry)
     }
 
+    /// Forgets a channel whose events are of no interest.
+    pub(crate) fn remove(&mut self, id: ChannelId) {
+        self.entries.remove(&id);
+    }
+
     pub(crate) fn ids(&self) -> Vec<ChannelId> {
         self.entries.keys().copied().collect()
     }
@@ -63,13 +68,13 @@ impl<R> Channels<R> {
         self.entries.iter().map(|(&id, entry)| (id, entry))
     }
 
-    /// The next event of any channel, and the role of a channel that is forgotten since it was its last.
+    /// The next event of any channel. A channel is forgotten with its last.
     ///
     /// Where taking it made [room](ChannelCore::has_room), the channel is added to `roomy`.
     pub(crate) fn poll_event(
         &mut self,
         roomy: &mut BTreeSet<ChannelId>,
-    ) -> Option<(ChannelId, ChannelEvent, Option<R>)> {
+    ) -> Option<(ChannelId, ChannelEvent)> {
         while let Some(&id) = self.eventful.front() {
             let Some(entry) = self.entries.get_mut(&id) else {
                 self.eventful.pop_front();
@@ -85,12 +90,10 @@ impl<R> Channels<R> {
             }
             // A channel with many events must not keep the others' waiting.
             self.eventful.rotate_left(1);
-            let role = if matches!(event, ChannelEvent::Closed { .. }) {
-                self.entries.remove(&id).map(|entry| entry.role)
-            } else {
-                None
-            };
-            return Some((id, event, role));
+            if matches!(event, ChannelEvent::Closed { .. }) {
+                self.entries.remove(&id);
+            }
+            return Some((id, event));
         }
         None
     }

@@ -267,12 +267,12 @@ impl Endpoint for Client {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        if let Some((channel, event, _)) = self.channels.poll_event(&mut self.accessed) {
+        if let Some((channel, event)) = self.channels.poll_event(&mut self.accessed) {
             return Some(ClientEvent::Channel { channel, event });
         }
         // The home channel's end is the last event of all.
         self.end_home_when_alone();
-        let (channel, event, _) = self.channels.poll_event(&mut self.accessed)?;
+        let (channel, event) = self.channels.poll_event(&mut self.accessed)?;
         Some(ClientEvent::Channel { channel, event })
     }
 

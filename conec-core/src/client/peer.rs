@@ -402,7 +402,7 @@ impl Client {
     fn add_peer(&mut self, now: Instant, label: Bytes, phase: Phase) -> ChannelId {
         let id = self.transport.fresh_id();
         let limits = &self.config.limits;
-        let rate = Bucket::new(limits.control_rate.into(), limits.control_burst.into());
+        let rate = Bucket::per_second(limits.control_rate.into(), limits.control_burst.into());
         let core = ChannelCore::new(id, &self.config.peer, Some(rate));
         self.channels
             .insert(id, core, Role::Peer(Peer { label, phase }));

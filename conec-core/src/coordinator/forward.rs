@@ -76,7 +76,7 @@ impl Forwarding {
         if let Some(rate) = self.rate {
             self.rates
                 .entry(from.0)
-                .or_insert_with(|| Bucket::new(rate, rate));
+                .or_insert_with(|| Bucket::per_second(rate, rate));
         }
         let entry = Entry {
             from: from.0,

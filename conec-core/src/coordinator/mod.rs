@@ -276,13 +276,8 @@ impl Endpoint for Coordinator {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        while let Some((channel, event, ended)) = self.sessions.poll_event(&mut self.accessed) {
-            // Who was never heard of need not be mourned.
-            if ended.is_none_or(|session| session.is_announced()) {
-                return Some(CoordinatorEvent::Channel { channel, event });
-            }
-        }
-        None
+        let (channel, event) = self.sessions.poll_event(&mut self.accessed)?;
+        Some(CoordinatorEvent::Channel { channel, event })
     }
 
     fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
@@ -366,6 +361,11 @@ impl Coordinator {
         *self
             .now
             .insert(self.now.map_or(now, |latest| latest.max(now)))
+    }
+
+    /// Whether so many events wait that nothing may begin which leads to more.
+    fn is_lagging(&self) -> bool {
+        self.events.len() >= self.config.limits.events
     }
 
     /// Reacts to what happened on the links until nothing is left to react to.

@@ -169,6 +169,9 @@ impl Coordinator {
         label: Bytes,
         request: Option<RequestId>,
     ) -> Result<PairId, ErrorCode> {
+        if self.is_lagging() {
+            return Err(ErrorCode::Limit);
+        }
         let limit = self.config.limits.channels_per_client;
         let own_ends = if from == to { 2 } else { 1 };
         if [from, to]

@@ -1,13 +1,20 @@
 //! Who is connected, and under which name.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
-use crate::{ChannelId, ClientId, Name, Target};
+use crate::{ChannelId, ClientId, Name, Target, channel::Bucket};
 
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    by_id: BTreeMap<ClientId, ChannelId>,
+    by_id: BTreeMap<ClientId, Holder>,
     by_name: BTreeMap<Name, (ClientId, ChannelId)>,
+}
+
+#[derive(Debug)]
+struct Holder {
+    session: ChannelId,
+    /// How often the identity may still move to another session.
+    takeovers: Bucket,
 }
 
 impl Registry {
@@ -15,7 +22,7 @@ impl Registry {
     pub(super) fn find(&self, target: &Target) -> Option<ChannelId> {
         match target {
             Target::Name(name) => self.by_name.get(name).map(|&(_, session)| session),
-            Target::Id(id) => self.by_id.get(id).copied(),
+            Target::Id(id) => self.by_id.get(id).map(|holder| holder.session),
         }
     }
 
@@ -26,19 +33,38 @@ impl Registry {
             .is_some_and(|&(holder, _)| holder != by_other_than)
     }
 
-    /// Enters a session. The identity must have none and the name must be free.
-    pub(super) fn enter(&mut self, id: ClientId, name: Option<&Name>, session: ChannelId) {
-        let replaced = self.by_id.insert(id, session);
-        debug_assert_eq!(replaced, None, "one session for each identity");
+    /// Whether the identity may move to another session, which counts as done.
+    pub(super) fn take_over(&mut self, now: Instant, id: ClientId) -> bool {
+        let holder = self.by_id.get_mut(&id);
+        holder.is_none_or(|holder| holder.takeovers.take(now, 1))
+    }
+
+    /// Enters a session, in place of the identity's former one if there is one. The name must be free, or its own.
+    pub(super) fn enter(
+        &mut self,
+        id: ClientId,
+        name: Option<&Name>,
+        session: ChannelId,
+        takeovers: impl FnOnce() -> Bucket,
+    ) {
+        self.by_id
+            .entry(id)
+            .or_insert_with(|| Holder {
+                session,
+                takeovers: takeovers(),
+            })
+            .session = session;
         if let Some(name) = name {
             let replaced = self.by_name.insert(name.clone(), (id, session));
-            debug_assert_eq!(replaced, None, "one holder for each name");
+            let own = replaced.is_none_or(|(holder, _)| holder == id);
+            debug_assert!(own, "one holder for each name");
         }
     }
 
     /// Removes a session, if it is the identity's current one.
     pub(super) fn leave(&mut self, id: ClientId, name: Option<&Name>, session: ChannelId) {
-        if self.by_id.get(&id) == Some(&session) {
+        let held = self.by_id.get(&id).map(|holder| holder.session);
+        if held == Some(session) {
             self.by_id.remove(&id);
         }
         if let Some(name) = name

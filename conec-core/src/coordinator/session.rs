@@ -1,6 +1,9 @@
 //! One Client at the Coordinator, from its handshake to its end. All transitions of [`Phase`] are here.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -79,7 +82,7 @@ impl Coordinator {
             moving: None,
         };
         let limits = &self.config.limits;
-        let rate = Bucket::new(limits.control_rate.into(), limits.control_burst.into());
+        let rate = Bucket::per_second(limits.control_rate.into(), limits.control_burst.into());
         let core = ChannelCore::new(client, &self.config.home, Some(rate));
         self.sessions.insert(client, core, session);
         self.deadlines
@@ -162,6 +165,9 @@ impl Coordinator {
         if self.closing {
             return self.close_session(now, client, ErrorCode::Shutdown.into());
         }
+        if self.is_lagging() {
+            return self.close_session(now, client, ErrorCode::Limit.into());
+        }
         if let Some(name) = &name
             && self.registry.is_taken(name, id)
         {
@@ -224,13 +230,13 @@ impl Coordinator {
     }
 
     fn let_in(&mut self, now: Instant, client: ChannelId, id: ClientId, name: Option<Name>) {
-        // The same key is the same Client: what it held before is over before it holds anything anew.
-        if let Some(before) = self.registry.find(&Target::Id(id)) {
-            self.close_session(now, before, ErrorCode::Superseded.into());
-            self.session_ended(before);
-        }
-        if self.registry.len() >= self.config.limits.clients {
+        let before = self.registry.find(&Target::Id(id));
+        let full = before.is_none() && self.registry.len() >= self.config.limits.clients;
+        if full {
             return self.close_session(now, client, ErrorCode::Limit.into());
+        }
+        if before.is_some() && !self.registry.take_over(now, id) {
+            return self.close_session(now, client, ErrorCode::RateLimited.into());
         }
         let (Some(entry), Some(link)) =
             (self.sessions.get_mut(client), self.transport.link(client))
@@ -241,7 +247,10 @@ impl Coordinator {
             return;
         }
         self.deadlines.set(client, None);
-        self.registry.enter(id, name.as_ref(), client);
+        let per_minute = self.config.limits.takeovers_per_minute.into();
+        self.registry.enter(id, name.as_ref(), client, || {
+            Bucket::new(per_minute, Duration::from_secs(60), per_minute)
+        });
         entry.role.phase = Phase::Admitted {
             id,
             name: name.clone(),
@@ -260,6 +269,11 @@ impl Coordinator {
             name,
             address,
         });
+        // The same key is the same Client: what it held before is over.
+        if let Some(before) = before {
+            self.close_session(now, before, ErrorCode::Superseded.into());
+            self.session_ended(before);
+        }
     }
 
     /// A Client's packets come from elsewhere. What is forwarded to it goes there once it has shown that it hears us
@@ -326,6 +340,11 @@ impl Coordinator {
             self.close_pair(pair, Some(client), ErrorCode::PeerGone.into());
         }
         self.forwarding.forget(client);
+        // Who was never heard of need not be mourned.
+        let session = self.sessions.get(client).map(|entry| &entry.role);
+        if session.is_some_and(|session| !session.is_announced()) {
+            self.sessions.remove(client);
+        }
     }
 
     pub(super) fn close_session(&mut self, now: Instant, client: ChannelId, code: WireCode) {

@@ -9,6 +9,7 @@ mod channels;
 mod closing;
 mod connecting;
 mod hostile;
+mod limits;
 mod model;
 mod nat;
 mod network;

@@ -15,7 +15,7 @@
 //! | 6 | not ours: Clients have bare keys, and webpki matches the Coordinator's name |
 //! | 7 | [`control::a_name_that_is_held_is_refused_and_its_holder_untouched`] |
 //! | 8 | `connecting::the_same_identity_takes_its_session_over`, [`control::one_identity_with_many_connections_holds_one_session`] |
-//! | 9 | there is no flap guard: another key is refused, the same key is the same Client |
+//! | 9 | another key is refused; the same key: [`control::one_identity_with_many_connections_holds_one_session`], `limits::two_machines_with_one_key_do_not_push_each_other_out_for_ever` |
 //! | 10 | [`control::a_malformed_control_message_ends_that_client_alone`] |
 //! | 11 | tickets, resumption and 0-RTT are off: there is nothing to replay |
 //! | 12 | [`handshake::another_protocol_is_refused_as_such`], [`coordinator::another_protocol_is_told_as_such`], [`peers::a_home_channels_protocol_is_not_taken_for_a_peers`] |
@@ -35,7 +35,7 @@
 //! | 26 | `every_cut_gives_the_same_messages` in the core's `wire/frame.rs`, [`streams::a_stream_in_single_bytes_gives_whole_messages`], [`streams::random_bytes_on_streams_give_messages_or_an_end`] |
 //! | 27 | `a_small_message_does_not_keep_a_large_buffer` in the core's `wire/frame.rs` |
 //! | 28, 30 | [`streams::streams_without_a_preamble_take_only_their_slots`] |
-//! | 29 | [`streams::opening_and_resetting_ten_thousand_streams_disturbs_nobody`]; there is no bucket for opening: QUIC's stream credit bounds it |
+//! | 29 | [`streams::opening_and_resetting_ten_thousand_streams_disturbs_nobody`], `limits::streams_that_are_opened_too_fast_wait_their_turn` |
 //! | 31 | [`streams::fragments_with_gaps_come_together`]; frames with gaps by design are the engine's to bound (RUSTSEC-2026-0185) |
 //! | 32 | `channels::an_offer_that_nobody_answers_ends`, [`peers::a_client_that_never_starts_what_it_asked_for_is_given_up_in_time`] |
 //! | 33 | `channels::unknown_clients_are_not_found`, `channels::a_client_has_a_channel_with_itself` |
@@ -339,6 +339,7 @@ const MALLORY: Key = Key::Identity(666);
 const PROTOCOL: End = End::Application(1);
 const HELLO_TIMEOUT: End = End::Application(2);
 const NAME_IN_USE: End = End::Application(3);
+const SUPERSEDED: End = End::Application(5);
 const NO_ANSWER: End = End::Application(9);
 const RATE_LIMITED: End = End::Application(11);
 const BINDING: End = End::Application(12);

@@ -1,0 +1,97 @@
+//! What has a bound, and what happens there.
+
+use std::time::Duration;
+
+use conec_core::{ChannelEvent, CloseReason, CoordinatorConfig, Direction, ErrorCode, Target};
+use conec_tests::{
+    keys,
+    raw::{Dial, Key, Raw},
+    sim::{NodeId, World},
+};
+
+use crate::connecting::home;
+
+fn limited(seed: u64, limit: impl FnOnce(&mut CoordinatorConfig)) -> (World, NodeId) {
+    let mut world = World::new(seed);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    limit(&mut config);
+    let coordinator = world.add_coordinator_with(config);
+    (world, coordinator)
+}
+
+#[test]
+fn an_application_that_takes_no_events_gets_no_more_clients_and_channels() {
+    let (mut world, coordinator) = limited(1, |config| config.limits.events = 3);
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| world.add_client(name));
+    world.set_lagging(coordinator, true);
+    world.connect(alice, coordinator);
+    world.connect(bob, coordinator);
+    // The third event: the channel has started. There is room for no other.
+    let (at_alice, _) = world.open_channel(alice, bob);
+    world.start_connecting(carol, coordinator);
+    let full = CloseReason::Remote(ErrorCode::Limit);
+    assert_eq!(world.closed(home(carol)), full);
+    let bobs_id = world.client(bob).id();
+    let refused = world.request_channel(alice, Target::Id(bobs_id));
+    assert_eq!(world.closed(refused), full);
+
+    // What is there works on, and can end.
+    let stream = world.open_stream(at_alice, b"");
+    world.send(stream, "still here");
+    let now = world.now();
+    let mut channel = world.channel(alice, at_alice.channel).unwrap();
+    channel.close(now, Duration::ZERO);
+    assert_eq!(world.closed(at_alice), CloseReason::Local);
+
+    world.set_lagging(coordinator, false);
+    world.run_for(Duration::from_secs(1));
+    world.open_channel(alice, bob);
+}
+
+#[test]
+fn strangers_leave_nothing_behind_even_where_no_events_are_taken() {
+    let (mut world, coordinator) = limited(2, |_| {});
+    world.set_lagging(coordinator, true);
+    let raw = Raw::new(2);
+    world.add_stranger(raw.clone());
+    for _ in 0..10 {
+        let (now, address) = (world.now(), world.address(coordinator));
+        raw.connect(now, address, &Dial::home(Key::Identity(666)));
+    }
+    world.run_for(Duration::from_secs(60));
+    let now = world.now();
+    world.coordinator(coordinator).close(now, Duration::ZERO);
+    world.run_for(Duration::from_secs(10));
+    assert!(world.coordinator(coordinator).is_finished());
+}
+
+#[test]
+fn two_machines_with_one_key_do_not_push_each_other_out_for_ever() {
+    let (mut world, coordinator) = limited(3, |config| config.limits.takeovers_per_minute = 3);
+    let mut last = world.add_client("alice");
+    world.connect(last, coordinator);
+    let rejoin = |world: &mut World| {
+        let mut config = world.client_config("alice");
+        config.identity = keys::identity(1);
+        let again = world.add_client_with(config);
+        world.start_connecting(again, coordinator);
+        world.run_for(Duration::from_secs(1));
+        again
+    };
+    for _ in 0..3 {
+        last = rejoin(&mut world);
+    }
+    let refused = rejoin(&mut world);
+    assert_eq!(
+        world.closed(home(refused)),
+        CloseReason::Remote(ErrorCode::RateLimited)
+    );
+    assert!(world.client(last).is_connected(), "the holder stays");
+    world.run_for(Duration::from_secs(61));
+    let again = rejoin(&mut world);
+    assert!(world.client(again).is_connected());
+    assert_eq!(
+        world.closed(home(last)),
+        CloseReason::Remote(ErrorCode::Superseded)
+    );
+}
