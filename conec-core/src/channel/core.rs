@@ -52,8 +52,14 @@ pub(crate) struct ChannelCore {
     open_blocked: [bool; 2],
     datagrams_queued: bool,
     datagrams_blocked: bool,
+    /// How fast the other side may open streams, if that is bounded.
+    stream_rate: Option<Bucket>,
     /// Streams wait to be accepted until the application has taken events.
     deferred: bool,
+    /// Streams wait to be accepted until then, as they came too fast.
+    accept_at: Option<Instant>,
+    /// When a graceful end has taken too long.
+    close_at: Option<Instant>,
     /// Something that the channel knows nothing of must end first.
     held_open: bool,
     notices: VecDeque<Notice>,
@@ -112,7 +118,12 @@ impl ChannelCore {
             open_blocked: [false; 2],
             datagrams_queued: false,
             datagrams_blocked: false,
+            stream_rate: config
+                .stream_rate
+                .map(|rate| Bucket::per_second(rate.into(), rate.into())),
             deferred: false,
+            accept_at: None,
+            close_at: None,
             held_open: false,
             notices: VecDeque::new(),
             events: VecDeque::new(),
@@ -262,17 +273,7 @@ impl ChannelCore {
             LinkEvent::Flushed(stream) => self.flushed(stream),
             LinkEvent::Finished(stream) => self.end_send(stream, SendEnd::Finished),
             LinkEvent::Stopped(CONTROL, _) => self.violate(link, now, Violation::ControlStream),
-            LinkEvent::Stopped(stream, code) => {
-                // The engine leaves the reset to us.
-                link.reset(stream, code);
-                self.end_send(
-                    stream,
-                    match code {
-                        WireCode::Application(code) => SendEnd::Stopped(code),
-                        WireCode::Protocol(code) => SendEnd::Refused(code),
-                    },
-                );
-            }
+            LinkEvent::Stopped(stream, code) => self.stopped(link, stream, code),
             LinkEvent::Available(direction) => {
                 if std::mem::take(&mut self.open_blocked[direction as usize]) {
                     self.events
@@ -290,8 +291,7 @@ impl ChannelCore {
                     self.events.push_back(ChannelEvent::DatagramsWritable);
                 }
             }
-            // Set only for a graceful end, which has taken too long.
-            LinkEvent::Alarm => link.close(now, ErrorCode::None.into(), CloseReason::Local),
+            LinkEvent::Alarm => self.alarm(link, now),
             LinkEvent::Closed(reason) => self.end(reason),
         }
         self.drain(link);
@@ -430,12 +430,28 @@ impl ChannelCore {
             self.send_closing(link);
         }
         // As far ahead as the clock can tell, if that is further than it can.
-        link.set_alarm(now.checked_add(patience));
+        self.close_at = now.checked_add(patience);
+        self.set_alarm(link);
     }
 }
 
 // How it is done.
 impl ChannelCore {
+    fn set_alarm(&self, link: &mut Link) {
+        link.set_alarm([self.accept_at, self.close_at].into_iter().flatten().min());
+    }
+
+    fn alarm(&mut self, link: &mut Link, now: Instant) {
+        if self.close_at.is_some_and(|at| at <= now) {
+            return link.close(now, ErrorCode::None.into(), CloseReason::Local);
+        }
+        if self.accept_at.take_if(|at| *at <= now).is_some() {
+            self.accept_streams(link, now, Direction::Bi);
+            self.accept_streams(link, now, Direction::Uni);
+        }
+        self.set_alarm(link);
+    }
+
     fn accept_streams(&mut self, link: &mut Link, now: Instant, direction: Direction) {
         if !self.control.ready && direction == Direction::Bi {
             match link.accept(Direction::Bi) {
@@ -452,9 +468,17 @@ impl ChannelCore {
                 self.deferred = true;
                 return;
             }
+            let free = self.stream_rate.as_mut().map(|rate| rate.next(now));
+            if let Some(at) = free.filter(|&at| at > now) {
+                self.accept_at = Some(at);
+                return self.set_alarm(link);
+            }
             let Some(index) = link.accept(direction) else {
                 return;
             };
+            if let Some(rate) = &mut self.stream_rate {
+                rate.take(now, 1);
+            }
             self.accepted.add(direction);
             let preamble = Some(PreambleDecoder::default());
             let recv = Some(RecvHalf::new(preamble, self.config.max_message_size));
@@ -464,6 +488,12 @@ impl ChannelCore {
             };
             self.streams.insert(index, DataStream::new(send, recv));
             self.pump(link, index);
+            // What was said of it while it waited was said in vain.
+            if direction == Direction::Bi
+                && let Some(code) = link.stop_code(index)
+            {
+                self.stopped(link, index, code);
+            }
         }
     }
 
@@ -629,6 +659,21 @@ impl ChannelCore {
         {
             self.events.push_back(ChannelEvent::Readable { stream });
         }
+    }
+
+    /// The other side wants no more on a stream.
+    fn stopped(&mut self, link: &mut Link, index: u64, code: WireCode) {
+        // The engine counts a stream only once it is accepted: before, it must not be reset.
+        if !self.streams.contains_key(&index) {
+            return;
+        }
+        // The engine leaves the reset to us.
+        link.reset(index, code);
+        let end = match code {
+            WireCode::Application(code) => SendEnd::Stopped(code),
+            WireCode::Protocol(code) => SendEnd::Refused(code),
+        };
+        self.end_send(index, end);
     }
 
     fn flushed(&mut self, index: u64) {

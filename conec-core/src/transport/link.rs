@@ -157,6 +157,12 @@ impl Link {
         let _ = self.conn.recv_stream(id(stream)).stop(varint(code));
     }
 
+    /// With what the other side has told this one to send no more on a stream that this side can send on, if it has.
+    pub(crate) fn stop_code(&mut self, stream: u64) -> Option<WireCode> {
+        let stopped = self.conn.send_stream(id(stream)).stopped().ok().flatten();
+        stopped.map(|code| WireCode::from_wire(code.into_inner()))
+    }
+
     /// The next bytes of a stream.
     pub(crate) fn read(&mut self, stream: u64) -> Read {
         let mut stream = self.conn.recv_stream(id(stream));

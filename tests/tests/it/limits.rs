@@ -95,3 +95,57 @@ fn two_machines_with_one_key_do_not_push_each_other_out_for_ever() {
         CloseReason::Remote(ErrorCode::Superseded)
     );
 }
+
+#[test]
+fn streams_that_are_opened_too_fast_wait_their_turn() {
+    let (mut world, coordinator) = limited(4, |config| {
+        config.home.uni_streams = 100;
+        config.home.stream_rate = Some(10);
+    });
+    let alice = world.add_client("alice");
+    world.connect(alice, coordinator);
+    for number in 0..100u8 {
+        let stream = world.open(home(alice), Direction::Uni, &[number]);
+        world.send(stream, "now");
+        world.finish(stream);
+    }
+    let opened = |world: &mut World| {
+        let mut count = 0;
+        while let Some(event) = world.next_event(coordinator) {
+            let opened = matches!(
+                event.channel(),
+                Some((_, ChannelEvent::StreamOpened { .. }))
+            );
+            count += usize::from(opened);
+        }
+        count
+    };
+    world.run_for(Duration::from_millis(500));
+    let at_once = opened(&mut world);
+    assert!((10..=15).contains(&at_once), "{at_once} at once");
+    world.run_for(Duration::from_secs(5));
+    let later = opened(&mut world);
+    assert!((49..=51).contains(&later), "{later} in five seconds");
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(at_once + later + opened(&mut world), 100, "none is lost");
+}
+
+#[test]
+fn a_channel_whose_streams_wait_their_turn_still_ends_by_patience() {
+    let (mut world, coordinator) = limited(5, |config| config.home.stream_rate = Some(1));
+    let alice = world.add_client("alice");
+    world.connect(alice, coordinator);
+    for _ in 0..10 {
+        world.open(home(alice), Direction::Uni, b"");
+    }
+    world.run_for(Duration::from_secs(1));
+    let now = world.now();
+    world
+        .coordinator(coordinator)
+        .close(now, Duration::from_secs(3));
+    assert_eq!(
+        world.closed(home(alice)),
+        CloseReason::Remote(ErrorCode::None)
+    );
+    assert!(world.now() - now < Duration::from_secs(4));
+}

@@ -202,6 +202,27 @@ fn streams_without_a_preamble_take_only_their_slots() {
     });
 }
 
+/// The engine counts the streams that it may send on from when they are accepted, and the core reset a stopped one
+/// before: the acknowledgement of the reset then made the count overflow.
+#[test]
+fn a_stream_that_is_stopped_before_it_is_accepted_is_reset_when_it_is() {
+    let mut scene = Scene::with(3, |config| config.home.stream_rate = Some(1));
+    let conn = scene.log_in();
+    let at = scene.session();
+    let streams: Vec<_> = (0..3).map(|_| conn.open_bi().unwrap()).collect();
+    for &stream in &streams {
+        conn.write(stream, message::preamble(b"stopped"));
+        conn.stop(stream, 7);
+    }
+    scene.world.run_for(secs(10));
+    assert_eq!(streams_opened(&mut scene, at), 3);
+    let ended = count_events(&mut scene.world, at.node, |event| {
+        matches!(event, ChannelEvent::SendEnded { .. })
+    });
+    assert_eq!(ended, 3);
+    scene.all_is_well(&[]);
+}
+
 #[test]
 fn opening_and_resetting_ten_thousand_streams_disturbs_nobody() {
     let mut scene = Scene::with(3, |config| {
