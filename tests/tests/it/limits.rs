@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use conec_core::{ChannelEvent, CloseReason, CoordinatorConfig, Direction, ErrorCode, Target};
+use conec_core::{
+    ChannelEvent, CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode, Target,
+};
 use conec_tests::{
     keys,
     raw::{Dial, Key, Raw},
