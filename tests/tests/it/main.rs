@@ -14,3 +14,4 @@ mod model;
 mod nat;
 mod network;
 mod streams;
+mod world;
