@@ -315,23 +315,6 @@ fn the_coordinator_limits_channels_too() {
 }
 
 #[test]
-fn a_crashed_peer_is_reported_once_and_readers_get_an_error() {
-    let mut world = World::new(12);
-    let (_, [alice, bob]) = world.with_clients(["alice", "bob"]);
-    let (at_alice, at_bob) = world.open_channel(alice, bob);
-    let ours = world.open_stream(at_alice, b"");
-    world.send(ours, "before");
-    let theirs = world.accept_stream(at_bob);
-    assert_eq!(world.recv(theirs), "before");
-    world.crash(alice);
-    let end = world.recv_ended(theirs);
-    assert!(matches!(end, conec_core::RecvEnd::Closed(_)), "{end:?}");
-    world.send_ended(theirs);
-    let reason = world.closed(at_bob);
-    assert_eq!(reason, CloseReason::Remote(ErrorCode::PeerGone));
-}
-
-#[test]
 fn a_request_that_is_given_up_leaves_nothing_behind() {
     let (mut world, coordinator, alice, bob) = world_that_asks(13);
     let at_alice = world.request_channel(alice, by_name("bob"));

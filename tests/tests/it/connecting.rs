@@ -133,48 +133,6 @@ fn connecting_survives_a_rough_network() {
 }
 
 #[test]
-fn a_name_belongs_to_its_first_holder() {
-    let mut world = World::new(6);
-    let (coordinator, [alice]) = world.with_clients(["alice"]);
-    let other = world.add_client("alice");
-    world.start_connecting(other, coordinator);
-    assert_eq!(
-        world.closed(home(other)),
-        CloseReason::Remote(ErrorCode::NameInUse)
-    );
-    world.run_for(Duration::from_secs(60));
-    assert!(world.client(alice).is_connected());
-    // Once the name is free, it is anyone's.
-    let now = world.now();
-    world.client(alice).close(now, Duration::from_secs(1));
-    assert_eq!(world.closed(home(alice)), CloseReason::Local);
-    let third = world.add_client("alice");
-    world.connect(third, coordinator);
-}
-
-#[test]
-fn the_same_identity_takes_its_session_over() {
-    let mut world = World::new(7);
-    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
-    let (at_alice, at_bob) = world.open_channel(alice, bob);
-    let mut config = world.client_config("alice");
-    config.identity = keys::identity(1);
-    let again = world.add_client_with(config);
-    assert_eq!(world.client(again).id(), world.client(alice).id());
-    world.connect(again, coordinator);
-    assert_eq!(
-        world.closed(home(alice)),
-        CloseReason::Remote(ErrorCode::Superseded)
-    );
-    assert_eq!(world.closed(at_alice), CloseReason::CoordinatorLost);
-    assert_eq!(
-        world.closed(at_bob),
-        CloseReason::Remote(ErrorCode::PeerGone)
-    );
-    world.open_channel(bob, again);
-}
-
-#[test]
 fn the_application_decides_whom_to_admit_and_under_which_name() {
     let mut world = World::new(8);
     let mut config = CoordinatorConfig::new(keys::certificate());
@@ -278,22 +236,6 @@ fn silence_ends_a_connection_at_both_sides() {
     world.wait_for("gone", Duration::from_secs(30), |world| {
         (world.coordinator(coordinator).clients() == 0).then_some(())
     });
-}
-
-#[test]
-fn a_restarted_coordinator_with_its_reset_key_is_noticed_at_once() {
-    let mut world = World::new(13);
-    let mut config = CoordinatorConfig::new(keys::certificate());
-    config.reset_key = Some([9; 32]);
-    let coordinator = world.add_coordinator_with(config.clone());
-    let alice = world.add_client("alice");
-    world.connect(alice, coordinator);
-    world.crash(coordinator);
-    world.restart_coordinator(coordinator, config);
-    let before = world.elapsed();
-    assert_eq!(world.closed(home(alice)), CloseReason::Reset);
-    // With the next keep-alive.
-    assert!(world.elapsed() - before <= Duration::from_secs(11));
 }
 
 #[test]

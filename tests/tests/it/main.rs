@@ -8,10 +8,23 @@
 mod channels;
 mod closing;
 mod connecting;
+mod crashes;
 mod hostile;
 mod limits;
 mod model;
+mod names;
 mod nat;
 mod network;
+mod rebinding;
 mod streams;
 mod world;
+
+use conec_tests::sim::{At, NodeId, World};
+
+/// A Coordinator, two Clients, and a channel between them.
+fn pair(seed: u64) -> (World, NodeId, At, At) {
+    let mut world = World::new(seed);
+    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    (world, coordinator, at_alice, at_bob)
+}

@@ -2,22 +2,13 @@
 
 use std::time::Duration;
 
-use conec_core::{
-    ClientEvent, CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode, RecvEnd,
-};
+use conec_core::{CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode, RecvEnd};
 use conec_tests::{
     keys,
-    sim::{At, Burst, Event, Half, LinkConfig, NodeId, World},
+    sim::{At, Burst, Half, LinkConfig, World},
 };
 
-use crate::connecting::home;
-
-fn pair(seed: u64) -> (World, NodeId, At, At) {
-    let mut world = World::new(seed);
-    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
-    let (at_alice, at_bob) = world.open_channel(alice, bob);
-    (world, coordinator, at_alice, at_bob)
-}
+use crate::{connecting::home, pair};
 
 /// Sends numbered messages of this size from end to end, and sees them arrive.
 fn transfer(world: &mut World, from: At, to: At, messages: u32, size: usize) {
@@ -140,77 +131,6 @@ fn a_one_way_outage_ends_the_connection_at_both_sides() {
         CloseReason::Remote(ErrorCode::PeerGone)
     );
     assert!(world.elapsed() < Duration::from_secs(60));
-}
-
-#[test]
-fn a_rebinding_in_mid_transfer_loses_nothing() {
-    for seed in 0..10 {
-        let (mut world, _, at_alice, at_bob) = pair(seed);
-        let ours = world.open(at_alice, Direction::Uni, b"");
-        let theirs = world.accept_stream(at_bob);
-        let (mut number, mut next) = (0_u32, 0_u32);
-        while next < 2000 {
-            let message = [&number.to_be_bytes()[..], &[0; 2000]].concat();
-            if number < 2000 && world.try_send(ours, message.into()).is_ok() {
-                number += 1;
-                if number % 500 == 250 {
-                    let mover = [at_alice, at_bob][usize::from(number == 750)].node;
-                    let port = 5000 + number as u16;
-                    let address = (world.address(mover).ip(), port).into();
-                    world.rebind(mover, address);
-                }
-            } else {
-                world.step();
-            }
-            while let Ok(message) = world.try_recv(theirs) {
-                assert_eq!(message[..4], next.to_be_bytes());
-                next += 1;
-            }
-            assert!(world.elapsed() < Duration::from_secs(60));
-        }
-    }
-}
-
-#[test]
-fn an_idle_receiver_that_is_rebound_is_found_again_soon() {
-    let (mut world, coordinator, at_alice, at_bob) = pair(5);
-    let ours = world.open(at_alice, Direction::Uni, b"");
-    let theirs = world.accept_stream(at_bob);
-    world.run_for(Duration::from_secs(3));
-    // Bob's NAT forgets him, and what comes for his old address is lost.
-    let address = "203.0.113.77:77".parse().unwrap();
-    world.rebind(at_bob.node, address);
-    let start = world.elapsed();
-    world.send(ours, "where are you?");
-    assert_eq!(world.recv(theirs), "where are you?");
-    // With his next keep-alive.
-    assert!(world.elapsed() - start <= Duration::from_secs(15));
-    let id = world.client(at_bob.node).id();
-    let session = world.coordinator(coordinator).find(id).unwrap();
-    assert_eq!(
-        world.coordinator(coordinator).address(session),
-        Some(address)
-    );
-    let observed = world.take_event(at_bob.node, |event| match event {
-        Event::Client(ClientEvent::AddressObserved { address }) => Some(*address),
-        Event::Client(_) | Event::Coordinator(_) => None,
-    });
-    assert_eq!(observed, Some(address));
-}
-
-#[test]
-fn a_sender_that_is_rebound_notices_by_the_silence() {
-    let (mut world, _, at_alice, at_bob) = pair(6);
-    let ours = world.open(at_alice, Direction::Uni, b"");
-    let theirs = world.accept_stream(at_bob);
-    world.run_for(Duration::from_secs(3));
-    let address = "203.0.113.77:77".parse().unwrap();
-    world.rebind(at_alice.node, address);
-    let start = world.elapsed();
-    world.send(ours, "do you hear me?");
-    assert_eq!(world.recv(theirs), "do you hear me?");
-    // Long before the next keep-alive.
-    assert!(world.elapsed() - start <= Duration::from_secs(3));
 }
 
 #[test]

@@ -14,7 +14,7 @@
 //! | 5 | [`handshake::a_client_whose_certificate_is_refused_is_never_connected`] |
 //! | 6 | not ours: Clients have bare keys, and webpki matches the Coordinator's name |
 //! | 7 | [`control::a_name_that_is_held_is_refused_and_its_holder_untouched`] |
-//! | 8 | `connecting::the_same_identity_takes_its_session_over`, [`control::one_identity_with_many_connections_holds_one_session`] |
+//! | 8 | `names::the_same_identity_takes_its_session_over`, [`control::one_identity_with_many_connections_holds_one_session`] |
 //! | 9 | another key is refused; the same key: [`control::one_identity_with_many_connections_holds_one_session`], `limits::two_machines_with_one_key_do_not_push_each_other_out_for_ever` |
 //! | 10 | [`control::a_malformed_control_message_ends_that_client_alone`] |
 //! | 11 | tickets, resumption and 0-RTT are off: there is nothing to replay |
@@ -57,8 +57,8 @@
 //! | 70 | [`datagrams::timers_may_come_early_late_twice_or_from_the_past`] |
 //! | 71 | no wall clock is read but webpki's, for the Coordinator's certificate; the simulator has none |
 //! | 72 | [`handshake::three_hundred_silent_clients_are_thrown_out_at_one_instant`] |
-//! | 76–79 | `network::*` |
-//! | 80 | `channels::a_crashed_peer_is_reported_once_and_readers_get_an_error`, [`peers::a_peer_that_falls_silent_is_noticed_once`] |
+//! | 76–79 | `network::*`, `rebinding::*` |
+//! | 80 | `crashes::a_crashed_peer_is_reported_once_and_readers_get_an_error`, [`peers::a_peer_that_falls_silent_is_noticed_once`] |
 //! | 81 | `memory.rs` counts what channels and forwarding cost; there is no `worst_case_bytes()` yet |
 //! | 82 | there is no cap over everything yet; newcomers to a full Coordinator: `connecting::a_full_coordinator_says_so` |
 //! | 89 | `closing::both_sides_close_at_once`, `closing::closing_while_connecting_is_fine`, [`peers::a_peer_cannot_be_drained_before_it_closes_nor_close_twice`] |
