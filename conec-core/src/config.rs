@@ -103,7 +103,10 @@ impl CoordinatorConfig {
                 ..ChannelConfig::default()
             },
             reset_key: None,
-            limits: Limits::default(),
+            limits: Limits {
+                message_memory: 256 << 20,
+                ..Limits::default()
+            },
         }
     }
 
@@ -126,10 +129,9 @@ pub enum Policy {
 
 /// Windows, buffers and times of one kind of channel.
 ///
-/// The memory that the other side can make a channel take is bounded by about
-/// `receive_window + (bi_streams + uni_streams) * max_message_size`, as one message of each stream may be under way or
-/// wait for its reader. It is taken as bytes arrive. Sending takes `send_window` for the channel, and
-/// `send_buffer + max_message_size` for each stream that the application itself writes to.
+/// The memory that the other side can make a channel take is bounded by [`worst_case_bytes`](Self::worst_case_bytes), and
+/// by [`Limits::message_memory`] for messages that have arrived in part or wait for their readers. Sending takes
+/// `send_buffer + max_message_size` more for each stream that the application itself writes to.
 #[derive(Debug, Clone)]
 pub struct ChannelConfig {
     /// How many bidirectional data streams the other side may have open at once.
@@ -141,7 +143,8 @@ pub struct ChannelConfig {
     pub stream_rate: Option<u32>,
     /// Bytes that one stream may receive ahead of its reader.
     pub stream_window: u32,
-    /// Bytes that all streams together may receive ahead of their readers.
+    /// Bytes that all streams together may receive ahead of their readers. Streams that nobody reads and that fill it hold
+    /// up the channel's control messages too, such as requests on a home channel.
     pub receive_window: u32,
     /// Bytes sent and not yet acknowledged, over all streams.
     pub send_window: u32,
@@ -264,6 +267,9 @@ pub struct Limits {
     pub takeovers_per_minute: u32,
     /// How many channel ends one Client may have, those being set up included.
     pub channels_per_client: usize,
+    /// Bytes of messages that have arrived in part or wait for their readers, over all channels. Above it the channel
+    /// that holds most is ended, as [`Overloaded`](crate::CloseReason::Overloaded).
+    pub message_memory: usize,
     /// How many events may wait for the Coordinator's application before it takes no more Clients and arranges no more
     /// channels, until some have been taken.
     pub events: usize,
@@ -282,7 +288,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            clients: 16_384,
+            clients: 4096,
             handshakes_before_retry: 64,
             handshakes: 512,
             handshakes_per_network: 256,
@@ -290,6 +296,7 @@ impl Default for Limits {
             hello_timeout: Duration::from_secs(5),
             takeovers_per_minute: 6,
             channels_per_client: 256,
+            message_memory: 1 << 30,
             events: 16_384,
             answer_timeout: Duration::from_secs(30),
             control_rate: 100,
@@ -333,6 +340,7 @@ impl Limits {
             ("clients", self.clients),
             ("handshakes", self.handshakes),
             ("handshakes_per_network", self.handshakes_per_network),
+            ("message_memory", self.message_memory),
             ("events", self.events),
         ] {
             if count == 0 {

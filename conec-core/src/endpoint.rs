@@ -86,7 +86,7 @@ pub struct Datagram {
     /// The size of each datagram in `payload`, except for the last, which may be smaller. At least the length of
     /// `payload` when it holds just one; 0 is taken as that.
     pub segment_size: usize,
-    /// The bytes.
+    /// The bytes. What is kept of them may keep the whole buffer alive, so it should not be much larger than they are.
     pub payload: BytesMut,
 }
 
@@ -134,8 +134,63 @@ pub struct EndpointStats {
     pub handshakes_refused: u64,
     /// Peers cut off because they broke the protocol.
     pub violations: u64,
+    /// Clients turned away after they had introduced themselves (Coordinator only).
+    pub clients_refused: u64,
+    /// Channels that Clients asked for and did not get (Coordinator only).
+    pub channels_refused: u64,
+    /// Channels ended because messages took too much memory.
+    pub channels_shed: u64,
     /// How often the socket has failed to send or to receive, as its driver tells.
     pub socket_errors: u64,
+}
+
+/// What is left of a received batch.
+pub(crate) struct Batch {
+    payload: BytesMut,
+    /// The size of each packet but the last.
+    pub(crate) segment_size: usize,
+    /// It was one packet from the beginning.
+    single: bool,
+}
+
+impl Batch {
+    pub(crate) fn new(payload: BytesMut, segment_size: usize) -> Self {
+        let segment_size = match segment_size {
+            0 => payload.len(),
+            size => size,
+        };
+        Self {
+            single: payload.len() <= segment_size,
+            payload,
+            segment_size,
+        }
+    }
+
+    /// The first packet.
+    pub(crate) fn first(&self) -> Option<&[u8]> {
+        self.payload.chunks(self.segment_size.max(1)).next()
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Takes the first packet, in memory of its own: who keeps a few bytes of it must not keep the batch alive.
+    pub(crate) fn take_packet(&mut self) -> BytesMut {
+        let len = self.segment_size.min(self.payload.len());
+        let packet = self.payload.split_to(len);
+        if self.single {
+            packet
+        } else {
+            BytesMut::from(&packet[..])
+        }
+    }
+
+    /// Takes the first `len` bytes as they are.
+    pub(crate) fn take_run(&mut self, len: usize) -> BytesMut {
+        self.payload.split_to(len)
+    }
 }
 
 pub(crate) mod sealed {

@@ -34,6 +34,12 @@ pub enum CloseReason {
     /// The other side has lost its state, most likely by a restart.
     #[error("the other side has restarted")]
     Reset,
+    /// This side ended it: messages that had arrived in part, or waited for their readers, took more memory than
+    /// [`Limits::message_memory`](crate::Limits::message_memory) allows, and on this channel they took most.
+    #[error(
+        "closed by this side: messages took too much memory. Receive faster, or raise Limits::message_memory"
+    )]
+    Overloaded,
     /// The Client's connection to its Coordinator was lost, and the channel with it.
     #[error("the connection to the coordinator was lost")]
     CoordinatorLost,

@@ -122,6 +122,7 @@ mod error;
 pub mod hub;
 mod id;
 mod identity;
+mod memory;
 mod transport;
 mod wire;
 

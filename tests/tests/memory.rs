@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use conec_core::{Datagram, Direction, Endpoint};
-use conec_tests::sim::{Packet, Tap, World};
+use conec_core::{CoordinatorConfig, Datagram, Direction, Endpoint};
+use conec_tests::{
+    keys,
+    raw::{Dial, Key, Raw, message},
+    sim::{Packet, Tap, World},
+};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -14,6 +18,7 @@ fn memory_is_spent_where_it_should_be() {
     let _profiler = dhat::Profiler::builder().testing().build();
     forwarding_allocates_nothing_for_a_packet();
     a_channel_leaves_nothing_behind();
+    clients_at_every_limit_take_no_more_than_the_worst_case();
 }
 
 fn forwarding_allocates_nothing_for_a_packet() {
@@ -98,4 +103,52 @@ fn a_channel_leaves_nothing_behind() {
     // takes some hundred bytes; a connection that stayed would take thousands.
     let grown = live[5].saturating_sub(live[4]) / 10;
     assert!(grown < 600, "{grown} bytes for each channel: {live:?}");
+}
+
+fn clients_at_every_limit_take_no_more_than_the_worst_case() {
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.limits.clients = 3;
+    config.limits.handshakes = 1;
+    config.limits.channels_per_client = 8;
+    config.limits.events = 100;
+    config.limits.forward_queue = 100 << 10;
+    config.limits.message_memory = 8 << 20;
+    let worst = config.worst_case_bytes();
+    let mut world = World::new(3);
+    let coordinator = world.add_coordinator_with(config.clone());
+    let raw = Raw::new(3);
+    world.add_stranger(raw.clone());
+    let dialled = [600, 601, 602].map(|number| {
+        let (now, address) = (world.now(), world.address(coordinator));
+        let conn = raw.connect(now, address, &Dial::home(Key::Identity(number)));
+        world.run_for(Duration::from_secs(1));
+        conn.control(&message::hello(
+            format!("raw-{number}").as_bytes(),
+            &[7; 4096],
+        ));
+        world.run_for(Duration::from_secs(1));
+        conn
+    });
+    // Nobody receives. Each stream has one message that waits and part of another, and all that the windows let in.
+    for conn in &dialled {
+        while let Some(stream) = conn.open_uni().or_else(|| conn.open_bi()) {
+            conn.write(stream, message::preamble(&[1; 255]));
+            conn.write(stream, message::frame(&[2; 70_000]));
+            conn.write(stream, message::frame(&[3; 200_000]));
+        }
+        for _ in 0..2000 {
+            conn.send_datagram(vec![4; 200]);
+        }
+    }
+    world.run_for(Duration::from_secs(20));
+    let connected = dialled.iter().filter(|conn| conn.end().is_none()).count();
+    assert_eq!(connected, 3, "they stay below the limits");
+    // What goes with the Coordinator is what it held.
+    let before = dhat::HeapStats::get().curr_bytes;
+    world.crash(coordinator);
+    world.restart_coordinator(coordinator, config);
+    let held = before.saturating_sub(dhat::HeapStats::get().curr_bytes) as u64;
+    println!("3 clients hold {held} bytes of at most {worst}");
+    assert!(held <= worst, "{held} bytes of at most {worst}");
+    assert!(held > 4 << 20, "{held} bytes are no test of a limit");
 }

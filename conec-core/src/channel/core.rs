@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::{
     bucket::Bucket,
+    datagrams::Datagrams,
     event::ChannelEvent,
     state::State,
     stream::{DataStream, RecvHalf, SendHalf},
@@ -45,12 +46,14 @@ pub(crate) struct ChannelCore {
     state: State,
     control: Control,
     streams: BTreeMap<u64, DataStream>,
+    /// Bytes of messages that have arrived in part, or wait to be received.
+    memory: usize,
     /// How many data streams were opened here, and accepted from the other side.
     opened: Counts,
     accepted: Counts,
     /// Opening was blocked, and the application waits to hear that it is not.
     open_blocked: [bool; 2],
-    datagrams_queued: bool,
+    datagrams: Datagrams,
     datagrams_blocked: bool,
     /// How fast the other side may open streams, if that is bounded.
     stream_rate: Option<Bucket>,
@@ -113,10 +116,11 @@ impl ChannelCore {
                 rate,
             },
             streams: BTreeMap::new(),
+            memory: 0,
             opened: Counts::default(),
             accepted: Counts::default(),
             open_blocked: [false; 2],
-            datagrams_queued: false,
+            datagrams: Datagrams::new(config.datagram_buffer),
             datagrams_blocked: false,
             stream_rate: config
                 .stream_rate
@@ -132,6 +136,11 @@ impl ChannelCore {
 
     pub(crate) fn id(&self) -> ChannelId {
         self.id
+    }
+
+    /// Bytes taken by messages that have arrived in part, or wait to be received.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -170,6 +179,7 @@ impl ChannelCore {
             self.events.push_back(ChannelEvent::Opened);
             self.accept_streams(link, now, Direction::Bi);
             self.accept_streams(link, now, Direction::Uni);
+            self.announce_datagrams();
         }
     }
 
@@ -242,7 +252,7 @@ impl ChannelCore {
                     send.writable_queued = false;
                 }
             }
-            ChannelEvent::DatagramsReadable => self.datagrams_queued = false,
+            ChannelEvent::DatagramsReadable => self.datagrams.announced = false,
             ChannelEvent::Opened
             | ChannelEvent::StreamOpened { .. }
             | ChannelEvent::SendEnded { .. }
@@ -281,10 +291,10 @@ impl ChannelCore {
                 }
             }
             LinkEvent::DatagramReceived => {
-                if self.state.carries_data() && !std::mem::replace(&mut self.datagrams_queued, true)
-                {
-                    self.events.push_back(ChannelEvent::DatagramsReadable);
+                while let Some(datagram) = link.recv_datagram() {
+                    self.datagrams.push(&datagram);
                 }
+                self.announce_datagrams();
             }
             LinkEvent::DatagramsWritable => {
                 if std::mem::take(&mut self.datagrams_blocked) {
@@ -414,9 +424,9 @@ impl ChannelCore {
         sent
     }
 
-    pub(super) fn recv_datagram(&self, link: &mut Link) -> Option<Bytes> {
+    pub(super) fn recv_datagram(&mut self) -> Option<Bytes> {
         if self.state.carries_data() {
-            link.recv_datagram()
+            self.datagrams.pop()
         } else {
             None
         }
@@ -647,7 +657,18 @@ impl ChannelCore {
                 self.end_unannounced_send(link, index);
                 self.end_recv(index, end);
             }
-            None => self.tell_readable(index),
+            None => {
+                let change = recv.memory_change();
+                self.memory = self.memory.saturating_add_signed(change);
+                self.tell_readable(index);
+            }
+        }
+    }
+
+    /// Those that came before the sides knew who they are to each other wait until they do.
+    fn announce_datagrams(&mut self) {
+        if self.state.carries_data() && self.datagrams.announce() {
+            self.events.push_back(ChannelEvent::DatagramsReadable);
         }
     }
 
@@ -716,7 +737,9 @@ impl ChannelCore {
         let id = self.stream_id(index);
         if let Some(stream) = self.streams.get_mut(&index) {
             let announced = stream.is_announced();
-            if stream.recv.take().is_some() && announced {
+            let ended = stream.recv.take();
+            self.memory -= ended.as_ref().map_or(0, |recv| recv.memory);
+            if ended.is_some() && announced {
                 let stream = id;
                 self.events
                     .push_back(ChannelEvent::RecvEnded { stream, end });

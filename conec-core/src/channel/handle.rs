@@ -62,7 +62,7 @@ impl Channel<'_> {
 
     /// The next datagram, if one is there.
     pub fn recv_datagram(&mut self) -> Option<Bytes> {
-        self.core.recv_datagram(self.link.as_deref_mut()?)
+        self.core.recv_datagram()
     }
 
     /// The largest datagram that can be sent now, in bytes; 0 when none can.

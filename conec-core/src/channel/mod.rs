@@ -5,6 +5,7 @@
 
 mod bucket;
 mod core;
+mod datagrams;
 mod event;
 mod handle;
 mod state;

@@ -56,6 +56,8 @@ pub(super) struct RecvHalf {
     pub(super) ready: Option<Bytes>,
     /// News of a message is queued.
     pub(super) readable_queued: bool,
+    /// The memory that this half was last seen to take.
+    pub(super) memory: usize,
 }
 
 impl RecvHalf {
@@ -65,6 +67,14 @@ impl RecvHalf {
             decoder: FrameDecoder::new(max_message_size),
             ready: None,
             readable_queued: false,
+            memory: 0,
         }
+    }
+
+    /// By how much the memory taken by messages has changed since this was last asked.
+    pub(super) fn memory_change(&mut self) -> isize {
+        let memory = self.decoder.memory() + self.ready.as_ref().map_or(0, Bytes::len);
+        let before = std::mem::replace(&mut self.memory, memory);
+        memory as isize - before as isize
     }
 }

@@ -11,6 +11,8 @@ pub(crate) struct Channels<R> {
     entries: BTreeMap<ChannelId, Entry<R>>,
     /// Channels that may have events.
     eventful: VecDeque<ChannelId>,
+    /// The memory of all channels as they were last weighed.
+    memory: usize,
 }
 
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(crate) struct Entry<R> {
     pub(crate) core: ChannelCore,
     pub(crate) role: R,
     eventful: bool,
+    /// What the channel counts for in the memory of all.
+    memory: usize,
 }
 
 impl<R> Channels<R> {
@@ -25,6 +29,7 @@ impl<R> Channels<R> {
         Self {
             entries: BTreeMap::new(),
             eventful: VecDeque::new(),
+            memory: 0,
         }
     }
 
@@ -33,6 +38,7 @@ impl<R> Channels<R> {
             core,
             role,
             eventful: false,
+            memory: 0,
         };
         self.entries.insert(id, entry);
     }
@@ -57,7 +63,23 @@ impl<R> Channels<R> {
 
     /// Forgets a channel whose events are of no interest.
     pub(crate) fn remove(&mut self, id: ChannelId) {
-        self.entries.remove(&id);
+        if let Some(entry) = self.entries.remove(&id) {
+            self.memory -= entry.memory;
+        }
+    }
+
+    /// Takes note of the [memory](ChannelCore::memory) that a channel takes now. Where all together take more than
+    /// `limit`, gives the channel that takes most.
+    pub(crate) fn weigh(&mut self, id: ChannelId, limit: usize) -> Option<ChannelId> {
+        let entry = self.entries.get_mut(&id)?;
+        self.memory -= entry.memory;
+        entry.memory = entry.core.memory();
+        self.memory += entry.memory;
+        if self.memory <= limit {
+            return None;
+        }
+        let heaviest = self.entries.iter().max_by_key(|(_, entry)| entry.memory);
+        heaviest.map(|(&id, _)| id)
     }
 
     pub(crate) fn ids(&self) -> Vec<ChannelId> {
@@ -91,7 +113,7 @@ impl<R> Channels<R> {
             // A channel with many events must not keep the others' waiting.
             self.eventful.rotate_left(1);
             if matches!(event, ChannelEvent::Closed { .. }) {
-                self.entries.remove(&id);
+                self.remove(id);
             }
             return Some((id, event));
         }

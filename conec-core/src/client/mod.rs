@@ -22,7 +22,7 @@ use crate::{
     ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, ErrorCode, Name,
     OpenChannelError, Target, Transmit,
     channel::{ChannelCore, Channels, Notice},
-    endpoint::sealed::Sealed,
+    endpoint::{Batch, sealed::Sealed},
     error::WireCode,
     transport::{Deadlines, EngineId, HomeTls, LinkEvent, Transport, is_host_name},
     wire::{PacketKind, RequestId, Route, classify},
@@ -213,14 +213,11 @@ impl Endpoint for Client {
             destination_ip: _,
             ecn,
             segment_size,
-            mut payload,
+            payload,
         } = datagram;
-        let segment_size = match segment_size {
-            0 => payload.len(),
-            size => size,
-        };
-        while !payload.is_empty() {
-            let packet = payload.split_to(segment_size.min(payload.len()));
+        let mut batch = Batch::new(payload, segment_size);
+        while batch.first().is_some() {
+            let packet = batch.take_packet();
             let from_home = self.home.address() == Some(source);
             let (engine, remote) = match classify(&packet) {
                 PacketKind::Long(Some(_)) if !from_home => (None, None),
@@ -364,6 +361,7 @@ impl Client {
                     entry.core.resume(link, now);
                 }
                 self.handle_notices(now, id);
+                self.bound_memory(now, id);
             }
             if !self.transport.has_events() {
                 return;
@@ -391,6 +389,20 @@ impl Client {
             home.ping();
         }
         self.handle_notices(now, id);
+        self.bound_memory(now, id);
+    }
+
+    /// Where messages that wait or are under way take too much memory, the channel that takes most has to go.
+    fn bound_memory(&mut self, now: Instant, changed: ChannelId) {
+        let limit = self.config.limits.message_memory;
+        if let Some(heaviest) = self.channels.weigh(changed, limit)
+            && let Some(link) = self.transport.link(heaviest)
+            && !link.is_closed()
+        {
+            tracing::debug!(channel = ?heaviest, "closing a channel: messages take too much memory");
+            link.close(now, ErrorCode::Limit.into(), CloseReason::Overloaded);
+            self.transport.stats.channels_shed += 1;
+        }
     }
 
     fn handle_notices(&mut self, now: Instant, id: ChannelId) {

@@ -331,6 +331,7 @@ impl Client {
             | CloseReason::Version
             | CloseReason::TimedOut
             | CloseReason::Reset
+            | CloseReason::Overloaded
             | CloseReason::CoordinatorLost
             | CloseReason::Transport(_) => ErrorCode::PeerGone.into(),
         });

@@ -23,10 +23,11 @@ use self::{
     session::Session,
 };
 use crate::{
-    AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
-    Datagram, Endpoint, EndpointStats, KeyPin, Name, OpenChannelError, PairId, Target, Transmit,
+    AnswerError, Channel, ChannelEvent, ChannelId, ClientId, CloseReason, Code, ConfigError,
+    CoordinatorConfig, Datagram, Endpoint, EndpointStats, ErrorCode, KeyPin, Name,
+    OpenChannelError, PairId, Target, Transmit,
     channel::{Channels, Notice},
-    endpoint::sealed::Sealed,
+    endpoint::{Batch, sealed::Sealed},
     transport::{Deadlines, EngineId, LinkEvent, Transport},
     wire::{PacketKind, classify},
 };
@@ -204,14 +205,10 @@ impl Endpoint for Coordinator {
             destination_ip,
             ecn,
             segment_size,
-            mut payload,
+            payload,
         } = datagram;
-        let segment_size = match segment_size {
-            0 => payload.len(),
-            size => size,
-        };
-        while !payload.is_empty() {
-            let first = &payload[..segment_size.min(payload.len())];
+        let mut batch = Batch::new(payload, segment_size);
+        while let Some(first) = batch.first() {
             let (own, forward) = match classify(first) {
                 PacketKind::Short(Some(route)) | PacketKind::Long(Some(route))
                     if self.forwarding.knows(route) =>
@@ -224,17 +221,19 @@ impl Endpoint for Coordinator {
                 PacketKind::Long(None) | PacketKind::Short(None) => (true, None),
             };
             if let Some(route) = forward {
+                let segment_size = batch.segment_size;
+                let run_length = run_length(batch.rest(), segment_size, route);
                 let run = Run {
                     source,
                     ecn,
                     segment_size,
-                    payload: payload.split_to(run_length(&payload, segment_size, route)),
+                    payload: batch.take_run(run_length),
                 };
                 self.forwarding
                     .forward(now, route, run, &mut self.transport.stats);
                 continue;
             }
-            let packet = payload.split_to(segment_size.min(payload.len()));
+            let packet = batch.take_packet();
             if own {
                 self.transport.handle_datagram(
                     now,
@@ -382,6 +381,7 @@ impl Coordinator {
                     entry.core.resume(link, now);
                 }
                 self.handle_notices(now, id);
+                self.bound_memory(now, id);
             }
             if !self.transport.has_events() {
                 return;
@@ -405,6 +405,20 @@ impl Coordinator {
             self.session_moved(id, address);
         }
         self.handle_notices(now, id);
+        self.bound_memory(now, id);
+    }
+
+    /// Where messages that wait or are under way take too much memory, the channel that takes most has to go.
+    fn bound_memory(&mut self, now: Instant, changed: ChannelId) {
+        let limit = self.config.limits.message_memory;
+        if let Some(heaviest) = self.sessions.weigh(changed, limit)
+            && let Some(link) = self.transport.link(heaviest)
+            && !link.is_closed()
+        {
+            tracing::debug!(channel = ?heaviest, "closing a channel: messages take too much memory");
+            link.close(now, ErrorCode::Limit.into(), CloseReason::Overloaded);
+            self.transport.stats.channels_shed += 1;
+        }
     }
 
     fn handle_notices(&mut self, now: Instant, id: ChannelId) {

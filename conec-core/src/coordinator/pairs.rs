@@ -37,6 +37,7 @@ impl Coordinator {
             Ok(pair) => self.offer_pair(now, pair),
             Err(code) => {
                 let code = code.into();
+                self.transport.stats.channels_refused += 1;
                 self.tell(client, &CoordinatorMessage::OpenFailed { request, code });
             }
         }
@@ -149,6 +150,7 @@ impl Coordinator {
             let message = match (pair.is_offered(), side, pair.request()) {
                 (true, _, _) => CoordinatorMessage::ChannelClosed { route, code },
                 (false, Side::Initiator, Some(request)) => {
+                    self.transport.stats.channels_refused += 1;
                     CoordinatorMessage::OpenFailed { request, code }
                 }
                 (false, Side::Initiator | Side::Acceptor, _) => continue,

@@ -163,19 +163,19 @@ impl Coordinator {
     ) {
         self.transport.introduced(client);
         if self.closing {
-            return self.close_session(now, client, ErrorCode::Shutdown.into());
+            return self.turn_away(now, client, ErrorCode::Shutdown.into());
         }
         if self.is_lagging() {
-            return self.close_session(now, client, ErrorCode::Limit.into());
+            return self.turn_away(now, client, ErrorCode::Limit.into());
         }
         if let Some(name) = &name
             && self.registry.is_taken(name, id)
         {
-            return self.close_session(now, client, ErrorCode::NameInUse.into());
+            return self.turn_away(now, client, ErrorCode::NameInUse.into());
         }
         match self.config.admission {
             Policy::Allow => self.let_in(now, client, id, name),
-            Policy::Deny => self.close_session(now, client, ErrorCode::Refused.into()),
+            Policy::Deny => self.turn_away(now, client, ErrorCode::Refused.into()),
             Policy::Ask => {
                 if let Some(entry) = self.sessions.get_mut(client) {
                     entry.role.phase = Phase::Asking { id };
@@ -202,7 +202,7 @@ impl Coordinator {
         if let Some(name) = &name
             && self.registry.is_taken(name, id)
         {
-            self.close_session(now, client, ErrorCode::NameInUse.into());
+            self.turn_away(now, client, ErrorCode::NameInUse.into());
         } else {
             self.let_in(now, client, id, name);
         }
@@ -216,7 +216,7 @@ impl Coordinator {
         code: Code,
     ) -> Result<(), AnswerError> {
         self.asking(client)?;
-        self.close_session(now, client, WireCode::Application(code));
+        self.turn_away(now, client, WireCode::Application(code));
         Ok(())
     }
 
@@ -233,10 +233,10 @@ impl Coordinator {
         let before = self.registry.find(&Target::Id(id));
         let full = before.is_none() && self.registry.len() >= self.config.limits.clients;
         if full {
-            return self.close_session(now, client, ErrorCode::Limit.into());
+            return self.turn_away(now, client, ErrorCode::Limit.into());
         }
         if before.is_some() && !self.registry.take_over(now, id) {
-            return self.close_session(now, client, ErrorCode::RateLimited.into());
+            return self.turn_away(now, client, ErrorCode::RateLimited.into());
         }
         let (Some(entry), Some(link)) =
             (self.sessions.get_mut(client), self.transport.link(client))
@@ -317,12 +317,14 @@ impl Coordinator {
 
     pub(super) fn session_deadline_passed(&mut self, now: Instant, client: ChannelId) {
         let code = match self.sessions.get(client).map(|entry| &entry.role.phase) {
-            Some(Phase::Handshake) => {
+            Some(Phase::Handshake | Phase::Greeting { .. }) => {
                 self.transport.stats.handshakes_refused += 1;
                 ErrorCode::HelloTimeout
             }
-            Some(Phase::Greeting { .. }) => ErrorCode::HelloTimeout,
-            Some(Phase::Asking { .. }) => ErrorCode::Refused,
+            Some(Phase::Asking { .. }) => {
+                self.transport.stats.clients_refused += 1;
+                ErrorCode::Refused
+            }
             Some(Phase::Admitted { .. }) | None => return,
         };
         self.close_session(now, client, code.into());
@@ -345,6 +347,12 @@ impl Coordinator {
         if session.is_some_and(|session| !session.is_announced()) {
             self.sessions.remove(client);
         }
+    }
+
+    /// Closes the session of a Client that has introduced itself and is not let in.
+    fn turn_away(&mut self, now: Instant, client: ChannelId, code: WireCode) {
+        self.transport.stats.clients_refused += 1;
+        self.close_session(now, client, code);
     }
 
     pub(super) fn close_session(&mut self, now: Instant, client: ChannelId, code: WireCode) {

@@ -90,12 +90,15 @@ impl FrameDecoder {
         self.partial.is_none() && self.header.is_empty() && self.input.is_empty()
     }
 
-    /// Memory taken by a message of which not all has come.
-    #[cfg(test)]
-    fn partial_bytes(&self) -> usize {
-        self.partial
-            .as_ref()
-            .map_or(0, |(partial, _)| partial.capacity())
+    /// Memory taken by what was fed and not given out.
+    pub(crate) fn memory(&self) -> usize {
+        let partial = self.partial.as_ref();
+        let input = if self.input.is_empty() {
+            0
+        } else {
+            self.pinned
+        };
+        input + partial.map_or(0, |(partial, _)| partial.capacity())
     }
 
     fn read_header(&mut self) -> Result<Option<usize>, FrameTooLarge> {
@@ -199,7 +202,7 @@ mod tests {
             write_varint(len, &mut header);
             decoder.feed(&header);
             assert_eq!(decoder.next(), Err(FrameTooLarge));
-            assert_eq!(decoder.partial_bytes(), 0);
+            assert_eq!(decoder.memory(), 0);
         }
     }
 
@@ -210,7 +213,7 @@ mod tests {
         assert_eq!(decoder.next(), Ok(None));
         decoder.feed(&[0; 100]);
         assert_eq!(decoder.next(), Ok(None));
-        assert!(decoder.partial_bytes() <= 400);
+        assert!(decoder.memory() <= 400);
     }
 
     #[test]

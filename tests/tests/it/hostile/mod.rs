@@ -47,7 +47,7 @@
 //! | 45 | there is no deadline for slow readers |
 //! | 46–49 | `streams::directions_end_independently`, `streams::a_reset_reaches_the_reader_with_its_code`, `streams::a_stop_reaches_the_sender_with_its_code`, [`streams::infrastructure_codes_on_a_stream_are_not_taken_for_the_applications`], and the model |
 //! | 50 | the model: after the faults everything completes |
-//! | 51 | [`streams::full_streams_do_not_hold_up_control`], [`streams::unread_streams_of_a_client_stop_it_and_not_the_others`] |
+//! | 51 | [`streams::streams_that_nobody_reads_hold_up_only_their_own_channel`], [`streams::unread_streams_of_a_client_stop_it_and_not_the_others`] |
 //! | 52 | cannot be said: control messages name Clients, and packets name routes. [`datagrams::a_route_serves_only_the_other_ends_confirmed_address`], [`control::somebody_elses_routes_are_out_of_reach`], [`control::a_new_address_is_used_only_after_the_right_echo`] |
 //! | 53 | `channels::the_application_decides_who_may_reach_whom` |
 //! | 54 | [`datagrams::a_hog_has_its_packets_dropped_and_counted`] |
@@ -59,16 +59,14 @@
 //! | 72 | [`handshake::three_hundred_silent_clients_are_thrown_out_at_one_instant`] |
 //! | 76–79 | `network::*`, `rebinding::*` |
 //! | 80 | `crashes::a_crashed_peer_is_reported_once_and_readers_get_an_error`, [`peers::a_peer_that_falls_silent_is_noticed_once`] |
-//! | 81 | `memory.rs` counts what channels and forwarding cost; there is no `worst_case_bytes()` yet |
-//! | 82 | there is no cap over everything yet; newcomers to a full Coordinator: `connecting::a_full_coordinator_says_so` |
+//! | 81 | `memory.rs`: Clients at every limit take less than `worst_case_bytes()` |
+//! | 82 | [`streams::who_takes_most_memory_goes_when_messages_take_too_much`]; newcomers to a full Coordinator: `connecting::a_full_coordinator_says_so` |
 //! | 89 | `closing::both_sides_close_at_once`, `closing::closing_while_connecting_is_fine`, [`peers::a_peer_cannot_be_drained_before_it_closes_nor_close_twice`] |
 //! | 90 | `closing::a_coordinator_does_not_wait_for_ever`, [`peers::a_peer_that_never_lets_go_is_left_when_patience_ends`] |
 //! | 91 | [`control::a_coordinator_that_closes_does_not_wait_for_those_that_stall`] |
 //!
 //! Not in the catalogue: lies about which channel this is ([`peers`]), a Coordinator that swaps keys, leads elsewhere or
 //! listens in ([`coordinator`]).
-//!
-//! A test that is ignored shows what the core does not do yet; the reason is with it.
 
 mod control;
 mod coordinator;
@@ -341,5 +339,6 @@ const HELLO_TIMEOUT: End = End::Application(2);
 const NAME_IN_USE: End = End::Application(3);
 const SUPERSEDED: End = End::Application(5);
 const NO_ANSWER: End = End::Application(9);
+const LIMIT: End = End::Application(10);
 const RATE_LIMITED: End = End::Application(11);
 const BINDING: End = End::Application(12);

@@ -1,0 +1,84 @@
+//! How much memory others can make an endpoint take.
+
+use crate::{ChannelConfig, ClientConfig, CoordinatorConfig};
+
+impl ChannelConfig {
+    /// The most memory that one channel can take by what the other side does, in bytes, with all that is sent to it
+    /// and not acknowledged, but without messages that have arrived in part or wait for their readers: those are
+    /// bounded for all channels together by [`Limits::message_memory`](crate::Limits::message_memory).
+    ///
+    /// Memory is taken as bytes arrive. An idle channel takes a small fraction of this.
+    pub fn worst_case_bytes(&self) -> u64 {
+        let streams = 1 + u64::from(self.bi_streams) + u64::from(self.uni_streams);
+        // What the engine keeps of unread bytes may lie in up to two and a half times as much memory, and some more for
+        // each stream.
+        let unread = u64::from(self.receive_window) * 5 / 2 + streams * UNREAD_SLACK;
+        let datagrams = 2 * self.datagram_buffer as u64;
+        CHANNEL + streams * STREAM + unread + u64::from(self.send_window) + datagrams
+    }
+}
+
+impl CoordinatorConfig {
+    /// The most memory that a Coordinator can take by what Clients and strangers do, in bytes. What its application
+    /// itself sends and has not been acknowledged is counted in, what it has queued beyond that is not.
+    ///
+    /// Set [`Limits::clients`](crate::Limits::clients) to what the machine can bear.
+    ///
+    /// ```
+    /// # #[cfg(feature = "self-signed")] {
+    /// use conec_core::{Certificate, CoordinatorConfig};
+    ///
+    /// let mut config = CoordinatorConfig::new(Certificate::self_signed(["localhost"])?);
+    /// config.limits.clients = 100;
+    /// assert!(config.worst_case_bytes() < 8 << 30);
+    /// # }
+    /// # Ok::<(), conec_core::KeyError>(())
+    /// ```
+    pub fn worst_case_bytes(&self) -> u64 {
+        let limits = &self.limits;
+        let sessions = limits.clients.saturating_add(limits.handshakes);
+        let pairs = limits.clients.saturating_mul(limits.channels_per_client);
+        sum([
+            times(sessions, self.home.worst_case_bytes()),
+            times(pairs, PAIR),
+            times(limits.events, EVENT),
+            limits.forward_queue as u64,
+            self.home.max_message_size as u64,
+            limits.message_memory as u64,
+        ])
+    }
+}
+
+impl ClientConfig {
+    /// The most memory that a Client can take by what its Coordinator and its peers do, in bytes. What its application
+    /// itself sends and has not been acknowledged is counted in, what it has queued beyond that is not.
+    pub fn worst_case_bytes(&self) -> u64 {
+        let limits = &self.limits;
+        let peer = self.peer.worst_case_bytes() + PAIR + EVENT;
+        let largest = self.home.max_message_size.max(self.peer.max_message_size);
+        sum([
+            self.home.worst_case_bytes(),
+            times(limits.channels_per_client, peer),
+            largest as u64,
+            limits.message_memory as u64,
+        ])
+    }
+}
+
+fn times(count: usize, bytes: u64) -> u64 {
+    bytes.saturating_mul(count as u64)
+}
+
+fn sum(parts: impl IntoIterator<Item = u64>) -> u64 {
+    parts.into_iter().fold(0, u64::saturating_add)
+}
+
+/// A connection with its TLS session and tables, and control messages in both directions.
+const CHANNEL: u64 = 128 << 10;
+/// What is known of a stream, here and in the engine.
+const STREAM: u64 = 2 << 10;
+/// The engine lets each stream waste so much before it copies bytes together.
+const UNREAD_SLACK: u64 = 32 << 10;
+/// Both ends of a channel between Clients, with label, routes and deadlines.
+const PAIR: u64 = 2 << 10;
+const EVENT: u64 = 1 << 10;
