@@ -1,6 +1,6 @@
 //! Keys that are the same in every run, so that packets have the same sizes.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use conec_core::{Certificate, Identity};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SerialNumber};
@@ -14,7 +14,9 @@ pub const HOST: &str = "coordinator.test";
 
 /// A Coordinator's certificate.
 pub fn certificate() -> Certificate {
-    certificate_with(1).0
+    // Every world needs it several times.
+    static CERTIFICATE: LazyLock<Certificate> = LazyLock::new(|| certificate_with(1).0);
+    CERTIFICATE.clone()
 }
 
 /// A certificate of key number `number`, and the root store that vouches for it.

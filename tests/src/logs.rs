@@ -3,7 +3,9 @@
 use std::sync::Once;
 
 use tracing::{Level, Subscriber};
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, registry::LookupSpan};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt, registry::LookupSpan,
+};
 
 /// Prints what `RUST_LOG` asks for, and makes errors panic. May be called any number of times.
 pub fn init() {
@@ -15,7 +17,8 @@ pub fn init() {
             .with_filter(EnvFilter::from_default_env());
         let subscriber = tracing_subscriber::registry()
             .with(printed)
-            .with(PanicOnError);
+            // Filtered, so that what nobody wants to see costs nothing.
+            .with(PanicOnError.with_filter(LevelFilter::ERROR));
         // Another test binary of the same process cannot be there first, but a harness might.
         let _ = tracing::subscriber::set_global_default(subscriber);
     });
