@@ -123,6 +123,9 @@ pub mod hub;
 mod id;
 mod identity;
 mod memory;
+#[cfg(feature = "__testing")]
+#[doc(hidden)]
+pub mod testing;
 mod transport;
 mod wire;
 

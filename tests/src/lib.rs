@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bystanders;
+pub mod fuzz;
 pub mod keys;
 pub mod logs;
 pub mod model;

@@ -181,7 +181,7 @@ impl Forwarding {
 }
 
 /// How many bytes at the front of a batch go the way of its first packet.
-pub(super) fn run_length(payload: &[u8], segment_size: usize, route: Route) -> usize {
+pub(crate) fn run_length(payload: &[u8], segment_size: usize, route: Route) -> usize {
     let same_way = |packet: &&[u8]| match classify(packet) {
         PacketKind::Short(way) | PacketKind::Long(way) => way == Some(route),
         PacketKind::Other => false,

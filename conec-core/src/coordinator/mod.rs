@@ -16,9 +16,10 @@ use std::{
 };
 
 pub use self::event::CoordinatorEvent;
+pub(crate) use self::forward::run_length;
 use self::{
     broker::Broker,
-    forward::{Forwarding, Run, run_length},
+    forward::{Forwarding, Run},
     registry::Registry,
     session::Session,
 };

@@ -109,6 +109,21 @@ pub struct Packet {
 pub struct Tap(Rc<RefCell<Vec<Packet>>>);
 
 impl Tap {
+    /// How many datagrams there are.
+    pub fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Datagram number so-and-so.
+    pub fn get(&self, index: usize) -> Option<Packet> {
+        self.0.borrow().get(index).cloned()
+    }
+
     /// The first of the datagrams that is such.
     pub fn find(&self, such: impl FnMut(&&Packet) -> bool) -> Option<Packet> {
         self.0.borrow().iter().find(such).cloned()

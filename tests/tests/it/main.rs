@@ -8,6 +8,7 @@
 mod channels;
 mod closing;
 mod connecting;
+mod corpora;
 mod crashes;
 mod hostile;
 mod limits;

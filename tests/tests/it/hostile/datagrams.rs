@@ -12,16 +12,9 @@ use super::*;
 
 /// All datagrams that were sent since `known`, which then counts them.
 fn news(tap: &Tap, known: &mut usize) -> Vec<Packet> {
-    let mut index = 0;
-    let mut news = Vec::new();
-    tap.count(|packet| {
-        if index >= *known {
-            news.push((*packet).clone());
-        }
-        index += 1;
-        true
-    });
-    *known = index;
+    let news = (*known..tap.len()).filter_map(|index| tap.get(index));
+    let news = news.collect();
+    *known = tap.len();
     news
 }
 

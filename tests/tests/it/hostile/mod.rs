@@ -1,6 +1,6 @@
 //! Hostile peers: what strangers, Clients, peers and Coordinators can try, and what comes of it.
 //!
-//! In each story two honest Clients, the [bystanders](Pair), keep talking on a channel of their own: before, during and
+//! In each story two honest Clients, the [`Bystanders`], keep talking on a channel of their own: before, during and
 //! after what happens. The offender gets its code, its channel one end, and nobody else notices.
 //!
 //! The cases of `notes/reliability.md`, section 2, and where they are shown:
@@ -81,71 +81,12 @@ use conec_core::{
     ChannelEvent, ChannelId, ClientId, CloseReason, CoordinatorConfig, Direction, Endpoint, Target,
 };
 use conec_tests::{
+    bystanders::Bystanders,
     keys,
     raw::{Dial, End, Key, Raw, RawConn, message},
     sim::{At, Event, Half, NodeId, World},
 };
 use rand::{Rng, rngs::StdRng};
-
-/// Two honest Clients with a channel and a stream.
-struct Pair {
-    ends: [At; 2],
-    halves: [Half; 2],
-    said: u32,
-    /// How long a message and its answer took at first.
-    baseline: Option<Duration>,
-}
-
-impl Pair {
-    /// Connects the bystanders and lets them talk for the first time.
-    fn meet(world: &mut World, coordinator: NodeId) -> Self {
-        let [ann, ben] = ["ann", "ben"].map(|name| {
-            let client = world.add_client(name);
-            world.connect(client, coordinator);
-            client
-        });
-        let (at_ann, at_ben) = world.open_channel(ann, ben);
-        let ours = world.open_stream(at_ann, b"small talk");
-        let theirs = world.accept_stream(at_ben);
-        let mut pair = Self {
-            ends: [at_ann, at_ben],
-            halves: [ours, theirs],
-            said: 0,
-            baseline: None,
-        };
-        pair.talk(world);
-        pair
-    }
-
-    /// A message and its answer, as fast as ever.
-    fn talk(&mut self, world: &mut World) {
-        let begin = world.elapsed();
-        for (from, to) in [(0, 1), (1, 0)] {
-            self.said += 1;
-            let message = format!("number {}", self.said);
-            world.send(self.halves[from], message.clone());
-            assert_eq!(world.recv(self.halves[to]), message);
-        }
-        let took = world.elapsed() - begin;
-        let baseline = *self.baseline.get_or_insert(took);
-        assert!(
-            took <= 2 * baseline,
-            "bystanders need {took:?} instead of {baseline:?}"
-        );
-    }
-
-    /// Nothing of theirs has ended.
-    fn are_well(&mut self, world: &mut World) {
-        self.talk(world);
-        for at in self.ends {
-            let ended = world.take_event(at.node, |event| match event.channel() {
-                Some((_, ChannelEvent::Closed { reason })) => Some(*reason),
-                Some(_) | None => None,
-            });
-            assert_eq!(ended, None, "a bystander lost a channel");
-        }
-    }
-}
 
 /// A Coordinator with bystanders, and somebody with bad intentions.
 struct Scene {
@@ -153,7 +94,7 @@ struct Scene {
     coordinator: NodeId,
     raw: Raw,
     mallory: NodeId,
-    pair: Pair,
+    pair: Bystanders,
 }
 
 impl Scene {
@@ -166,7 +107,7 @@ impl Scene {
         let mut config = CoordinatorConfig::new(keys::certificate());
         change(&mut config);
         let coordinator = world.add_coordinator_with(config);
-        let pair = Pair::meet(&mut world, coordinator);
+        let pair = Bystanders::meet(&mut world, coordinator);
         let raw = Raw::new(seed);
         let mallory = world.add_stranger(raw.clone());
         Self {

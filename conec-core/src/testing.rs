@@ -1,0 +1,135 @@
+//! What conec's own tests and fuzz targets look at inside. No promise is made of anything here.
+
+use bytes::Bytes;
+
+use crate::{
+    coordinator,
+    wire::{
+        self, ChannelMessage, ClientMessage, CoordinatorMessage, PacketKind, PeerMessage,
+        RoleMessage, Route,
+    },
+};
+
+/// Who sends a control message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// A Client, to its Coordinator.
+    Client,
+    /// A Coordinator, to a Client.
+    Coordinator,
+    /// One end of a peer channel, to the other.
+    Peer,
+}
+
+/// What the payload of a control frame is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Control {
+    /// A message, encoded anew.
+    Message(Bytes),
+    /// Nothing that this version knows, and nothing that it has to.
+    Skipped,
+    /// A violation.
+    Malformed,
+}
+
+/// Decodes the payload of a control frame.
+pub fn decode_control(sender: Sender, payload: Bytes) -> Control {
+    fn of_role<M: RoleMessage>(payload: Bytes) -> Control {
+        match M::decode(payload) {
+            Ok(Some(message)) => Control::Message(message.encode()),
+            Ok(None) => Control::Skipped,
+            Err(_) => Control::Malformed,
+        }
+    }
+    match ChannelMessage::decode(&payload) {
+        Ok(Some(message)) => Control::Message(message.encode()),
+        Ok(None) => match sender {
+            Sender::Client => of_role::<ClientMessage>(payload),
+            Sender::Coordinator => of_role::<CoordinatorMessage>(payload),
+            Sender::Peer => of_role::<PeerMessage>(payload),
+        },
+        Err(_) => Control::Malformed,
+    }
+}
+
+/// Bytes that no stream of ours may begin or go on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused;
+
+/// Takes a stream's bytes and gives its messages.
+#[derive(Debug)]
+pub struct FrameDecoder(wire::FrameDecoder);
+
+impl FrameDecoder {
+    /// For messages of at most `max` bytes.
+    pub fn new(max: usize) -> Self {
+        Self(wire::FrameDecoder::new(max))
+    }
+
+    /// Adds the stream's next bytes, once all messages before were taken.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.0.feed(bytes);
+    }
+
+    /// The next whole message, if it is there.
+    pub fn next_message(&mut self) -> Result<Option<Bytes>, Refused> {
+        self.0.next().map_err(|_| Refused)
+    }
+
+    /// Whether the bytes so far end where a message ends.
+    pub fn is_at_boundary(&self) -> bool {
+        self.0.is_at_boundary()
+    }
+
+    /// Memory taken by what was fed and not given out.
+    pub fn memory(&self) -> usize {
+        self.0.memory()
+    }
+}
+
+/// What goes in front of a message of `len` bytes.
+pub fn frame_header(len: usize) -> Vec<u8> {
+    wire::frame_header(len).to_vec()
+}
+
+/// Takes the first bytes of a data stream and gives its label.
+#[derive(Debug, Default)]
+pub struct PreambleDecoder(wire::PreambleDecoder);
+
+impl PreambleDecoder {
+    /// Takes what it needs from the front of `input`; gives the label once it is whole.
+    pub fn feed(&mut self, input: &mut &[u8]) -> Result<Option<Bytes>, Refused> {
+        self.0.feed(input).map_err(|_| Refused)
+    }
+}
+
+/// The first bytes of a data stream with this label.
+pub fn encode_preamble(label: &[u8]) -> Bytes {
+    wire::encode_preamble(label)
+}
+
+/// What a datagram is, by its first bytes; with the route that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packet {
+    /// With a long header.
+    Long(Option<[u8; 6]>),
+    /// With a short header.
+    Short(Option<[u8; 6]>),
+    /// Not QUIC's.
+    Other,
+}
+
+/// Classifies a datagram.
+pub fn classify(packet: &[u8]) -> Packet {
+    match wire::classify(packet) {
+        PacketKind::Long(route) => Packet::Long(route.map(Route::to_bytes)),
+        PacketKind::Short(route) => Packet::Short(route.map(Route::to_bytes)),
+        PacketKind::Other => Packet::Other,
+    }
+}
+
+/// How many bytes at the front of a batch go the way of this route, if it is one.
+pub fn run_length(batch: &[u8], segment_size: usize, route: [u8; 6]) -> Option<usize> {
+    let route = Route::from_bytes(route)?;
+    Some(coordinator::run_length(batch, segment_size, route))
+}

@@ -1,0 +1,174 @@
+//! Writes inputs to begin with into the corpora of the fuzz targets: real messages and packets, and steps that lead far.
+//!
+//! ```sh
+//! cargo run -p conec-tests --example fuzz_seeds
+//! ```
+//!
+//! Needed when the form of a target's input has changed. What a corpus holds already stays.
+
+use std::{fs, io, path::Path};
+
+use conec_core::{ClientId, Direction};
+use conec_tests::{
+    raw::message,
+    sim::{Tap, World},
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+fn main() -> io::Result<()> {
+    let corpora: [(&str, Vec<Vec<u8>>); 8] = [
+        ("client_datagrams", datagrams()),
+        ("control_stream", control_streams()),
+        ("coordinator_datagrams", datagrams()),
+        ("frame", frames()),
+        ("message", messages()),
+        ("preamble", preambles()),
+        ("route", packets()),
+        ("world", worlds()),
+    ];
+    for (target, seeds) in corpora {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../fuzz/corpus")
+            .join(target);
+        fs::create_dir_all(&corpus)?;
+        for (number, seed) in seeds.iter().enumerate() {
+            fs::write(corpus.join(format!("seed-{number:02}")), seed)?;
+        }
+        println!("{target}: {} seeds", seeds.len());
+    }
+    Ok(())
+}
+
+fn frames() -> Vec<Vec<u8>> {
+    let setup = [17, 1, 2, 3, 5, 8, 13, 21, 34];
+    let stream = [0, 1, 63, 64, 300, 2000].map(|len| message::frame(&vec![7; len]));
+    let mut longer_length = setup.to_vec();
+    longer_length.extend([0x40, 1, 9, 0x80, 0, 0, 1, 9]);
+    vec![[&setup[..], &stream.concat()].concat(), longer_length]
+}
+
+fn messages() -> Vec<Vec<u8>> {
+    let route = [0x80, 1, 2, 3, 4, 5];
+    let id = ClientId::from_bytes([3; 32]);
+    let addresses = ["192.0.2.1:7", "[2001:db8::1]:65535"].map(|it| it.parse().expect("valid"));
+    let offer = message::Offer {
+        request: Some(70),
+        role: 1,
+        own_route: route,
+        peer_route: route,
+        channel: 1 << 40,
+        peer: id,
+        peer_name: b"alice".to_vec(),
+        label: b"files".to_vec(),
+    };
+    let unasked = message::Offer {
+        request: None,
+        ..offer.clone()
+    };
+    let of_clients = [
+        message::hello(b"alice", b"secret"),
+        message::open_by_name(1, b"bob", b"files"),
+        message::open_by_id(300, id, b"files"),
+        message::accept(route),
+        message::close_channel(route, (1 << 32) + 7),
+        message::address_echo(1 << 60),
+    ];
+    let of_coordinators = [
+        message::welcome(b"alice", addresses[0]),
+        message::offer(&offer),
+        message::offer(&unasked),
+        message::start(route),
+        message::channel_closed(route, 9),
+        message::open_failed(1, 7),
+        message::observed_address(1, addresses[1]),
+    ];
+    let of_peers = [
+        message::bind(1, id, id, b"files"),
+        message::bound(),
+        message::closing(3, 400),
+        message::drained(),
+    ];
+    let from = |sender, messages: &[Vec<u8>]| {
+        let with_sender = |message: &Vec<u8>| [&[sender][..], message].concat();
+        messages.iter().map(with_sender).collect::<Vec<_>>()
+    };
+    let all = [
+        from(0, &of_clients),
+        from(1, &of_coordinators),
+        from(2, &of_peers),
+    ];
+    all.concat()
+}
+
+fn preambles() -> Vec<Vec<u8>> {
+    let labels = [vec![], b"files".to_vec(), vec![9; 255]];
+    labels
+        .map(|label| [&[2][..], &message::preamble(&label), b"rest"].concat())
+        .to_vec()
+}
+
+/// What two Clients and their Coordinator send each other, one kind of packet each, alone and in batches.
+fn packets() -> Vec<Vec<u8>> {
+    let mut world = World::new(1);
+    let tap = Tap::default();
+    world.network.tap = Some(tap.clone());
+    let (_, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let (at_alice, _) = world.open_channel(alice, bob);
+    let stream = world.open(at_alice, Direction::Uni, b"");
+    world.send(stream, vec![0; 10_000]);
+    let mut seen = Vec::new();
+    let mut batches = Vec::new();
+    for packet in (0..tap.len()).filter_map(|index| tap.get(index)) {
+        let head = &packet.payload[..packet.payload.len().min(32)];
+        let kind = (head[0] & 0xf0, packet.source, packet.destination);
+        if !seen.contains(&kind) {
+            seen.push(kind);
+            batches.push([&[0, 32][..], head].concat());
+            batches.push([&[0, 32][..], &head.repeat(3), &head[..9]].concat());
+        }
+    }
+    batches
+}
+
+/// Real and damaged packets, batches, time, traffic and moves, in some order.
+fn datagrams() -> Vec<Vec<u8>> {
+    random(16, |rng| {
+        let mut steps: Vec<u8> = (0..120).map(|_| rng.random()).collect();
+        steps[..6].copy_from_slice(&[13, 8, 2, 4, 0, 15]);
+        steps
+    })
+}
+
+/// The protocol's course as Client and as Coordinator, in which anything happens at some point.
+fn control_streams() -> Vec<Vec<u8>> {
+    random(32, |rng| {
+        let mut steps = vec![rng.random_range(0..2), 0, 0, 30, 0, 11];
+        for _ in 0..rng.random_range(2..10) {
+            // Behave on the latest connection, and wait.
+            let conn = rng.random_range(0..3);
+            steps.extend([conn, 11, conn, 0, 30]);
+        }
+        // The honest side asks for a channel.
+        steps.extend([0, 4, 0, 0, 0]);
+        for _ in 0..10 {
+            let conn = rng.random_range(0..3);
+            steps.extend([conn, 11, conn, 0, 50]);
+        }
+        steps.extend((0..60).map(|_| rng.random::<u8>()));
+        steps
+    })
+}
+
+fn worlds() -> Vec<Vec<u8>> {
+    random(32, |rng| {
+        let mut ops = vec![0, rng.random(), 0, 0, 1, 0, 60, 50, 0, 0, 5, 0, 0, 0];
+        ops.extend((0..200).map(|_| rng.random::<u8>()));
+        ops
+    })
+}
+
+fn random(count: u64, make: impl Fn(&mut StdRng) -> Vec<u8>) -> Vec<Vec<u8>> {
+    (0..count)
+        .map(|seed| make(&mut StdRng::seed_from_u64(seed)))
+        .collect()
+}

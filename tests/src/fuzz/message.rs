@@ -1,0 +1,158 @@
+//! Control messages of all three senders: what is understood, and how it is written, is as `PROTOCOL.md` says.
+
+use bytes::Bytes;
+use conec_core::testing::{Control, Sender, decode_control};
+
+use crate::raw::message::{read_varint, varint};
+
+/// Input: the sender, then the payload of a control frame.
+pub fn run(data: &[u8]) {
+    let Some((&sender, payload)) = data.split_first() else {
+        return;
+    };
+    let sender = [Sender::Client, Sender::Coordinator, Sender::Peer][usize::from(sender % 3)];
+    let decoded = decode_control(sender, Bytes::copy_from_slice(payload));
+    assert_eq!(decoded, reference(sender, payload), "{payload:02x?}");
+    if let Control::Message(encoded) = &decoded {
+        assert!(encoded.len() <= payload.len(), "not the shortest form");
+        assert_eq!(decode_control(sender, encoded.clone()), decoded);
+    }
+}
+
+/// A field, as section 2 of `PROTOCOL.md` has them.
+#[derive(Clone, Copy)]
+enum Field {
+    Varint,
+    U64,
+    Id,
+    Route,
+    Code,
+    Address,
+    /// A block that is no longer than this.
+    Block(u64),
+    Name,
+    OptionalName,
+    /// A byte below the number of these, each followed by fields of its own.
+    Choice(&'static [&'static [Self]]),
+}
+
+use Field::*;
+
+/// The tables of sections 8 to 10 and 12.
+fn fields(sender: Sender, kind: u64) -> Option<&'static [Field]> {
+    Some(match (sender, kind) {
+        (_, 0x20) => &[Varint, Varint],
+        (_, 0x22) => &[],
+        (Sender::Client, 0) => &[Varint, OptionalName, Block(4096)],
+        (Sender::Client, 2) => &[Varint, Choice(&[&[Name], &[Id]]), Block(255)],
+        (Sender::Client, 4) => &[Route],
+        (Sender::Client, 6) => &[Route, Code],
+        (Sender::Client, 8) => &[U64],
+        (Sender::Coordinator, 0) => &[OptionalName, Address],
+        (Sender::Coordinator, 2) => &[
+            Choice(&[&[], &[Varint]]),
+            Choice(&[&[], &[]]),
+            Route,
+            Route,
+            U64,
+            Id,
+            OptionalName,
+            Block(255),
+        ],
+        (Sender::Coordinator, 4) => &[Route],
+        (Sender::Coordinator, 6) => &[Route, Code],
+        (Sender::Coordinator, 8) => &[Varint, Code],
+        (Sender::Coordinator, 10) => &[U64, Address],
+        (Sender::Peer, 0) => &[U64, Id, Id, Block(255)],
+        (Sender::Peer, 2) => &[],
+        (Sender::Client | Sender::Coordinator | Sender::Peer, _) => return None,
+    })
+}
+
+fn reference(sender: Sender, payload: &[u8]) -> Control {
+    let mut copy = Copy {
+        rest: payload,
+        out: Vec::new(),
+    };
+    let Some(kind) = copy.varint() else {
+        return Control::Malformed;
+    };
+    match fields(sender, kind) {
+        None if kind % 2 == 1 => Control::Skipped,
+        Some(fields) if copy.fields(fields).is_some() && copy.rest.is_empty() => {
+            Control::Message(copy.out.into())
+        }
+        Some(_) | None => Control::Malformed,
+    }
+}
+
+/// Copies fields, each in its shortest form; `None` where there is no such field.
+struct Copy<'a> {
+    rest: &'a [u8],
+    out: Vec<u8>,
+}
+
+impl Copy<'_> {
+    fn fields(&mut self, fields: &[Field]) -> Option<()> {
+        fields.iter().try_for_each(|&field| self.field(field))
+    }
+
+    fn field(&mut self, field: Field) -> Option<()> {
+        match field {
+            Varint => self.varint().map(|_| ()),
+            U64 => self.bytes(8).map(|_| ()),
+            Id => self.bytes(32).map(|_| ()),
+            Route => self
+                .bytes(6)
+                .filter(|route| route[0] & 0x80 != 0)
+                .map(|_| ()),
+            Code => {
+                let (code, len) = read_varint(self.rest)?;
+                self.rest = &self.rest[len..];
+                // Unknown ones, and those of other versions, become the one that stands for them.
+                let known = code <= 15 || (1 << 32..1 << 33).contains(&code);
+                self.out.extend(varint(if known { code } else { 15 }));
+                Some(())
+            }
+            Address => match self.bytes(1)? {
+                [4] => self.bytes(4 + 2).map(|_| ()),
+                [6] => self.bytes(16 + 2).map(|_| ()),
+                _ => None,
+            },
+            Block(max) => self.block(max).map(|_| ()),
+            Name => self
+                .field(OptionalName)
+                .filter(|()| self.out.last() != Some(&0)),
+            OptionalName => {
+                let text = self.block(64)?;
+                let allowed = |byte: &u8| {
+                    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(byte)
+                };
+                text.iter().all(allowed).then_some(())
+            }
+            Choice(choices) => {
+                let chosen = self.bytes(1)?[0];
+                self.fields(choices.get(usize::from(chosen))?)
+            }
+        }
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let (value, len) = read_varint(self.rest)?;
+        self.rest = &self.rest[len..];
+        self.out.extend(varint(value));
+        Some(value)
+    }
+
+    fn block(&mut self, max: u64) -> Option<&[u8]> {
+        let len = self.varint().filter(|&len| len <= max)?;
+        self.bytes(usize::try_from(len).ok()?)
+    }
+
+    fn bytes(&mut self, len: usize) -> Option<&[u8]> {
+        let (taken, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        self.out.extend_from_slice(taken);
+        Some(taken)
+    }
+}
