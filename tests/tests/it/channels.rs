@@ -23,7 +23,7 @@ fn offered(world: &mut World, node: NodeId) -> At {
     })
 }
 
-fn opened(world: &mut World, at: At) {
+pub(crate) fn opened(world: &mut World, at: At) {
     world.wait_for("opened", Duration::from_secs(10), |world| {
         world.take_event(at.node, |event| {
             (event.channel() == Some((at.channel, &ChannelEvent::Opened))).then_some(())
