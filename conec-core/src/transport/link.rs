@@ -39,7 +39,8 @@ pub(crate) struct Link {
     /// until the engine sends again, instead of reaching it in tiny pieces.
     saturated: bool,
     alarm: Option<Instant>,
-    last_heard: Option<Instant>,
+    /// When something has arrived last; at first, when there was reason to expect something.
+    last_heard: Instant,
     /// Timers that fired since.
     unheard_timeouts: u32,
     /// The other side's address when it was last looked at.
@@ -79,6 +80,7 @@ pub(crate) enum Read {
 
 impl Link {
     pub(super) fn new(
+        now: Instant,
         conn: Connection,
         engine: EngineId,
         handle: ConnectionHandle,
@@ -94,7 +96,7 @@ impl Link {
             line: VecDeque::new(),
             saturated: false,
             alarm: None,
-            last_heard: None,
+            last_heard: now,
             unheard_timeouts: 0,
             events: VecDeque::new(),
             closed: false,
@@ -212,7 +214,7 @@ impl Link {
 
     /// Something has arrived.
     pub(super) fn heard(&mut self, now: Instant) {
-        self.last_heard = Some(now);
+        self.last_heard = now;
         self.unheard_timeouts = 0;
     }
 
@@ -220,9 +222,9 @@ impl Link {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.conn.handle_timeout(now);
         self.unheard_timeouts = self.unheard_timeouts.saturating_add(1);
-        let silence = self.last_heard.map(|at| now.saturating_duration_since(at));
+        let silence = now.saturating_duration_since(self.last_heard);
         // Timers of other kinds fire too, but not twice in a row during a silence as long as this.
-        if self.unheard_timeouts >= 2 && silence.is_some_and(|time| time > 3 * self.rtt()) {
+        if self.unheard_timeouts >= 2 && silence > 3 * self.rtt() {
             self.events.push_back(LinkEvent::Silent);
         }
         if self.alarm.is_some_and(|at| at <= now) {

@@ -439,7 +439,7 @@ impl Transport {
             .accept(incoming, now, &mut self.buf, Some(Arc::new(server)))
         {
             Ok((handle, conn)) => {
-                let mut link = Link::new(conn, engine_id, handle, close_switch);
+                let mut link = Link::new(now, conn, engine_id, handle, close_switch);
                 let id = match id {
                     Some(id) => {
                         engine.kind = EngineKind::Single;
@@ -554,7 +554,7 @@ impl Transport {
             .initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&first_cid)));
         match engine.endpoint.connect(now, config, address, name) {
             Ok((handle, conn)) => {
-                self.add_link(id, Link::new(conn, engine_id, handle, close_switch));
+                self.add_link(id, Link::new(now, conn, engine_id, handle, close_switch));
                 true
             }
             Err(error) => {
