@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use conec_core::{CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode, RecvEnd};
+use conec_core::{
+    ChannelConfig, CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode, RecvEnd, SendEnd,
+};
 use conec_tests::{
     keys,
     sim::{At, Burst, Half, LinkConfig, World},
@@ -121,16 +123,142 @@ fn an_outage_shorter_than_the_idle_timeout_is_survived() {
     assert_eq!(world.recv(theirs), "during");
 }
 
+/// Each of the halves of a stream, and its channel, have ended at this end because the other one is gone.
+fn ended_by_the_peers_absence(world: &mut World, at: At, half: Half) {
+    let gone = CloseReason::Remote(ErrorCode::PeerGone);
+    assert_eq!(world.recv_ended(half), RecvEnd::Closed(gone));
+    assert_eq!(world.send_ended(half), SendEnd::Closed(gone));
+    assert_eq!(world.closed(at), gone);
+}
+
 #[test]
-fn a_one_way_outage_ends_the_connection_at_both_sides() {
-    let (mut world, coordinator, at_alice, at_bob) = pair(4);
-    world.link(at_alice.node, coordinator).up = false;
-    assert_eq!(world.closed(home(at_alice.node)), CloseReason::TimedOut);
-    assert_eq!(
-        world.closed(at_bob),
-        CloseReason::Remote(ErrorCode::PeerGone)
-    );
-    assert!(world.elapsed() < Duration::from_secs(60));
+fn an_outage_in_either_direction_or_both_ends_the_connection_at_both_sides() {
+    for (up, down) in [(false, true), (true, false), (false, false)] {
+        let (mut world, coordinator, at_alice, at_bob) = pair(9);
+        let ours = world.open_stream(at_alice, b"");
+        world.send(ours, "before");
+        let theirs = world.accept_stream(at_bob);
+        assert_eq!(world.recv(theirs), "before");
+        world.link(at_alice.node, coordinator).up = up;
+        world.link(coordinator, at_alice.node).up = down;
+        let start = world.elapsed();
+        // Neither side can know which direction it is.
+        ended_by_the_peers_absence(&mut world, at_bob, theirs);
+        let lost = CloseReason::CoordinatorLost;
+        assert_eq!(world.recv_ended(ours), RecvEnd::Closed(lost));
+        assert_eq!(world.closed(at_alice), lost);
+        assert_eq!(world.closed(home(at_alice.node)), CloseReason::TimedOut);
+        // The idle timeout, and a keep-alive and its repetitions before it. Where the Coordinator still hears her, its
+        // own begins when she gives up.
+        let took = world.elapsed() - start;
+        let idle = ChannelConfig::default().idle_timeout;
+        let most = if up { 2 * idle } else { idle } + Duration::from_secs(15);
+        assert!(took >= idle / 2 && took <= most, "{took:?}");
+        // Those who still hear each other are not concerned.
+        assert!(world.client(at_bob.node).is_connected());
+        assert_eq!(world.coordinator(coordinator).clients(), 1);
+    }
+}
+
+#[test]
+fn a_path_that_becomes_too_narrow_for_quic_is_a_time_out_of_those_who_fill_it() {
+    let (mut world, coordinator, at_alice, at_bob) = pair(10);
+    let quiet = world.open_channel(at_alice.node, at_bob.node);
+    let ours = world.open_stream(at_alice, b"");
+    world.send(ours, vec![1; 100_000]);
+    let theirs = world.accept_stream(at_bob);
+    assert_eq!(world.recv(theirs).len(), 100_000);
+    let set_mtu = |world: &mut World, mtu| {
+        world.link(at_alice.node, coordinator).mtu = mtu;
+        world.link(coordinator, at_alice.node).mtu = mtu;
+    };
+    set_mtu(&mut world, 1000);
+    world.send(ours, vec![2; 100_000]);
+    let timed_out = CloseReason::TimedOut;
+    assert_eq!(world.recv_ended(theirs), RecvEnd::Closed(timed_out));
+    assert_eq!(world.closed(at_bob), timed_out);
+    // Who gives up first lets the other one know.
+    ended_by_the_peers_absence(&mut world, at_alice, ours);
+    // Small packets pass.
+    let ours = world.open_stream(quiet.0, b"");
+    world.send(ours, "still here");
+    let theirs = world.accept_stream(quiet.1);
+    assert_eq!(world.recv(theirs), "still here");
+    set_mtu(&mut world, 1472);
+    let (at_alice, at_bob) = world.open_channel(at_alice.node, at_bob.node);
+    transfer(&mut world, at_alice, at_bob, 50, 10_000);
+}
+
+#[test]
+fn an_mtu_that_shrinks_on_one_leg_and_grows_again_is_survived() {
+    let (mut world, coordinator, at_alice, at_bob) = pair(11);
+    for mtu in [1452, 1200, 1300, 1201, 1472] {
+        // The peers' packets are not cut to fit: they find out by themselves.
+        world.link(coordinator, at_bob.node).mtu = mtu;
+        let start = world.elapsed();
+        transfer(&mut world, at_alice, at_bob, 50, 10_000);
+        assert!(world.elapsed() - start < Duration::from_secs(10), "{mtu}");
+    }
+}
+
+#[test]
+fn a_network_that_comes_and_goes_is_survived() {
+    let (mut world, _, at_alice, at_bob) = pair(12);
+    let ours = world.open(at_alice, Direction::Uni, b"");
+    let theirs = world.accept_stream(at_bob);
+    let mut received = 0_u32;
+    for number in 0..60_u32 {
+        let host = [at_alice.node, at_bob.node][number as usize % 2];
+        world.set_up(host, false);
+        world.send(ours, [&number.to_be_bytes()[..], &[0; 5000]].concat());
+        world.run_for(Duration::from_millis(700));
+        world.set_up(host, true);
+        world.run_for(Duration::from_millis(800));
+        while let Ok(message) = world.try_recv(theirs) {
+            assert_eq!(message[..4], received.to_be_bytes());
+            received += 1;
+        }
+    }
+    while received < 60 {
+        assert_eq!(world.recv(theirs)[..4], received.to_be_bytes());
+        received += 1;
+    }
+}
+
+#[test]
+fn a_narrow_link_slows_the_sender_down_and_is_shared_fairly() {
+    let (mut world, coordinator, at_alice, at_bob) = pair(13);
+    world.link(coordinator, at_bob.node).rate = Some(200_000);
+    let streams = [(); 4].map(|()| {
+        let ours = world.open(at_alice, Direction::Uni, b"");
+        (ours, world.accept_stream(at_bob))
+    });
+    let (mut sent, mut received) = ([0; 4], [0; 4]);
+    let start = world.elapsed();
+    while world.elapsed() - start < Duration::from_secs(20) {
+        for (number, &(ours, theirs)) in streams.iter().enumerate() {
+            while world.try_send(ours, vec![0; 10_000].into()).is_ok() {
+                sent[number] += 10_000;
+            }
+            while let Ok(message) = world.try_recv(theirs) {
+                received[number] += message.len();
+            }
+        }
+        world.run_for(Duration::from_millis(50));
+    }
+    let total: usize = received.iter().sum();
+    assert!((2_500_000..4_000_000).contains(&total), "{total}");
+    for number in 0..4 {
+        let share = received[number] * 4;
+        assert!(share > total / 2 && share < total * 2, "{received:?}");
+        // What waits is bounded, however slow it goes.
+        let waiting = sent[number] - received[number];
+        let config = ChannelConfig::default();
+        assert!(
+            waiting <= config.send_buffer + config.send_window as usize,
+            "{waiting}"
+        );
+    }
 }
 
 #[test]
