@@ -57,8 +57,9 @@
 //! | 70 | [`datagrams::timers_may_come_early_late_twice_or_from_the_past`] |
 //! | 71 | no wall clock is read but webpki's, for the Coordinator's certificate; the simulator has none |
 //! | 72 | [`handshake::three_hundred_silent_clients_are_thrown_out_at_one_instant`] |
+//! | 73–75 | `crashes::*` |
 //! | 76–79 | `network::*`, `rebinding::*` |
-//! | 80 | `crashes::a_crashed_peer_is_reported_once_and_readers_get_an_error`, [`peers::a_peer_that_falls_silent_is_noticed_once`] |
+//! | 80 | `crashes::a_crashed_peer_is_reported_once_and_readers_get_an_error`, `network::an_outage_in_either_direction_or_both_ends_the_connection_at_both_sides`, [`peers::a_peer_that_falls_silent_is_noticed_once`] |
 //! | 81 | `memory.rs`: Clients at every limit take less than `worst_case_bytes()` |
 //! | 82 | [`streams::who_takes_most_memory_goes_when_messages_take_too_much`]; newcomers to a full Coordinator: `connecting::a_full_coordinator_says_so` |
 //! | 89 | `closing::both_sides_close_at_once`, `closing::closing_while_connecting_is_fine`, [`peers::a_peer_cannot_be_drained_before_it_closes_nor_close_twice`] |
