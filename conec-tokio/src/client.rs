@@ -5,13 +5,13 @@ use conec_core::{
     Target,
     hub::{BindError, ConnectError, Hub, OpenError, host_of},
 };
+use conec_udp::Socket;
 use futures_core::Stream;
 
 use crate::{
     Channel,
     driver::Driver,
     shared::{Shared, now},
-    socket::Socket,
 };
 
 /// A Client: connected to one Coordinator, and through it to other Clients.
@@ -76,11 +76,22 @@ impl Client {
         addresses: &[SocketAddr],
         config: ClientConfig,
     ) -> Result<Self, ConnectError> {
+        let socket = Socket::any().map_err(BindError::from)?;
+        Self::connect_over(socket, host_name, addresses, config).await
+    }
+
+    /// Connects over a socket of one's own, like [`connect_to`](Self::connect_to).
+    pub async fn connect_over(
+        socket: Socket,
+        host_name: &str,
+        addresses: &[SocketAddr],
+        config: ClientConfig,
+    ) -> Result<Self, ConnectError> {
         let hub = Hub::client(now(), host_name, addresses, config)?;
-        let socket = Socket::ephemeral().map_err(BindError::from)?;
         let shared = Shared::new(hub);
         let home = Channel::counted(shared.clone(), ChannelId::HOME);
-        tokio::spawn(Driver::new(Arc::clone(&shared), socket));
+        let driver = Driver::new(Arc::clone(&shared), socket).map_err(BindError::from)?;
+        tokio::spawn(driver);
         home.opened().await?;
         Ok(Self { shared, home })
     }

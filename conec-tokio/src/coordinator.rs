@@ -5,6 +5,7 @@ use conec_core::{
     EndpointStats, KeyPin, Name, OpenChannelError, PairId, Target,
     hub::{BindError, Hub},
 };
+use conec_udp::Socket;
 use futures_core::Stream;
 use tokio::net::ToSocketAddrs;
 
@@ -12,7 +13,6 @@ use crate::{
     Channel,
     driver::Driver,
     shared::{Handle, Shared, now},
-    socket::Socket,
 };
 
 /// A Coordinator: the one server that all Clients connect to.
@@ -68,11 +68,17 @@ impl Coordinator {
                 break;
             }
         }
-        let socket = bound?;
+        Self::over(bound?, config)
+    }
+
+    /// Takes Clients on a socket of one's own.
+    ///
+    /// Must be called within a Tokio runtime.
+    pub fn over(socket: Socket, config: CoordinatorConfig) -> Result<Self, BindError> {
         let address = socket.local_addr()?;
         let shared = Shared::new(Hub::coordinator(config)?);
         let handle = Handle::counted(shared.clone(), None);
-        tokio::spawn(Driver::new(Arc::clone(&shared), socket));
+        tokio::spawn(Driver::new(Arc::clone(&shared), socket)?);
         Ok(Self {
             shared,
             handle,

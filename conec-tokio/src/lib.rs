@@ -64,6 +64,9 @@ pub use conec_core::{
     hub::{BindError, ConnectError, OpenError, SendError, TryRecvError},
 };
 
+#[doc(no_inline)]
+pub use conec_udp::Socket;
+
 #[cfg(all(doctest, feature = "self-signed"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

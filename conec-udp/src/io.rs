@@ -1,0 +1,264 @@
+use std::{
+    fmt,
+    io::{self, IoSliceMut},
+    net::{IpAddr, SocketAddr, UdpSocket},
+    num::NonZeroUsize,
+};
+
+use bytes::BytesMut;
+use conec_core::{Datagram, Ecn, Transmit};
+use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
+
+/// What it takes to send and receive on a socket, apart from the socket itself.
+pub struct Udp {
+    state: UdpSocketState,
+    /// Whether addresses are IPv6, with IPv4 ones mapped into it.
+    v6: bool,
+    /// Where batches arrive before they are copied, so that what the core keeps pins no more memory than it must.
+    scratch: Box<[u8]>,
+    #[cfg(feature = "__testing")]
+    tap: Option<Box<dyn crate::Tap>>,
+}
+
+impl Udp {
+    pub(crate) fn new(socket: &UdpSocket) -> io::Result<Self> {
+        let state = UdpSocketState::new(socket.into())?;
+        disable_timestamps(socket);
+        Ok(Self {
+            state,
+            v6: socket.local_addr()?.is_ipv6(),
+            scratch: vec![0; BATCH_SIZE * SLOT].into(),
+            #[cfg(feature = "__testing")]
+            tap: None,
+        })
+    }
+
+    /// How many datagrams one transmit may hold. Falls to 1 when the system turns out to be unable.
+    pub fn max_segments(&self) -> NonZeroUsize {
+        let max = NonZeroUsize::new(self.state.max_gso_segments()).unwrap_or(NonZeroUsize::MIN);
+        #[cfg(feature = "__testing")]
+        let max = self.tap.as_ref().map_or(max, |tap| tap.max_segments(max));
+        max
+    }
+
+    /// Receives what one system call gives: at least one datagram, or an error.
+    ///
+    /// Apart from [`WouldBlock`](io::ErrorKind::WouldBlock), errors are mostly about a datagram that was sent earlier;
+    /// receiving may well succeed the next time.
+    pub fn recv<'a>(
+        &mut self,
+        socket: impl Into<UdpSockRef<'a>>,
+        into: &mut Vec<Datagram>,
+    ) -> io::Result<()> {
+        #[cfg(feature = "__testing")]
+        if let Some(received) = self.tap.as_ref().and_then(|tap| tap.recv(into)) {
+            return received;
+        }
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let mut slots = self.scratch.chunks_mut(SLOT);
+        let mut slots: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
+        let count = self.state.recv(socket.into(), &mut slots, &mut metas)?;
+        let filled = metas.iter().zip(self.scratch.chunks(SLOT)).take(count);
+        into.extend(filled.map(|(meta, slot)| datagram(meta, &slot[..meta.len])));
+        Ok(())
+    }
+
+    /// Sends, with one system call.
+    ///
+    /// Apart from [`WouldBlock`](io::ErrorKind::WouldBlock), what the system refuses is as good as lost on the way: it
+    /// refuses probes for larger packets, for one. Tell the endpoint of it by
+    /// [`handle_socket_error`](conec_core::Endpoint::handle_socket_error), and go on.
+    pub fn send<'a>(
+        &self,
+        socket: impl Into<UdpSockRef<'a>>,
+        transmit: &Transmit,
+    ) -> io::Result<()> {
+        #[cfg(feature = "__testing")]
+        if let Some(sent) = self.tap.as_ref().and_then(|tap| tap.send(transmit)) {
+            return sent;
+        }
+        let transmit = quinn_udp::Transmit {
+            destination: self.to_system(transmit.destination),
+            ecn: transmit.ecn.map(|ecn| match ecn {
+                Ecn::Ect0 => EcnCodepoint::Ect0,
+                Ecn::Ect1 => EcnCodepoint::Ect1,
+                Ecn::Ce => EcnCodepoint::Ce,
+            }),
+            contents: &transmit.payload,
+            segment_size: transmit.segment_size,
+            src_ip: transmit.source_ip,
+        };
+        self.state.try_send(socket.into(), &transmit)
+    }
+
+    #[cfg(feature = "__testing")]
+    pub(crate) fn set_tap(&mut self, tap: Box<dyn crate::Tap>) {
+        self.tap = Some(tap);
+    }
+
+    fn to_system(&self, address: SocketAddr) -> SocketAddr {
+        match address.ip() {
+            IpAddr::V4(ip) if self.v6 => (ip.to_ipv6_mapped(), address.port()).into(),
+            IpAddr::V4(_) | IpAddr::V6(_) => address,
+        }
+    }
+}
+
+impl fmt::Debug for Udp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Udp")
+            .field("v6", &self.v6)
+            .field("max_segments", &self.max_segments())
+            .finish_non_exhaustive()
+    }
+}
+
+/// quinn-udp 0.6.3 asks for timestamps, for which its buffer of control messages has no room beside those of a GRO
+/// batch: the last one would be lost, which is the ECN codepoint.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn disable_timestamps(socket: &UdpSocket) {
+    use nix::sys::socket::{setsockopt, sockopt::ReceiveTimestampns};
+    // Where there are none, none can be disabled.
+    let _ = setsockopt(socket, ReceiveTimestampns, &false);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn disable_timestamps(_: &UdpSocket) {}
+
+fn datagram(meta: &RecvMeta, payload: &[u8]) -> Datagram {
+    Datagram {
+        source: match meta.addr.ip().to_canonical() {
+            ip @ IpAddr::V4(_) => (ip, meta.addr.port()).into(),
+            // With its scope.
+            IpAddr::V6(_) => meta.addr,
+        },
+        destination_ip: meta.dst_ip.map(|ip| ip.to_canonical()),
+        ecn: meta.ecn.map(|ecn| match ecn {
+            EcnCodepoint::Ect0 => Ecn::Ect0,
+            EcnCodepoint::Ect1 => Ecn::Ect1,
+            EcnCodepoint::Ce => Ecn::Ce,
+        }),
+        segment_size: meta.stride,
+        payload: BytesMut::from(payload),
+    }
+}
+
+/// Room for what the system coalesces at most.
+const SLOT: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{Ipv4Addr, Ipv6Addr},
+        time::Duration,
+    };
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::Socket;
+
+    #[test]
+    fn batches_arrive_with_ecn_and_boundaries() {
+        for ip in [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ] {
+            // Not every machine has IPv6.
+            let Ok(receiver) = Socket::bind((ip, 0).into()) else {
+                assert!(ip.is_ipv6());
+                continue;
+            };
+            let (receiver, mut udp) = receiver.into_parts();
+            let (sender, from) = Socket::bind((ip, 0).into()).unwrap().into_parts();
+            let segments = from.max_segments().get().min(10);
+            let payload = Bytes::from_iter((0..segments * 1000 - 300).map(|at| (at / 7) as u8));
+            let transmit = Transmit {
+                destination: receiver.local_addr().unwrap(),
+                source_ip: Some(ip),
+                ecn: Some(Ecn::Ect0),
+                segment_size: Some(1000),
+                payload: payload.clone(),
+            };
+            from.send(&sender, &transmit).unwrap();
+            let mut received = Vec::new();
+            recv(&receiver, &mut udp, &mut received, payload.len());
+            let whole = received.iter().flat_map(|datagram| &datagram.payload[..]);
+            assert!(whole.eq(&payload[..]));
+            for datagram in &received {
+                assert_eq!(datagram.source, sender.local_addr().unwrap());
+                assert_eq!(datagram.destination_ip, Some(ip));
+                assert_eq!(datagram.ecn, Some(Ecn::Ect0), "{datagram:?}");
+                assert!(datagram.segment_size.min(datagram.payload.len()) <= 1000);
+            }
+            let blocked = udp.recv(&receiver, &mut received).unwrap_err();
+            assert_eq!(blocked.kind(), io::ErrorKind::WouldBlock);
+        }
+    }
+
+    #[test]
+    fn a_socket_for_both_ip_versions_speaks_of_ipv4_as_such() {
+        // Not every machine has IPv6.
+        let Ok(both) = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()) else {
+            return;
+        };
+        let (both, mut udp) = both.into_parts();
+        let (v4, mut from) = Socket::bind(([127, 0, 0, 1], 0).into())
+            .unwrap()
+            .into_parts();
+        let to = |destination| Transmit {
+            destination,
+            source_ip: None,
+            ecn: None,
+            segment_size: None,
+            payload: Bytes::from("hello"),
+        };
+        let port = both.local_addr().unwrap().port();
+        from.send(&v4, &to(([127, 0, 0, 1], port).into())).unwrap();
+        let mut received = Vec::new();
+        recv(&both, &mut udp, &mut received, 5);
+        assert_eq!(received[0].source, v4.local_addr().unwrap());
+        assert_eq!(received[0].destination_ip, Some([127, 0, 0, 1].into()));
+        udp.send(&both, &to(received[0].source)).unwrap();
+        received.clear();
+        recv(&v4, &mut from, &mut received, 5);
+        assert_eq!(received[0].source, ([127, 0, 0, 1], port).into());
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_an_error_and_nothing_worse() {
+        let (socket, udp) = Socket::bind(([127, 0, 0, 1], 0).into())
+            .unwrap()
+            .into_parts();
+        let mut transmit = Transmit {
+            destination: socket.local_addr().unwrap(),
+            source_ip: None,
+            ecn: None,
+            segment_size: None,
+            payload: Bytes::from(vec![0; 70_000]),
+        };
+        let error = udp.send(&socket, &transmit).unwrap_err();
+        assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
+        transmit.payload.truncate(100);
+        udp.send(&socket, &transmit).unwrap();
+    }
+
+    fn recv(socket: &UdpSocket, udp: &mut Udp, into: &mut Vec<Datagram>, bytes: usize) {
+        for _ in 0..1000 {
+            match udp.recv(socket, into) {
+                Ok(()) => {}
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            let got: usize = into.iter().map(|datagram| datagram.payload.len()).sum();
+            if got >= bytes {
+                assert_eq!(got, bytes);
+                return;
+            }
+        }
+        panic!("not all has arrived");
+    }
+}

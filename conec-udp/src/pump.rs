@@ -1,0 +1,400 @@
+use std::{
+    io,
+    net::UdpSocket,
+    time::{Duration, Instant},
+};
+
+use conec_core::{Datagram, Endpoint, Transmit};
+
+use crate::Udp;
+
+/// Moves datagrams and time between a socket and an endpoint: all of a driver but waiting.
+///
+/// ```
+/// use std::{io, net::UdpSocket, thread, time::{Duration, Instant}};
+/// use conec_core::*;
+/// use conec_udp::{Pump, Socket};
+///
+/// let config = CoordinatorConfig::new(Certificate::self_signed(["localhost"])?);
+/// let mut coordinator = Coordinator::new(config, Identity::generate_seed()?)?;
+/// let (mut socket, udp) = Socket::bind(([127, 0, 0, 1], 0).into())?.into_parts();
+/// let mut pump = Pump::new(udp);
+///
+/// coordinator.close(Instant::now(), Duration::from_secs(5));
+/// while !coordinator.is_finished() {
+///     pump.turn(Instant::now(), &mut socket, &mut coordinator);
+///     while let Some(event) = coordinator.poll_event() {
+///         println!("{event:?}");
+///     }
+///     // Not all drivers have to ask again and again: one that can wait for the socket waits until then, or until the
+///     // socket is ready.
+///     let due = pump.due(coordinator.poll_timeout());
+///     thread::sleep(Duration::from_millis(1));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Pump {
+    udp: Udp,
+    received: Vec<Datagram>,
+    /// What the socket did not take yet.
+    blocked: Option<Transmit>,
+    /// How often receiving has failed in a row.
+    failures: u32,
+    /// When the last turn was, and whether it left something to receive.
+    last: Option<Instant>,
+    more: bool,
+}
+
+/// A socket as its event loop sees it. [`WouldBlock`](io::ErrorKind::WouldBlock) says that the loop will call when the
+/// socket is ready.
+pub trait Io {
+    /// Receives as [`Udp::recv`] does.
+    fn recv(&mut self, udp: &mut Udp, into: &mut Vec<Datagram>) -> io::Result<()>;
+
+    /// Sends as [`Udp::send`] does.
+    fn send(&mut self, udp: &Udp, transmit: &Transmit) -> io::Result<()>;
+}
+
+/// For loops that ask again and again.
+impl Io for UdpSocket {
+    fn recv(&mut self, udp: &mut Udp, into: &mut Vec<Datagram>) -> io::Result<()> {
+        udp.recv(&*self, into)
+    }
+
+    fn send(&mut self, udp: &Udp, transmit: &Transmit) -> io::Result<()> {
+        udp.send(&*self, transmit)
+    }
+}
+
+/// Where a driver finds its endpoint: in itself, or behind a lock.
+pub trait Access {
+    /// Does something to the endpoint.
+    fn with<T>(&mut self, f: impl FnOnce(&mut dyn Endpoint) -> T) -> T;
+
+    /// Takes note of what the endpoint has to tell, if that is not left to the application.
+    fn settle(&mut self);
+}
+
+impl<E: Endpoint> Access for E {
+    fn with<T>(&mut self, f: impl FnOnce(&mut dyn Endpoint) -> T) -> T {
+        f(self)
+    }
+
+    fn settle(&mut self) {}
+}
+
+impl Pump {
+    /// A pump that has moved nothing yet.
+    pub fn new(udp: Udp) -> Self {
+        Self {
+            udp,
+            received: Vec::new(),
+            blocked: None,
+            failures: 0,
+            last: None,
+            more: false,
+        }
+    }
+
+    /// Receives, does what is due, and sends, as much of it as is fair to others in the same loop.
+    ///
+    /// To be called when the socket is ready, and when it is [due](Self::due).
+    ///
+    /// Errors of the socket are counted in [`EndpointStats`](conec_core::EndpointStats) and otherwise as good as loss: a
+    /// socket that fails for good is one that nothing arrives at, so that the endpoint ends by its timeouts.
+    pub fn turn(&mut self, now: Instant, io: &mut impl Io, endpoint: &mut impl Access) {
+        self.last = Some(now);
+        let errors = self.recv(io);
+        endpoint.with(|endpoint| {
+            for datagram in self.received.drain(..) {
+                endpoint.handle_datagram(now, datagram);
+            }
+            for _ in 0..errors {
+                endpoint.handle_socket_error();
+            }
+            if endpoint.poll_timeout().is_some_and(|at| at <= now) {
+                endpoint.handle_timeout(now);
+            }
+        });
+        endpoint.settle();
+        self.send(now, io, endpoint);
+        // Sending makes room.
+        endpoint.settle();
+    }
+
+    /// When the next turn is due, unless the socket is ready before; a time that has passed says at once.
+    ///
+    /// `timeout` is the endpoint's [`poll_timeout`](Endpoint::poll_timeout), after events were taken from it and commands
+    /// given to it.
+    pub fn due(&self, timeout: Option<Instant>) -> Option<Instant> {
+        let Some(last) = self.last.filter(|_| !self.more) else {
+            // At once.
+            return self.last.or(timeout);
+        };
+        let retry = Some(last + RETRY);
+        if self.is_blocked() {
+            // As long as there is something to send, the endpoint wants to be heard all the time.
+            timeout.filter(|&at| at > last).or(retry).min(retry)
+        } else if self.failures >= MAX_FAILURES {
+            timeout.or(retry).min(retry)
+        } else {
+            timeout
+        }
+    }
+
+    /// Whether something waits that the socket has not taken yet.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
+    /// Receives until nothing more is there, or others want to be served; how often it failed.
+    fn recv(&mut self, io: &mut impl Io) -> u32 {
+        let mut errors = 0;
+        self.more = false;
+        for _ in 0..RECVS {
+            match io.recv(&mut self.udp, &mut self.received) {
+                Ok(()) => self.failures = 0,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.failures = 0;
+                    return errors;
+                }
+                // Some systems tell here that an earlier datagram was not welcome where it went.
+                Err(error) => {
+                    tracing::trace!(%error, "receiving failed");
+                    errors += 1;
+                    self.failures = self.failures.saturating_add(1);
+                    if self.failures >= MAX_FAILURES {
+                        return errors;
+                    }
+                }
+            }
+        }
+        self.more = true;
+        errors
+    }
+
+    fn send(&mut self, now: Instant, io: &mut impl Io, endpoint: &mut impl Access) {
+        for _ in 0..SENDS {
+            let max_segments = self.udp.max_segments();
+            let next = self
+                .blocked
+                .take()
+                .or_else(|| endpoint.with(|endpoint| endpoint.poll_transmit(now, max_segments)));
+            let Some(transmit) = next else {
+                return;
+            };
+            match io.send(&self.udp, &transmit) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = Some(transmit);
+                    return;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.blocked = Some(transmit);
+                }
+                Err(error) => {
+                    tracing::trace!(%error, to = %transmit.destination, "sending failed");
+                    endpoint.with(|endpoint| endpoint.handle_socket_error());
+                }
+            }
+        }
+    }
+}
+
+/// How often one turn receives and sends.
+const RECVS: usize = 4;
+const SENDS: usize = 16;
+/// A socket that fails so often in a row is asked no more than every so often, as is one that does not become ready.
+const MAX_FAILURES: u32 = 16;
+const RETRY: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use bytes::{Bytes, BytesMut};
+    use conec_core::{
+        ChannelEvent, ChannelId, Client, ClientConfig, ClientEvent, CloseReason, Identity, KeyPin,
+        Trust,
+    };
+
+    use super::*;
+    use crate::Socket;
+
+    #[test]
+    fn what_the_socket_does_not_take_is_sent_first_and_once() {
+        let mut scene = Scene::new();
+        scene.io.send_failures = Some((3, io::ErrorKind::WouldBlock));
+        for tries in 1..=3 {
+            assert_eq!(scene.turn(), Some(RETRY));
+            assert!(scene.pump.is_blocked());
+            assert_eq!(scene.io.tried.len(), tries);
+            scene.now += RETRY;
+        }
+        assert_ne!(scene.turn(), Some(Duration::ZERO));
+        assert!(!scene.pump.is_blocked());
+        let tried = &scene.io.tried;
+        assert!(tried[..4].iter().all(|payload| payload == &tried[0]));
+        assert!(tried[4..].iter().all(|payload| payload != &tried[0]));
+        assert_eq!(scene.client.stats().socket_errors, 0);
+    }
+
+    #[test]
+    fn an_interrupted_call_is_made_again_at_once() {
+        let mut scene = Scene::new();
+        scene.io.send_failures = Some((2, io::ErrorKind::Interrupted));
+        scene.io.recv_failures = Some((2, io::ErrorKind::Interrupted));
+        assert_ne!(scene.turn(), Some(Duration::ZERO));
+        assert!(!scene.pump.is_blocked());
+        let tried = &scene.io.tried;
+        assert!(tried[1] == tried[0] && tried[2] == tried[0]);
+        assert!(scene.io.recvs >= 3);
+        assert_eq!(scene.client.stats().socket_errors, 0);
+    }
+
+    #[test]
+    fn a_socket_without_end_is_left_for_others_now_and_then() {
+        let mut scene = Scene::new();
+        scene.io.flood = true;
+        for _ in 0..10 {
+            let before = (scene.io.recvs, scene.client.stats().datagrams_dropped);
+            assert_eq!(scene.turn(), Some(Duration::ZERO), "wants to go on at once");
+            assert_eq!(scene.io.recvs - before.0, RECVS);
+            let dropped = scene.client.stats().datagrams_dropped - before.1;
+            assert_eq!(dropped, RECVS as u64);
+        }
+    }
+
+    #[test]
+    fn errors_are_counted_as_loss_and_nothing_more() {
+        let mut scene = Scene::new();
+        scene.io.send_failures = Some((1, io::ErrorKind::PermissionDenied));
+        scene.io.recv_failures = Some((2, io::ErrorKind::ConnectionRefused));
+        scene.turn();
+        assert_eq!(scene.client.stats().socket_errors, 3);
+        // What was lost is sent again when it is due.
+        let sent = scene.io.tried.len();
+        for _ in 0..3 {
+            let due = scene.turn().unwrap();
+            scene.now += due;
+        }
+        assert!(scene.io.tried.len() > sent);
+        assert_eq!(scene.client.stats().socket_errors, 3);
+    }
+
+    /// Nothing is hot about it, and nobody waits in vain.
+    #[test]
+    fn a_socket_that_is_gone_ends_the_endpoint_by_its_timeouts() {
+        for kind in [io::ErrorKind::NotConnected, io::ErrorKind::WouldBlock] {
+            let mut scene = Scene::new();
+            scene.io.send_failures = Some((usize::MAX, kind));
+            scene.io.recv_failures = Some((usize::MAX, kind));
+            let mut turns = 0;
+            let reason = loop {
+                let due = scene.turn().expect("something to wait for");
+                turns += 1;
+                assert!(turns < 5000, "{kind}: busy");
+                scene.now += due;
+                if let Some(ClientEvent::Channel {
+                    channel: ChannelId::HOME,
+                    event: ChannelEvent::Closed { reason },
+                }) = scene.events.pop()
+                {
+                    break reason;
+                }
+            };
+            assert_eq!(reason, CloseReason::TimedOut, "{kind}");
+        }
+    }
+
+    /// A Client that wants to connect, and a socket that does as it is told.
+    struct Scene {
+        now: Instant,
+        client: Client,
+        pump: Pump,
+        io: Script,
+        events: Vec<ClientEvent>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let now = Instant::now();
+            let pin = Trust::Pin("00".repeat(32).parse::<KeyPin>().unwrap());
+            let config = ClientConfig::new(Identity::from_seed([1; 32]), pin);
+            let mut client = Client::new(config, [2; 32]).unwrap();
+            let address = SocketAddr::from(([192, 0, 2, 1], 4433));
+            client.connect(now, "localhost", &[address]).unwrap();
+            let (_, udp) = Socket::any().unwrap().into_parts();
+            Self {
+                now,
+                client,
+                pump: Pump::new(udp),
+                io: Script::default(),
+                events: Vec::new(),
+            }
+        }
+
+        /// How long to wait after this.
+        fn turn(&mut self) -> Option<Duration> {
+            let Self {
+                now,
+                client,
+                pump,
+                io,
+                events,
+            } = self;
+            pump.turn(*now, io, client);
+            while let Some(event) = client.poll_event() {
+                events.push(event);
+            }
+            let due = pump.due(client.poll_timeout());
+            due.map(|at| at.saturating_duration_since(*now))
+        }
+    }
+
+    /// Takes everything and gives nothing, unless told otherwise.
+    #[derive(Default)]
+    struct Script {
+        tried: Vec<Bytes>,
+        recvs: usize,
+        /// How often to fail, and how.
+        send_failures: Option<(usize, io::ErrorKind)>,
+        recv_failures: Option<(usize, io::ErrorKind)>,
+        flood: bool,
+    }
+
+    impl Io for Script {
+        fn recv(&mut self, _: &mut Udp, into: &mut Vec<Datagram>) -> io::Result<()> {
+            self.recvs += 1;
+            fail(&mut self.recv_failures)?;
+            if !self.flood {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            into.push(Datagram {
+                source: ([192, 0, 2, 2], 9).into(),
+                destination_ip: None,
+                ecn: None,
+                segment_size: 0,
+                payload: BytesMut::from("garbage"),
+            });
+            Ok(())
+        }
+
+        fn send(&mut self, _: &Udp, transmit: &Transmit) -> io::Result<()> {
+            self.tried.push(transmit.payload.clone());
+            fail(&mut self.send_failures)
+        }
+    }
+
+    fn fail(left: &mut Option<(usize, io::ErrorKind)>) -> io::Result<()> {
+        match left {
+            Some((count, kind)) if *count > 0 => {
+                *count -= 1;
+                Err((*kind).into())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+};
+
+use socket2::{Domain, Protocol, Type};
+
+use crate::Udp;
+
+/// A UDP socket that is ready for an endpoint.
+#[derive(Debug)]
+pub struct Socket {
+    socket: UdpSocket,
+    udp: Udp,
+}
+
+impl Socket {
+    /// Takes datagrams for this address, and for IPv4 too if it is IPv6's unspecified one and the system is able to.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let domain = Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() && address.ip().is_unspecified() {
+            // Some systems cannot, and serve IPv6 alone.
+            let _ = socket.set_only_v6(false);
+        }
+        // The system may grant less.
+        let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
+        let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
+        socket.bind(&address.into())?;
+        Self::from_std(socket.into())
+    }
+
+    /// A port of the system's choice, for IPv6 and IPv4 where there are both.
+    pub fn any() -> io::Result<Self> {
+        Self::bind((Ipv6Addr::UNSPECIFIED, 0).into())
+            .or_else(|_| Self::bind((Ipv4Addr::UNSPECIFIED, 0).into()))
+    }
+
+    /// A socket that was bound elsewhere. Its buffers stay as they are; it becomes non-blocking.
+    pub fn from_std(socket: UdpSocket) -> io::Result<Self> {
+        let udp = Udp::new(&socket)?;
+        Ok(Self { socket, udp })
+    }
+
+    /// Where it is bound: the port is the actual one.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// The socket itself, to be watched by an event loop, and what it takes to send and receive on it.
+    pub fn into_parts(self) -> (UdpSocket, Udp) {
+        (self.socket, self.udp)
+    }
+
+    /// Has a test stand between the adapter and the system.
+    #[cfg(feature = "__testing")]
+    pub fn tapped(mut self, tap: impl crate::Tap + 'static) -> Self {
+        self.udp.set_tap(Box::new(tap));
+        self
+    }
+}
+
+const KERNEL_BUFFER: usize = 4 << 20;
