@@ -216,9 +216,10 @@ impl Endpoint for Coordinator {
                 {
                     (false, Some(route))
                 }
-                // Like a stranger's choice of a first connection ID.
-                PacketKind::Long(Some(_)) => (true, None),
-                PacketKind::Short(Some(_)) | PacketKind::Other => (false, None),
+                // A straggler of a channel that is over. An answer would be taken for the other end's.
+                PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) | PacketKind::Other => {
+                    (false, None)
+                }
                 PacketKind::Long(None) | PacketKind::Short(None) => (true, None),
             };
             if let Some(route) = forward {

@@ -112,6 +112,30 @@ fn garbage_is_dropped_whoever_it_seems_to_come_from() {
     scene.all_is_well(&[]);
 }
 
+/// An end whose channel was taken away hears why from the Coordinator, on its home channel. If the Coordinator's QUIC
+/// answered what that end still sends to the other, the answer would pass for the other end's.
+#[test]
+fn stragglers_of_a_channel_are_not_answered() {
+    let mut scene = Scene::new(1);
+    let coordinator = scene.coordinator_address();
+    let ann = scene.world.address(scene.pair.ends[0].node);
+    scene.world.run_for(secs(1));
+    // Of a version that nobody knows: who answers, answers with the versions it does.
+    let first = |cid: &[u8]| {
+        let header = [0xc0, 0x1a, 0x2a, 0x3a, 0x4a, cid.len() as u8];
+        [&header, cid, &[0], &[0; 1200]].concat()
+    };
+    for (cid, answers) in [(&[0xff; 8][..], 0), (&[0x7f; 8], 1), (&[0xff; 20], 1)] {
+        let tap = Tap::default();
+        scene.world.network.tap = Some(tap.clone());
+        scene.world.inject(ann, coordinator, &first(cid));
+        scene.world.run_for(Duration::from_millis(100));
+        let to_ann = tap.count(|packet| packet.source == coordinator && packet.destination == ann);
+        assert_eq!(to_ann, answers, "{cid:?}");
+    }
+    scene.all_is_well(&[]);
+}
+
 #[test]
 fn every_datagram_flipped_cut_short_or_sent_again_changes_nothing() {
     let mut scene = Scene::new(2);
