@@ -281,7 +281,8 @@ pub struct Limits {
     pub control_burst: u32,
     /// Bytes of forwarded datagrams that wait for a blocked socket.
     pub forward_queue: usize,
-    /// Bytes per second that are forwarded for one Client, if bounded.
+    /// Bytes per second that are forwarded for one Client, if bounded. What exceeds it is dropped, and the Client is
+    /// [told](crate::ClientEvent::Throttled).
     pub forward_rate: Option<u64>,
 }
 

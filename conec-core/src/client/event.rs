@@ -20,6 +20,12 @@ pub enum ClientEvent {
         /// The address.
         address: SocketAddr,
     },
+    /// The Coordinator has dropped packets that this Client sent on peer channels, as they exceeded the rate that it
+    /// grants. Nothing is lost but speed: the channels send more slowly, and send again.
+    Throttled {
+        /// How many, since the last of these events.
+        packets: u64,
+    },
     /// Somebody wants a channel: [`accept`](crate::Client::accept) or [`reject`](crate::Client::reject) it. Without an
     /// answer it is rejected after [`answer_timeout`](crate::Limits::answer_timeout).
     Offered {

@@ -190,6 +190,7 @@ impl Client {
                     self.end_peer(id, code.into(), None);
                 }
             }
+            CoordinatorMessage::Throttled { packets } => self.throttled(packets),
             CoordinatorMessage::ObservedAddress { nonce, address } => {
                 self.send_home(&ClientMessage::AddressEcho { nonce });
                 if let Home::Ready { observed, .. } = &mut self.home
@@ -226,6 +227,20 @@ impl Client {
             self.transport.link(ChannelId::HOME),
         ) {
             entry.core.open(link, now);
+        }
+    }
+
+    fn throttled(&mut self, packets: u64) {
+        let waiting = self.events.iter_mut().find_map(|event| match event {
+            ClientEvent::Throttled { packets } => Some(packets),
+            ClientEvent::Connected { .. }
+            | ClientEvent::AddressObserved { .. }
+            | ClientEvent::Offered { .. }
+            | ClientEvent::Channel { .. } => None,
+        });
+        match waiting {
+            Some(sum) => *sum = sum.saturating_add(packets),
+            None => self.events.push_back(ClientEvent::Throttled { packets }),
         }
     }
 

@@ -318,6 +318,7 @@ impl Endpoint for Client {
             ClientEvent::Channel { channel, event } => Ok((channel, event)),
             event @ (ClientEvent::Connected { .. }
             | ClientEvent::AddressObserved { .. }
+            | ClientEvent::Throttled { .. }
             | ClientEvent::Offered { .. }) => Err(event),
         }
     }

@@ -1,7 +1,7 @@
 //! The forwarding table: which packets go where.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
     time::Instant,
 };
@@ -30,11 +30,23 @@ pub(super) struct Place {
 pub(super) struct Forwarding {
     routes: BTreeMap<Route, Entry>,
     /// What may still be forwarded for each Client, where that is bounded.
-    rates: BTreeMap<ChannelId, Bucket>,
+    rates: BTreeMap<ChannelId, Rate>,
     rate: Option<u64>,
+    /// Clients whose packets were dropped, to be told.
+    throttled: BTreeSet<ChannelId>,
     queue: VecDeque<Transmit>,
     queued: usize,
     queue_limit: usize,
+}
+
+/// What may be forwarded for a Client.
+#[derive(Debug)]
+struct Rate {
+    bytes: Bucket,
+    /// Packets dropped since the Client was last told.
+    dropped: u64,
+    /// How often it is told.
+    news: Bucket,
 }
 
 #[derive(Debug)]
@@ -61,6 +73,7 @@ impl Forwarding {
             routes: BTreeMap::new(),
             rates: BTreeMap::new(),
             rate: limits.forward_rate,
+            throttled: BTreeSet::new(),
             queue: VecDeque::new(),
             queued: 0,
             queue_limit: limits.forward_queue,
@@ -74,9 +87,11 @@ impl Forwarding {
     /// From now on, packets for `route` are forwarded.
     pub(super) fn add(&mut self, route: Route, from: (ChannelId, Place), to: (ChannelId, Place)) {
         if let Some(rate) = self.rate {
-            self.rates
-                .entry(from.0)
-                .or_insert_with(|| Bucket::per_second(rate, rate));
+            self.rates.entry(from.0).or_insert_with(|| Rate {
+                bytes: Bucket::per_second(rate, rate),
+                dropped: 0,
+                news: Bucket::per_second(1, 1),
+            });
         }
         let entry = Entry {
             from: from.0,
@@ -131,11 +146,17 @@ impl Forwarding {
             stats.forwards_denied += packets;
             return;
         }
-        let in_rate = self
-            .rates
-            .get_mut(&entry.from)
-            .is_none_or(|rate| rate.take(now, bytes as u64));
-        if !in_rate || self.queued + bytes > self.queue_limit {
+        if let Some(rate) = self.rates.get_mut(&entry.from)
+            && !rate.bytes.take(now, bytes as u64)
+        {
+            stats.forwards_dropped += packets;
+            rate.dropped += packets;
+            if rate.news.take(now, 1) {
+                self.throttled.insert(entry.from);
+            }
+            return;
+        }
+        if self.queued + bytes > self.queue_limit {
             stats.forwards_dropped += packets;
             return;
         }
@@ -149,6 +170,13 @@ impl Forwarding {
             segment_size: (bytes > run.segment_size).then_some(run.segment_size),
             payload: run.payload.freeze(),
         });
+    }
+
+    /// A Client that is to be told how many of its packets were dropped.
+    pub(super) fn pop_throttled(&mut self) -> Option<(ChannelId, u64)> {
+        let client = self.throttled.pop_first()?;
+        let rate = self.rates.get_mut(&client)?;
+        Some((client, std::mem::take(&mut rate.dropped)))
     }
 
     pub(super) fn poll_transmit(&mut self, max_segments: usize) -> Option<Transmit> {

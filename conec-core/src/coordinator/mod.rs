@@ -30,7 +30,7 @@ use crate::{
     channel::{Channels, Notice},
     endpoint::{Batch, sealed::Sealed},
     transport::{Deadlines, EngineId, LinkEvent, Transport},
-    wire::{PacketKind, classify},
+    wire::{CoordinatorMessage, PacketKind, classify},
 };
 
 /// A Coordinator: the one server that all Clients connect to.
@@ -248,6 +248,9 @@ impl Endpoint for Coordinator {
             } else {
                 self.transport.stats.datagrams_dropped += 1;
             }
+        }
+        while let Some((client, packets)) = self.forwarding.pop_throttled() {
+            self.tell(client, &CoordinatorMessage::Throttled { packets });
         }
         self.settle(now);
     }

@@ -94,7 +94,9 @@ impl Role for Client {
                 hub.handle_channel_event(channel, event);
             }
             // Waited for by way of the home channel, and asked for when needed.
-            ClientEvent::Connected { .. } | ClientEvent::AddressObserved { .. } => {}
+            ClientEvent::Connected { .. }
+            | ClientEvent::AddressObserved { .. }
+            | ClientEvent::Throttled { .. } => {}
         }
     }
 }

@@ -82,6 +82,8 @@ pub(crate) enum CoordinatorMessage {
     ChannelClosed { route: Route, code: WireCode },
     /// The channel asked for by this request will not come.
     OpenFailed { request: RequestId, code: WireCode },
+    /// So many of the Client's packets were not forwarded, as they exceeded its rate.
+    Throttled { packets: u64 },
     /// Where the Client's packets come from, and a nonce to be echoed.
     ObservedAddress {
         nonce: AddressNonce,
@@ -282,6 +284,9 @@ impl RoleMessage for CoordinatorMessage {
                 request: fields.varint()?,
                 code: fields.code()?,
             },
+            THROTTLED => Self::Throttled {
+                packets: fields.varint()?,
+            },
             OBSERVED_ADDRESS => Self::ObservedAddress {
                 nonce: fields.u64()?,
                 address: fields.address()?,
@@ -331,6 +336,10 @@ impl RoleMessage for CoordinatorMessage {
                 write_varint(OPEN_FAILED, &mut out);
                 write_varint(*request, &mut out);
                 write_varint(code.to_wire(), &mut out);
+            }
+            Self::Throttled { packets } => {
+                write_varint(THROTTLED, &mut out);
+                write_varint(*packets, &mut out);
             }
             Self::ObservedAddress { nonce, address } => {
                 write_varint(OBSERVED_ADDRESS, &mut out);
@@ -403,6 +412,7 @@ const START: u64 = 0x04;
 const CHANNEL_CLOSED: u64 = 0x06;
 const OPEN_FAILED: u64 = 0x08;
 const OBSERVED_ADDRESS: u64 = 0x0a;
+const THROTTLED: u64 = 0x0b;
 // Between peers.
 const BIND: u64 = 0x00;
 const BOUND: u64 = 0x02;
@@ -470,6 +480,7 @@ mod tests {
             code: WireCode::Protocol(ErrorCode::PeerGone),
         });
         round_trip(CoordinatorMessage::OpenFailed { request: 1, code });
+        round_trip(CoordinatorMessage::Throttled { packets: 1 << 40 });
         round_trip(PeerMessage::Bind {
             channel: 12,
             initiator: ClientId([1; 32]),

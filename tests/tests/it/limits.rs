@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use conec_core::{
-    ChannelEvent, CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode, Target,
+    ChannelEvent, ClientEvent, CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode,
+    Target,
 };
 use conec_tests::{
     keys,
     raw::{Dial, Key, Raw},
-    sim::{NodeId, World},
+    sim::{Event, NodeId, World},
 };
 
 use crate::connecting::home;
@@ -96,6 +97,34 @@ fn two_machines_with_one_key_do_not_push_each_other_out_for_ever() {
         world.closed(home(last)),
         CloseReason::Remote(ErrorCode::Superseded)
     );
+}
+
+#[test]
+fn who_sends_faster_than_is_forwarded_is_told_and_loses_nothing_but_speed() {
+    let (mut world, coordinator) = limited(6, |config| config.limits.forward_rate = Some(100_000));
+    let [alice, bob] = ["alice", "bob"].map(|name| world.add_client(name));
+    for client in [alice, bob] {
+        world.connect(client, coordinator);
+    }
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    let stream = world.open(at_alice, Direction::Uni, b"");
+    for _ in 0..10 {
+        world.send(stream, vec![1; 50_000]);
+    }
+    let begin = world.now();
+    let stream = world.accept_stream(at_bob);
+    for _ in 0..10 {
+        assert_eq!(world.recv(stream).len(), 50_000);
+    }
+    assert!(world.now() - begin > Duration::from_secs(3));
+    let mut told = 0;
+    while let Some(event) = world.next_event(alice) {
+        if let Event::Client(ClientEvent::Throttled { packets }) = event {
+            assert!(packets > 0);
+            told += 1;
+        }
+    }
+    assert!((1..30).contains(&told), "told {told} times");
 }
 
 #[test]
