@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench -p conec-tokio --bench loopback                    # everything: about ten minutes
 //! cargo bench -p conec-tokio --bench loopback -- --quick         # one short round
-//! cargo bench -p conec-tokio --bench loopback -- bulk ping-pong  # these loads only
+//! cargo bench -p conec-tokio --bench loopback -- bulk proxied    # what is so called
 //! cargo bench -p conec-tokio --bench loopback -- --transfer      # 1 GiB through a Coordinator, peak memory of each
 //! ```
 //!
@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let mut results = Results::default();
     for round in 1..=settings.rounds {
         for &load in &settings.loads {
-            for stack in settings.stacks() {
+            for &stack in &settings.stacks {
                 eprintln!("round {round} of {}: {stack}, {load}", settings.rounds);
                 let measured = stack::measure(stack, load, settings.warm_up, settings.time)?;
                 results.add(stack, load, measured);
@@ -58,6 +58,7 @@ fn main() -> Result<()> {
 
 struct Settings {
     loads: Vec<Load>,
+    stacks: Vec<Stack>,
     rounds: usize,
     warm_up: Duration,
     time: Duration,
@@ -70,6 +71,7 @@ impl Settings {
     fn from_args() -> Result<Option<Self>> {
         let mut settings = Self {
             loads: Load::TIMED.to_vec(),
+            stacks: Stack::ALL.to_vec(),
             rounds: 5,
             warm_up: Duration::from_millis(500),
             time: Duration::from_millis(1500),
@@ -95,6 +97,7 @@ impl Settings {
                 }
                 Long("transfer") => {
                     settings.loads = vec![Load::Transfer];
+                    settings.stacks.retain(|stack| stack.is_proxied_conec());
                     settings.rounds = 1;
                 }
                 Long("multi-thread") => multi_thread = true,
@@ -104,26 +107,37 @@ impl Settings {
                 }
                 Long("json") => settings.json = Some(args.value()?.into()),
                 Long("svg") => settings.svg = Some(args.value()?.into()),
-                Value(load) => wanted.push(load.string()?),
+                Value(word) => wanted.push(word.string()?),
                 Short(_) | Long(_) => return Err(arg.unexpected().into()),
             }
         }
-        if !wanted.is_empty() {
-            let named = |load: &Load| {
-                let name = load.to_string();
-                wanted.iter().any(|wanted| name.contains(wanted))
-            };
-            settings.loads.retain(named);
+        let stacks = settings.stacks.iter().map(Stack::to_string);
+        let names = stacks
+            .chain(settings.loads.iter().map(Load::to_string))
+            .collect::<Vec<_>>();
+        if let Some(unknown) = wanted
+            .iter()
+            .find(|&word| !names.iter().any(|name| name.contains(word)))
+        {
+            return Err(format!(
+                "nothing is called {unknown}: there are {}",
+                names.join("; ")
+            )
+            .into());
         }
-        if settings.loads.is_empty() {
-            return Err(format!("no load has such a name: {wanted:?}").into());
-        }
+        choose(&mut settings.stacks, &wanted);
+        choose(&mut settings.loads, &wanted);
         Ok(Some(settings))
     }
+}
 
-    fn stacks(&self) -> impl Iterator<Item = Stack> + use<> {
-        let conec_only = self.loads == [Load::Transfer];
-        let chosen = move |stack: &Stack| !conec_only || stack.is_proxied_conec();
-        Stack::ALL.into_iter().filter(chosen)
+/// Keeps those whose names contain one of the words, if there are any.
+fn choose<T: Copy + ToString>(all: &mut Vec<T>, words: &[String]) {
+    let chosen = |item: &T| {
+        let name = item.to_string();
+        words.iter().any(|word| name.contains(word))
+    };
+    if all.iter().any(chosen) {
+        all.retain(chosen);
     }
 }
