@@ -1,0 +1,419 @@
+//! Bare quinn-proto: the same identities, the same settings, nothing on top.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use conec_core::{ChannelConfig, Datagram, Ecn, Transmit};
+use quinn_proto::{
+    Connection, ConnectionEvent, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, Endpoint,
+    EndpointConfig, Event, IdleTimeout, StreamId, TransportConfig, VarInt,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
+    client::{
+        AlwaysResolvesClientRawPublicKeys, Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, verify_tls13_signature, verify_tls13_signature_with_raw_key},
+    pki_types::{
+        CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+    },
+    server::{
+        NoServerSessionStorage,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    sign::CertifiedKey,
+    version::TLS13,
+};
+
+use super::{Network, Node, address, certificate, conec::SETTLED};
+
+/// An endpoint and its connections.
+pub(crate) struct Bare {
+    endpoint: Endpoint,
+    address: SocketAddr,
+    pub(crate) connections: BTreeMap<ConnectionHandle, Box<Connection>>,
+    /// Connections that something happened to.
+    dirty: VecDeque<ConnectionHandle>,
+    buf: Vec<u8>,
+    /// Connections whose handshakes are complete.
+    pub(crate) connected: usize,
+}
+
+impl Bare {
+    fn new(endpoint: Endpoint, address: SocketAddr) -> Self {
+        Self {
+            endpoint,
+            address,
+            connections: BTreeMap::new(),
+            dirty: VecDeque::new(),
+            buf: Vec::new(),
+            connected: 0,
+        }
+    }
+
+    /// A connection, which is then looked after.
+    pub(crate) fn connection(&mut self, handle: ConnectionHandle) -> &mut Connection {
+        self.touch(handle);
+        self.connections
+            .get_mut(&handle)
+            .expect("the connection is there")
+    }
+
+    fn touch(&mut self, handle: ConnectionHandle) {
+        if !self.dirty.contains(&handle) {
+            self.dirty.push_back(handle);
+        }
+    }
+
+    fn handle_event(&mut self, handle: ConnectionHandle, event: ConnectionEvent) {
+        if let Some(connection) = self.connections.get_mut(&handle) {
+            connection.handle_event(event);
+            self.touch(handle);
+        }
+    }
+
+    fn look_after(&mut self, handle: ConnectionHandle) {
+        let Some(connection) = self.connections.get_mut(&handle) else {
+            return;
+        };
+        while let Some(event) = connection.poll_endpoint_events() {
+            if let Some(event) = self.endpoint.handle_event(handle, event) {
+                connection.handle_event(event);
+            }
+        }
+        while let Some(event) = connection.poll() {
+            self.connected += usize::from(matches!(event, Event::Connected));
+        }
+    }
+}
+
+impl Node for Bare {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        let Datagram {
+            source,
+            ecn,
+            segment_size,
+            mut payload,
+            ..
+        } = datagram;
+        let ecn = ecn.map(|ecn| match ecn {
+            Ecn::Ect0 => EcnCodepoint::Ect0,
+            Ecn::Ect1 => EcnCodepoint::Ect1,
+            Ecn::Ce => EcnCodepoint::Ce,
+        });
+        while !payload.is_empty() {
+            let packet = payload.split_to(segment_size.min(payload.len()));
+            self.buf.clear();
+            match self
+                .endpoint
+                .handle(now, source, None, ecn, packet, &mut self.buf)
+            {
+                Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                    self.handle_event(handle, event)
+                }
+                Some(DatagramEvent::NewConnection(incoming)) => {
+                    self.buf.clear();
+                    let accepted = self.endpoint.accept(incoming, now, &mut self.buf, None);
+                    let Ok((handle, connection)) = accepted else {
+                        panic!("a valid handshake");
+                    };
+                    self.connections.insert(handle, Box::new(connection));
+                    self.touch(handle);
+                }
+                Some(DatagramEvent::Response(_)) | None => {}
+            }
+        }
+        for index in 0..self.dirty.len() {
+            self.look_after(self.dirty[index]);
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let due = self
+            .connections
+            .iter_mut()
+            .filter_map(|(&handle, connection)| {
+                connection
+                    .poll_timeout()
+                    .is_some_and(|at| at <= now)
+                    .then_some(handle)
+            });
+        for handle in due.collect::<Vec<_>>() {
+            self.connection(handle).handle_timeout(now);
+            self.look_after(handle);
+        }
+    }
+
+    fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
+        while let Some(&handle) = self.dirty.front() {
+            if let Some(connection) = self.connections.get_mut(&handle) {
+                self.buf.clear();
+                let fit = 65_000 / usize::from(connection.current_mtu());
+                let transmit =
+                    connection.poll_transmit(now, max_segments.get().min(fit), &mut self.buf);
+                if let Some(transmit) = transmit {
+                    self.buf.truncate(transmit.size);
+                    // A full batch need not be copied.
+                    let payload = if self.buf.len() * 2 > self.buf.capacity() {
+                        std::mem::take(&mut self.buf).into()
+                    } else {
+                        Bytes::copy_from_slice(&self.buf)
+                    };
+                    return Some(Transmit {
+                        destination: transmit.destination,
+                        source_ip: None,
+                        ecn: transmit.ecn.map(|_| Ecn::Ect0),
+                        segment_size: transmit.segment_size,
+                        payload,
+                    });
+                }
+                self.look_after(handle);
+            }
+            self.dirty.pop_front();
+        }
+        None
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        self.connections
+            .values_mut()
+            .filter_map(|connection| connection.poll_timeout())
+            .min()
+    }
+}
+
+/// A server, and the clients' way to it.
+pub(crate) struct World {
+    pub(crate) network: Network,
+    pub(crate) server: Bare,
+    settings: ChannelConfig,
+    certificate: CertificateDer<'static>,
+    clients: u16,
+}
+
+impl World {
+    /// With the settings of a channel: what the server's side has, and what clients have.
+    pub(crate) fn new(server: &ChannelConfig, client: &ChannelConfig) -> Self {
+        let (certificate, key) = certificate();
+        let tls = server_tls(certificate.clone(), key);
+        let mut config = quinn_proto::ServerConfig::with_crypto(Arc::new(tls));
+        config.transport_config(transport(server, false));
+        let endpoint = Endpoint::new(endpoint_config(), Some(Arc::new(config)), true, None);
+        Self {
+            network: Network::new(),
+            server: Bare::new(endpoint, address(0)),
+            settings: client.clone(),
+            certificate,
+            clients: 0,
+        }
+    }
+
+    pub(crate) fn client(&mut self) -> (Bare, ConnectionHandle) {
+        self.clients += 1;
+        let mut client = Bare::new(
+            Endpoint::new(endpoint_config(), None, true, None),
+            address(self.clients),
+        );
+        let mut config =
+            quinn_proto::ClientConfig::new(Arc::new(client_tls(self.certificate.clone())));
+        config.transport_config(transport(&self.settings, true));
+        let connected = client
+            .endpoint
+            .connect(self.network.now, config, address(0), "localhost");
+        let (handle, connection) = connected.expect("a valid configuration");
+        client.connections.insert(handle, Box::new(connection));
+        client.touch(handle);
+        (client, handle)
+    }
+
+    pub(crate) fn connect(&mut self, client: &mut Bare) {
+        let before = self.server.connected;
+        while client.connected == 0 || self.server.connected == before {
+            self.network.turn(&mut [&mut self.server, client]);
+        }
+    }
+
+    /// A client that is connected, and has nothing more to settle.
+    pub(crate) fn idle_client(&mut self) -> (Bare, ConnectionHandle) {
+        let (mut client, handle) = self.client();
+        self.connect(&mut client);
+        self.network
+            .run_for(SETTLED, &mut [&mut self.server, &mut client]);
+        (client, handle)
+    }
+}
+
+pub(crate) fn open(client: &mut Bare, handle: ConnectionHandle) -> StreamId {
+    client
+        .connection(handle)
+        .streams()
+        .open(Dir::Uni)
+        .expect("streams are allowed")
+}
+
+fn endpoint_config() -> Arc<EndpointConfig> {
+    Arc::new(EndpointConfig::default())
+}
+
+fn transport(config: &ChannelConfig, keep_alive: bool) -> Arc<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from(config.bi_streams))
+        .max_concurrent_uni_streams(VarInt::from(config.uni_streams))
+        .stream_receive_window(VarInt::from(config.stream_window))
+        .receive_window(VarInt::from(config.receive_window))
+        .send_window(config.send_window.into())
+        .max_idle_timeout(IdleTimeout::try_from(config.idle_timeout).ok())
+        .keep_alive_interval(config.keep_alive.filter(|_| keep_alive));
+    Arc::new(transport)
+}
+
+fn server_tls(
+    certificate: CertificateDer<'static>,
+    key: PrivatePkcs8KeyDer<'static>,
+) -> QuicServerConfig {
+    let mut config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .expect("TLS 1.3 is there")
+        .with_client_cert_verifier(Arc::new(Verifier { expected: None }))
+        .with_single_cert(vec![certificate], key.into())
+        .expect("a valid certificate");
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    QuicServerConfig::try_from(config).expect("a valid configuration")
+}
+
+fn client_tls(expected: CertificateDer<'static>) -> QuicClientConfig {
+    let (_, key) = certificate();
+    let key = rustls::crypto::ring::sign::any_eddsa_type(&key).expect("a key");
+    let public = CertificateDer::from(key.public_key().expect("has one").to_vec());
+    let certified = Arc::new(CertifiedKey::new(vec![public], key));
+    let mut config = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .expect("TLS 1.3 is there")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier {
+            expected: Some(expected),
+        }))
+        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(certified)));
+    config.resumption = Resumption::disabled();
+    QuicClientConfig::try_from(config).expect("a valid configuration")
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Takes this certificate or any raw key, if it is proved.
+#[derive(Debug)]
+struct Verifier {
+    expected: Option<CertificateDer<'static>>,
+}
+
+impl Verifier {
+    fn verify(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        if self.expected.is_none() {
+            let key = SubjectPublicKeyInfoDer::from(certificate.as_ref());
+            verify_tls13_signature_with_raw_key(message, &key, signed, &algorithms)
+        } else {
+            verify_tls13_signature(message, certificate, signed, &algorithms)
+        }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.expected.as_ref() != Some(certificate) {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.3 only".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verify(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}
+
+impl ClientCertVerifier for Verifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.3 only".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verify(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        self.expected.is_none()
+    }
+}

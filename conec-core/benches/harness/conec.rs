@@ -1,0 +1,217 @@
+//! Coordinators and Clients as nodes.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use conec_core::{
+    Certificate, ChannelEvent, ChannelId, Client, ClientConfig, Coordinator, CoordinatorConfig,
+    Datagram, Direction, Endpoint, Identity, KeyPin, StreamId, Target, Transmit, Trust,
+};
+
+use super::{Network, Node, address, certificate};
+
+/// An endpoint whose application notes what happens on channels.
+pub(crate) struct Conec<E> {
+    pub(crate) endpoint: E,
+    pub(crate) address: SocketAddr,
+    pub(crate) events: VecDeque<(ChannelId, ChannelEvent)>,
+}
+
+impl<E: Endpoint> Conec<E> {
+    fn drain_events(&mut self) {
+        while let Some(event) = self.endpoint.poll_event() {
+            self.events.extend(E::channel_event(event).ok());
+        }
+    }
+
+    /// The first event that is wanted; those before it are forgotten.
+    pub(crate) fn find<T>(
+        &mut self,
+        wanted: impl Fn(ChannelId, &ChannelEvent) -> Option<T>,
+    ) -> Option<T> {
+        self.drain_events();
+        while let Some((channel, event)) = self.events.pop_front() {
+            if let Some(found) = wanted(channel, &event) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn opened_channel(&mut self) -> Option<ChannelId> {
+        self.find(|channel, event| (*event == ChannelEvent::Opened).then_some(channel))
+    }
+
+    pub(crate) fn opened_stream(&mut self) -> Option<StreamId> {
+        self.find(|_, event| {
+            if let ChannelEvent::StreamOpened { stream, .. } = event {
+                Some(*stream)
+            } else {
+                None
+            }
+        })
+    }
+
+    pub(crate) fn send(&mut self, stream: StreamId, message: Bytes) -> bool {
+        let mut channel = self
+            .endpoint
+            .channel(stream.channel())
+            .expect("the channel is there");
+        channel.stream(stream).send(message).is_ok()
+    }
+
+    pub(crate) fn recv(&mut self, stream: StreamId) -> Option<Bytes> {
+        let mut channel = self
+            .endpoint
+            .channel(stream.channel())
+            .expect("the channel is there");
+        channel.stream(stream).recv().ok()
+    }
+}
+
+impl<E: Endpoint> Node for Conec<E> {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        self.endpoint.handle_datagram(now, datagram);
+        self.drain_events();
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.endpoint.handle_timeout(now);
+        self.drain_events();
+    }
+
+    fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
+        let transmit = self.endpoint.poll_transmit(now, max_segments);
+        if transmit.is_none() {
+            self.drain_events();
+        }
+        transmit
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        self.endpoint.poll_timeout()
+    }
+}
+
+/// A Coordinator, and the Clients' way to it.
+pub(crate) struct World {
+    pub(crate) network: Network,
+    pub(crate) coordinator: Conec<Coordinator>,
+    pin: KeyPin,
+    clients: u16,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let config = coordinator_config();
+        Self {
+            network: Network::new(),
+            pin: config.certificate.pin(),
+            coordinator: Conec {
+                endpoint: Coordinator::new(config, [1; 32]).expect("a valid configuration"),
+                address: address(0),
+                events: VecDeque::new(),
+            },
+            clients: 0,
+        }
+    }
+
+    /// A Client that does nothing yet.
+    pub(crate) fn client(&mut self) -> Conec<Client> {
+        self.clients += 1;
+        let config = client_config(self.pin);
+        let mut seed = [2; 32];
+        seed[..2].copy_from_slice(&self.clients.to_be_bytes());
+        Conec {
+            endpoint: Client::new(config, seed).expect("a valid configuration"),
+            address: address(self.clients),
+            events: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn connect(&mut self, client: &mut Conec<Client>) {
+        let to = self.coordinator.address;
+        client
+            .endpoint
+            .connect(self.network.now, "localhost", &[to])
+            .expect("a valid address");
+        while !client.endpoint.is_connected() {
+            self.network.turn(&mut [&mut self.coordinator, client]);
+        }
+    }
+
+    /// A Client that is connected, and has nothing more to settle.
+    pub(crate) fn idle_client(&mut self) -> Conec<Client> {
+        let mut client = self.client();
+        self.connect(&mut client);
+        self.network
+            .run_for(SETTLED, &mut [&mut self.coordinator, &mut client]);
+        client
+    }
+
+    /// A channel between two Clients, as each of them names it.
+    pub(crate) fn channel(
+        &mut self,
+        from: &mut Conec<Client>,
+        to: &mut Conec<Client>,
+    ) -> (ChannelId, ChannelId) {
+        from.drain_events();
+        to.drain_events();
+        from.events.clear();
+        to.events.clear();
+        let target = Target::from(to.endpoint.id());
+        let id = from
+            .endpoint
+            .open_channel(self.network.now, target, b"")
+            .expect("connected");
+        let mut accepted = None;
+        let mut opened = None;
+        while accepted.is_none() || opened.is_none() {
+            self.network.turn(&mut [&mut self.coordinator, from, to]);
+            accepted = accepted.or_else(|| to.opened_channel());
+            opened = opened.or_else(|| from.opened_channel());
+        }
+        (id, accepted.expect("just seen"))
+    }
+}
+
+pub(crate) fn coordinator_config() -> CoordinatorConfig {
+    let (certificate, key) = certificate();
+    let certificate = Certificate::new(vec![certificate], key.into()).expect("a valid certificate");
+    let mut config = CoordinatorConfig::new(certificate);
+    config.home.idle_timeout = PATIENCE;
+    config
+}
+
+pub(crate) fn client_config(pin: KeyPin) -> ClientConfig {
+    let mut config = ClientConfig::new(Identity::generate().expect("a key"), Trust::Pin(pin));
+    config.auto_accept = true;
+    config.home.idle_timeout = PATIENCE;
+    config.peer.idle_timeout = PATIENCE;
+    config
+}
+
+/// Opens a stream on a channel.
+pub(crate) fn open(client: &mut Conec<Client>, channel: ChannelId) -> StreamId {
+    let mut channel = client
+        .endpoint
+        .channel(channel)
+        .expect("the channel is there");
+    channel
+        .open(Direction::Uni, b"load")
+        .expect("streams are allowed")
+}
+
+/// Who has come stays, silent as it may be, while others come.
+const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// After so long everything is said that is said at the beginning of a connection.
+pub(crate) const SETTLED: Duration = Duration::from_secs(2);

@@ -1,0 +1,122 @@
+//! What the benchmarks have in common: nodes, and a network in memory that loses nothing.
+#![allow(dead_code, reason = "not every benchmark needs everything")]
+
+pub(crate) mod bare;
+pub(crate) mod conec;
+pub(crate) mod table;
+
+use std::{
+    net::SocketAddr,
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use conec_core::{Datagram, Transmit};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+
+/// Something that datagrams go into and come out of.
+pub(crate) trait Node {
+    fn address(&self) -> SocketAddr;
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram);
+    fn handle_timeout(&mut self, now: Instant);
+    fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit>;
+    fn poll_timeout(&mut self) -> Option<Instant>;
+}
+
+/// Where nodes meet, and the time they go by.
+pub(crate) struct Network {
+    pub(crate) now: Instant,
+    /// How much real time was spent in the node that is listed first.
+    pub(crate) spent_in_first: Duration,
+}
+
+impl Network {
+    pub(crate) fn new() -> Self {
+        Self {
+            now: Instant::now(),
+            spent_in_first: Duration::ZERO,
+        }
+    }
+
+    /// Lets a little time pass, and everything arrive that anyone has to send.
+    pub(crate) fn turn(&mut self, nodes: &mut [&mut dyn Node]) {
+        self.now += TICK;
+        let now = self.now;
+        let mut quiet = false;
+        while !quiet {
+            quiet = true;
+            for index in 0..nodes.len() {
+                let due = nodes[index].poll_timeout().is_some_and(|at| at <= now);
+                if due {
+                    self.timed(index, || nodes[index].handle_timeout(now));
+                }
+                let source = nodes[index].address();
+                while let Some(transmit) =
+                    self.timed(index, || nodes[index].poll_transmit(now, SEGMENTS))
+                {
+                    quiet = false;
+                    if let Some(to) = nodes
+                        .iter()
+                        .position(|node| node.address() == transmit.destination)
+                    {
+                        let datagram = receive(source, &transmit);
+                        self.timed(to, || nodes[to].handle_datagram(now, datagram));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets time pass, with whatever happens in it.
+    pub(crate) fn run_for(&mut self, time: Duration, nodes: &mut [&mut dyn Node]) {
+        let end = self.now + time;
+        while self.now < end {
+            self.turn(nodes);
+            // Nothing happens before the next timer fires.
+            let next = nodes
+                .iter_mut()
+                .filter_map(|node| node.poll_timeout())
+                .min();
+            self.now = self.now.max(next.map_or(end, |at| at.min(end)));
+        }
+    }
+
+    fn timed<T>(&mut self, index: usize, f: impl FnOnce() -> T) -> T {
+        if index > 0 {
+            return f();
+        }
+        let start = Instant::now();
+        let result = f();
+        self.spent_in_first += start.elapsed();
+        result
+    }
+}
+
+/// What arrives of what was sent.
+pub(crate) fn receive(source: SocketAddr, transmit: &Transmit) -> Datagram {
+    Datagram {
+        source,
+        destination_ip: None,
+        ecn: transmit.ecn,
+        segment_size: transmit.segment_size.unwrap_or(transmit.payload.len()),
+        payload: BytesMut::from(&transmit.payload[..]),
+    }
+}
+
+/// A fresh Ed25519 key, and a certificate for it.
+pub(crate) fn certificate() -> (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>) {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()]);
+    let certificate = params.and_then(|params| params.self_signed(&key));
+    let certificate = certificate.expect("a certificate").der().clone();
+    (certificate, key.serialize_der().into())
+}
+
+pub(crate) fn address(number: u16) -> SocketAddr {
+    ([192, 0, 2, 1], 1000 + number).into()
+}
+
+const TICK: Duration = Duration::from_micros(50);
+/// As many as fit into the largest UDP datagram.
+pub(crate) const SEGMENTS: NonZeroUsize = NonZeroUsize::new(64).expect("not 0");

@@ -1,0 +1,115 @@
+//! What the core costs beside bare quinn-proto, in memory: no sockets, one thread.
+//!
+//! ```text
+//! cargo bench -p conec-core                # this and memory: about two minutes
+//! cargo bench -p conec-core -- --quick
+//! ```
+#![forbid(unsafe_code)]
+#![expect(clippy::disallowed_methods, reason = "real time is what is measured")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod forwarding;
+mod handshakes;
+mod idle;
+mod streams;
+
+use std::time::Duration;
+
+use harness::table::{Table, figure, median, ratio};
+use lexopt::prelude::*;
+
+fn main() -> Result<(), lexopt::Error> {
+    let mut rounds = 7;
+    let mut time = Duration::from_millis(500);
+    let mut clients = 10_000;
+    let mut args = lexopt::Parser::from_env();
+    while let Some(arg) = args.next()? {
+        match arg {
+            // What cargo adds.
+            Long("bench") => {}
+            Long("quick") => {
+                rounds = 1;
+                time = Duration::from_millis(50);
+                clients = 1000;
+            }
+            Long("rounds") => rounds = args.value()?.parse()?,
+            Short(_) | Long(_) | Value(_) => return Err(arg.unexpected()),
+        }
+    }
+
+    let mut table = Table::new(["one channel, in memory", "conec", "quinn-proto", "ratio"]);
+    for load in streams::Load::ALL {
+        let (conec, bare) = interleaved(
+            rounds,
+            || streams::conec(load, time),
+            || streams::bare(load, time),
+        );
+        table.row([
+            format!("{load}, {}", load.unit()),
+            figure(median(conec.clone())),
+            figure(median(bare.clone())),
+            ratio(ratios(&conec, &bare), load.wanted()),
+        ]);
+    }
+    println!("{table}");
+
+    let mut table = Table::new(["forwarding at a Coordinator", "million packets/s"]);
+    for batch in [1, 10, 44] {
+        let figures = (0..rounds).map(|_| forwarding::packets_per_second(batch, time));
+        let name = format!("batches of {batch}");
+        table.row([name, figure(median(figures.collect()) / 1e6)]);
+    }
+    println!("{table}");
+
+    let mut table = Table::new(["at the server", "conec", "quinn-proto", "ratio"]);
+    let (conec, bare) = interleaved(
+        rounds,
+        || handshakes::conec(time),
+        || handshakes::bare(time),
+    );
+    table.row([
+        "handshakes per second".to_owned(),
+        figure(median(conec.clone())),
+        figure(median(bare.clone())),
+        ratio(ratios(&conec, &bare), Some(("≥", 0.9))),
+    ]);
+    println!("{table}");
+
+    let mut table = Table::new(["idle Clients", "ns a poll", "ratio to 1"]);
+    let (mut coordinators, mut one) = (idle::Idle::new(), 0.0);
+    for count in [1, 1000, 10_000] {
+        if count > clients {
+            break;
+        }
+        coordinators.grow_to(count);
+        let figures = (0..rounds).map(|_| coordinators.nanoseconds_per_poll(time));
+        let nanoseconds = median(figures.collect());
+        if count == 1 {
+            one = nanoseconds;
+        }
+        let wanted = (count == 10_000).then_some(("≤", 1.5));
+        table.row([
+            count.to_string(),
+            figure(nanoseconds),
+            ratio(nanoseconds / one, wanted),
+        ]);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+/// Measures two things in turn.
+fn interleaved(
+    rounds: usize,
+    mut a: impl FnMut() -> f64,
+    mut b: impl FnMut() -> f64,
+) -> (Vec<f64>, Vec<f64>) {
+    (0..rounds).map(|_| (a(), b())).unzip()
+}
+
+/// The median of the rounds' own ratios.
+fn ratios(a: &[f64], b: &[f64]) -> f64 {
+    median(a.iter().zip(b).map(|(a, b)| a / b).collect())
+}
