@@ -523,6 +523,17 @@ impl Inner {
 }
 
 impl Conn {
+    /// Whether a stream can be written here: not if it is the other side's, in one direction.
+    fn can_write(&self, stream: u64) -> bool {
+        let id = stream_id(stream);
+        id.dir() == Dir::Bi || id.initiator() == self.conn.side()
+    }
+
+    fn can_read(&self, stream: u64) -> bool {
+        let id = stream_id(stream);
+        id.dir() == Dir::Bi || id.initiator() != self.conn.side()
+    }
+
     fn handle_event(&mut self, event: Event) {
         match event {
             Event::Connected => self.connected = true,
@@ -695,11 +706,11 @@ impl RawConn {
         })
     }
 
-    /// Writes bytes on a stream as soon as they may go.
+    /// Writes bytes on a stream as soon as they may go. This and the rest do nothing with a half that does not exist.
     pub fn write(&self, stream: u64, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         self.with(|conn| {
-            if !bytes.is_empty() {
+            if !bytes.is_empty() && conn.can_write(stream) {
                 conn.pending
                     .entry(stream)
                     .or_default()
@@ -721,8 +732,10 @@ impl RawConn {
     /// Ends a stream after what was written.
     pub fn finish(&self, stream: u64) {
         self.with(|conn| {
-            conn.pending.entry(stream).or_default().finish = true;
-            conn.flush();
+            if conn.can_write(stream) {
+                conn.pending.entry(stream).or_default().finish = true;
+                conn.flush();
+            }
         });
     }
 
@@ -730,8 +743,10 @@ impl RawConn {
     pub fn reset(&self, stream: u64, code: u64) {
         let code = VarInt::from_u64(code).expect("below 2^62");
         self.with(|conn| {
-            conn.pending.remove(&stream);
-            let _ = conn.conn.send_stream(stream_id(stream)).reset(code);
+            if conn.can_write(stream) {
+                conn.pending.remove(&stream);
+                let _ = conn.conn.send_stream(stream_id(stream)).reset(code);
+            }
         });
     }
 
@@ -739,7 +754,9 @@ impl RawConn {
     pub fn stop(&self, stream: u64, code: u64) {
         let code = VarInt::from_u64(code).expect("below 2^62");
         self.with(|conn| {
-            let _ = conn.conn.recv_stream(stream_id(stream)).stop(code);
+            if conn.can_read(stream) {
+                let _ = conn.conn.recv_stream(stream_id(stream)).stop(code);
+            }
         });
     }
 
