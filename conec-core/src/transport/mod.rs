@@ -263,6 +263,12 @@ impl Transport {
                 if let Some((&id, link)) =
                     id.and_then(|id| self.links.get_mut(id).map(|link| (id, link)))
                 {
+                    // Before the handshake is complete nobody may move (RFC 9000, 9). The engine sees to that too, but
+                    // it counts the packet first, and would send three times as much to an address that may be forged.
+                    if !link.connected && remote.is_some_and(|remote| remote != link.remote()) {
+                        self.stats.datagrams_dropped += 1;
+                        return;
+                    }
                     link.conn().handle_event(event);
                     link.heard(now);
                     touch(id, link, &mut self.touched, &mut self.line);

@@ -95,6 +95,32 @@ fn spoofed_handshakes_get_retries_then_silence_and_never_more_than_three_times_t
 }
 
 #[test]
+fn an_address_is_not_answered_for_what_comes_from_others() {
+    let mut scene = Scene::new(8);
+    let tap = Tap::default();
+    scene.world.network.tap = Some(tap.clone());
+    let (now, to) = (scene.world.now(), scene.coordinator_address());
+    let initial = scene.raw.initial(now, to, &Dial::home(MALLORY));
+    // Whoever knows the connection ID can send packets that seem to belong to the handshake.
+    let victim = ([198, 51, 100, 7], 1).into();
+    scene.world.inject(victim, to, &initial);
+    for port in 2..22 {
+        let elsewhere = ([198, 51, 100, 8], port).into();
+        scene.world.inject(elsewhere, to, &initial);
+    }
+    scene.world.run_for(secs(12));
+    let mut bytes = 0;
+    tap.count(|packet| {
+        let answer = packet.destination == victim;
+        bytes += if answer { packet.payload.len() } else { 0 };
+        answer
+    });
+    assert!(bytes > 0);
+    assert!(bytes <= 3 * initial.len(), "{bytes} bytes");
+    scene.all_is_well(&[]);
+}
+
+#[test]
 fn a_handshake_kept_alive_by_pings_is_ended_at_its_deadline() {
     let mut scene = Scene::new(2);
     let conn = scene.dial(&Dial::home(MALLORY));
