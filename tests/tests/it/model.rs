@@ -33,3 +33,17 @@ proptest! {
         play(seed, &ops);
     }
 }
+
+/// The acceptor closed in the same breath in which the initiator's handshake was complete.
+#[test]
+fn a_channel_that_is_closed_as_it_connects_never_opens() {
+    let ops = [
+        Op::Faults(65),
+        Op::OpenChannel(63, 137),
+        Op::Wait(90),
+        Op::Leave(95),
+        Op::Wait(30),
+        Op::OpenChannel(0, 0),
+    ];
+    play(1652864457102267353, &ops);
+}
