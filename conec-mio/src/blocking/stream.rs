@@ -1,0 +1,209 @@
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use conec_core::{
+    Code, RecvEnd, SendEnd, StreamId,
+    hub::{SendError, TryRecvError},
+};
+
+use super::{TimedOut, shared::Shared};
+
+/// The sending half of a stream.
+///
+/// Messages arrive whole, in order and at most once. They are on their way as soon as they are taken: there is nothing
+/// to flush.
+///
+/// ```no_run
+/// # fn run(mut sender: conec_mio::blocking::Sender) -> Result<(), conec_mio::blocking::SendError> {
+/// use conec_mio::conec_core::SendEnd;
+///
+/// sender.send("one".into())?;
+/// sender.send("two".into())?;
+/// sender.finish()?;
+/// if sender.finished() == SendEnd::Finished {
+///     println!("the other side has both");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Dropping
+///
+/// A `Sender` that is dropped without [`finish`](Self::finish) gives the stream up: the reader gets an error, never a
+/// clean end, and messages that it has not received may be lost. After `finish` dropping does nothing: what was sent
+/// arrives, as long as the endpoint lives. A `Sender` keeps its channel from being closed.
+pub struct Sender {
+    shared: Arc<Shared>,
+    id: StreamId,
+}
+
+impl Sender {
+    /// A handle that the hub has counted.
+    pub(super) fn counted(shared: Arc<Shared>, id: StreamId) -> Self {
+        Self { shared, id }
+    }
+
+    /// The stream's id, which its other half shares.
+    pub fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// Sends a message, once the stream has room.
+    ///
+    /// Fails for reasons other than [`SendError::Blocked`] only.
+    pub fn send(&mut self, message: Bytes) -> Result<(), SendError> {
+        self.shared.wait(|hub| hub.send(self.id, message.clone()))
+    }
+
+    /// Sends a message, once the stream has room.
+    ///
+    /// Fails with [`SendError::Blocked`] if it has none within the limit. Then the message was not sent, in no part.
+    pub fn send_timeout(&mut self, message: Bytes, limit: Duration) -> Result<(), SendError> {
+        self.shared
+            .wait_timeout(limit, |hub| hub.send(self.id, message.clone()))
+            .unwrap_or(Err(SendError::Blocked))
+    }
+
+    /// Sends a message if the stream has room now.
+    ///
+    /// Fails with [`SendError::Blocked`] if not.
+    pub fn try_send(&mut self, message: Bytes) -> Result<(), SendError> {
+        self.shared.with(|hub| hub.try_send(self.id, message))
+    }
+
+    /// Sends no more messages: the reader gets a clean end after those that were taken.
+    ///
+    /// Fails if the stream was finished or has ended.
+    pub fn finish(&mut self) -> Result<(), SendError> {
+        self.shared.with(|hub| hub.finish(self.id))
+    }
+
+    /// Waits until it is known how sending ended. After [`finish`](Self::finish), [`SendEnd::Finished`] says that the
+    /// other side's transport has everything.
+    ///
+    /// Can be waited for at any time and any number of times.
+    pub fn finished(&mut self) -> SendEnd {
+        self.shared.wait(|hub| hub.send_end(self.id))
+    }
+
+    /// Waits as [`finished`](Self::finished) does, no longer than the limit.
+    pub fn finished_timeout(&mut self, limit: Duration) -> Result<SendEnd, TimedOut> {
+        self.shared.wait_timeout(limit, |hub| hub.send_end(self.id))
+    }
+
+    /// Gives up sending: messages that the other side has not received are dropped, and its reader learns the code.
+    pub fn reset(&mut self, code: Code) {
+        self.shared.with(|hub| hub.reset(self.id, code));
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.shared
+            .with(|hub| hub.release_sender(Instant::now(), self.id));
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sender({:?})", self.id)
+    }
+}
+
+/// The receiving half of a stream.
+///
+/// As an iterator over messages it ends after a clean end, and also after it has given an error.
+///
+/// ```no_run
+/// # fn run(mut receiver: conec_mio::blocking::Receiver) -> Result<(), conec_mio::conec_core::RecvEnd> {
+/// while let Some(message) = receiver.recv()? {
+///     println!("{} bytes", message.len());
+/// }
+/// println!("that was all, for certain");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Dropping
+///
+/// A `Receiver` that is dropped before the stream's end wants no more messages: the sender is told to stop. A
+/// `Receiver` keeps its channel from being closed.
+pub struct Receiver {
+    shared: Arc<Shared>,
+    id: StreamId,
+}
+
+impl Receiver {
+    /// A handle that the hub has counted.
+    pub(super) fn counted(shared: Arc<Shared>, id: StreamId) -> Self {
+        Self { shared, id }
+    }
+
+    /// The stream's id, which its other half shares.
+    pub fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// Waits for the next message. `Ok(None)` is a clean end: that was all.
+    pub fn recv(&mut self) -> Result<Option<Bytes>, RecvEnd> {
+        self.shared.wait(|hub| hub.recv(self.id))
+    }
+
+    /// Waits for the next message as [`recv`](Self::recv) does.
+    ///
+    /// Fails with [`TryRecvError::Blocked`] if none comes within the limit. One that comes later goes to the next call.
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<Bytes>, TryRecvError> {
+        match self.shared.wait_timeout(limit, |hub| hub.recv(self.id)) {
+            Ok(received) => Ok(received?),
+            Err(TimedOut) => Err(TryRecvError::Blocked),
+        }
+    }
+
+    /// The next message if it is there.
+    ///
+    /// Fails with [`TryRecvError::Blocked`] if not.
+    pub fn try_recv(&mut self) -> Result<Option<Bytes>, TryRecvError> {
+        self.shared.with(|hub| hub.try_recv(self.id))
+    }
+
+    /// Wants no more messages: the sender learns the code.
+    pub fn stop(&mut self, code: Code) {
+        self.shared.with(|hub| hub.stop(self.id, code));
+    }
+}
+
+impl Iterator for Receiver {
+    type Item = Result<Bytes, RecvEnd>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.shared.wait(|hub| hub.recv_next(self.id))
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.shared
+            .with(|hub| hub.release_receiver(Instant::now(), self.id));
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receiver({:?})", self.id)
+    }
+}
+
+/// A stream that the other side has opened.
+#[derive(Debug)]
+pub struct IncomingStream {
+    /// What the opener says it is for.
+    pub label: Bytes,
+    /// The half to answer on, if the stream is bidirectional.
+    pub sender: Option<Sender>,
+    /// The half to receive from.
+    pub receiver: Receiver,
+}

@@ -1,0 +1,100 @@
+//! A socket in an event loop.
+
+use std::{io, net::SocketAddr, time::Instant};
+
+use conec_core::{Datagram, Transmit};
+use conec_udp::{Access, Io, Pump, Socket, Udp};
+use mio::{Interest, Registry, Token, event::Event, net::UdpSocket};
+
+/// A registered socket, and what moves datagrams through it.
+#[derive(Debug)]
+pub(crate) struct Port {
+    watched: Watched,
+    pump: Pump,
+}
+
+impl Port {
+    pub(crate) fn new(socket: Socket, registry: &Registry, token: Token) -> io::Result<Self> {
+        let (socket, udp) = socket.into_parts();
+        let mut socket = UdpSocket::from_std(socket);
+        registry.register(&mut socket, token, Interest::READABLE)?;
+        let registry = registry.try_clone()?;
+        Ok(Self {
+            watched: Watched {
+                socket,
+                registry,
+                token,
+                readable: true,
+                full: false,
+            },
+            pump: Pump::new(udp),
+        })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.watched.socket.local_addr()
+    }
+
+    pub(crate) fn ready(&mut self, event: &Event) {
+        self.watched.readable |= event.is_readable() || event.is_error();
+    }
+
+    pub(crate) fn turn(&mut self, now: Instant, endpoint: &mut impl Access) {
+        self.pump.turn(now, &mut self.watched, endpoint);
+        self.watched.watch(self.pump.is_blocked());
+    }
+
+    pub(crate) fn due(&self, timeout: Option<Instant>) -> Option<Instant> {
+        self.pump.due(timeout)
+    }
+
+    /// Whether nothing waits for the socket to take it.
+    pub(crate) fn is_flushed(&self) -> bool {
+        !self.pump.is_blocked()
+    }
+}
+
+#[derive(Debug)]
+struct Watched {
+    socket: UdpSocket,
+    registry: Registry,
+    token: Token,
+    /// The loop tells once, so until nothing more is there.
+    readable: bool,
+    /// Whether the loop tells when the socket takes more. Only then: it would after each datagram otherwise.
+    full: bool,
+}
+
+impl Watched {
+    fn watch(&mut self, full: bool) {
+        if full == self.full {
+            return;
+        }
+        let interest = match full {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        // Without, the pump asks again by itself, now and then.
+        let watched = self
+            .registry
+            .reregister(&mut self.socket, self.token, interest);
+        self.full = full && watched.is_ok();
+    }
+}
+
+impl Io for Watched {
+    fn recv(&mut self, udp: &mut Udp, into: &mut Vec<Datagram>) -> io::Result<()> {
+        if !self.readable {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let received = self.socket.try_io(|| udp.recv(&self.socket, into));
+        if let Err(error) = &received {
+            self.readable = error.kind() != io::ErrorKind::WouldBlock;
+        }
+        received
+    }
+
+    fn send(&mut self, udp: &Udp, transmit: &Transmit) -> io::Result<()> {
+        self.socket.try_io(|| udp.send(&self.socket, transmit))
+    }
+}
