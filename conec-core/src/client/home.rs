@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Client, ClientEvent, Role};
 use crate::{
     ChannelId, CloseReason, ErrorCode, Name, Violation,
-    transport::EngineId,
+    transport::{EngineId, Link},
     wire::{ClientMessage, CoordinatorMessage, RoleMessage},
 };
 
@@ -278,8 +278,12 @@ impl Client {
             self.deadlines.set(ChannelId::HOME, None);
             let peers = self.channels.ids();
             for id in peers.into_iter().filter(|&id| id != ChannelId::HOME) {
+                // One that has just been closed may yet tell the other side.
+                let closed = self.transport.peek(id).is_some_and(Link::is_closed);
                 self.end_peer(id, CloseReason::CoordinatorLost, None);
-                self.transport.discard(id);
+                if !closed {
+                    self.transport.discard(id);
+                }
             }
         }
     }

@@ -189,15 +189,16 @@ impl Client {
         }
     }
 
-    /// Ends all channels at once.
+    /// Ends all channels at once and tells the other sides this code.
     pub fn abort(&mut self, now: Instant, code: Code) {
         let now = self.advance(now);
+        // The home channel, which is the first, is the way to all others: they end before it does.
         for id in self.channels.ids().into_iter().rev() {
             if let Some(mut channel) = self.channel(id) {
                 channel.abort(now, code);
             }
+            self.settle(now);
         }
-        self.settle(now);
     }
 }
 

@@ -435,7 +435,7 @@ impl Coordinator {
                 Notice::Control(payload) => self.session_control(now, id, payload),
                 // The Client's own business: it lets go of its channels by itself.
                 Notice::Closing => {}
-                Notice::Ended(_) => self.session_ended(id),
+                Notice::Ended(reason) => self.session_ended(id, reason),
             }
         }
     }

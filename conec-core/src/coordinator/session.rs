@@ -272,7 +272,7 @@ impl Coordinator {
         // The same key is the same Client: what it held before is over.
         if let Some(before) = before {
             self.close_session(now, before, ErrorCode::Superseded.into());
-            self.session_ended(before);
+            self.session_ended(before, CloseReason::Local);
         }
     }
 
@@ -331,7 +331,21 @@ impl Coordinator {
     }
 
     /// A session is over: its name is free, and its channels go with it.
-    pub(super) fn session_ended(&mut self, client: ChannelId) {
+    pub(super) fn session_ended(&mut self, client: ChannelId, reason: CloseReason) {
+        // A Client that is gone with a code has meant it for all; its own word may be lost on the way.
+        let code = match reason {
+            CloseReason::Application(code) => code.into(),
+            CloseReason::Local
+            | CloseReason::Remote(_)
+            | CloseReason::Violation(_)
+            | CloseReason::Identity
+            | CloseReason::Version
+            | CloseReason::TimedOut
+            | CloseReason::Reset
+            | CloseReason::Overloaded
+            | CloseReason::CoordinatorLost
+            | CloseReason::Transport(_) => ErrorCode::PeerGone.into(),
+        };
         self.deadlines.set(client, None);
         if let Some(entry) = self.sessions.get(client)
             && let Some((id, name)) = entry.role.admitted()
@@ -339,7 +353,7 @@ impl Coordinator {
             self.registry.leave(id, name, client);
         }
         for pair in self.broker.pairs_of(client) {
-            self.close_pair(pair, Some(client), ErrorCode::PeerGone.into());
+            self.close_pair(pair, Some(client), code);
         }
         self.forwarding.forget(client);
         // Who was never heard of need not be mourned.

@@ -240,6 +240,30 @@ fn a_kicked_client_learns_the_code_and_its_peers_that_it_is_gone() {
     );
 }
 
+/// Its own word to the other ends is overtaken by the Coordinator's, which is the same.
+#[test]
+fn an_aborted_client_tells_everybody_the_code() {
+    let (mut world, coordinator, at_alice, at_bob) = pair(12);
+    let (to_bob, from_alice) = world.open_channel(at_alice.node, at_bob.node);
+    let session = {
+        let id = world.client(at_alice.node).id();
+        world.coordinator(coordinator).find(id).unwrap()
+    };
+    let now = world.now();
+    world.client(at_alice.node).abort(now, Code(13));
+    for at in [at_alice, to_bob, home(at_alice.node)] {
+        assert_eq!(world.closed(at), CloseReason::Local);
+    }
+    let at_coordinator = At {
+        node: coordinator,
+        channel: session,
+    };
+    for at in [at_bob, from_alice, at_coordinator] {
+        assert_eq!(world.closed(at), CloseReason::Application(Code(13)));
+    }
+    nothing_is_left(&mut world, &[at_alice.node]);
+}
+
 #[test]
 fn closing_while_connecting_is_fine() {
     let mut world = World::new(11);
