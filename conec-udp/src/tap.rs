@@ -21,3 +21,18 @@ pub trait Tap: Send + Sync {
         max
     }
 }
+
+/// So that the test can look at it meanwhile.
+impl<T: Tap> Tap for std::sync::Arc<T> {
+    fn send(&self, transmit: &Transmit) -> Option<io::Result<()>> {
+        (**self).send(transmit)
+    }
+
+    fn recv(&self, into: &mut Vec<Datagram>) -> Option<io::Result<()>> {
+        (**self).recv(into)
+    }
+
+    fn max_segments(&self, max: NonZeroUsize) -> NonZeroUsize {
+        (**self).max_segments(max)
+    }
+}

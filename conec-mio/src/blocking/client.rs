@@ -20,7 +20,7 @@ use super::{Channel, TimedOut, shared::Shared, thread};
 ///
 /// ```no_run
 /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// use conec_mio::{blocking::Client, conec_core::*};
+/// use conec_mio::blocking::*;
 ///
 /// # let pin = "00".repeat(32).parse()?;
 /// let mut config = ClientConfig::new(Identity::generate()?, Trust::Pin(pin));

@@ -25,7 +25,7 @@ use super::{
 /// ```no_run
 /// # #[cfg(feature = "self-signed")]
 /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// use conec_mio::{blocking::Coordinator, conec_core::*};
+/// use conec_mio::blocking::*;
 ///
 /// let mut config = CoordinatorConfig::new(Certificate::self_signed(["conec.example.org"])?);
 /// config.admission = Policy::Ask;

@@ -8,7 +8,7 @@
 //! ```
 //! # #[cfg(feature = "self-signed")] {
 //! use std::thread;
-//! use conec_mio::{blocking::*, conec_core::*};
+//! use conec_mio::blocking::*;
 //!
 //! let certificate = Certificate::self_signed(["localhost"])?;
 //! let trust = Trust::Pin(certificate.pin());
@@ -54,7 +54,17 @@ pub use coordinator::Coordinator;
 pub use stream::{IncomingStream, Receiver, Sender};
 
 #[doc(no_inline)]
-pub use conec_core::hub::{BindError, ConnectError, OpenError, SendError, TryRecvError};
+pub use conec_core::{
+    AnswerError, Certificate, ChannelConfig, ChannelEvent, ChannelId, ClientConfig, ClientId,
+    CloseReason, Code, ConfigError, CoordinatorConfig, CoordinatorEvent, Direction, EndpointStats,
+    ErrorCode, Identity, InvalidName, KeyError, KeyPin, Limits, Name, OpenChannelError,
+    OpenStreamError, PairId, PeerInfo, Policy, RecvEnd, SendDatagramError, SendEnd, StreamId,
+    Target, Trust,
+    hub::{BindError, ConnectError, OpenError, SendError, TryRecvError},
+};
+
+#[doc(no_inline)]
+pub use conec_udp::Socket;
 
 /// Nothing has happened within the time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

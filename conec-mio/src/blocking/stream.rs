@@ -19,7 +19,7 @@ use super::{TimedOut, shared::Shared};
 ///
 /// ```no_run
 /// # fn run(mut sender: conec_mio::blocking::Sender) -> Result<(), conec_mio::blocking::SendError> {
-/// use conec_mio::conec_core::SendEnd;
+/// use conec_mio::blocking::SendEnd;
 ///
 /// sender.send("one".into())?;
 /// sender.send("two".into())?;
@@ -119,7 +119,7 @@ impl fmt::Debug for Sender {
 /// As an iterator over messages it ends after a clean end, and also after it has given an error.
 ///
 /// ```no_run
-/// # fn run(mut receiver: conec_mio::blocking::Receiver) -> Result<(), conec_mio::conec_core::RecvEnd> {
+/// # fn run(mut receiver: conec_mio::blocking::Receiver) -> Result<(), conec_mio::blocking::RecvEnd> {
 /// while let Some(message) = receiver.recv()? {
 ///     println!("{} bytes", message.len());
 /// }

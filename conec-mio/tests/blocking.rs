@@ -1,0 +1,361 @@
+//! The handles for threads: what they add to what the core does, which is to wait, and to stop waiting.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails where something is not as it must be"
+)]
+
+use std::{
+    net::UdpSocket,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use conec_mio::blocking::*;
+
+/// Longer than anything takes that happens at all.
+const LONG: Duration = Duration::from_secs(10);
+/// Long enough to see that something does not happen.
+const SHORT: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_client_is_who_it_says() {
+    within(|| {
+        let coordinator = coordinator();
+        let mut config = config(&coordinator);
+        config.name = Some("alice".parse().unwrap());
+        let id = config.identity.id();
+        let address = format!("localhost:{}", coordinator.local_addr().port());
+        let alice = Client::connect(&address, config).unwrap();
+        assert_eq!((alice.id(), alice.home().peer()), (id, None));
+        assert_eq!(alice.name().unwrap().as_str(), "alice");
+        assert!(alice.observed_address().unwrap().ip().is_loopback());
+
+        let event = coordinator.next_event().unwrap();
+        let CoordinatorEvent::ClientConnected { client, .. } = event else {
+            panic!("{event:?}");
+        };
+        assert_eq!(coordinator.find(id), Some(client));
+        let home = coordinator.channel(client).unwrap();
+        assert_eq!(home.peer().unwrap().id, id);
+        let mut to_alice = home.open_uni("a word").unwrap();
+        to_alice.send("with you".into()).unwrap();
+        let mut stream = alice.home().accept().unwrap();
+        assert_eq!(stream.receiver.recv(), Ok(Some("with you".into())));
+        to_alice.finish().unwrap();
+        assert_eq!(stream.receiver.recv(), Ok(None));
+
+        coordinator.close(PATIENCE);
+        assert_eq!(alice.closed(), CloseReason::Remote(ErrorCode::None));
+        assert!(alice.accept().is_none());
+        let gone = coordinator.events().last().unwrap();
+        assert!(matches!(gone, CoordinatorEvent::Channel { channel, .. } if channel == client));
+        assert_eq!(coordinator.next_event(), None);
+    });
+}
+
+#[test]
+fn connecting_fails_for_a_reason_and_in_time() {
+    within(|| {
+        let coordinator = coordinator();
+        let unresolved = Client::connect("localhost", config(&coordinator)).unwrap_err();
+        assert!(matches!(unresolved, ConnectError::Resolve { .. }));
+        // Somebody is there, who says nothing.
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        let started = Instant::now();
+        let late = Client::connect_timeout(&address, config(&coordinator), SHORT).unwrap_err();
+        assert!(matches!(late, ConnectError::Closed(CloseReason::TimedOut)));
+        assert!(started.elapsed() >= SHORT);
+        let taken = Coordinator::bind(coordinator.local_addr(), coordinator_config());
+        assert!(matches!(taken, Err(BindError::Io(_))));
+    });
+}
+
+#[test]
+fn a_call_that_gives_up_has_lost_nothing() {
+    within(|| {
+        let world = World::new();
+        let World {
+            coordinator,
+            alice,
+            bob,
+            ..
+        } = &world;
+        // Nothing comes, in no way.
+        assert_eq!(alice.accept_timeout(SHORT).err(), Some(TimedOut));
+        assert_eq!(bob.accept_timeout(SHORT).err(), Some(TimedOut));
+        assert_eq!(world.b.recv_datagram_timeout(SHORT), Err(TimedOut));
+        assert_eq!(world.b.closed_timeout(SHORT), Err(TimedOut));
+        while let Ok(event) = coordinator.next_event_timeout(SHORT) {
+            assert!(event.is_some());
+        }
+        // What comes after that is not lost.
+        let (mut sender, mut receiver) = world.uni();
+        assert_eq!(receiver.recv_timeout(SHORT), Err(TryRecvError::Blocked));
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Blocked));
+        sender.send("late".into()).unwrap();
+        assert_eq!(receiver.recv_timeout(LONG), Ok(Some("late".into())));
+        assert_eq!(sender.finished_timeout(SHORT), Err(TimedOut));
+        // A full stream takes all of a message or nothing.
+        let piece = |at: usize| Bytes::from(vec![at as u8; 300_000]);
+        let mut sent = 0;
+        while sender.send_timeout(piece(sent), SHORT).is_ok() {
+            sent += 1;
+            assert!(sent < 100, "more than the windows hold");
+        }
+        assert_eq!(sender.try_send(piece(sent)), Err(SendError::Blocked));
+        let reader = thread::spawn(move || receiver.map(Result::unwrap).collect::<Vec<_>>());
+        for at in sent..sent + 20 {
+            sender.send_timeout(piece(at), LONG).unwrap();
+        }
+        sender.finish().unwrap();
+        let received = reader.join().unwrap();
+        assert!(received.into_iter().eq((0..sent + 20).map(piece)));
+        assert_eq!(sender.finished_timeout(LONG), Ok(SendEnd::Finished));
+
+        let mut held = Vec::new();
+        let full = loop {
+            match world.a.open_uni_timeout("held", SHORT) {
+                Ok(stream) => held.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full, OpenStreamError::Blocked);
+        assert!(world.a.open_bi_timeout("another kind", LONG).is_ok());
+        let waiting = thread::spawn({
+            let channel = world.a.clone();
+            move || channel.open_uni_timeout("after a while", LONG).map(drop)
+        });
+        thread::sleep(SHORT);
+        held.clear();
+        assert_eq!(waiting.join().unwrap(), Ok(()));
+
+        // A channel that is not accepted in time is withdrawn.
+        let carol = client(coordinator);
+        let late = alice.open_timeout(carol.id(), "", SHORT).unwrap_err();
+        assert_eq!(late, OpenError::Closed(CloseReason::TimedOut));
+        if let Ok(offer) = carol.accept_timeout(SHORT) {
+            assert!(offer.unwrap().accept().is_err());
+        }
+    });
+}
+
+#[test]
+fn threads_share_handles() {
+    within(|| {
+        let world = World::new();
+        let readers = (0..4).map(|_| {
+            let channel = world.b.clone();
+            thread::spawn(move || {
+                let streams = channel.incoming();
+                let all = streams.flat_map(|stream| stream.receiver);
+                all.map(|message| message.unwrap().len()).sum::<usize>()
+            })
+        });
+        let readers = readers.collect::<Vec<_>>();
+        let writers = (0..4).map(|writer: usize| {
+            let channel = world.a.clone();
+            thread::spawn(move || {
+                for round in 0..20 {
+                    let mut sender = channel.open_uni("").unwrap();
+                    for message in 0..10 {
+                        let len = 100 * (writer + 1) + 10 * round + message;
+                        sender.send(vec![0; len].into()).unwrap();
+                    }
+                    sender.finish().unwrap();
+                }
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.join().unwrap();
+        }
+        assert_eq!(world.a.close(PATIENCE), CloseReason::Local);
+        let read: usize = readers
+            .into_iter()
+            .map(|reader| reader.join().unwrap())
+            .sum();
+        let sent: usize = (0..4)
+            .flat_map(|w| {
+                (0..20).flat_map(move |r| (0..10).map(move |m| 100 * (w + 1) + 10 * r + m))
+            })
+            .sum();
+        assert_eq!(read, sent);
+    });
+}
+
+#[test]
+fn dropping_says_what_it_must() {
+    within(|| {
+        let world = World::new();
+        let dropped = ErrorCode::Dropped;
+        let (mut sender, mut receiver) = world.uni();
+        sender.send("half of it".into()).unwrap();
+        assert_eq!(receiver.next(), Some(Ok("half of it".into())));
+        drop(sender);
+        assert_eq!(receiver.next(), Some(Err(RecvEnd::Refused(dropped))));
+        assert_eq!(receiver.next(), None);
+        let (mut sender, receiver) = world.uni();
+        drop(receiver);
+        assert_eq!(sender.finished(), SendEnd::Refused(dropped));
+        drop(sender);
+
+        // An offer.
+        let (offered, offers) = mpsc::channel();
+        let bob = world.bob.clone();
+        let dropping = thread::spawn(move || offered.send(bob.accept().map(drop)));
+        let refused = world.alice.open(world.bob.id(), "").unwrap_err();
+        assert!(matches!(refused, OpenError::Closed(CloseReason::Remote(_))));
+        assert_eq!(offers.recv().unwrap(), Some(()));
+        dropping.join().unwrap().unwrap();
+
+        // A channel, by its last half of a stream.
+        let (mut sender, mut receiver) = world.uni();
+        let World {
+            coordinator,
+            alice,
+            bob,
+            a,
+            b,
+        } = world;
+        drop(a);
+        sender.send("goodbye".into()).unwrap();
+        sender.finish().unwrap();
+        drop(sender);
+        assert_eq!(receiver.recv(), Ok(Some("goodbye".into())));
+        assert_eq!(receiver.recv(), Ok(None));
+        assert_eq!(b.closed(), CloseReason::Remote(ErrorCode::None));
+        // A Client.
+        let home = coordinator.find(alice.id()).unwrap();
+        let home = coordinator.channel(home).unwrap();
+        drop(alice);
+        assert_eq!(home.closed(), CloseReason::Remote(ErrorCode::None));
+        // A Coordinator.
+        drop((coordinator, home));
+        assert_eq!(bob.closed(), CloseReason::Remote(ErrorCode::None));
+    });
+}
+
+#[test]
+fn whoever_waits_hears_of_the_end() {
+    within(|| {
+        let world = World::new();
+        let (mut sender, mut receiver) = world.uni();
+        let (mut idle, _kept) = world.uni();
+        let World {
+            alice, bob, a, b, ..
+        } = &world;
+        thread::scope(|scope| {
+            let waiting = [
+                scope.spawn(|| assert_eq!(idle.finished(), ended())),
+                scope.spawn(|| {
+                    while sender.send(vec![0; 1 << 20].into()).is_ok() {}
+                    assert_eq!(sender.finished(), ended());
+                }),
+                scope.spawn(|| assert!(a.accept().is_none())),
+                scope.spawn(|| assert_eq!(a.recv_datagram(), None)),
+                scope.spawn(|| assert!(alice.accept().is_none())),
+                scope.spawn(|| assert_eq!(alice.closed(), CloseReason::Local)),
+                scope.spawn(|| assert_eq!(b.closed(), CloseReason::Application(Code(7)))),
+            ];
+            thread::sleep(SHORT);
+            alice.abort(Code(7));
+            for thread in waiting {
+                thread.join().unwrap();
+            }
+        });
+        // A peer's goodbye is no clean end of what it had not finished.
+        let end = loop {
+            match receiver.recv() {
+                Ok(message) => assert!(message.is_some(), "a clean end"),
+                Err(end) => break end,
+            }
+        };
+        assert!(
+            matches!(end, RecvEnd::Closed(_) | RecvEnd::Truncated),
+            "{end}"
+        );
+        assert!(alice.open(bob.id(), "").is_err());
+        assert_eq!(a.open_uni("").unwrap_err(), OpenStreamError::Closed);
+        let closed = a.send_datagram("late".into());
+        assert_eq!(closed, Err(SendDatagramError::Closed));
+    });
+}
+
+fn ended() -> SendEnd {
+    SendEnd::Closed(CloseReason::Local)
+}
+
+/// A Coordinator and two Clients with a channel between them.
+struct World {
+    coordinator: Coordinator,
+    alice: Client,
+    bob: Client,
+    a: Channel,
+    b: Channel,
+}
+
+impl World {
+    fn new() -> Self {
+        let coordinator = coordinator();
+        let (alice, bob) = (client(&coordinator), client(&coordinator));
+        let accepting = thread::spawn({
+            let bob = bob.clone();
+            move || bob.incoming().next().unwrap().accept().unwrap()
+        });
+        let a = alice.open(bob.id(), "").unwrap();
+        let b = accepting.join().unwrap();
+        Self {
+            coordinator,
+            alice,
+            bob,
+            a,
+            b,
+        }
+    }
+
+    fn uni(&self) -> (Sender, Receiver) {
+        let sender = self.a.open_uni("").unwrap();
+        (
+            sender,
+            self.b.accept_timeout(LONG).unwrap().unwrap().receiver,
+        )
+    }
+}
+
+fn coordinator() -> Coordinator {
+    Coordinator::bind("127.0.0.1:0", coordinator_config()).unwrap()
+}
+
+fn coordinator_config() -> CoordinatorConfig {
+    CoordinatorConfig::new(Certificate::self_signed(["localhost"]).unwrap())
+}
+
+fn config(coordinator: &Coordinator) -> ClientConfig {
+    ClientConfig::new(Identity::generate().unwrap(), Trust::Pin(coordinator.pin()))
+}
+
+fn client(coordinator: &Coordinator) -> Client {
+    Client::connect_to(
+        "localhost",
+        &[coordinator.local_addr()],
+        config(coordinator),
+    )
+    .unwrap()
+}
+
+/// Fails instead of hanging.
+fn within(test: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let test = thread::spawn(move || {
+        test();
+        done.send(()).unwrap();
+    });
+    if is_done.recv_timeout(3 * LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("hangs");
+    }
+    test.join().unwrap();
+}

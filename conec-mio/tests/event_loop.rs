@@ -1,0 +1,238 @@
+//! Drivers in an event loop: what the core cannot be asked about, because it has no sockets.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails where something is not as it must be"
+)]
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use conec_mio::{Driver, Socket, blocking, conec_core::*};
+use conec_udp::Tap;
+use mio::{Events, Poll, Token, event::Event};
+
+/// Between keep-alives a Client that has nothing to do does nothing: no call of the socket, and no wake-up.
+#[test]
+fn an_idle_client_costs_nothing() {
+    const KEEP_ALIVE: Duration = Duration::from_millis(250);
+    const TIMES: usize = 4;
+    let coordinator = coordinator();
+    let tap = Arc::new(Calls::default());
+    let mut config = config(&coordinator);
+    config.home.keep_alive = Some(KEEP_ALIVE);
+    let mut scene = Scene::new();
+    let mut client = scene.client(config, &coordinator, &tap);
+    // The handshake, and the search for the largest packets.
+    scene.run(&mut client, Duration::from_millis(800), |_| false);
+    tap.take();
+
+    let waits = scene.run(&mut client, KEEP_ALIVE * TIMES as u32, |_| false);
+    let (sends, recvs) = tap.take();
+    // For each: a deadline, one packet, one answer, and the look whether that was all.
+    assert!((TIMES - 1..=TIMES + 1).contains(&sends), "{sends}");
+    assert!(recvs <= 2 * sends, "{recvs} for {sends}");
+    assert!(waits <= 2 * sends + 1, "{waits} for {sends}");
+}
+
+/// A full socket is watched until it takes more, and no longer.
+#[test]
+fn a_full_socket_is_waited_for() {
+    let coordinator = coordinator();
+    let tap = Arc::new(Calls::default());
+    let mut scene = Scene::new();
+    let mut client = scene.client(config(&coordinator), &coordinator, &tap);
+    scene.run(&mut client, Duration::from_millis(300), |_| false);
+    for _ in 0..20 {
+        tap.full.store(true, Relaxed);
+        say_something(&mut client);
+        client.turn(Instant::now());
+        assert!(!client.is_finished());
+        tap.full.store(false, Relaxed);
+        tap.take();
+        // The loop is told at once, long before the driver would have asked again.
+        let end = Instant::now() + Duration::from_secs(5);
+        let waits = scene.run(&mut client, end - Instant::now(), |_| {
+            tap.sends.load(Relaxed) > 0
+        });
+        assert_eq!(waits, 1);
+        scene.run(&mut client, Duration::from_millis(2), |_| false);
+    }
+    // Not watched any more: what is sent wakes nobody.
+    scene.run(&mut client, Duration::from_millis(200), |_| false);
+    for _ in 0..20 {
+        say_something(&mut client);
+        scene.run(&mut client, Duration::from_millis(5), Event::is_writable);
+        assert!(!scene.stopped);
+    }
+}
+
+/// A flood at one endpoint does not keep others in the loop, or the loop itself, from what they have to do.
+#[test]
+fn an_endless_socket_leaves_others_their_turn() {
+    let coordinator = coordinator();
+    let (flooded, tap) = (Arc::new(Calls::default()), Arc::new(Calls::default()));
+    flooded.flood.store(true, Relaxed);
+    let mut scene = Scene::new();
+    let mut first = scene.client(config(&coordinator), &coordinator, &flooded);
+    let mut second = scene.client(config(&coordinator), &coordinator, &tap);
+    for _ in 0..10_000 {
+        first.turn(Instant::now());
+        while first.poll_event().is_some() {}
+        assert!(first.deadline().unwrap() <= Instant::now());
+        scene.run(&mut second, Duration::ZERO, |_| false);
+        if second.endpoint().is_connected() {
+            assert!(first.stats().datagrams_dropped > 100);
+            // And then it goes on.
+            flooded.flood.store(false, Relaxed);
+            let limit = Duration::from_secs(5);
+            while !first.endpoint().is_connected() {
+                scene.run(&mut first, Duration::from_millis(5), |_| false);
+                assert!(scene.started.elapsed() < limit);
+            }
+            return;
+        }
+    }
+    panic!("never connected");
+}
+
+#[test]
+fn a_driver_is_finished_when_it_was_closed() {
+    let coordinator = coordinator();
+    let tap = Arc::new(Calls::default());
+    let mut scene = Scene::new();
+    let mut client = scene.client(config(&coordinator), &coordinator, &tap);
+    while !client.endpoint().is_connected() {
+        scene.run(&mut client, Duration::from_millis(5), |_| false);
+    }
+    assert!(!client.is_finished());
+    client
+        .endpoint_mut()
+        .close(Instant::now(), Duration::from_secs(5));
+    let end = Instant::now() + Duration::from_secs(5);
+    while !client.is_finished() {
+        scene.run(&mut client, Duration::from_millis(5), |_| false);
+        assert!(Instant::now() < end);
+    }
+    assert_eq!(client.deadline(), None);
+}
+
+/// A loop.
+struct Scene {
+    poll: Poll,
+    tokens: usize,
+    started: Instant,
+    stopped: bool,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self {
+            poll: Poll::new().unwrap(),
+            tokens: 0,
+            started: Instant::now(),
+            stopped: false,
+        }
+    }
+
+    fn client(
+        &mut self,
+        config: ClientConfig,
+        coordinator: &blocking::Coordinator,
+        tap: &Arc<Calls>,
+    ) -> conec_mio::Client {
+        let mut client = Client::new(config, Identity::generate_seed().unwrap()).unwrap();
+        let address = coordinator.local_addr();
+        client
+            .connect(Instant::now(), "localhost", &[address])
+            .unwrap();
+        let socket = Socket::any().unwrap().tapped(Arc::clone(tap));
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        Driver::new(client, socket, self.poll.registry(), token).unwrap()
+    }
+
+    /// Runs one driver for a time, or until an event stops it; how often the loop has waited.
+    fn run(
+        &mut self,
+        client: &mut conec_mio::Client,
+        time: Duration,
+        stop: impl Fn(&Event) -> bool,
+    ) -> usize {
+        let end = Instant::now() + time;
+        let mut events = Events::with_capacity(16);
+        let mut waits = 0;
+        loop {
+            let due = client.deadline().map_or(end, |at| at.min(end));
+            let wait = due.saturating_duration_since(Instant::now());
+            self.poll.poll(&mut events, Some(wait)).unwrap();
+            waits += 1;
+            for event in &events {
+                client.ready(event);
+            }
+            client.turn(Instant::now());
+            while client.poll_event().is_some() {}
+            self.stopped = events.iter().any(&stop);
+            if self.stopped || Instant::now() >= end {
+                return waits;
+            }
+        }
+    }
+}
+
+fn say_something(client: &mut conec_mio::Client) {
+    let mut home = client.endpoint_mut().channel(ChannelId::HOME).unwrap();
+    home.send_datagram("hello".into()).unwrap();
+}
+
+fn coordinator() -> blocking::Coordinator {
+    let certificate = Certificate::self_signed(["localhost"]).unwrap();
+    blocking::Coordinator::bind("127.0.0.1:0", CoordinatorConfig::new(certificate)).unwrap()
+}
+
+fn config(coordinator: &blocking::Coordinator) -> ClientConfig {
+    ClientConfig::new(Identity::generate().unwrap(), Trust::Pin(coordinator.pin()))
+}
+
+/// Counts the calls of a socket, and interferes with them.
+#[derive(Debug, Default)]
+struct Calls {
+    sends: AtomicUsize,
+    recvs: AtomicUsize,
+    full: AtomicBool,
+    flood: AtomicBool,
+}
+
+impl Calls {
+    fn take(&self) -> (usize, usize) {
+        (self.sends.swap(0, Relaxed), self.recvs.swap(0, Relaxed))
+    }
+}
+
+impl Tap for Calls {
+    fn send(&self, _: &Transmit) -> Option<io::Result<()>> {
+        self.sends.fetch_add(1, Relaxed);
+        let full = self.full.load(Relaxed);
+        full.then(|| Err(io::ErrorKind::WouldBlock.into()))
+    }
+
+    fn recv(&self, into: &mut Vec<Datagram>) -> Option<io::Result<()>> {
+        self.recvs.fetch_add(1, Relaxed);
+        self.flood.load(Relaxed).then(|| {
+            into.push(Datagram {
+                source: ([127, 0, 0, 1], 9).into(),
+                destination_ip: None,
+                ecn: None,
+                segment_size: 0,
+                payload: "garbage".as_bytes().into(),
+            });
+            Ok(())
+        })
+    }
+}
