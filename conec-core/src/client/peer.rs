@@ -363,7 +363,10 @@ impl Client {
             }
             match self.transport.link(id) {
                 Some(link) => entry.core.close(link, now, patience),
-                None => entry.core.abandon(CloseReason::Local),
+                None => {
+                    entry.core.abandon(CloseReason::Local);
+                    self.accessed.insert(id);
+                }
             }
         }
     }

@@ -33,9 +33,7 @@ fn told_of_closing(world: &mut World, at: At) {
 pub(crate) fn nothing_is_left(world: &mut World, clients: &[NodeId]) {
     world.run_for(Duration::from_secs(30));
     for &client in clients {
-        assert!(world.client(client).is_finished(), "{client:?}");
-        let timeout = world.client(client).poll_timeout();
-        assert_eq!(timeout, None, "nothing more is due");
+        world.check_client_ended(client);
     }
 }
 
@@ -168,6 +166,25 @@ fn a_client_leaves_gracefully() {
     assert_eq!(world.coordinator(coordinator).clients(), 1);
     assert!(world.elapsed() < Duration::from_secs(6));
     nothing_is_left(&mut world, &[at_alice.node]);
+}
+
+#[test]
+fn leaving_while_a_channel_is_being_set_up_leaves_nothing_behind() {
+    for leaver in 0..2 {
+        for moment in 0..15 {
+            let mut world = World::new(moment);
+            let (coordinator, clients) = world.with_clients(["alice", "bob"]);
+            let id = world.client(clients[1]).id();
+            world.request_channel(clients[0], id.into());
+            world.run_for(Duration::from_millis(7 * moment));
+            for client in [clients[leaver], clients[1 - leaver]] {
+                let now = world.now();
+                world.client(client).close(now, Duration::from_secs(1));
+                nothing_is_left(&mut world, &[client]);
+            }
+            world.check_coordinator_deserted(coordinator);
+        }
+    }
 }
 
 #[test]
