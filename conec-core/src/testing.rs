@@ -3,12 +3,22 @@
 use bytes::Bytes;
 
 use crate::{
-    coordinator,
+    Client, Coordinator, coordinator,
     wire::{
         self, ChannelMessage, ClientMessage, CoordinatorMessage, PacketKind, PeerMessage,
         RoleMessage, Route,
     },
 };
+
+/// How many things a Client keeps in tables and queues: none when it has ended.
+pub fn client_entries(client: &Client) -> usize {
+    client.entries()
+}
+
+/// How many things a Coordinator keeps in tables and queues: none when nobody is there.
+pub fn coordinator_entries(coordinator: &Coordinator) -> usize {
+    coordinator.entries()
+}
 
 /// Who sends a control message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -657,16 +657,9 @@ impl Run {
                 continue;
             }
             let node = self.clients[client].node;
-            let client = self.world.client(node);
-            if !client.is_finished() || client.poll_timeout().is_some() {
-                let state = format!("{client:?}");
-                self.fail(&format!("something is left at {node:?}: {state}"));
-            }
+            self.world.check_client_ended(node);
         }
-        let coordinator = self.world.coordinator(self.coordinator);
-        if coordinator.clients() != 0 || coordinator.poll_timeout().is_some() {
-            self.fail("something is left at the coordinator");
-        }
+        self.world.check_coordinator_deserted(self.coordinator);
     }
 
     fn fail(&self, why: &str) -> ! {

@@ -47,6 +47,12 @@ impl<R> Channels<R> {
         self.entries.len()
     }
 
+    /// How many things are kept, and how many bytes of messages.
+    #[cfg(feature = "__testing")]
+    pub(crate) fn entries(&self) -> usize {
+        self.entries.len() + self.memory
+    }
+
     pub(crate) fn get(&self, id: ChannelId) -> Option<&Entry<R>> {
         self.entries.get(&id)
     }

@@ -426,6 +426,14 @@ impl Client {
         }
     }
 
+    /// How many things are kept.
+    #[cfg(feature = "__testing")]
+    pub(crate) fn entries(&self) -> usize {
+        let tables = self.routes.len() + self.requests.len() + self.deadlines.entries();
+        let queues = self.events.len() + self.accessed.len();
+        tables + queues + self.transport.entries() + self.channels.entries()
+    }
+
     fn engine_of(&self, route: Route) -> Option<EngineId> {
         self.routes.get(&route).and_then(|&(_, engine)| engine)
     }

@@ -201,6 +201,13 @@ impl Broker {
         Some(pair)
     }
 
+    /// How many things are kept.
+    #[cfg(feature = "__testing")]
+    pub(super) fn entries(&self) -> usize {
+        let tables = self.pairs.len() + self.by_route.len() + self.by_client.len();
+        tables + self.deadlines.entries()
+    }
+
     /// How many ends of pairs a Client is.
     pub(super) fn count(&self, client: ChannelId) -> usize {
         self.by_client.get(&client).map_or(0, BTreeMap::len)

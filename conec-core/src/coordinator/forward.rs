@@ -198,6 +198,12 @@ impl Forwarding {
         Some(transmit)
     }
 
+    /// How many things are kept, and how many bytes of packets.
+    #[cfg(feature = "__testing")]
+    pub(super) fn entries(&self) -> usize {
+        self.routes.len() + self.rates.len() + self.queue.len() + self.queued
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty()
     }

@@ -367,6 +367,14 @@ impl Coordinator {
             .insert(self.now.map_or(now, |latest| latest.max(now)))
     }
 
+    /// How many things are kept.
+    #[cfg(feature = "__testing")]
+    pub(crate) fn entries(&self) -> usize {
+        let tables = self.sessions.entries() + self.registry.entries() + self.broker.entries();
+        let queues = self.events.len() + self.accessed.len() + self.deadlines.entries();
+        tables + queues + self.forwarding.entries() + self.transport.entries()
+    }
+
     /// Whether so many events wait that nothing may begin which leads to more.
     fn is_lagging(&self) -> bool {
         self.events.len() >= self.config.limits.events

@@ -74,6 +74,12 @@ impl Registry {
         }
     }
 
+    /// How many things are kept.
+    #[cfg(feature = "__testing")]
+    pub(super) fn entries(&self) -> usize {
+        self.by_id.len() + self.by_name.len()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }

@@ -36,6 +36,12 @@ impl<K: Ord + Copy> Deadlines<K> {
         }
     }
 
+    /// How many things are kept.
+    #[cfg(feature = "__testing")]
+    pub(crate) fn entries(&self) -> usize {
+        self.order.len() + self.by_key.len()
+    }
+
     pub(crate) fn next(&self) -> Option<Instant> {
         self.order.first().map(|&(at, _)| at)
     }

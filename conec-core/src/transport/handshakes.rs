@@ -39,6 +39,12 @@ impl Network {
 }
 
 impl Handshakes {
+    /// How many things are kept.
+    #[cfg(feature = "__testing")]
+    pub(super) fn entries(&self) -> usize {
+        self.total + self.by_network.len()
+    }
+
     pub(super) fn admission(&self, ip: IpAddr, proven: bool, limits: &Limits) -> Admission {
         if self.total >= limits.handshakes {
             return Admission::Ignore;

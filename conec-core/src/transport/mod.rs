@@ -359,6 +359,17 @@ impl Transport {
         self.links.is_empty()
     }
 
+    /// How many things are kept, apart from what is there from the beginning.
+    #[cfg(feature = "__testing")]
+    pub(crate) fn entries(&self) -> usize {
+        let made_for_one = |engine: &&Engine| !matches!(engine.kind, EngineKind::Public(..));
+        let tables = self.engines.values().filter(made_for_one).count()
+            + self.links.len()
+            + self.by_handle.len();
+        let queues = self.touched.len() + self.line.len() + self.responses.len();
+        tables + queues + self.events.len() + self.deadlines.entries() + self.handshakes.entries()
+    }
+
     /// Applies what a link wants of its engine, takes its events, and sets its timer.
     fn look_after(&mut self, id: ChannelId) {
         let Some(link) = self.links.get_mut(&id) else {

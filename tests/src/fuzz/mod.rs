@@ -40,19 +40,11 @@ fn leave(world: &mut World, coordinator: Option<NodeId>, clients: &[NodeId]) {
     }
     // All timeouts are shorter.
     world.run_for(Duration::from_secs(100));
-    for &node in clients {
-        let client = world.client(node);
-        if !client.is_finished() || client.poll_timeout().is_some() {
-            let left = format!("left: {client:?}");
-            world.fail(&left);
-        }
+    for &client in clients {
+        world.check_client_ended(client);
     }
-    if let Some(node) = coordinator {
-        let coordinator = world.coordinator(node);
-        if coordinator.clients() > 0 || coordinator.poll_timeout().is_some() {
-            let left = format!("left: {coordinator:?}");
-            world.fail(&left);
-        }
+    if let Some(coordinator) = coordinator {
+        world.check_coordinator_deserted(coordinator);
     }
 }
 

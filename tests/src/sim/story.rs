@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelEvent, ChannelId, ClientEvent, CloseReason, Direction, RecvEnd, RecvError, SendEnd,
-    SendError, StreamId, Target,
+    ChannelEvent, ChannelId, ClientEvent, CloseReason, Direction, Endpoint, RecvEnd, RecvError,
+    SendEnd, SendError, StreamId, Target,
+    testing::{client_entries, coordinator_entries},
 };
 
 use super::{
@@ -218,6 +219,29 @@ impl World {
             client
         });
         (coordinator, clients)
+    }
+}
+
+/// What is left at the end.
+impl World {
+    /// A Client has ended, and nothing is left in it.
+    pub fn check_client_ended(&mut self, node: NodeId) {
+        let client = self.client(node);
+        let (entries, due) = (client_entries(client), client.poll_timeout());
+        if !client.is_finished() || entries > 0 || due.is_some() {
+            let client = format!("{client:?}");
+            self.fail(&format!("{entries} things are left at {node:?}: {client}"));
+        }
+    }
+
+    /// Nobody is at a Coordinator, and nothing is left of anybody.
+    pub fn check_coordinator_deserted(&mut self, node: NodeId) {
+        let coordinator = self.coordinator(node);
+        let (entries, due) = (coordinator_entries(coordinator), coordinator.poll_timeout());
+        if coordinator.clients() > 0 || entries > 0 || due.is_some() {
+            let coordinator = format!("{coordinator:?}");
+            self.fail(&format!("{entries} things are left: {coordinator}"));
+        }
     }
 }
 
