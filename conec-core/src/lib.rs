@@ -5,96 +5,25 @@
 //! messages, encrypted from end to end: the Coordinator forwards packets that it cannot read.
 //!
 //! This crate is a state machine to be driven from outside. Ready-made drivers are `conec-tokio`, for async programs, and
-//! `conec-mio`, for event loops of your own.
+//! `conec-mio`, for event loops of your own and for plain threads.
 //!
 //! # Driving an endpoint
 //!
 //! [`Client`] and [`Coordinator`] implement [`Endpoint`]: `handle_*` methods take what happened, `poll_*` methods give
 //! what to do. Commands are ordinary methods, and borrowed handles: `client.channel(id)`, `channel.stream(id).send(..)`.
-//! Here is a whole program, with a queue for a network and a number for a clock:
 //!
-//! ```
-//! # #[cfg(feature = "self-signed")] {
-//! use std::{collections::VecDeque, net::SocketAddr, num::NonZeroUsize, time::{Duration, Instant}};
-//! use conec_core::*;
+//! This is `examples/custom_loop.rs`, a whole program around three endpoints. `Node::turn` is all of a driver: what has
+//! arrived, what is due, what is to be sent. `main` is the application: it takes events, and gives commands. To go on
+//! from there:
 //!
-//! // Sends what an endpoint has to send, and gives it what has arrived for it.
-//! fn drive<E: Endpoint>(
-//!     endpoint: &mut E,
-//!     address: SocketAddr,
-//!     now: Instant,
-//!     network: &mut VecDeque<(SocketAddr, Transmit)>,
-//! ) {
-//!     for _ in 0..network.len() {
-//!         let (source, transmit) = network.pop_front().unwrap();
-//!         if transmit.destination != address {
-//!             network.push_back((source, transmit));
-//!             continue;
-//!         }
-//!         endpoint.handle_datagram(now, Datagram {
-//!             source,
-//!             destination_ip: None,
-//!             ecn: transmit.ecn,
-//!             segment_size: transmit.segment_size.unwrap_or(transmit.payload.len()),
-//!             payload: transmit.payload[..].into(),
-//!         });
-//!     }
-//!     if endpoint.poll_timeout().is_some_and(|due| due <= now) {
-//!         endpoint.handle_timeout(now);
-//!     }
-//!     while let Some(transmit) = endpoint.poll_transmit(now, NonZeroUsize::MIN) {
-//!         network.push_back((address, transmit));
-//!     }
-//! }
+//! * wait until the sockets are readable, or the first [`poll_timeout`](Endpoint::poll_timeout), instead of asking again
+//!   and again. What is done to an endpoint can change its timeout, so ask for that last.
+//! * `conec-udp` moves many datagrams with one system call, and does what `Node::turn` does.
+//! * where an application wants handles that wait, instead of events, the [`hub`] keeps the books.
 //!
-//! let certificate = Certificate::self_signed(["localhost"])?;
-//! let trust = Trust::Pin(certificate.pin());
-//! let mut coordinator = Coordinator::new(CoordinatorConfig::new(certificate), Identity::generate_seed()?)?;
-//! let mut clients = Vec::new();
-//! for name in ["alice", "bob"] {
-//!     let mut config = ClientConfig::new(Identity::generate()?, trust.clone());
-//!     config.name = Some(name.parse()?);
-//!     config.auto_accept = true;
-//!     clients.push(Client::new(config, Identity::generate_seed()?)?);
-//! }
-//!
-//! let address = |number: u8| SocketAddr::from(([192, 0, 2, number], 1000));
-//! let mut now = Instant::now();
-//! let mut network = VecDeque::new();
-//! for client in &mut clients {
-//!     client.connect(now, "localhost", &[address(0)])?;
-//! }
-//! let received = 'done: loop {
-//!     now += Duration::from_millis(1);
-//!     drive(&mut coordinator, address(0), now, &mut network);
-//!     while coordinator.poll_event().is_some() {}
-//!     for (number, client) in clients.iter_mut().enumerate() {
-//!         drive(client, address(1 + number as u8), now, &mut network);
-//!         while let Some(event) = client.poll_event() {
-//!             match event {
-//!                 // Bob, who connects last in this network, wants to talk to Alice.
-//!                 ClientEvent::Connected { .. } if number == 1 => {
-//!                     client.open_channel(now, "alice".parse::<Name>()?, b"chat")?;
-//!                 }
-//!                 ClientEvent::Channel { channel, event } if channel != ChannelId::HOME => match event {
-//!                     ChannelEvent::Opened if number == 1 => {
-//!                         let mut channel = client.channel(channel).unwrap();
-//!                         let stream = channel.open(Direction::Uni, b"greetings")?;
-//!                         channel.stream(stream).send("hello".into())?;
-//!                     }
-//!                     ChannelEvent::Readable { stream } => {
-//!                         break 'done client.channel(channel).unwrap().stream(stream).recv()?;
-//!                     }
-//!                     _ => {}
-//!                 },
-//!                 _ => {}
-//!             }
-//!         }
-//!     }
-//! };
-//! assert_eq!(received, "hello");
-//! # }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+#![cfg_attr(feature = "self-signed", doc = "```")]
+#![cfg_attr(not(feature = "self-signed"), doc = "```ignore")]
+#![doc = include_str!("../examples/custom_loop.rs")]
 //! ```
 //!
 //! # What is promised
