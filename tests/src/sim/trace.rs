@@ -10,7 +10,14 @@ use std::{
 /// The trace of a run: a hash over everything, and the last lines.
 pub struct Trace {
     hasher: DefaultHasher,
-    lines: VecDeque<String>,
+    lines: VecDeque<Line>,
+}
+
+struct Line {
+    at: Duration,
+    what: String,
+    /// How often the same happened after that, with nothing else in between.
+    again: u64,
 }
 
 impl Trace {
@@ -22,12 +29,18 @@ impl Trace {
     }
 
     pub(super) fn record(&mut self, at: Duration, what: fmt::Arguments<'_>) {
-        let line = format!("{:>12.6} {what}", at.as_secs_f64());
-        line.hash(&mut self.hasher);
+        let what = what.to_string();
+        (at, &what).hash(&mut self.hasher);
+        if let Some(last) = self.lines.back_mut()
+            && last.what == what
+        {
+            last.again += 1;
+            return;
+        }
         if self.lines.len() == LINES {
             self.lines.pop_front();
         }
-        self.lines.push_back(line);
+        self.lines.push_back(Line { at, what, again: 0 });
     }
 
     /// Adds to the hash alone.
@@ -43,7 +56,14 @@ impl Trace {
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+        for Line { at, what, again } in &self.lines {
+            write!(f, "{:>12.6} {what}", at.as_secs_f64())?;
+            match again {
+                0 => writeln!(f)?,
+                _ => writeln!(f, " ({again} times more)")?,
+            }
+        }
+        Ok(())
     }
 }
 
