@@ -1,6 +1,6 @@
 //! Streams of whole messages, and datagrams.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
@@ -243,6 +243,28 @@ fn a_reader_that_stops_reading_stops_the_sender_and_resuming_loses_nothing() {
 }
 
 #[test]
+fn the_end_of_a_blocked_stream_comes_after_all_that_was_taken() {
+    let (mut world, at_alice, at_bob) = pair(19);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    let mut sent = 0;
+    while world.try_send(ours, message(sent, 10_000)).is_ok() {
+        sent += 1;
+    }
+    world.finish(ours);
+    world.run_for(Duration::from_secs(5));
+    // The other direction is not concerned.
+    world.send(theirs, "no hurry");
+    assert_eq!(world.recv(ours), "no hurry");
+    for number in 0..sent {
+        assert_eq!(world.recv(theirs), message(number, 10_000));
+    }
+    assert_eq!(world.recv_ended(theirs), RecvEnd::Finished);
+    assert_eq!(world.send_ended(ours), SendEnd::Finished);
+    world.send(theirs, "and goodbye");
+    assert_eq!(world.recv(ours), "and goodbye");
+}
+
+#[test]
 fn more_streams_become_available_as_others_end() {
     let (mut world, at_alice, at_bob) = pair_with(11, |config| config.uni_streams = 3);
     let streams = [(); 3].map(|()| world.open(at_alice, Direction::Uni, b""));
@@ -331,6 +353,29 @@ fn datagrams_arrive_whole_or_not_at_all() {
     assert_eq!(channel.recv_datagram(), Some(message(0, max)));
     assert_eq!(channel.recv_datagram(), Some(message(1, 0)));
     assert_eq!(channel.recv_datagram(), None);
+}
+
+#[test]
+fn datagrams_over_a_rough_network_are_lost_but_neither_doubled_nor_damaged() {
+    let (mut world, at_alice, at_bob) = pair(20);
+    world.network.set_all(&LinkConfig {
+        duplicate: 0.2,
+        ..LinkConfig::rough()
+    });
+    let mut received = BTreeSet::new();
+    for number in 0..1000_usize {
+        let payload = [&number.to_be_bytes()[..], &message(number, 500)].concat();
+        let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+        channel.send_datagram(payload.into()).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let mut channel = world.channel(at_bob.node, at_bob.channel).unwrap();
+        while let Some(datagram) = channel.recv_datagram() {
+            let number = usize::from_be_bytes(datagram[..8].try_into().unwrap());
+            assert_eq!(datagram[8..], message(number, 500));
+            assert!(received.insert(number), "{number} came twice");
+        }
+    }
+    assert!((500..1000).contains(&received.len()), "{}", received.len());
 }
 
 #[test]

@@ -10,7 +10,11 @@ use std::{
 };
 
 use bytes::BytesMut;
-use conec_tests::sim::{Access, Hairpin, LinkConfig, NatConfig, NodeId, Stranger, World};
+use conec_tests::sim::{
+    Access, Dependence,
+    Dependence::{AddressAndPortDependent, AddressDependent, EndpointIndependent},
+    Hairpin, LinkConfig, NatConfig, NodeId, Stranger, World,
+};
 
 use super::secs;
 
@@ -50,16 +54,18 @@ struct State {
     candidates: Vec<SocketAddr>,
     /// When pings go out, the next first.
     rounds: VecDeque<Instant>,
-    pinged: BTreeSet<SocketAddr>,
-    /// Whence pongs came: these ways work, there and back.
+    /// Where each ping went.
+    pings: Vec<SocketAddr>,
+    /// Whence pongs came to pings that went there: these ways work, there and back.
     proven: BTreeSet<SocketAddr>,
     out: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
 impl State {
     fn ping(&mut self, to: SocketAddr) {
-        self.pinged.insert(to);
-        self.out.push_back((to, b"ping".to_vec()));
+        let number = self.pings.len();
+        self.pings.push(to);
+        self.out.push_back((to, format!("ping {number}").into()));
     }
 }
 
@@ -68,21 +74,22 @@ struct PuncherEnd(Rc<RefCell<State>>);
 impl Stranger for PuncherEnd {
     fn handle_datagram(&mut self, _: Instant, source: SocketAddr, payload: BytesMut) {
         let mut state = self.0.borrow_mut();
-        match &payload[..] {
-            observed if Some(source) == state.mirror => {
-                let observed = std::str::from_utf8(observed).unwrap();
-                state.observed = Some(observed.parse().unwrap());
+        let text = std::str::from_utf8(&payload).unwrap();
+        if Some(source) == state.mirror {
+            state.observed = Some(text.parse().unwrap());
+        } else if let Some(number) = text.strip_prefix("ping ") {
+            state
+                .out
+                .push_back((source, format!("pong {number}").into()));
+            if !state.proven.contains(&source) {
+                state.ping(source);
             }
-            b"ping" => {
-                state.out.push_back((source, b"pong".to_vec()));
-                if !state.proven.contains(&source) {
-                    state.ping(source);
-                }
-            }
-            b"pong" if state.pinged.contains(&source) => {
+        } else if let Some(number) = text.strip_prefix("pong ") {
+            // From elsewhere, it shows no way back.
+            let number: usize = number.parse().unwrap();
+            if state.pings.get(number) == Some(&source) {
                 state.proven.insert(source);
             }
-            _ => {}
         }
     }
 
@@ -195,6 +202,48 @@ fn those_meet_who_are_said_to() {
                     assert_eq!(one.can_meet(other), other.can_meet(one));
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn of_all_boxes_those_let_meet_that_follow_the_rule() {
+    let all = [
+        EndpointIndependent,
+        AddressDependent,
+        AddressAndPortDependent,
+    ];
+    let boxes: Vec<_> = all
+        .into_iter()
+        .flat_map(|mapping| all.map(|filtering| (mapping, filtering)))
+        .collect();
+    // With a mapping for each remote endpoint, one is not where the other looks. It is found out if the other lets every
+    // port in. Two such boxes need one that keeps its port for the address, and one that lets everybody in.
+    let can_meet = |one: (Dependence, Dependence), other: (Dependence, Dependence)| {
+        let stays = |side: (Dependence, Dependence)| side.0 == EndpointIndependent;
+        let lets_ports_in = |side: (Dependence, Dependence)| side.1 != AddressAndPortDependent;
+        match (stays(one), stays(other)) {
+            (true, true) => true,
+            (true, false) => lets_ports_in(one),
+            (false, true) => lets_ports_in(other),
+            (false, false) => {
+                let sides = [one, other];
+                sides.iter().any(|side| side.0 == AddressDependent)
+                    && sides.into_iter().all(lets_ports_in)
+                    && sides.iter().any(|side| side.1 == EndpointIndependent)
+            }
+        }
+    };
+    for &one in &boxes {
+        for &other in &boxes {
+            let mut world = World::new(7);
+            let (mirror, first, second) = strangers(&mut world);
+            for (stranger, (mapping, filtering)) in [(&first, one), (&second, other)] {
+                let nat = world.add_nat("nat", NatConfig::new(mapping, filtering));
+                world.put(stranger.node, nat);
+            }
+            let met = meet(&mut world, mirror, &first, &second, secs(0));
+            assert_eq!(met, can_meet(one, other), "{one:?} and {other:?}");
         }
     }
 }
