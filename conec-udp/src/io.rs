@@ -1,21 +1,22 @@
 use std::{
-    fmt,
-    io::{self, IoSliceMut},
+    fmt, io,
     net::{IpAddr, SocketAddr, UdpSocket},
     num::NonZeroUsize,
 };
 
 use bytes::BytesMut;
 use conec_core::{Datagram, Ecn, Transmit};
-use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
+use quinn_udp::{EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
+
+use crate::slots::{SLOTS, Slots};
 
 /// What it takes to send and receive on a socket, apart from the socket itself.
 pub struct Udp {
     state: UdpSocketState,
     /// Whether addresses are IPv6, with IPv4 ones mapped into it.
     v6: bool,
-    /// Where batches arrive before they are copied, so that what the core keeps pins no more memory than it must.
-    scratch: Box<[u8]>,
+    /// Where batches arrive.
+    slots: Slots,
     #[cfg(feature = "__testing")]
     tap: Option<Box<dyn crate::Tap>>,
 }
@@ -27,7 +28,7 @@ impl Udp {
         Ok(Self {
             state,
             v6: socket.local_addr()?.is_ipv6(),
-            scratch: vec![0; BATCH_SIZE * SLOT].into(),
+            slots: Slots::new(),
             #[cfg(feature = "__testing")]
             tap: None,
         })
@@ -54,13 +55,12 @@ impl Udp {
         if let Some(received) = self.tap.as_ref().and_then(|tap| tap.recv(into)) {
             return received;
         }
-        let mut metas = [RecvMeta::default(); BATCH_SIZE];
-        let mut slots = self.scratch.chunks_mut(SLOT);
-        let mut slots: [IoSliceMut<'_>; BATCH_SIZE] =
-            std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
-        let count = self.state.recv(socket.into(), &mut slots, &mut metas)?;
-        let filled = metas.iter().zip(self.scratch.chunks(SLOT)).take(count);
-        into.extend(filled.map(|(meta, slot)| datagram(meta, &slot[..meta.len])));
+        let mut metas = [RecvMeta::default(); SLOTS];
+        let count = self
+            .state
+            .recv(socket.into(), &mut self.slots.room(), &mut metas)?;
+        let filled = metas.iter().take(count).enumerate();
+        into.extend(filled.map(|(slot, meta)| datagram(meta, self.slots.take(slot, meta.len))));
         Ok(())
     }
 
@@ -126,7 +126,7 @@ fn disable_timestamps(socket: &UdpSocket) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn disable_timestamps(_: &UdpSocket) {}
 
-fn datagram(meta: &RecvMeta, payload: &[u8]) -> Datagram {
+fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
     Datagram {
         source: match meta.addr.ip().to_canonical() {
             ip @ IpAddr::V4(_) => (ip, meta.addr.port()).into(),
@@ -140,12 +140,9 @@ fn datagram(meta: &RecvMeta, payload: &[u8]) -> Datagram {
             EcnCodepoint::Ce => Ecn::Ce,
         }),
         segment_size: meta.stride,
-        payload: BytesMut::from(payload),
+        payload,
     }
 }
-
-/// Room for what the system coalesces at most.
-const SLOT: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -36,6 +36,7 @@
 
 mod io;
 mod pump;
+mod slots;
 mod socket;
 #[cfg(feature = "__testing")]
 mod tap;
