@@ -10,6 +10,7 @@ mod event;
 mod handshakes;
 mod link;
 mod outgoing;
+mod packets;
 mod settings;
 mod tls;
 
@@ -21,7 +22,7 @@ use std::{
     time::Instant,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use quinn_proto::{
     ConnectionId, DatagramEvent, EndpointConfig, Incoming, ServerConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
@@ -32,6 +33,7 @@ use ring::{hkdf, hmac};
 use self::{
     cid::CidGenerator,
     handshakes::{Admission, Handshakes},
+    packets::PacketBuffer,
     settings::transport_config,
 };
 pub(crate) use self::{
@@ -66,8 +68,7 @@ pub(crate) struct Transport {
     handshakes: Handshakes,
     next_id: u64,
     rng: StdRng,
-    /// Where the engine builds packets.
-    buf: Vec<u8>,
+    packets: PacketBuffer,
     pub(crate) stats: EndpointStats,
 }
 
@@ -106,7 +107,7 @@ impl Transport {
             handshakes: Handshakes::default(),
             next_id: 1,
             rng: StdRng::from_seed(seed),
-            buf: Vec::new(),
+            packets: PacketBuffer::default(),
             stats: EndpointStats::default(),
         }
     }
@@ -248,14 +249,13 @@ impl Transport {
             self.stats.datagrams_dropped += 1;
             return;
         };
-        self.buf.clear();
         let event = engine.endpoint.handle(
             now,
             remote.unwrap_or(VIRTUAL),
             local_ip,
             ecn.map(ecn_to_engine),
             payload,
-            &mut self.buf,
+            self.packets.clear(),
         );
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
@@ -319,15 +319,15 @@ impl Transport {
             let Some(link) = self.links.get_mut(&id) else {
                 continue;
             };
-            self.buf.clear();
-            if let Some(transmit) = link.poll_transmit(now, max_segments.get(), &mut self.buf) {
+            let buf = self.packets.clear();
+            if let Some(transmit) = link.poll_transmit(now, max_segments.get(), buf) {
                 // To the back: everyone gets a turn.
                 self.line.push_back(id);
                 if !link.touched {
                     link.touched = true;
                     self.touched.push(id);
                 }
-                let transmit = finish_transmit(&transmit, &mut self.buf);
+                let transmit = finish_transmit(&transmit, &mut self.packets);
                 return Some((Some(id), transmit));
             }
             link.in_line = false;
@@ -414,7 +414,7 @@ impl Transport {
         let Some(engine) = self.engines.get_mut(&engine_id) else {
             return;
         };
-        self.buf.clear();
+        let buf = self.packets.clear();
         let (accepting, id) = match &engine.kind {
             EngineKind::Single => {
                 engine.endpoint.ignore(incoming);
@@ -427,7 +427,7 @@ impl Transport {
                 match self.handshakes.admission(ip, proven, limits) {
                     Admission::Accept => {}
                     Admission::Retry => {
-                        match engine.endpoint.retry(incoming, &mut self.buf) {
+                        match engine.endpoint.retry(incoming, buf) {
                             Ok(transmit) => self.respond(&transmit),
                             Err(error) => engine.endpoint.ignore(error.into_incoming()),
                         }
@@ -441,7 +441,7 @@ impl Transport {
                 }
                 if self.links.len() >= limits.clients.saturating_add(limits.handshakes) {
                     self.stats.handshakes_refused += 1;
-                    let transmit = engine.endpoint.refuse(incoming, &mut self.buf);
+                    let transmit = engine.endpoint.refuse(incoming, buf);
                     self.respond(&transmit);
                     return;
                 }
@@ -453,7 +453,7 @@ impl Transport {
         server.transport_config(transport);
         match engine
             .endpoint
-            .accept(incoming, now, &mut self.buf, Some(Arc::new(server)))
+            .accept(incoming, now, buf, Some(Arc::new(server)))
         {
             Ok((handle, conn)) => {
                 let mut link = Link::new(now, conn, engine_id, handle, close_switch);
@@ -487,7 +487,7 @@ impl Transport {
     /// Queues an answer to someone without a link.
     fn respond(&mut self, transmit: &quinn_proto::Transmit) {
         if self.responses.len() < MAX_RESPONSES {
-            let response = finish_transmit(transmit, &mut self.buf);
+            let response = finish_transmit(transmit, &mut self.packets);
             self.responses.push_back(response);
         }
     }
@@ -629,20 +629,13 @@ fn touch(
     }
 }
 
-fn finish_transmit(transmit: &quinn_proto::Transmit, buf: &mut Vec<u8>) -> Transmit {
-    buf.truncate(transmit.size);
-    // A full batch keeps the buffer it was built in; a single packet must not keep one made for a batch.
-    let payload = if buf.len() * 2 > buf.capacity() {
-        Bytes::from(std::mem::take(buf))
-    } else {
-        Bytes::copy_from_slice(buf)
-    };
+fn finish_transmit(transmit: &quinn_proto::Transmit, packets: &mut PacketBuffer) -> Transmit {
     Transmit {
         destination: transmit.destination,
         source_ip: transmit.src_ip,
         ecn: transmit.ecn.map(ecn_from_engine),
         segment_size: transmit.segment_size,
-        payload,
+        payload: packets.take(transmit.size),
     }
 }
 
