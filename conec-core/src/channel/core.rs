@@ -168,9 +168,7 @@ impl ChannelCore {
 
     /// Sends a control message.
     pub(crate) fn send_control(&self, link: &mut Link, payload: Bytes) {
-        let header = frame_header(payload.len());
-        link.write(CONTROL, Bytes::copy_from_slice(&header));
-        link.write(CONTROL, payload);
+        link.write(CONTROL, &frame_header(payload.len()), payload);
     }
 
     /// Data streams may be used from now on.
@@ -327,7 +325,7 @@ impl ChannelCore {
             return Err(OpenStreamError::Blocked);
         };
         self.opened.add(direction);
-        link.write(index, encode_preamble(label));
+        link.write(index, &[], encode_preamble(label));
         let recv = match direction {
             Direction::Bi => Some(RecvHalf::new(None, self.config.max_message_size)),
             Direction::Uni => None,
@@ -363,9 +361,7 @@ impl ChannelCore {
             return Err(SendError::TooLarge { max });
         }
         self.poll_ready(link, id)?;
-        let header = frame_header(message.len());
-        link.write(id.index, Bytes::copy_from_slice(&header));
-        link.write(id.index, message);
+        link.write(id.index, &frame_header(message.len()), message);
         Ok(())
     }
 
@@ -392,9 +388,7 @@ impl ChannelCore {
 
     pub(super) fn recv(&mut self, link: &mut Link, id: StreamId) -> Result<Bytes, RecvError> {
         let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
-        let Some(message) = recv.ready.take() else {
-            return Err(RecvError::Blocked);
-        };
+        let message = recv.pop().ok_or(RecvError::Blocked)?;
         self.pump(link, id.index);
         Ok(message)
     }
@@ -535,8 +529,11 @@ impl ChannelCore {
                     }
                     self.handle_control(link, now, payload);
                 }
-                Ok(None) => match link.read(CONTROL) {
-                    Read::Bytes(bytes) => self.control.decoder.feed(&bytes),
+                Ok(None) => match link.read(CONTROL, |bytes| {
+                    self.control.decoder.feed(bytes);
+                    false
+                }) {
+                    Read::Enough => {}
                     Read::Blocked => return,
                     Read::Finished | Read::Reset(_) => {
                         return self.violate(link, now, Violation::ControlStream);
@@ -585,8 +582,26 @@ impl ChannelCore {
         self.send_control(link, ChannelMessage::Closing { bi, uni }.encode());
     }
 
-    /// Reads on until a message is whole, the stream ends, or nothing more is there.
+    /// Reads on if no message is there. Tells of those that are, or that there will be no more.
     fn pump(&mut self, link: &mut Link, index: u64) {
+        self.read_ahead(link, index);
+        let Some(recv) = self.recv_half(self.stream_id(index)) else {
+            return;
+        };
+        match recv.end {
+            Some(end) if !recv.has_message() => {
+                self.end_unannounced_send(link, index);
+                self.end_recv(index, end);
+            }
+            Some(_) | None => {
+                let change = recv.memory_change();
+                self.memory = self.memory.saturating_add_signed(change);
+                self.tell_readable(index);
+            }
+        }
+    }
+
+    fn read_ahead(&mut self, link: &mut Link, index: u64) {
         let id = self.stream_id(index);
         let Some(stream) = self.streams.get_mut(&index) else {
             return;
@@ -594,75 +609,52 @@ impl ChannelCore {
         let Some(recv) = &mut stream.recv else {
             return;
         };
-        let end = loop {
-            if recv.ready.is_some() {
-                break None;
-            }
-            if recv.preamble.is_none() {
-                match recv.decoder.next() {
-                    Ok(Some(message)) => {
-                        recv.ready = Some(message);
-                        continue;
-                    }
-                    Ok(None) => {}
-                    Err(_) => break Some(RecvEnd::TooLarge),
-                }
-            }
-            match link.read(index) {
-                Read::Blocked => break None,
-                Read::Bytes(bytes) => {
-                    let mut bytes = &bytes[..];
-                    if let Some(preamble) = &mut recv.preamble {
-                        match preamble.feed(&mut bytes) {
-                            Ok(None) => continue,
-                            Ok(Some(label)) => {
-                                recv.preamble = None;
-                                let early_end = stream.early_end.take();
-                                let stream = id;
-                                self.events
-                                    .push_back(ChannelEvent::StreamOpened { stream, label });
-                                if let Some(end) = early_end {
-                                    self.events
-                                        .push_back(ChannelEvent::SendEnded { stream, end });
-                                }
-                            }
-                            Err(_) => break Some(RecvEnd::Refused(ErrorCode::Protocol)),
+        if recv.has_message() || recv.end.is_some() {
+            return;
+        }
+        let mut fault = None;
+        let read = link.read(index, |mut bytes| {
+            if let Some(preamble) = &mut recv.preamble {
+                match preamble.feed(&mut bytes) {
+                    Ok(None) => return true,
+                    Ok(Some(label)) => {
+                        recv.preamble = None;
+                        let stream_id = id;
+                        self.events.push_back(ChannelEvent::StreamOpened {
+                            stream: stream_id,
+                            label,
+                        });
+                        if let Some(end) = stream.early_end.take() {
+                            self.events.push_back(ChannelEvent::SendEnded {
+                                stream: stream_id,
+                                end,
+                            });
                         }
                     }
-                    recv.decoder.feed(bytes);
-                }
-                Read::Finished if recv.preamble.is_some() => {
-                    break Some(RecvEnd::Refused(ErrorCode::Protocol));
-                }
-                Read::Finished if recv.decoder.is_at_boundary() => break Some(RecvEnd::Finished),
-                Read::Finished => break Some(RecvEnd::Truncated),
-                Read::Reset(WireCode::Application(code)) => break Some(RecvEnd::Reset(code)),
-                Read::Reset(WireCode::Protocol(code)) => break Some(RecvEnd::Refused(code)),
-            }
-        };
-        match end {
-            Some(end) => {
-                match end {
-                    RecvEnd::TooLarge => link.stop(index, ErrorCode::TooLarge.into()),
-                    RecvEnd::Refused(ErrorCode::Protocol) => {
-                        link.stop(index, ErrorCode::Protocol.into());
+                    Err(_) => {
+                        fault = Some((RecvEnd::Refused(ErrorCode::Protocol), ErrorCode::Protocol))
                     }
-                    RecvEnd::Finished
-                    | RecvEnd::Reset(_)
-                    | RecvEnd::Refused(_)
-                    | RecvEnd::Stopped
-                    | RecvEnd::Truncated
-                    | RecvEnd::Closed(_) => {}
                 }
-                self.end_unannounced_send(link, index);
-                self.end_recv(index, end);
             }
-            None => {
-                let change = recv.memory_change();
-                self.memory = self.memory.saturating_add_signed(change);
-                self.tell_readable(index);
+            if fault.is_none() && recv.feed(bytes).is_err() {
+                fault = Some((RecvEnd::TooLarge, ErrorCode::TooLarge));
             }
-        }
+            fault.is_none() && recv.wants_more()
+        });
+        recv.end = match (fault, read) {
+            (Some((end, code)), _) => {
+                link.stop(index, code.into());
+                Some(end)
+            }
+            (None, Read::Enough | Read::Blocked) => None,
+            (None, Read::Finished) if recv.preamble.is_some() => {
+                Some(RecvEnd::Refused(ErrorCode::Protocol))
+            }
+            (None, Read::Finished) if recv.is_at_boundary() => Some(RecvEnd::Finished),
+            (None, Read::Finished) => Some(RecvEnd::Truncated),
+            (None, Read::Reset(WireCode::Application(code))) => Some(RecvEnd::Reset(code)),
+            (None, Read::Reset(WireCode::Protocol(code))) => Some(RecvEnd::Refused(code)),
+        };
     }
 
     /// Those that came before the sides knew who they are to each other wait until they do.
@@ -675,7 +667,7 @@ impl ChannelCore {
     fn tell_readable(&mut self, index: u64) {
         let stream = self.stream_id(index);
         if let Some(recv) = self.recv_half(stream)
-            && recv.ready.is_some()
+            && recv.has_message()
             && !std::mem::replace(&mut recv.readable_queued, true)
         {
             self.events.push_back(ChannelEvent::Readable { stream });

@@ -1,10 +1,12 @@
 //! The two halves of a data stream.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use crate::{
-    SendEnd,
-    wire::{FrameDecoder, PreambleDecoder},
+    RecvEnd, SendEnd,
+    wire::{FrameDecoder, FrameTooLarge, PreambleDecoder},
 };
 
 /// What a channel knows of a data stream. A half that has ended is gone.
@@ -51,9 +53,13 @@ pub(super) struct SendHalf {
 pub(super) struct RecvHalf {
     /// Collects the preamble of a stream that the other side opened.
     pub(super) preamble: Option<PreambleDecoder>,
-    pub(super) decoder: FrameDecoder,
-    /// The next message, whole.
-    pub(super) ready: Option<Bytes>,
+    decoder: FrameDecoder,
+    /// Whole messages.
+    ready: VecDeque<Bytes>,
+    /// The memory that they take.
+    ready_memory: usize,
+    /// How the stream ends after them, once that is known.
+    pub(super) end: Option<RecvEnd>,
     /// News of a message is queued.
     pub(super) readable_queued: bool,
     /// The memory that this half was last seen to take.
@@ -65,16 +71,78 @@ impl RecvHalf {
         Self {
             preamble,
             decoder: FrameDecoder::new(max_message_size),
-            ready: None,
+            ready: VecDeque::new(),
+            ready_memory: 0,
+            end: None,
             readable_queued: false,
             memory: 0,
         }
     }
 
+    /// Takes the stream's next bytes.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(), FrameTooLarge> {
+        self.decoder.feed(bytes);
+        while let Some(message) = self.decoder.next()? {
+            self.ready_memory += memory_of(&message);
+            self.ready.push_back(message);
+        }
+        Ok(())
+    }
+
+    /// Whether messages are to be read ahead of the application: there is more work in asking for one than in reading it.
+    pub(super) fn wants_more(&self) -> bool {
+        self.end.is_none() && self.ready_memory < READ_AHEAD
+    }
+
+    pub(super) fn has_message(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        let message = self.ready.pop_front()?;
+        self.ready_memory -= memory_of(&message);
+        Some(message)
+    }
+
+    /// Whether the bytes so far end where a message ends.
+    pub(super) fn is_at_boundary(&self) -> bool {
+        self.decoder.is_at_boundary()
+    }
+
     /// By how much the memory taken by messages has changed since this was last asked.
     pub(super) fn memory_change(&mut self) -> isize {
-        let memory = self.decoder.memory() + self.ready.as_ref().map_or(0, Bytes::len);
+        let memory = self.decoder.memory() + self.ready_memory;
         let before = std::mem::replace(&mut self.memory, memory);
         memory as isize - before as isize
+    }
+}
+
+fn memory_of(message: &Bytes) -> usize {
+    message.len() + size_of::<Bytes>()
+}
+
+/// Bytes of messages that are read before the application asks for them.
+const READ_AHEAD: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_messages_are_not_read_ahead_without_end() {
+        let mut recv = RecvHalf::new(None, 100);
+        let mut pieces = 0;
+        while recv.wants_more() {
+            assert_eq!(recv.feed(&[0; 100]), Ok(()));
+            pieces += 1;
+        }
+        assert_eq!(pieces, READ_AHEAD.div_ceil(100 * size_of::<Bytes>()));
+        let mut memory = recv.memory_change();
+        assert!(memory >= READ_AHEAD as isize);
+        while let Some(message) = recv.pop() {
+            assert!(message.is_empty());
+        }
+        memory += recv.memory_change();
+        assert_eq!(memory, 0);
     }
 }

@@ -68,11 +68,12 @@ impl fmt::Debug for Link {
     }
 }
 
-/// What there is to read on a stream.
+/// Why nothing more was read on a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Read {
-    Bytes(Bytes),
-    /// Nothing yet; [`LinkEvent::Readable`] follows.
+    /// The reader has enough.
+    Enough,
+    /// Nothing more yet; [`LinkEvent::Readable`] follows.
     Blocked,
     Finished,
     Reset(WireCode),
@@ -118,13 +119,12 @@ impl Link {
         self.conn.streams().accept(dir(direction)).map(index)
     }
 
-    /// Adds bytes to what waits to be sent on a stream.
-    pub(crate) fn write(&mut self, stream: u64, bytes: Bytes) {
-        if self.closed || bytes.is_empty() {
-            return;
+    /// Adds bytes, with others in front, to what waits to be sent on a stream.
+    pub(crate) fn write(&mut self, stream: u64, front: &[u8], bytes: Bytes) {
+        if !self.closed {
+            self.outgoing.entry(stream).or_default().push(front, bytes);
+            self.line_up(stream);
         }
-        self.outgoing.entry(stream).or_default().push(bytes);
-        self.line_up(stream);
     }
 
     /// How many bytes wait to be sent on a stream.
@@ -165,17 +165,22 @@ impl Link {
         stopped.map(|code| WireCode::from_wire(code.into_inner()))
     }
 
-    /// The next bytes of a stream.
-    pub(crate) fn read(&mut self, stream: u64) -> Read {
+    /// Reads a stream, piece by piece, as long as `take` wants more.
+    pub(crate) fn read(&mut self, stream: u64, mut take: impl FnMut(&[u8]) -> bool) -> Read {
         let mut stream = self.conn.recv_stream(id(stream));
         let Ok(mut chunks) = stream.read(true) else {
             return Read::Finished;
         };
-        let read = match chunks.next(usize::MAX) {
-            Ok(Some(chunk)) => Read::Bytes(chunk.bytes),
-            Ok(None) => Read::Finished,
-            Err(ReadError::Blocked) => Read::Blocked,
-            Err(ReadError::Reset(code)) => Read::Reset(WireCode::from_wire(code.into_inner())),
+        let read = loop {
+            match chunks.next(usize::MAX) {
+                Ok(Some(chunk)) if take(&chunk.bytes) => {}
+                Ok(Some(_)) => break Read::Enough,
+                Ok(None) => break Read::Finished,
+                Err(ReadError::Blocked) => break Read::Blocked,
+                Err(ReadError::Reset(code)) => {
+                    break Read::Reset(WireCode::from_wire(code.into_inner()));
+                }
+            }
         };
         // The link is looked after anyway, since it was borrowed.
         let _ = chunks.finalize();
@@ -305,7 +310,7 @@ impl Link {
     }
 
     fn collect_stream_event(&mut self, event: StreamEvent) {
-        self.events.push_back(match event {
+        let event = match event {
             StreamEvent::Opened { dir } => LinkEvent::Opened(direction(dir)),
             StreamEvent::Available { dir } => LinkEvent::Available(direction(dir)),
             StreamEvent::Readable { id } => LinkEvent::Readable(index(id)),
@@ -314,7 +319,11 @@ impl Link {
                 LinkEvent::Stopped(index(id), WireCode::from_wire(error_code.into_inner()))
             }
             StreamEvent::Writable { id } => return self.line_up(index(id)),
-        });
+        };
+        // Every packet of a batch makes the same news.
+        if self.events.back() != Some(&event) {
+            self.events.push_back(event);
+        }
     }
 
     /// The link is over, whatever the cause: says so once.

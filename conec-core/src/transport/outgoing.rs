@@ -26,12 +26,13 @@ impl Outgoing {
         self.len
     }
 
-    pub(super) fn push(&mut self, mut bytes: Bytes) {
-        self.len += bytes.len();
+    pub(super) fn push(&mut self, front: &[u8], mut bytes: Bytes) {
+        self.len += front.len() + bytes.len();
+        if self.tail.len() + front.len() + bytes.len().min(COPY_BELOW) > PIECE {
+            self.seal();
+        }
+        self.tail.extend_from_slice(front);
         if bytes.len() < COPY_BELOW {
-            if self.tail.len() + bytes.len() > PIECE {
-                self.seal();
-            }
             self.tail.extend_from_slice(&bytes);
             return;
         }
@@ -96,10 +97,10 @@ mod tests {
     fn small_writes_share_pieces_and_large_ones_pass() {
         let mut outgoing = Outgoing::default();
         for _ in 0..1000 {
-            outgoing.push(Bytes::from_static(b"sixteen bytes...")); // 16,000 in all
+            outgoing.push(b"", Bytes::from_static(b"sixteen bytes...")); // 16,000 in all
         }
         let large = Bytes::from(vec![1; 100_000]);
-        outgoing.push(large.clone());
+        outgoing.push(b"", large.clone());
         assert_eq!(outgoing.len(), 116_000);
         assert_eq!(outgoing.pieces.len(), 3);
         assert_eq!(outgoing.pieces[1].as_ptr(), large.as_ptr());
@@ -108,12 +109,12 @@ mod tests {
     #[test]
     fn what_is_not_taken_stays() {
         let mut outgoing = Outgoing::default();
-        outgoing.push(Bytes::from(vec![1; 5000]));
-        outgoing.push(Bytes::from(vec![2; 10]));
+        outgoing.push(b"", Bytes::from(vec![1; 5000]));
+        outgoing.push(b"", Bytes::from(vec![2; 10]));
         assert_eq!(outgoing.offer(take(4999)), Ok(4999));
         assert_eq!(outgoing.len(), 11);
         assert_eq!(outgoing.offer(take(0)), Ok(0));
-        outgoing.push(Bytes::from(vec![3; 1]));
+        outgoing.push(b"", Bytes::from(vec![3; 1]));
         assert_eq!(outgoing.offer(take(100)), Ok(12));
         assert_eq!((outgoing.len(), outgoing.pieces.len()), (0, 0));
     }

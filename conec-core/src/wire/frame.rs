@@ -1,15 +1,34 @@
 //! Messages on a stream: a QUIC variable-length integer for the length, then the payload.
 
-use bytes::{Buf, Bytes, BytesMut};
+use std::ops::Deref;
+
+use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 
 use super::codec::{varint_len, varint_value, write_varint};
 
 /// What goes in front of a message of `len` bytes.
-pub(crate) fn frame_header(len: usize) -> SmallVec<[u8; 8]> {
-    let mut header = Vec::with_capacity(8);
-    write_varint(len as u64, &mut header);
-    SmallVec::from_slice(&header)
+pub(crate) fn frame_header(len: usize) -> FrameHeader {
+    let mut bytes = [0; 8];
+    let mut room = &mut bytes[..];
+    write_varint(len as u64, &mut room);
+    let len = 8 - room.len();
+    FrameHeader { bytes, len }
+}
+
+/// The few bytes in front of a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameHeader {
+    bytes: [u8; 8],
+    len: usize,
+}
+
+impl Deref for FrameHeader {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 /// The next message is longer than allowed.
@@ -31,7 +50,7 @@ pub(crate) struct FrameDecoder {
     /// The part of a header that came at the end of the input before.
     header: SmallVec<[u8; 8]>,
     /// A message of which not all has come, and its full length.
-    partial: Option<(BytesMut, usize)>,
+    partial: Option<(Vec<u8>, usize)>,
 }
 
 impl FrameDecoder {
@@ -51,9 +70,9 @@ impl FrameDecoder {
         if let Some((partial, len)) = &mut self.partial {
             let missing = *len - partial.len();
             let part = missing.min(bytes.len());
-            // Doubling, but never beyond what the message needs.
+            // Four times what has come, but never beyond what the message needs: every growth is another copy.
             if partial.capacity() - partial.len() < part {
-                partial.reserve(missing.min(part.max(partial.len())));
+                partial.reserve_exact(missing.min(part.max(3 * partial.len())));
             }
             partial.extend_from_slice(&bytes[..part]);
             bytes.advance(part);
@@ -72,12 +91,12 @@ impl FrameDecoder {
             if self.input.len() >= len {
                 return Ok(Some(self.take_whole(len)));
             }
-            let mut partial = BytesMut::with_capacity(len.min(2 * self.input.len()));
+            let mut partial = Vec::with_capacity(len.min(4 * self.input.len()));
             partial.extend_from_slice(&std::mem::take(&mut self.input));
             self.partial = Some((partial, len));
         }
         match self.partial.take() {
-            Some((partial, len)) if partial.len() == len => Ok(Some(partial.freeze())),
+            Some((partial, len)) if partial.len() == len => Ok(Some(partial.into())),
             partial => {
                 self.partial = partial;
                 Ok(None)
@@ -102,19 +121,28 @@ impl FrameDecoder {
     }
 
     fn read_header(&mut self) -> Result<Option<usize>, FrameTooLarge> {
-        while let Some(&byte) = self.input.first() {
-            self.header.push(byte);
-            self.input.advance(1);
-            if self.header.len() == varint_len(self.header[0]) {
-                let len = varint_value(&self.header);
-                self.header.clear();
-                return match usize::try_from(len) {
-                    Ok(len) if len <= self.max => Ok(Some(len)),
-                    _ => Err(FrameTooLarge),
-                };
+        let Some(&first) = self.header.first().or_else(|| self.input.first()) else {
+            return Ok(None);
+        };
+        let missing = varint_len(first) - self.header.len();
+        let len = match self.input.get(..missing) {
+            // Nearly always.
+            Some(whole) if self.header.is_empty() => varint_value(whole),
+            rest => {
+                let rest = rest.unwrap_or(&self.input);
+                self.header.extend_from_slice(rest);
+                if rest.len() < missing {
+                    self.input.clear();
+                    return Ok(None);
+                }
+                varint_value(&std::mem::take(&mut self.header))
             }
+        };
+        self.input.advance(missing);
+        match usize::try_from(len) {
+            Ok(len) if len <= self.max => Ok(Some(len)),
+            _ => Err(FrameTooLarge),
         }
-        Ok(None)
     }
 
     fn take_whole(&mut self, len: usize) -> Bytes {

@@ -6,7 +6,7 @@ mod message;
 mod preamble;
 mod route;
 
-pub(crate) use frame::{FrameDecoder, frame_header};
+pub(crate) use frame::{FrameDecoder, FrameTooLarge, frame_header};
 pub(crate) use message::{
     AddressNonce, ChannelMessage, ClientMessage, CoordinatorMessage, MAX_CONTROL, Offer,
     PeerMessage, RequestId, Role, RoleMessage,

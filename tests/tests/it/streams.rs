@@ -104,6 +104,23 @@ fn a_stream_is_announced_before_its_first_message() {
 }
 
 #[test]
+fn messages_that_were_read_ahead_come_before_the_end() {
+    let (mut world, at_alice, at_bob) = pair(9);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    for number in 0..100 {
+        world.send(ours, message(number, number));
+    }
+    world.run_for(Duration::from_secs(1));
+    let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+    channel.stream(ours.stream).reset(Code(7)).unwrap();
+    world.run_for(Duration::from_secs(1));
+    for number in 0..100 {
+        assert_eq!(world.recv(theirs), message(number, number));
+    }
+    assert_eq!(world.recv_ended(theirs), RecvEnd::Reset(Code(7)));
+}
+
+#[test]
 fn directions_end_independently() {
     let (mut world, at_alice, at_bob) = pair(4);
     let (ours, theirs) = stream(&mut world, at_alice, at_bob);
