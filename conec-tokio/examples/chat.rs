@@ -93,7 +93,6 @@ async fn meet(offer: Offer, others: Others) {
         return;
     };
     let name = called(channel.peer().and_then(|peer| peer.name));
-    println!("* {name} is here");
     if let Err(error) = listen(&name, &channel, others).await {
         println!("* {name}: {error}");
     }
@@ -106,6 +105,8 @@ async fn listen(name: &str, channel: &Channel, others: Others) -> Result<(), Box
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(sender);
+    // And can hear what is typed from now on.
+    println!("* {name} is here");
     while let Some(mut stream) = channel.accept().await {
         while let Some(line) = stream.receiver.recv().await? {
             println!("{name}: {}", String::from_utf8_lossy(&line));

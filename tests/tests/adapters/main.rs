@@ -9,6 +9,7 @@
     reason = "a test waits for some events only"
 )]
 
+mod chat;
 mod coordinators;
 mod handles;
 mod matrix;
