@@ -66,7 +66,3 @@ pub use conec_core::{
 
 #[doc(no_inline)]
 pub use conec_udp::Socket;
-
-#[cfg(all(doctest, feature = "self-signed"))]
-#[doc = include_str!("../../README.md")]
-struct Readme;

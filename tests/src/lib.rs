@@ -10,3 +10,8 @@ pub mod logs;
 pub mod model;
 pub mod raw;
 pub mod sim;
+
+/// The code in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
