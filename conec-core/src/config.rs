@@ -24,12 +24,14 @@ pub struct ClientConfig {
     pub home: ChannelConfig,
     /// Channels with other Clients.
     pub peer: ChannelConfig,
+    /// What those channels' packets may travel on.
+    pub paths: PathConfig,
     /// Bounds on everything else.
     pub limits: Limits,
 }
 
 impl ClientConfig {
-    /// The defaults: no name, no token, offers are put to the application.
+    /// The defaults: no name, no token, offers are put to the application, direct paths are looked for.
     pub fn new(identity: Identity, trust: Trust) -> Self {
         Self {
             identity,
@@ -43,6 +45,7 @@ impl ClientConfig {
                 keep_alive: Some(Duration::from_secs(20)),
                 ..ChannelConfig::default()
             },
+            paths: PathConfig::default(),
             limits: Limits::default(),
         }
     }
@@ -53,8 +56,83 @@ impl ClientConfig {
         }
         self.home.validate()?;
         self.peer.validate()?;
+        self.paths.validate()?;
         self.limits.validate()
     }
+}
+
+/// How a [`Client`](crate::Client) looks for direct paths to other Clients, and what it tells them of itself.
+#[derive(Debug, Clone)]
+pub struct PathConfig {
+    /// For channels that were not given a policy of their own.
+    pub policy: PathPolicy,
+    /// Whether addresses of private networks are told to the other end, and tried.
+    pub private: PrivateAddresses,
+    /// Whether loopback addresses are, which lead nowhere but to the same machine. For tests.
+    pub loopback: bool,
+    /// For how long a direct path that carries nothing of the application's is kept usable. Then it is left to the NATs
+    /// to forget, and looked for anew when there is something to carry. `None` for always.
+    pub keep_warm: Option<Duration>,
+}
+
+impl Default for PathConfig {
+    fn default() -> Self {
+        Self {
+            policy: PathPolicy::Auto,
+            private: PrivateAddresses::SameNetwork,
+            loopback: false,
+            keep_warm: Some(Duration::from_secs(120)),
+        }
+    }
+}
+
+impl PathConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        self.policy.validate()?;
+        if self.keep_warm.is_some_and(|time| time > MAX_TIME) {
+            return Err(ConfigError::OutOfRange("keep_warm", "at most 1 day"));
+        }
+        Ok(())
+    }
+}
+
+/// What a peer channel's packets may travel on, as far as this end has a say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathPolicy {
+    /// Through the Coordinator at once, and directly as soon and as long as that works.
+    Auto,
+    /// Through the Coordinator alone. The other end learns none of this Client's addresses.
+    ProxiedOnly,
+    /// Nothing of the application's through the Coordinator.
+    ///
+    /// The handshake travels through it. Then the channel [opens](crate::ChannelEvent::Opened), at both ends, when a
+    /// direct path is found; from then on no packet of this end's takes another. When the path fails, the channel waits
+    /// for a new one. It ends with [`NoDirectPath`](crate::CloseReason::NoDirectPath) when it has been without one for
+    /// this long, and at once if the other end is not ready for direct paths.
+    DirectOnly(Duration),
+}
+
+impl PathPolicy {
+    pub(crate) fn validate(self) -> Result<(), ConfigError> {
+        match self {
+            Self::DirectOnly(deadline) if deadline.is_zero() || deadline > MAX_TIME => Err(
+                ConfigError::OutOfRange("DirectOnly", "more than 0 and at most 1 day"),
+            ),
+            Self::Auto | Self::ProxiedOnly | Self::DirectOnly(_) => Ok(()),
+        }
+    }
+}
+
+/// What becomes of addresses that mean something only within a private network (RFC 1918, 4193, 6598).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrivateAddresses {
+    /// They are neither told nor tried.
+    Never,
+    /// They are where both ends seem to be in the same network: they appear under the same public address, or this
+    /// Client reaches its Coordinator without leaving a private network.
+    SameNetwork,
+    /// They are told to everyone with whom direct paths are looked for, and tried.
+    Always,
 }
 
 /// By what a Client knows its Coordinator.
@@ -284,6 +362,10 @@ pub struct Limits {
     /// Bytes per second that are forwarded for one Client, if bounded. What exceeds it is dropped, and the Client is
     /// [told](crate::ClientEvent::Throttled).
     pub forward_rate: Option<u64>,
+    /// Probes that a Client sends per second, to all other ends together.
+    pub probe_rate: u32,
+    /// How many IP addresses a Client probes within a minute that have not answered.
+    pub probe_targets: usize,
 }
 
 impl Default for Limits {
@@ -304,6 +386,8 @@ impl Default for Limits {
             control_burst: 512,
             forward_queue: 4 << 20,
             forward_rate: None,
+            probe_rate: 200,
+            probe_targets: 4096,
         }
     }
 }
@@ -343,6 +427,8 @@ impl Limits {
             ("handshakes_per_network", self.handshakes_per_network),
             ("message_memory", self.message_memory),
             ("events", self.events),
+            ("probe_rate", self.probe_rate as usize),
+            ("probe_targets", self.probe_targets),
         ] {
             if count == 0 {
                 return Err(ConfigError::OutOfRange(what, "at least 1"));

@@ -43,6 +43,11 @@ pub enum CloseReason {
     /// The Client's connection to its Coordinator was lost, and the channel with it.
     #[error("the connection to the coordinator was lost")]
     CoordinatorLost,
+    /// The channel may only travel directly, and no direct path was found, or none was left, in time.
+    #[error(
+        "no direct path to the other end was found in time: allow the proxied one, or forward a port"
+    )]
+    NoDirectPath,
     /// The QUIC layer failed with this error code (RFC 9000, 20.1).
     #[error("transport error {0:#x}")]
     Transport(u64),
@@ -97,6 +102,9 @@ pub enum ErrorCode {
     /// A message exceeds the receiver's limit.
     #[error("a message exceeds the receiver's limit")]
     TooLarge,
+    /// The channel may only travel directly, and there is no direct path.
+    #[error("the other side allows only direct paths, and there is none")]
+    NoDirectPath,
     /// A code that this version does not know.
     #[error("unknown error")]
     Unknown,
@@ -122,6 +130,7 @@ impl ErrorCode {
             Self::Dropped => 13,
             Self::TooLarge => 14,
             Self::Unknown => 15,
+            Self::NoDirectPath => 16,
         }
     }
 
@@ -143,6 +152,7 @@ impl ErrorCode {
             12 => Self::Binding,
             13 => Self::Dropped,
             14 => Self::TooLarge,
+            16 => Self::NoDirectPath,
             _ => Self::Unknown,
         }
     }

@@ -61,11 +61,14 @@ mod wire;
 #[doc = include_str!("../PROTOCOL.md")]
 pub mod protocol {}
 
-pub use channel::{Channel, ChannelEvent, Stream};
+pub use channel::{Channel, ChannelEvent, Path, Stream};
 pub use client::{Client, ClientEvent, PeerInfo};
-pub use config::{ChannelConfig, ClientConfig, CoordinatorConfig, Limits, Policy, Trust};
+pub use config::{
+    ChannelConfig, ClientConfig, CoordinatorConfig, Limits, PathConfig, PathPolicy, Policy,
+    PrivateAddresses, Trust,
+};
 pub use coordinator::{Coordinator, CoordinatorEvent};
-pub use endpoint::{Datagram, Ecn, Endpoint, EndpointStats, Transmit};
+pub use endpoint::{Datagram, Ecn, Endpoint, EndpointStats, PathStats, Traffic, Transmit};
 pub use error::{
     AnswerError, CloseReason, ConfigError, ConnectError, ErrorCode, OpenChannelError,
     OpenStreamError, RecvEnd, RecvError, SendDatagramError, SendEnd, SendError, Violation,

@@ -125,7 +125,9 @@ pub enum Packet {
     Long(Option<[u8; 6]>),
     /// With a short header.
     Short(Option<[u8; 6]>),
-    /// Not QUIC's.
+    /// A probe.
+    Probe([u8; 6]),
+    /// None of these.
     Other,
 }
 
@@ -134,6 +136,7 @@ pub fn classify(packet: &[u8]) -> Packet {
     match wire::classify(packet) {
         PacketKind::Long(route) => Packet::Long(route.map(Route::to_bytes)),
         PacketKind::Short(route) => Packet::Short(route.map(Route::to_bytes)),
+        PacketKind::Probe(route) => Packet::Probe(route.to_bytes()),
         PacketKind::Other => Packet::Other,
     }
 }

@@ -20,8 +20,9 @@ pub struct Bystanders {
 impl Bystanders {
     /// Connects the bystanders and lets them talk for the first time.
     pub fn meet(world: &mut World, coordinator: NodeId) -> Self {
+        // On a direct path they would not notice what happens to the Coordinator.
         let [ann, ben] = ["ann", "ben"].map(|name| {
-            let client = world.add_client(name);
+            let client = world.add_proxied_client(name);
             world.connect(client, coordinator);
             client
         });

@@ -486,6 +486,7 @@ impl Run {
             | ChannelEvent::StreamsAvailable { .. }
             | ChannelEvent::DatagramsReadable
             | ChannelEvent::DatagramsWritable
+            | ChannelEvent::PathChanged { .. }
             | ChannelEvent::Closing => {}
             _ => self.fail(&format!("an event that the model does not know: {event:?}")),
         }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{
     bucket::Bucket,
     datagrams::Datagrams,
-    event::ChannelEvent,
+    event::{ChannelEvent, Path},
     state::State,
     stream::{DataStream, RecvHalf, SendHalf},
 };
@@ -18,7 +18,7 @@ use crate::{
     ChannelConfig, ChannelId, CloseReason, Direction, ErrorCode, OpenStreamError, RecvEnd,
     RecvError, SendDatagramError, SendEnd, SendError, StreamId, Violation,
     error::WireCode,
-    transport::{Link, LinkEvent, Read},
+    transport::{CONTROL, Link, LinkEvent, Read},
     wire::{
         ChannelMessage, FrameDecoder, MAX_CONTROL, MAX_LABEL, PreambleDecoder, encode_preamble,
         frame_header,
@@ -44,6 +44,7 @@ pub(crate) struct ChannelCore {
     id: ChannelId,
     config: ChannelConfig,
     state: State,
+    path: Path,
     control: Control,
     streams: BTreeMap<u64, DataStream>,
     /// Bytes of messages that have arrived in part, or wait to be received.
@@ -95,8 +96,6 @@ impl Counts {
     }
 }
 
-/// The control stream is the first one that the QUIC client opens (RFC 9000, 2.1).
-const CONTROL: u64 = 0;
 /// Bytes of control messages that may wait for the other side to read them before no more of its own are read.
 const MAX_ANSWERS: usize = 64 << 10;
 /// Control messages that are read before those read are dealt with.
@@ -109,6 +108,7 @@ impl ChannelCore {
             id,
             config: config.clone(),
             state: State::new(),
+            path: Path::Proxied,
             control: Control {
                 ready: false,
                 decoder: FrameDecoder::new(MAX_CONTROL),
@@ -186,6 +186,23 @@ impl ChannelCore {
         self.end(reason);
     }
 
+    /// What is sent travels on another path now.
+    pub(crate) fn path_changed(&mut self, path: Path, rtt: Duration) {
+        if self.state.is_ended() {
+            return;
+        }
+        self.path = path;
+        // Only the latest is of interest to an application that lags behind.
+        let stale = |event: &ChannelEvent| matches!(event, ChannelEvent::PathChanged { .. });
+        self.events.retain(|event| !stale(event));
+        self.events
+            .push_back(ChannelEvent::PathChanged { path, rtt });
+    }
+
+    pub(super) fn path(&self) -> Path {
+        self.path
+    }
+
     /// Whether something else keeps the channel from closing gracefully.
     pub(crate) fn hold_open(&mut self, link: &mut Link, held: bool) {
         self.held_open = held;
@@ -257,6 +274,7 @@ impl ChannelCore {
             | ChannelEvent::RecvEnded { .. }
             | ChannelEvent::StreamsAvailable { .. }
             | ChannelEvent::DatagramsWritable
+            | ChannelEvent::PathChanged { .. }
             | ChannelEvent::Closing
             | ChannelEvent::Closed { .. } => {}
         }

@@ -1,3 +1,5 @@
+use std::{net::SocketAddr, time::Duration};
+
 use bytes::Bytes;
 
 use crate::{CloseReason, Direction, RecvEnd, SendEnd, StreamId};
@@ -54,6 +56,14 @@ pub enum ChannelEvent {
     DatagramsReadable,
     /// Datagrams can be sent, after one was [`Blocked`](crate::SendDatagramError::Blocked).
     DatagramsWritable,
+    /// What is sent now travels on another path than before (peer channels only). Nothing is lost, repeated or reordered
+    /// by that.
+    PathChanged {
+        /// The path.
+        path: Path,
+        /// Its round-trip time as known so far.
+        rtt: Duration,
+    },
     /// The other side wants to close the channel. No more streams can be opened; it closes when those that are open have
     /// ended, or when the other side's patience has.
     Closing,
@@ -62,4 +72,13 @@ pub enum ChannelEvent {
         /// Why.
         reason: CloseReason,
     },
+}
+
+/// What the packets travel on that this end of a channel sends. The other end decides for its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// Through the Coordinator. The only one for home channels, where it is the whole way.
+    Proxied,
+    /// Directly to the other Client, at this address.
+    Direct(SocketAddr),
 }

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::core::ChannelCore;
+use super::{core::ChannelCore, event::Path};
 use crate::{
     ChannelId, CloseReason, Code, Direction, OpenStreamError, RecvError, SendDatagramError,
     SendError, StreamId, error::WireCode, transport::Link,
@@ -75,6 +75,11 @@ impl Channel<'_> {
     /// The current estimate of the round-trip time to the other end.
     pub fn rtt(&self) -> Option<Duration> {
         self.link.as_ref().map(|link| link.rtt())
+    }
+
+    /// What is sent now travels on.
+    pub fn path(&self) -> Path {
+        self.core.path()
     }
 
     /// Closes the channel gracefully: no stream can be opened from now on, at either side; when those that are open have

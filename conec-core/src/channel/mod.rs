@@ -18,6 +18,6 @@ pub(crate) use self::{
     table::Channels,
 };
 pub use self::{
-    event::ChannelEvent,
+    event::{ChannelEvent, Path},
     handle::{Channel, Stream},
 };

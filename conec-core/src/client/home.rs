@@ -203,6 +203,7 @@ impl Client {
                     self.events.retain(|event| !stale(event));
                     self.events
                         .push_back(ClientEvent::AddressObserved { address });
+                    self.surroundings_changed(now);
                 }
             }
         }
@@ -222,6 +223,7 @@ impl Client {
         self.deadlines.set(ChannelId::HOME, None);
         self.events
             .push_back(ClientEvent::Connected { name, observed });
+        self.surroundings_changed(now);
         if let (Some(entry), Some(link)) = (
             self.channels.get_mut(ChannelId::HOME),
             self.transport.link(ChannelId::HOME),

@@ -2,6 +2,7 @@
 
 mod event;
 mod home;
+mod path;
 mod peer;
 
 use std::{
@@ -15,12 +16,13 @@ use std::{
 pub use self::event::ClientEvent;
 use self::{
     home::{Attempt, Home},
+    path::Paths,
     peer::Peer,
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientConfig, ClientId, CloseReason, Code,
     ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, ErrorCode, Name,
-    OpenChannelError, Target, Transmit,
+    OpenChannelError, PathPolicy, PathStats, Target, Transmit,
     channel::{ChannelCore, Channels, Notice},
     endpoint::{Batch, sealed::Sealed},
     error::WireCode,
@@ -40,6 +42,7 @@ pub struct Client {
     home: Home,
     /// Peer channels by the route of this Client's end.
     routes: BTreeMap<Route, (ChannelId, Option<EngineId>)>,
+    paths: Paths,
     requests: BTreeMap<RequestId, ChannelId>,
     next_request: RequestId,
     /// Until when a channel must have been set up.
@@ -76,18 +79,19 @@ impl Client {
         config.validate()?;
         let tls = HomeTls::new(&config.identity, &config.trust)?;
         Ok(Self {
-            config,
             tls,
             transport: Transport::new(seed),
             channels: Channels::new(),
             home: Home::Unused,
             routes: BTreeMap::new(),
+            paths: Paths::new(&config.limits),
             requests: BTreeMap::new(),
             next_request: 0,
             deadlines: Deadlines::new(),
             events: VecDeque::new(),
             accessed: BTreeSet::new(),
             now: None,
+            config,
         })
     }
 
@@ -156,17 +160,38 @@ impl Client {
         target: impl Into<Target>,
         label: &[u8],
     ) -> Result<ChannelId, OpenChannelError> {
+        self.open_channel_with(now, target, label, self.config.paths.policy)
+    }
+
+    /// Like [`open_channel`](Self::open_channel), with a policy for what this channel's packets may travel on.
+    pub fn open_channel_with(
+        &mut self,
+        now: Instant,
+        target: impl Into<Target>,
+        label: &[u8],
+        policy: PathPolicy,
+    ) -> Result<ChannelId, OpenChannelError> {
         let now = self.advance(now);
-        let opened = self.request_channel(now, target.into(), label);
+        let opened = self.request_channel(now, target.into(), label, policy);
         self.settle(now);
         opened
     }
 
     /// Accepts an [offered](ClientEvent::Offered) channel. [`ChannelEvent::Opened`] or [`ChannelEvent::Closed`] follows.
     pub fn accept(&mut self, now: Instant, id: ChannelId) -> Result<(), AnswerError> {
+        self.accept_with(now, id, self.config.paths.policy)
+    }
+
+    /// Like [`accept`](Self::accept), with a policy for what this channel's packets may travel on.
+    pub fn accept_with(
+        &mut self,
+        now: Instant,
+        id: ChannelId,
+        policy: PathPolicy,
+    ) -> Result<(), AnswerError> {
         let now = self.advance(now);
         self.answerable(id)?;
-        self.accept_offer(now, id);
+        self.accept_offer(now, id, policy);
         self.settle(now);
         Ok(())
     }
@@ -186,6 +211,34 @@ impl Client {
         match &self.channels.get(id)?.role {
             Role::Home => None,
             Role::Peer(peer) => peer.info(),
+        }
+    }
+
+    /// Tells the Client its own addresses: those of the machine's interfaces, with the port of the socket that its
+    /// datagrams are sent from. The interface of the default route comes first.
+    ///
+    /// To be called at the start and whenever they change. Where a [`PathPolicy`] allows direct paths, other ends are
+    /// told those that may be of use to them, as [`PrivateAddresses`](crate::PrivateAddresses) has it. Only the first 64
+    /// are looked at.
+    pub fn set_host_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
+        let now = self.advance(now);
+        self.set_hosts(now, addresses);
+        self.settle(now);
+    }
+
+    /// Tells the Client at which other addresses it can be reached, such as that of a port which a router forwards.
+    /// Other ends are told them first of all.
+    pub fn set_mapped_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
+        let now = self.advance(now);
+        self.set_mapped(now, addresses);
+        self.settle(now);
+    }
+
+    /// What a peer channel's packets have travelled on so far.
+    pub fn path_stats(&self, id: ChannelId) -> Option<PathStats> {
+        match self.channels.get(id)?.role {
+            Role::Home => None,
+            Role::Peer(_) => Some(self.paths.stats(id, self.transport.peek(id)?)),
         }
     }
 
@@ -220,24 +273,35 @@ impl Endpoint for Client {
         while batch.first().is_some() {
             let packet = batch.take_packet();
             let from_home = self.home.address() == Some(source);
-            let (engine, remote) = match classify(&packet) {
-                PacketKind::Long(Some(_)) if !from_home => (None, None),
-                PacketKind::Long(Some(route)) => (self.engine_of(route), None),
+            let (engine, remote, peer) = match classify(&packet) {
+                PacketKind::Long(Some(_)) if !from_home => (None, None, None),
+                PacketKind::Long(Some(route)) => match self.routes.get(&route) {
+                    Some(&(id, engine)) => (engine, None, Some(id)),
+                    None => (None, None, None),
+                },
                 // A stateless reset looks as if it were going anywhere.
-                PacketKind::Short(Some(route)) => match self.engine_of(route) {
-                    Some(engine) => (Some(engine), None),
-                    None => (self.home.engine(), Some(source)),
+                PacketKind::Short(Some(route)) => match self.routes.get(&route) {
+                    Some(&(id, Some(engine))) => (Some(engine), None, Some(id)),
+                    Some((_, None)) | None => (self.home.engine(), Some(source), None),
                 },
                 PacketKind::Long(None) | PacketKind::Short(None) => {
-                    (self.home.engine(), Some(source))
+                    (self.home.engine(), Some(source), None)
                 }
-                PacketKind::Other => (None, None),
+                PacketKind::Probe(route) => {
+                    self.handle_probe(now, source, route, packet);
+                    continue;
+                }
+                PacketKind::Other => (None, None, None),
             };
+            let len = packet.len();
             match engine {
                 Some(engine) => self
                     .transport
                     .handle_datagram(now, engine, remote, None, ecn, packet),
                 None => self.transport.stats.datagrams_dropped += 1,
+            }
+            if let Some(id) = peer {
+                self.path_heard(now, id, from_home, len);
             }
         }
         self.settle(now);
@@ -248,6 +312,9 @@ impl Endpoint for Client {
         self.transport.handle_timeout(now);
         while let Some(id) = self.deadlines.pop_due(now) {
             self.deadline_passed(now, id);
+        }
+        while let Some(id) = self.paths.pop_due(now) {
+            self.path_due(now, id);
         }
         self.settle(now);
     }
@@ -277,13 +344,15 @@ impl Endpoint for Client {
     fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
         let now = self.advance(now);
         loop {
-            let (from, mut transmit) = self.transport.poll_transmit(now, max_segments)?;
+            if let Some(transmit) = self.paths.poll_transmit() {
+                return Some(transmit);
+            }
+            let (from, transmit) = self.transport.poll_transmit(now, max_segments)?;
             if from == Some(ChannelId::HOME) {
                 return Some(transmit);
             }
-            // A peer channel's packets have no address of their own: they go by way of the Coordinator.
-            if let Some(address) = self.home.address() {
-                transmit.destination = address;
+            // A peer channel's packets have no address of their own.
+            if let Some(transmit) = self.send_on_path(now, from, transmit) {
                 return Some(transmit);
             }
         }
@@ -291,6 +360,7 @@ impl Endpoint for Client {
 
     fn poll_timeout(&self) -> Option<Instant> {
         if self.transport.has_output()
+            || self.paths.has_output()
             || !self.accessed.is_empty()
             || !self.events.is_empty()
             || self.channels.is_eventful()
@@ -298,10 +368,14 @@ impl Endpoint for Client {
         {
             return self.now;
         }
-        [self.transport.poll_timeout(), self.deadlines.next()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.transport.poll_timeout(),
+            self.deadlines.next(),
+            self.paths.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
@@ -366,9 +440,10 @@ impl Client {
                 self.bound_memory(now, id);
             }
             if !self.transport.has_events() {
-                return;
+                break;
             }
         }
+        self.forget_paths();
     }
 
     fn handle_link_event(&mut self, now: Instant, id: ChannelId, event: LinkEvent) {
@@ -383,12 +458,12 @@ impl Client {
         } else if let Some(link) = self.transport.link(id) {
             entry.core.handle_link_event(link, now, event);
         }
-        // Perhaps a NAT on the way has moved us, which only the Coordinator can notice.
-        if event == LinkEvent::Silent
-            && let Some(home) = self.transport.link(ChannelId::HOME)
-            && id != ChannelId::HOME
-        {
-            home.ping();
+        if event == LinkEvent::Silent && id != ChannelId::HOME {
+            // Perhaps a NAT on the way has moved us, which only the Coordinator can notice.
+            if let Some(home) = self.transport.link(ChannelId::HOME) {
+                home.ping();
+            }
+            self.path_silent(now, id);
         }
         self.handle_notices(now, id);
         self.bound_memory(now, id);
@@ -430,12 +505,8 @@ impl Client {
     #[cfg(feature = "__testing")]
     pub(crate) fn entries(&self) -> usize {
         let tables = self.routes.len() + self.requests.len() + self.deadlines.entries();
-        let queues = self.events.len() + self.accessed.len();
+        let queues = self.events.len() + self.accessed.len() + self.paths.entries();
         tables + queues + self.transport.entries() + self.channels.entries()
-    }
-
-    fn engine_of(&self, route: Route) -> Option<EngineId> {
-        self.routes.get(&route).and_then(|&(_, engine)| engine)
     }
 
     fn deadline_passed(&mut self, now: Instant, id: ChannelId) {
@@ -443,7 +514,7 @@ impl Client {
         if id == ChannelId::HOME {
             self.home_deadline_passed(now);
         } else {
-            self.end_peer(id, CloseReason::TimedOut, Some(ErrorCode::NoAnswer.into()));
+            self.peer_deadline_passed(id);
         }
     }
 }

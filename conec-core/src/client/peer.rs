@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Client, ClientEvent, Home, PeerInfo, Role};
+use super::{Client, ClientEvent, Home, PeerInfo, Role, path::Required};
 use crate::{
-    AnswerError, ChannelId, ClientId, CloseReason, ErrorCode, OpenChannelError, Target, Violation,
+    AnswerError, ChannelId, ClientId, CloseReason, ErrorCode, OpenChannelError, PathPolicy, Target,
+    Violation,
     channel::{Bucket, ChannelCore},
     error::WireCode,
     transport::{Link, PeerEnd},
@@ -20,6 +21,10 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Peer {
     label: Bytes,
+    /// What its packets may travel on.
+    policy: PathPolicy,
+    /// The other end is ready for direct paths, and whether it wants no other.
+    ready: Option<bool>,
     phase: Phase,
 }
 
@@ -27,7 +32,7 @@ pub(super) struct Peer {
 ///
 /// ```text
 /// Requested ─offer─▶ Accepted ─start/connection─▶ Binding ─bind─▶ Bound
-/// Offered ──accept──────▲
+/// Offered ──accept──────▲                            └─bind─▶ Seeking ─direct path─▲
 /// ```
 #[derive(Debug)]
 enum Phase {
@@ -42,6 +47,8 @@ enum Phase {
     Accepted(Offer),
     /// The ends have proved who they are; now they make sure that they mean the same channel.
     Binding(Offer),
+    /// Bound, and not to be opened without a direct path.
+    Seeking(Offer),
     Bound(Offer),
 }
 
@@ -60,6 +67,7 @@ impl Peer {
             Phase::Offered(offer)
             | Phase::Accepted(offer)
             | Phase::Binding(offer)
+            | Phase::Seeking(offer)
             | Phase::Bound(offer) => Some(offer),
         }
     }
@@ -75,6 +83,7 @@ impl Client {
         now: Instant,
         target: Target,
         label: &[u8],
+        policy: PathPolicy,
     ) -> Result<ChannelId, OpenChannelError> {
         let home_open = self
             .channels
@@ -96,7 +105,7 @@ impl Client {
             request,
             target: target.clone(),
         };
-        let id = self.add_peer(now, label.clone(), phase);
+        let id = self.add_peer(now, label.clone(), policy, phase);
         self.requests.insert(request, id);
         self.send_home(&ClientMessage::OpenChannel {
             request,
@@ -126,10 +135,11 @@ impl Client {
                 }
                 let (route, peer, name) = (offer.own_route, offer.peer, offer.peer_name.clone());
                 let label = offer.label.clone();
-                let channel = self.add_peer(now, label.clone(), Phase::Offered(offer));
+                let policy = self.config.paths.policy;
+                let channel = self.add_peer(now, label.clone(), policy, Phase::Offered(offer));
                 self.routes.insert(route, (channel, None));
                 if self.config.auto_accept {
-                    self.accept_offer(now, channel);
+                    self.accept_offer(now, channel, policy);
                 } else {
                     self.events.push_back(ClientEvent::Offered {
                         channel,
@@ -166,8 +176,9 @@ impl Client {
             return self.end_peer(id, CloseReason::Identity, None);
         }
         self.routes.insert(offer.own_route, (id, None));
+        let policy = peer.policy;
         peer.phase = Phase::Offered(offer);
-        self.accept_offer(now, id);
+        self.accept_offer(now, id, policy);
     }
 
     /// Whether the application may answer the offer of this channel.
@@ -181,7 +192,7 @@ impl Client {
         }
     }
 
-    pub(super) fn accept_offer(&mut self, now: Instant, id: ChannelId) {
+    pub(super) fn accept_offer(&mut self, now: Instant, id: ChannelId, policy: PathPolicy) {
         let Some(entry) = self.channels.get_mut(id) else {
             return;
         };
@@ -192,6 +203,11 @@ impl Client {
             return;
         };
         let offer = offer.clone();
+        // A channel of a Client to itself has nothing to look for.
+        peer.policy = match policy {
+            PathPolicy::Auto if offer.peer == self.config.identity.id() => PathPolicy::ProxiedOnly,
+            PathPolicy::Auto | PathPolicy::ProxiedOnly | PathPolicy::DirectOnly(_) => policy,
+        };
         peer.phase = Phase::Accepted(offer.clone());
         let limits = &self.config.limits;
         let patience = limits.answer_timeout + limits.handshake_timeout;
@@ -276,6 +292,9 @@ impl Client {
         if offer.role == EndRole::Initiator {
             let bind = bind_message(offer, own_id, &peer.label);
             entry.core.open_control(link);
+            if let Some(direct) = direct_message(peer.policy) {
+                entry.core.send_control(link, direct.encode());
+            }
             entry.core.send_control(link, bind.encode());
         }
         peer.phase = Phase::Binding(offer.clone());
@@ -292,30 +311,118 @@ impl Client {
         let violation = match (PeerMessage::decode(payload), &peer.phase) {
             (Ok(None), _) => return,
             (Err(_), _) => Violation::Malformed,
+            (Ok(Some(PeerMessage::Direct { required })), Phase::Binding(_))
+                if peer.ready.is_none() =>
+            {
+                peer.ready = Some(required);
+                return;
+            }
             (Ok(Some(PeerMessage::Bound)), Phase::Binding(offer))
                 if offer.role == EndRole::Initiator =>
             {
-                peer.phase = Phase::Bound(offer.clone());
-                self.deadlines.set(id, None);
-                return entry.core.open(link, now);
+                return self.bound(now, id);
             }
             (Ok(Some(bind @ PeerMessage::Bind { .. })), Phase::Binding(offer))
                 if offer.role == EndRole::Acceptor =>
             {
                 if bind == bind_message(offer, own_id, &peer.label) {
-                    peer.phase = Phase::Bound(offer.clone());
-                    self.deadlines.set(id, None);
+                    if let Some(direct) = direct_message(peer.policy) {
+                        entry.core.send_control(link, direct.encode());
+                    }
                     entry.core.send_control(link, PeerMessage::Bound.encode());
-                    return entry.core.open(link, now);
+                    return self.bound(now, id);
                 }
                 Violation::Binding
             }
+            (
+                Ok(Some(PeerMessage::Candidates {
+                    generation,
+                    addresses,
+                })),
+                Phase::Seeking(_) | Phase::Bound(_),
+            ) => match self.peer_candidates(now, id, generation, addresses) {
+                Ok(()) => return,
+                Err(violation) => violation,
+            },
             (Ok(Some(_)), _) => Violation::Unexpected,
         };
         self.transport.stats.violations += 1;
-        if let Some(link) = self.transport.link(id) {
+        if let (Some(entry), Some(link)) = (self.channels.get_mut(id), self.transport.link(id)) {
             entry.core.violate(link, now, violation);
         }
+    }
+
+    /// The ends know that they mean the same channel.
+    fn bound(&mut self, now: Instant, id: ChannelId) {
+        let (Some(entry), Some(link)) = (self.channels.get_mut(id), self.transport.link(id)) else {
+            return;
+        };
+        let Role::Peer(peer) = &mut entry.role else {
+            return;
+        };
+        let Phase::Binding(offer) = &peer.phase else {
+            return;
+        };
+        let offer = offer.clone();
+        let (able, patience) = match peer.policy {
+            PathPolicy::Auto => (true, None),
+            PathPolicy::ProxiedOnly => (false, None),
+            PathPolicy::DirectOnly(patience) => {
+                (offer.peer != self.config.identity.id(), Some(patience))
+            }
+        };
+        let able = able && peer.ready.is_some();
+        let required = patience.is_some() || peer.ready == Some(true);
+        if required && !able {
+            let code = ErrorCode::NoDirectPath.into();
+            return link.close(now, code, CloseReason::NoDirectPath);
+        }
+        if required {
+            peer.phase = Phase::Seeking(offer.clone());
+            // The end that wants it so sees to it that it does not take for ever.
+            let deadline = patience.map(|patience| now + patience);
+            self.deadlines.set(id, deadline);
+        } else {
+            peer.phase = Phase::Bound(offer.clone());
+            self.deadlines.set(id, None);
+            entry.core.open(link, now);
+        }
+        if able {
+            let required = required.then(|| Required::new(patience));
+            self.start_path(now, id, &offer, required);
+        }
+    }
+
+    /// A direct path is there.
+    pub(super) fn peer_direct(&mut self, now: Instant, id: ChannelId) {
+        let (Some(entry), Some(link)) = (self.channels.get_mut(id), self.transport.link(id)) else {
+            return;
+        };
+        let Role::Peer(peer) = &mut entry.role else {
+            return;
+        };
+        if let Phase::Seeking(offer) = &peer.phase {
+            peer.phase = Phase::Bound(offer.clone());
+            self.deadlines.set(id, None);
+            entry.core.open(link, now);
+        }
+    }
+
+    /// A peer channel was not set up in time.
+    pub(super) fn peer_deadline_passed(&mut self, id: ChannelId) {
+        let phase = match self.channels.get(id).map(|entry| &entry.role) {
+            Some(Role::Peer(peer)) => &peer.phase,
+            Some(Role::Home) | None => return,
+        };
+        let (reason, code) = match phase {
+            Phase::Seeking(_) => (CloseReason::NoDirectPath, ErrorCode::NoDirectPath),
+            Phase::Requested { .. }
+            | Phase::Offered(_)
+            | Phase::Accepted(_)
+            | Phase::Binding(_)
+            | Phase::Bound(_) => (CloseReason::TimedOut, ErrorCode::NoAnswer),
+        };
+        self.end_peer(id, reason, Some(code.into()));
     }
 
     /// A peer channel has ended: the Coordinator can forget it, and so can we.
@@ -327,6 +434,7 @@ impl Client {
             CloseReason::Remote(code) => code.into(),
             CloseReason::Violation(violation) => violation.code().into(),
             CloseReason::Local => ErrorCode::Dropped.into(),
+            CloseReason::NoDirectPath => ErrorCode::NoDirectPath.into(),
             CloseReason::Identity
             | CloseReason::Version
             | CloseReason::TimedOut
@@ -374,6 +482,7 @@ impl Client {
     /// Frees what a peer channel's end holds here, and at the Coordinator if it is to be told.
     fn release_peer(&mut self, id: ChannelId, code: Option<WireCode>) {
         self.deadlines.set(id, None);
+        self.end_path(id);
         let Some(Role::Peer(peer)) = self.channels.get(id).map(|entry| &entry.role) else {
             return;
         };
@@ -403,13 +512,24 @@ impl Client {
         }
     }
 
-    fn add_peer(&mut self, now: Instant, label: Bytes, phase: Phase) -> ChannelId {
+    fn add_peer(
+        &mut self,
+        now: Instant,
+        label: Bytes,
+        policy: PathPolicy,
+        phase: Phase,
+    ) -> ChannelId {
         let id = self.transport.fresh_id();
         let limits = &self.config.limits;
         let rate = Bucket::per_second(limits.control_rate.into(), limits.control_burst.into());
         let core = ChannelCore::new(id, &self.config.peer, Some(rate));
-        self.channels
-            .insert(id, core, Role::Peer(Peer { label, phase }));
+        let peer = Peer {
+            label,
+            policy,
+            ready: None,
+            phase,
+        };
+        self.channels.insert(id, core, Role::Peer(peer));
         // The Coordinator answers within its own time; this is for when it does not.
         let patience = limits.answer_timeout + limits.hello_timeout;
         self.deadlines.set(id, Some(now + patience));
@@ -428,6 +548,15 @@ fn peer_end(offer: &Offer) -> PeerEnd {
         own_route: offer.own_route,
         peer_route: offer.peer_route,
         id: offer.peer,
+    }
+}
+
+/// What an end says before the binding, if it is ready for direct paths.
+fn direct_message(policy: PathPolicy) -> Option<PeerMessage> {
+    match policy {
+        PathPolicy::Auto => Some(PeerMessage::Direct { required: false }),
+        PathPolicy::DirectOnly(_) => Some(PeerMessage::Direct { required: true }),
+        PathPolicy::ProxiedOnly => None,
     }
 }
 

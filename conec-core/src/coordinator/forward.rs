@@ -218,7 +218,7 @@ impl Forwarding {
 pub(crate) fn run_length(payload: &[u8], segment_size: usize, route: Route) -> usize {
     let same_way = |packet: &&[u8]| match classify(packet) {
         PacketKind::Short(way) | PacketKind::Long(way) => way == Some(route),
-        PacketKind::Other => false,
+        PacketKind::Probe(_) | PacketKind::Other => false,
     };
     payload
         .chunks(segment_size)

@@ -217,9 +217,9 @@ impl Endpoint for Coordinator {
                     (false, Some(route))
                 }
                 // A straggler of a channel that is over. An answer would be taken for the other end's.
-                PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) | PacketKind::Other => {
-                    (false, None)
-                }
+                PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) => (false, None),
+                // Probes go directly or not at all.
+                PacketKind::Probe(_) | PacketKind::Other => (false, None),
                 PacketKind::Long(None) | PacketKind::Short(None) => (true, None),
             };
             if let Some(route) = forward {

@@ -344,6 +344,7 @@ impl Coordinator {
             | CloseReason::Reset
             | CloseReason::Overloaded
             | CloseReason::CoordinatorLost
+            | CloseReason::NoDirectPath
             | CloseReason::Transport(_) => ErrorCode::PeerGone.into(),
         };
         self.deadlines.set(client, None);

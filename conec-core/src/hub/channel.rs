@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Channel, ChannelEvent, ChannelId, CloseReason, Code, Direction, Endpoint, OpenStreamError,
-    PeerInfo, RecvEnd, SendDatagramError, StreamId,
+    Path, PeerInfo, RecvEnd, SendDatagramError, StreamId,
 };
 
 #[derive(Debug, Default)]
@@ -75,6 +75,20 @@ impl<W, E: Endpoint + ?Sized> Hub<W, E> {
         match self.close_reason(id) {
             Some(reason) => Attempt::Done(reason),
             None => Subject::Channel(id, Topic::Life).wait(),
+        }
+    }
+
+    /// What is sent on a channel travels on. [`Proxied`](Path::Proxied) once the channel is over.
+    pub fn path(&mut self, id: ChannelId) -> Path {
+        let channel = self.live_channel(id);
+        channel.map_or(Path::Proxied, |channel| channel.path())
+    }
+
+    /// Waits until what is sent on a channel travels on another path than this. `None` once the channel is over.
+    pub fn path_other_than(&mut self, id: ChannelId, known: Path) -> Attempt<Option<Path>> {
+        match self.live_channel(id).map(|channel| channel.path()) {
+            Some(path) if path == known => Subject::Channel(id, Topic::Path).wait(),
+            path => Attempt::Done(path),
         }
     }
 
@@ -235,6 +249,9 @@ impl<W, E: Endpoint + ?Sized> Hub<W, E> {
             ChannelEvent::DatagramsWritable => {
                 let topic = Topic::DatagramsWritable;
                 self.waiters.wake(Subject::Channel(id, topic));
+            }
+            ChannelEvent::PathChanged { .. } => {
+                self.waiters.wake(Subject::Channel(id, Topic::Path));
             }
             // Who waits to open a stream waits in vain.
             ChannelEvent::Closing => self.waiters.wake_channel(id),

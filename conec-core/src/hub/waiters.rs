@@ -53,6 +53,7 @@ pub(super) enum Topic {
     Available(Direction),
     DatagramsReadable,
     DatagramsWritable,
+    Path,
 }
 
 impl Subject {
@@ -147,7 +148,7 @@ impl<W> Waiters<W> {
 
     pub(super) fn wake_channel(&mut self, id: ChannelId) {
         let first = Subject::Channel(id, Topic::Life);
-        let last = Subject::Channel(id, Topic::DatagramsWritable);
+        let last = Subject::Channel(id, Topic::Path);
         self.wake_range((first, 0)..=(last, u64::MAX));
     }
 

@@ -17,10 +17,10 @@ use super::{
     event::{LinkEvent, close_reason},
     handshakes::Network,
     outgoing::Outgoing,
-    settings::CloseSwitch,
+    settings::Control,
     tls,
 };
-use crate::{CloseReason, Direction, SendDatagramError, error::WireCode};
+use crate::{CloseReason, Direction, SendDatagramError, Traffic, error::WireCode};
 
 /// A QUIC connection with conec's own send queues in front of it.
 ///
@@ -31,7 +31,7 @@ pub(crate) struct Link {
     conn: Box<Connection>,
     pub(super) engine: EngineId,
     pub(super) handle: ConnectionHandle,
-    close_switch: CloseSwitch,
+    control: Control,
     outgoing: BTreeMap<u64, Outgoing>,
     /// Streams with something that the engine may take now.
     line: VecDeque<u64>,
@@ -39,6 +39,10 @@ pub(crate) struct Link {
     /// until the engine sends again, instead of reaching it in tiny pieces.
     saturated: bool,
     alarm: Option<Instant>,
+    /// How often something of the application's was passed on, in either direction.
+    activity: u64,
+    /// Nothing is to be sent.
+    pub(super) muted: bool,
     /// When something has arrived last; at first, when there was reason to expect something.
     last_heard: Instant,
     /// Timers that fired since.
@@ -79,24 +83,38 @@ pub(crate) enum Read {
     Reset(WireCode),
 }
 
+/// How far a link has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress {
+    /// When the latest of the packets that were acknowledged was sent.
+    pub(crate) acked: Option<Instant>,
+    /// How often something of the application's was passed on, in either direction.
+    pub(crate) activity: u64,
+    /// How much was sent that asks for an acknowledgement.
+    pub(crate) asked: u64,
+    pub(crate) rtt: Duration,
+}
+
 impl Link {
     pub(super) fn new(
         now: Instant,
         conn: Connection,
         engine: EngineId,
         handle: ConnectionHandle,
-        close_switch: CloseSwitch,
+        control: Control,
     ) -> Self {
         Self {
             remote: conn.remote_address(),
             conn: Box::new(conn),
             engine,
             handle,
-            close_switch,
+            control,
             outgoing: BTreeMap::new(),
             line: VecDeque::new(),
             saturated: false,
             alarm: None,
+            activity: 0,
+            muted: false,
             last_heard: now,
             unheard_timeouts: 0,
             events: VecDeque::new(),
@@ -167,14 +185,19 @@ impl Link {
 
     /// Reads a stream, piece by piece, as long as `take` wants more.
     pub(crate) fn read(&mut self, stream: u64, mut take: impl FnMut(&[u8]) -> bool) -> Read {
-        let mut stream = self.conn.recv_stream(id(stream));
-        let Ok(mut chunks) = stream.read(true) else {
+        let mut incoming = self.conn.recv_stream(id(stream));
+        let Ok(mut chunks) = incoming.read(true) else {
             return Read::Finished;
         };
+        let mut taken = 0;
         let read = loop {
             match chunks.next(usize::MAX) {
-                Ok(Some(chunk)) if take(&chunk.bytes) => {}
-                Ok(Some(_)) => break Read::Enough,
+                Ok(Some(chunk)) => {
+                    taken += 1;
+                    if !take(&chunk.bytes) {
+                        break Read::Enough;
+                    }
+                }
                 Ok(None) => break Read::Finished,
                 Err(ReadError::Blocked) => break Read::Blocked,
                 Err(ReadError::Reset(code)) => {
@@ -184,6 +207,9 @@ impl Link {
         };
         // The link is looked after anyway, since it was borrowed.
         let _ = chunks.finalize();
+        if stream != CONTROL {
+            self.activity += taken;
+        }
         read
     }
 
@@ -192,6 +218,7 @@ impl Link {
             return Err(SendDatagramError::Closed);
         }
         let max = self.max_datagram_size();
+        self.activity += 1;
         self.conn
             .datagrams()
             .send(bytes, false)
@@ -204,7 +231,9 @@ impl Link {
     }
 
     pub(crate) fn recv_datagram(&mut self) -> Option<Bytes> {
-        self.conn.datagrams().recv()
+        let datagram = self.conn.datagrams().recv();
+        self.activity += u64::from(datagram.is_some());
+        datagram
     }
 
     /// The largest datagram that fits now; 0 when none do.
@@ -241,7 +270,7 @@ impl Link {
     /// Closes the connection with a code. [`LinkEvent::Closed`] follows, with `reason`.
     pub(crate) fn close(&mut self, now: Instant, code: WireCode, reason: CloseReason) {
         if !self.closed {
-            self.close_switch.throw();
+            self.control.close();
             self.close_code = Some(code);
             self.conn.close(now, varint(code), Bytes::new());
             self.end(reason);
@@ -264,6 +293,12 @@ impl Link {
         }
     }
 
+    /// Makes the other side say something at once, even if so much is unacknowledged that nothing else may be sent.
+    pub(crate) fn nudge(&mut self) {
+        self.ping();
+        self.control.set_urgent(true);
+    }
+
     /// The other side's address, as the engine knows it.
     pub(crate) fn remote(&self) -> SocketAddr {
         self.conn.remote_address()
@@ -276,6 +311,64 @@ impl Link {
 
     pub(crate) fn rtt(&self) -> Duration {
         self.conn.rtt()
+    }
+
+    /// A secret that only the two ends of a connected link know, of their TLS session (RFC 8446, 7.5).
+    pub(crate) fn export_secret<const N: usize>(&self, label: &[u8]) -> Option<[u8; N]> {
+        let mut secret = [0; N];
+        let session = self.conn.crypto_session();
+        session
+            .export_keying_material(&mut secret, label, &[])
+            .ok()
+            .map(|()| secret)
+    }
+
+    /// From now on packets travel on another path, with this round-trip time if that is known: what was learned of the
+    /// former one's capacity, round-trip time and packet size is forgotten.
+    pub(crate) fn path_changed(&mut self, now: Instant, rtt: Option<Duration>) {
+        if self.connected && !self.closed {
+            let present = self.conn.rtt();
+            let window = self.conn.congestion_state().window();
+            self.control
+                .bequeath(window, present, rtt.unwrap_or(present));
+            self.conn.path_changed(now);
+        }
+    }
+
+    /// Sends nothing, or sends again.
+    pub(crate) fn mute(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
+    /// What an observer of the link's path wants to know.
+    pub(crate) fn progress(&self) -> Progress {
+        let sent = self.conn.stats().frame_tx;
+        Progress {
+            acked: self.control.latest_acked(),
+            activity: self.activity,
+            asked: sent.stream
+                + sent.datagram
+                + sent.ping
+                + sent.max_data
+                + sent.max_stream_data
+                + sent.max_streams_bidi
+                + sent.max_streams_uni
+                + sent.reset_stream
+                + sent.stop_sending
+                + sent.new_connection_id
+                + sent.retire_connection_id,
+            rtt: self.conn.rtt(),
+        }
+    }
+
+    pub(crate) fn traffic(&self) -> Traffic {
+        let stats = self.conn.stats();
+        Traffic {
+            packets_sent: stats.udp_tx.datagrams,
+            bytes_sent: stats.udp_tx.bytes,
+            packets_received: stats.udp_rx.datagrams,
+            bytes_received: stats.udp_rx.bytes,
+        }
     }
 
     pub(super) fn conn(&mut self) -> &mut Connection {
@@ -354,7 +447,12 @@ impl Link {
         let fit = MAX_BATCH / usize::from(self.conn.current_mtu());
         let max_segments = max_segments.min(fit.max(1));
         let flushed = !self.saturated && self.flush();
+        let urgent = self.control.is_urgent();
+        let max_segments = if urgent { 1 } else { max_segments };
         let transmit = self.conn.poll_transmit(now, max_segments, buf);
+        if urgent {
+            self.control.set_urgent(false);
+        }
         self.saturated = transmit.is_none() && (self.saturated || flushed);
         transmit
     }
@@ -383,7 +481,10 @@ impl Link {
         while outgoing.len() > 0 {
             let mut engine = self.conn.send_stream(id(stream));
             match outgoing.offer(|pieces| engine.write_chunks(pieces).map(|done| done.bytes)) {
-                Ok(written) => took |= written > 0,
+                Ok(written) => {
+                    took |= written > 0;
+                    self.activity += u64::from(written > 0 && stream != CONTROL);
+                }
                 // The engine says when to go on.
                 Err(WriteError::Blocked) => break,
                 // The engine has told, or will.
@@ -444,5 +545,7 @@ fn varint(code: WireCode) -> VarInt {
     VarInt::from_u64(code.to_wire()).unwrap_or(VarInt::MAX)
 }
 
+/// The control stream is the first one that the QUIC client opens (RFC 9000, 2.1).
+pub(crate) const CONTROL: u64 = 0;
 /// What fits in one UDP datagram's length field, headers aside, and so in one batch.
 const MAX_BATCH: usize = 65_000;

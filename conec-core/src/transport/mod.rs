@@ -39,7 +39,7 @@ use self::{
 pub(crate) use self::{
     deadlines::Deadlines,
     event::LinkEvent,
-    link::{Link, Read},
+    link::{CONTROL, Link, Progress, Read},
 };
 use crate::{
     Certificate, ChannelConfig, ChannelId, ClientId, CloseReason, ConfigError, Ecn, EndpointStats,
@@ -320,7 +320,10 @@ impl Transport {
                 continue;
             };
             let buf = self.packets.clear();
-            if let Some(transmit) = link.poll_transmit(now, max_segments.get(), buf) {
+            // A muted link lines up again when it is touched.
+            if !link.muted
+                && let Some(transmit) = link.poll_transmit(now, max_segments.get(), buf)
+            {
                 // To the back: everyone gets a turn.
                 self.line.push_back(id);
                 if !link.touched {
@@ -448,7 +451,7 @@ impl Transport {
                 (accepting.clone(), None)
             }
         };
-        let (transport, close_switch) = transport_config(&accepting.channel, id.is_none());
+        let (transport, control) = transport_config(now, &accepting.channel, id.is_none());
         let mut server = accepting.server;
         server.transport_config(transport);
         match engine
@@ -456,7 +459,7 @@ impl Transport {
             .accept(incoming, now, buf, Some(Arc::new(server)))
         {
             Ok((handle, conn)) => {
-                let mut link = Link::new(now, conn, engine_id, handle, close_switch);
+                let mut link = Link::new(now, conn, engine_id, handle, control);
                 let id = match id {
                     Some(id) => {
                         engine.kind = EngineKind::Single;
@@ -564,14 +567,14 @@ impl Transport {
         let Some(engine) = self.engines.get_mut(&engine_id) else {
             return false;
         };
-        let (transport, close_switch) = transport_config(channel, keep_alive);
+        let (transport, control) = transport_config(now, channel, keep_alive);
         let mut config = quinn_proto::ClientConfig::new(tls);
         config
             .transport_config(transport)
             .initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&first_cid)));
         match engine.endpoint.connect(now, config, address, name) {
             Ok((handle, conn)) => {
-                self.add_link(id, Link::new(now, conn, engine_id, handle, close_switch));
+                self.add_link(id, Link::new(now, conn, engine_id, handle, control));
                 true
             }
             Err(error) => {

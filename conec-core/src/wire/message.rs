@@ -24,6 +24,11 @@ pub(crate) const MAX_CONTROL: usize = 8 << 10;
 pub(crate) type RequestId = u64;
 /// What the Coordinator sends to an address to see whether the Client hears it there.
 pub(crate) type AddressNonce = u64;
+/// Counts the occasions on which an end of a peer channel asks the other to look for a direct path.
+pub(crate) type Generation = u64;
+
+/// How many addresses an end of a peer channel can name.
+pub(crate) const MAX_CANDIDATES: usize = 12;
 
 /// Which end of a peer channel a Client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +123,16 @@ pub(crate) enum PeerMessage {
     },
     /// The acceptor agrees.
     Bound,
+    /// The sender is ready for direct paths.
+    Direct {
+        /// Whether it wants nothing of the application's to travel on another.
+        required: bool,
+    },
+    /// Where the sender may be reached.
+    Candidates {
+        generation: Generation,
+        addresses: Vec<SocketAddr>,
+    },
 }
 
 impl ChannelMessage {
@@ -361,6 +376,21 @@ impl RoleMessage for PeerMessage {
                 label: fields.block(MAX_LABEL)?,
             },
             BOUND => Self::Bound,
+            DIRECT => Self::Direct {
+                required: fields.bool()?,
+            },
+            CANDIDATES => Self::Candidates {
+                generation: fields.varint()?,
+                addresses: {
+                    let count = usize::from(fields.u8()?);
+                    if count > MAX_CANDIDATES {
+                        return Err(Malformed);
+                    }
+                    (0..count)
+                        .map(|_| fields.address())
+                        .collect::<Result<_, _>>()?
+                },
+            },
             _ => return Ok(None),
         }))
     }
@@ -381,6 +411,22 @@ impl RoleMessage for PeerMessage {
                 write_block(label, &mut out);
             }
             Self::Bound => write_varint(BOUND, &mut out),
+            Self::Direct { required } => {
+                write_varint(DIRECT, &mut out);
+                out.put_u8((*required).into());
+            }
+            Self::Candidates {
+                generation,
+                addresses,
+            } => {
+                write_varint(CANDIDATES, &mut out);
+                write_varint(*generation, &mut out);
+                let count = addresses.len().min(MAX_CANDIDATES);
+                out.put_u8(count as u8);
+                for &address in &addresses[..count] {
+                    write_address(address, &mut out);
+                }
+            }
         }
         out.freeze()
     }
@@ -416,6 +462,8 @@ const THROTTLED: u64 = 0x0b;
 // Between peers.
 const BIND: u64 = 0x00;
 const BOUND: u64 = 0x02;
+const DIRECT: u64 = 0x01;
+const CANDIDATES: u64 = 0x03;
 
 #[cfg(test)]
 mod tests {
@@ -488,6 +536,26 @@ mod tests {
             label: Bytes::from_static(b"l"),
         });
         round_trip(PeerMessage::Bound);
+        round_trip(PeerMessage::Direct { required: true });
+        let address = |number: u16| match number % 2 {
+            0 => SocketAddr::from(([192, 0, 2, 1], number)),
+            _ => SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], number)),
+        };
+        for count in 0..=MAX_CANDIDATES as u16 {
+            round_trip(PeerMessage::Candidates {
+                generation: 1 << 40,
+                addresses: (0..count).map(address).collect(),
+            });
+        }
+    }
+
+    #[test]
+    fn more_candidates_than_allowed_are_malformed() {
+        let mut payload = vec![CANDIDATES as u8, 0, MAX_CANDIDATES as u8 + 1];
+        for _ in 0..=MAX_CANDIDATES {
+            payload.extend_from_slice(&[4, 192, 0, 2, 1, 0x10, 0]);
+        }
+        assert_eq!(PeerMessage::decode(payload.into()), Err(Malformed));
     }
 
     #[test]

@@ -4,12 +4,14 @@ mod codec;
 mod frame;
 mod message;
 mod preamble;
+mod probe;
 mod route;
 
 pub(crate) use frame::{FrameDecoder, FrameTooLarge, frame_header};
 pub(crate) use message::{
-    AddressNonce, ChannelMessage, ClientMessage, CoordinatorMessage, MAX_CONTROL, Offer,
-    PeerMessage, RequestId, Role, RoleMessage,
+    AddressNonce, ChannelMessage, ClientMessage, CoordinatorMessage, Generation, MAX_CANDIDATES,
+    MAX_CONTROL, Offer, PeerMessage, RequestId, Role, RoleMessage,
 };
 pub(crate) use preamble::{MAX_LABEL, PreambleDecoder, encode_preamble};
+pub(crate) use probe::{Opened, PROBE_LABEL, PROBE_LEN, PROBE_SECRET_LEN, Probe, ProbeKeys};
 pub(crate) use route::{CID_LEN, PacketKind, Route, classify};

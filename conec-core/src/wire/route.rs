@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::probe::{PROBE_FIRST, PROBE_LEN};
+
 /// The length of every connection ID that an endpoint issues.
 pub(crate) const CID_LEN: usize = 8;
 
@@ -49,7 +51,9 @@ pub(crate) enum PacketKind {
     Long(Option<Route>),
     /// A packet with a short header, likewise.
     Short(Option<Route>),
-    /// Neither: too short, or without QUIC's fixed bit.
+    /// A probe for the end with this route.
+    Probe(Route),
+    /// None of these: too short, or without QUIC's fixed bit.
     Other,
 }
 
@@ -63,6 +67,9 @@ pub(crate) fn classify(packet: &[u8]) -> PacketKind {
         }
         [first, ref rest @ ..] if first & 0xc0 == 0x40 && rest.len() >= CID_LEN => {
             PacketKind::Short(Route::of_cid(rest))
+        }
+        [PROBE_FIRST, ref rest @ ..] if packet.len() >= PROBE_LEN => {
+            Route::of_cid(rest).map_or(PacketKind::Other, PacketKind::Probe)
         }
         _ => PacketKind::Other,
     }
@@ -90,7 +97,14 @@ mod tests {
 
         short[1] &= 0x7f;
         assert_eq!(classify(&short), PacketKind::Short(None));
-        assert_eq!(classify(&[0x00; 40]), PacketKind::Other);
+        assert_eq!(classify(&[0x00; 80]), PacketKind::Other);
+
+        let mut probe = vec![0; PROBE_LEN];
+        probe[0] = PROBE_FIRST;
+        assert_eq!(classify(&probe), PacketKind::Other);
+        probe[1..7].copy_from_slice(&route.to_bytes());
+        assert_eq!(classify(&probe), PacketKind::Probe(route));
+        assert_eq!(classify(&probe[..PROBE_LEN - 1]), PacketKind::Other);
         assert_eq!(classify(&[]), PacketKind::Other);
     }
 }

@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
 fn route_of(packet: &[u8]) -> Option<[u8; 6]> {
     match reference(packet) {
         Packet::Long(route) | Packet::Short(route) => route,
-        Packet::Other => None,
+        Packet::Probe(_) | Packet::Other => None,
     }
 }
 
@@ -45,6 +45,8 @@ fn reference(packet: &[u8]) -> Packet {
         Packet::Long(if routed { route(6) } else { None })
     } else if bit(0, 0x40) && !bit(0, 0x80) && packet.len() >= 9 {
         Packet::Short(if bit(1, 0x80) { route(1) } else { None })
+    } else if packet.first() == Some(&0x0c) && packet.len() >= 58 && bit(1, 0x80) {
+        route(1).map_or(Packet::Other, Packet::Probe)
     } else {
         Packet::Other
     }

@@ -31,18 +31,21 @@ impl World {
     pub fn put(&mut self, node: NodeId, net: impl Into<Net>) {
         self.topology.move_node(node, net.into());
         self.note_addresses(node);
+        self.report_addresses(node);
     }
 
     /// Gives a node an IPv6 address too.
     pub fn add_ipv6(&mut self, node: NodeId) {
         self.topology.take_address(node, Family::V6);
         self.note_addresses(node);
+        self.report_addresses(node);
     }
 
     /// Leaves a node no IPv4 address.
     pub fn drop_ipv4(&mut self, node: NodeId) {
         self.topology.drop_address(node, SocketAddr::is_ipv4);
         self.note_addresses(node);
+        self.report_addresses(node);
     }
 
     /// Gives a node another address of the same family in its network, as if a box before it had forgotten it.

@@ -220,6 +220,20 @@ impl World {
         });
         (coordinator, clients)
     }
+
+    /// The same, with Clients whose channels go through the Coordinator alone.
+    pub fn with_proxied_clients<const N: usize>(
+        &mut self,
+        names: [&str; N],
+    ) -> (NodeId, [NodeId; N]) {
+        let coordinator = self.add_coordinator();
+        let clients = names.map(|name| {
+            let client = self.add_proxied_client(name);
+            self.connect(client, coordinator);
+            client
+        });
+        (coordinator, clients)
+    }
 }
 
 /// What is left at the end.

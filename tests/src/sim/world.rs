@@ -9,8 +9,8 @@ use std::{
 
 use bytes::BytesMut;
 use conec_core::{
-    Channel, ChannelEvent, ChannelId, Client, ClientConfig, Coordinator, CoordinatorConfig,
-    Datagram, PeerInfo, Transmit, Trust,
+    Channel, ChannelEvent, ChannelId, Client, ClientConfig, ClientId, Coordinator,
+    CoordinatorConfig, Datagram, PathPolicy, PeerInfo, Transmit, Trust,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -129,6 +129,13 @@ impl World {
         config
     }
 
+    /// A Client like that of [`add_client`](Self::add_client) whose channels go through the Coordinator alone.
+    pub fn add_proxied_client(&mut self, name: &str) -> NodeId {
+        let mut config = self.client_config(name);
+        config.paths.policy = PathPolicy::ProxiedOnly;
+        self.add_client_with(config)
+    }
+
     /// A Client with default settings that accepts every channel.
     pub fn add_client(&mut self, name: &str) -> NodeId {
         let config = self.client_config(name);
@@ -140,7 +147,9 @@ impl World {
         let name = config.name.as_ref().map_or("client", |name| name.as_str());
         let name = name.to_owned();
         let client = Client::new(config, self.rng.random()).expect("a valid configuration");
-        self.add(&name, Entity::Client(Box::new(client)))
+        let node = self.add(&name, Entity::Client(Box::new(client)));
+        self.report_addresses(node);
+        node
     }
 
     /// A participant of another kind.
@@ -155,6 +164,14 @@ impl World {
         self.touched.insert(node);
         match &mut self.nodes[node.0].entity {
             Entity::Client(client) => client,
+            Entity::Coordinator(_) | Entity::Stranger(_) => panic!("{node:?} is not a client"),
+        }
+    }
+
+    /// Who the Client at a node is.
+    pub fn client_id(&self, node: NodeId) -> ClientId {
+        match &self.nodes[node.0].entity {
+            Entity::Client(client) => client.id(),
             Entity::Coordinator(_) | Entity::Stranger(_) => panic!("{node:?} is not a client"),
         }
     }
@@ -203,6 +220,15 @@ impl World {
     pub fn restart_client(&mut self, node: NodeId, config: ClientConfig) {
         let client = Client::new(config, self.rng.random()).expect("a valid configuration");
         self.restart(node, Entity::Client(Box::new(client)));
+        self.report_addresses(node);
+    }
+
+    /// Tells a Client its addresses, as a driver does that watches the interfaces.
+    pub(super) fn report_addresses(&mut self, node: NodeId) {
+        let addresses = self.host_addresses(node).to_vec();
+        if let Entity::Client(client) = &mut self.nodes[node.0].entity {
+            client.set_host_addresses(self.now, &addresses);
+        }
     }
 
     /// Takes the next event of a node, in order.
@@ -258,10 +284,18 @@ impl World {
     /// Lets time pass.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
-        while self.next_step().is_some_and(|at| at <= end) {
+        while self.step_by(end) {}
+    }
+
+    /// Lets the next thing happen, if it does by then, or else the time pass until then. Whether it happened.
+    pub fn step_by(&mut self, end: Instant) -> bool {
+        let happens = self.next_step().is_some_and(|at| at <= end);
+        if happens {
             self.step();
+        } else {
+            self.now = self.now.max(end);
         }
-        self.now = end;
+        happens
     }
 
     /// Lets time pass until `done` has an answer. Panics when it has none within `patience`.

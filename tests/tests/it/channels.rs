@@ -357,7 +357,7 @@ fn crossing_requests_give_two_channels() {
 #[test]
 fn the_coordinator_forwards_what_it_cannot_read() {
     let mut world = World::new(15);
-    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let (coordinator, [alice, bob]) = world.with_proxied_clients(["alice", "bob"]);
     let (at_alice, at_bob) = world.open_channel(alice, bob);
     let tap = Tap::default();
     world.network.tap = Some(tap.clone());

@@ -265,7 +265,9 @@ fn a_narrow_link_slows_the_sender_down_and_is_shared_fairly() {
 fn congestion_marks_cross_the_coordinator() {
     use conec_core::Ecn;
     use conec_tests::sim::Tap;
-    let (mut world, coordinator, at_alice, at_bob) = pair(7);
+    let mut world = World::new(7);
+    let (coordinator, [alice, bob]) = world.with_proxied_clients(["alice", "bob"]);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
     let tap = Tap::default();
     world.network.tap = Some(tap.clone());
     transfer(&mut world, at_alice, at_bob, 50, 5000);

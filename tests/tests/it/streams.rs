@@ -450,7 +450,7 @@ fn a_coordinator_with_small_windows_is_no_bottleneck_for_peers() {
     config.home.receive_window = 20_000;
     config.home.stream_window = 10_000;
     let coordinator = world.add_coordinator_with(config);
-    let (alice, bob) = (world.add_client("alice"), world.add_client("bob"));
+    let [alice, bob] = ["alice", "bob"].map(|name| world.add_proxied_client(name));
     world.connect(alice, coordinator);
     world.connect(bob, coordinator);
     let (at_alice, at_bob) = world.open_channel(alice, bob);

@@ -1,0 +1,384 @@
+//! Direct paths to other Clients: found by probes, used while they deliver, left when they do not.
+//!
+//! One [`PeerPath`] for each peer channel decides by itself what this end's packets travel on. Here they are connected
+//! with the Client, and with what all of its channels share: where the Client is, and what it may send to strangers.
+
+mod address;
+mod budget;
+mod health;
+mod machine;
+mod prober;
+mod window;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::Instant,
+};
+
+use bytes::BytesMut;
+
+use self::{
+    address::{Surroundings, canonical},
+    budget::Budget,
+    machine::{Action, Context, PeerPath, Way},
+};
+use super::Client;
+use crate::{
+    ChannelId, CloseReason, ErrorCode, Limits, Path, PathStats, Traffic, Transmit, Violation,
+    transport::{Deadlines, Link},
+    wire::{
+        Generation, Offer, PROBE_LABEL, PROBE_SECRET_LEN, PeerMessage, ProbeKeys, Role as EndRole,
+        RoleMessage, Route,
+    },
+};
+
+pub(super) use self::machine::Required;
+
+/// The paths of all of a Client's channels.
+#[derive(Debug)]
+pub(super) struct Paths {
+    surroundings: Surroundings,
+    budget: Budget,
+    table: BTreeMap<ChannelId, Entry>,
+    /// How many of them are of channels that are over.
+    over: usize,
+    deadlines: Deadlines<ChannelId>,
+    /// Probes to be sent.
+    probes: VecDeque<Transmit>,
+    /// What was sent directly and goes through the Coordinator as well.
+    copy: Option<Transmit>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    path: PeerPath,
+    /// When the path is to be looked after, at the latest.
+    armed: Option<Instant>,
+    direct: Traffic,
+    /// Sent through the Coordinator in addition to what the engine knows of.
+    copied: Traffic,
+    changes: u64,
+}
+
+impl Paths {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            surroundings: Surroundings::default(),
+            budget: Budget::new(limits),
+            table: BTreeMap::new(),
+            over: 0,
+            deadlines: Deadlines::new(),
+            probes: VecDeque::new(),
+            copy: None,
+        }
+    }
+
+    pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.copy.take().or_else(|| self.probes.pop_front())
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        self.copy.is_some() || !self.probes.is_empty()
+    }
+
+    /// How many things are kept.
+    #[cfg(feature = "__testing")]
+    pub(super) fn entries(&self) -> usize {
+        self.table.len()
+            + self.deadlines.entries()
+            + self.probes.len()
+            + usize::from(self.copy.is_some())
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<ChannelId> {
+        self.deadlines.pop_due(now)
+    }
+
+    /// What a channel's packets travel on, according to this end.
+    pub(super) fn stats(&self, id: ChannelId, link: &Link) -> PathStats {
+        let total = link.traffic();
+        let Some(entry) = self.table.get(&id) else {
+            return PathStats {
+                proxied: total,
+                ..PathStats::default()
+            };
+        };
+        let through = total.without(entry.direct);
+        PathStats {
+            proxied: Traffic {
+                packets_sent: through.packets_sent + entry.copied.packets_sent,
+                bytes_sent: through.bytes_sent + entry.copied.bytes_sent,
+                ..through
+            },
+            direct: entry.direct,
+            changes: entry.changes,
+        }
+    }
+}
+
+// What happens to the Client.
+impl Client {
+    pub(super) fn set_hosts(&mut self, now: Instant, addresses: &[SocketAddr]) {
+        let addresses = addresses.iter().take(MAX_OWN_ADDRESSES);
+        self.paths.surroundings.hosts = addresses.map(|&it| canonical(it)).collect();
+        self.surroundings_changed(now);
+    }
+
+    pub(super) fn set_mapped(&mut self, now: Instant, addresses: &[SocketAddr]) {
+        let addresses = addresses.iter().take(MAX_OWN_ADDRESSES);
+        self.paths.surroundings.mapped = addresses.map(|&it| canonical(it)).collect();
+        self.surroundings_changed(now);
+    }
+
+    /// The Client is somewhere else, or is seen somewhere else.
+    pub(super) fn surroundings_changed(&mut self, now: Instant) {
+        self.paths.surroundings.observed = self.home.observed().map(canonical);
+        self.paths.surroundings.coordinator = self.home.address().map(canonical);
+        let channels: Vec<_> = self.paths.table.keys().copied().collect();
+        for id in channels {
+            self.with_path(now, id, |path, context| path.surroundings_changed(context));
+        }
+    }
+
+    /// Both ends are ready for direct paths, and the channel is bound.
+    pub(super) fn start_path(
+        &mut self,
+        now: Instant,
+        id: ChannelId,
+        offer: &Offer,
+        required: Option<Required>,
+    ) {
+        let secret = self
+            .transport
+            .peek(id)
+            .and_then(|link| link.export_secret::<PROBE_SECRET_LEN>(PROBE_LABEL));
+        let Some(secret) = secret else {
+            tracing::debug!(channel = ?id, "no keys for probes");
+            return;
+        };
+        let keys = ProbeKeys::new(&secret, offer.role);
+        let initiator = offer.role == EndRole::Initiator;
+        let entry = Entry {
+            path: PeerPath::new(offer.peer_route, keys, initiator, required),
+            armed: None,
+            direct: Traffic::default(),
+            copied: Traffic::default(),
+            changes: 0,
+        };
+        self.paths.table.insert(id, entry);
+        self.with_path(now, id, PeerPath::start);
+    }
+
+    /// The other end says where it may be reached. `None` if it was not asked to.
+    pub(super) fn peer_candidates(
+        &mut self,
+        now: Instant,
+        id: ChannelId,
+        generation: Generation,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<(), Violation> {
+        self.with_path(now, id, |path, context| {
+            path.peer_candidates(context, generation, addresses)
+        })
+        .unwrap_or(Err(Violation::Unexpected))
+    }
+
+    pub(super) fn handle_probe(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        route: Route,
+        mut packet: BytesMut,
+    ) {
+        let id = self.routes.get(&route).map(|&(id, _)| id);
+        let handled = id.and_then(|id| {
+            self.with_path(now, id, |path, context| {
+                path.handle_probe(context, source, &mut packet);
+            })
+        });
+        if handled.is_none() {
+            self.transport.stats.probes_rejected += 1;
+        }
+    }
+
+    /// A datagram of a peer channel has come.
+    pub(super) fn path_heard(&mut self, now: Instant, id: ChannelId, from_home: bool, len: usize) {
+        let Some(entry) = self.paths.table.get_mut(&id) else {
+            return;
+        };
+        if !from_home {
+            entry.direct.packets_received += 1;
+            entry.direct.bytes_received += len as u64;
+        }
+        if entry.path.is_news(now, !from_home) {
+            self.with_path(now, id, PeerPath::heard);
+        }
+    }
+
+    pub(super) fn path_silent(&mut self, now: Instant, id: ChannelId) {
+        self.with_path(now, id, PeerPath::silence);
+    }
+
+    pub(super) fn path_due(&mut self, now: Instant, id: ChannelId) {
+        if let Some(entry) = self.paths.table.get_mut(&id) {
+            entry.armed = None;
+        }
+        self.with_path(now, id, PeerPath::handle_timeout);
+    }
+
+    /// Says where a peer channel's packets are to go; `None` when nowhere.
+    pub(super) fn send_on_path(
+        &mut self,
+        now: Instant,
+        id: Option<ChannelId>,
+        mut transmit: Transmit,
+    ) -> Option<Transmit> {
+        let coordinator = self.home.address();
+        let bytes = transmit.payload.len() as u64;
+        let packets = bytes.div_ceil(
+            transmit
+                .segment_size
+                .map_or(bytes, |size| size as u64)
+                .max(1),
+        );
+        // Handshakes, and answers to those that failed, go through the Coordinator.
+        let is_long = transmit
+            .payload
+            .first()
+            .is_some_and(|byte| byte & 0x80 != 0);
+        let Some((id, entry)) = id
+            .filter(|_| !is_long)
+            .and_then(|id| Some((id, self.paths.table.get_mut(&id)?)))
+        else {
+            transmit.destination = coordinator?;
+            return Some(transmit);
+        };
+        let (direct, copied) = match entry.path.way() {
+            Way::Coordinator => (None, None),
+            Way::Direct(address) => (Some(address), None),
+            Way::Both(address) => (Some(address), coordinator),
+        };
+        if direct.is_some() {
+            entry.direct.packets_sent += packets;
+            entry.direct.bytes_sent += bytes;
+        }
+        if let Some(destination) = copied {
+            entry.copied.packets_sent += packets;
+            entry.copied.bytes_sent += bytes;
+            self.paths.copy = Some(Transmit {
+                destination,
+                ..transmit.clone()
+            });
+        }
+        if direct.is_some() || entry.path.is_curious() {
+            let packets = u32::try_from(packets).unwrap_or(u32::MAX);
+            self.with_path(now, id, |path, context| path.sent(context, packets));
+        }
+        transmit.destination = direct.or(coordinator)?;
+        Some(transmit)
+    }
+
+    /// The channel is over, though there may be goodbyes to say.
+    pub(super) fn end_path(&mut self, id: ChannelId) {
+        if let Some(entry) = self.paths.table.get_mut(&id)
+            && !entry.path.is_over()
+        {
+            entry.path.end();
+            self.paths.deadlines.set(id, None);
+            self.paths.over += 1;
+        }
+    }
+
+    /// Forgets the paths of channels that have nothing more to say.
+    pub(super) fn forget_paths(&mut self) {
+        if self.paths.over > 0 {
+            let transport = &self.transport;
+            let table = &mut self.paths.table;
+            table.retain(|&id, entry| !entry.path.is_over() || transport.peek(id).is_some());
+            self.paths.over = table.values().filter(|entry| entry.path.is_over()).count();
+        }
+    }
+
+    /// Lets something happen to a path, and does what comes of it.
+    fn with_path<T>(
+        &mut self,
+        now: Instant,
+        id: ChannelId,
+        happen: impl FnOnce(&mut PeerPath, &mut Context<'_>) -> T,
+    ) -> Option<T> {
+        let entry = self.paths.table.get_mut(&id)?;
+        let mut context = Context {
+            now,
+            progress: self.transport.peek(id)?.progress(),
+            config: &self.config.paths,
+            surroundings: &self.paths.surroundings,
+            budget: &mut self.paths.budget,
+            out: &mut self.paths.probes,
+            stats: &mut self.transport.stats,
+        };
+        let result = happen(&mut entry.path, &mut context);
+        while let Some(action) = self
+            .paths
+            .table
+            .get_mut(&id)
+            .and_then(|entry| entry.path.pop_action())
+        {
+            self.act(now, id, action);
+        }
+        let entry = self.paths.table.get_mut(&id)?;
+        // Deadlines mostly move away: it is cheaper to come too early and look again.
+        if let Some(next) = entry.path.next_timeout(now)
+            && entry.armed.is_none_or(|armed| next < armed)
+        {
+            entry.armed = Some(next);
+            self.paths.deadlines.set(id, Some(next));
+        }
+        Some(result)
+    }
+
+    fn act(&mut self, now: Instant, id: ChannelId, action: Action) {
+        let (Some(entry), Some(link)) = (self.channels.get_mut(id), self.transport.link(id)) else {
+            return;
+        };
+        match action {
+            Action::Announce(generation, addresses) => {
+                let message = PeerMessage::Candidates {
+                    generation,
+                    addresses,
+                };
+                entry.core.send_control(link, message.encode());
+            }
+            Action::Reset(rtt) => link.path_changed(now, rtt),
+            Action::Ping => link.ping(),
+            Action::Nudge => link.nudge(),
+            Action::Mute(muted) => link.mute(muted),
+            Action::PingHome => {
+                if let Some(home) = self.transport.link(ChannelId::HOME) {
+                    home.ping();
+                }
+            }
+            Action::Changed(path, rtt) => {
+                let rtt = rtt.unwrap_or_else(|| link.rtt());
+                entry.core.path_changed(path, rtt);
+                if let Some(entry) = self.paths.table.get_mut(&id) {
+                    entry.changes += 1;
+                }
+                if let Path::Direct(_) = path {
+                    self.peer_direct(now, id);
+                }
+            }
+            Action::GiveUp => {
+                let code = ErrorCode::NoDirectPath;
+                self.end_peer(id, CloseReason::NoDirectPath, Some(code.into()));
+            }
+        }
+    }
+}
+
+/// Own addresses that are remembered, the first ones. Less are told.
+const MAX_OWN_ADDRESSES: usize = 64;

@@ -1,0 +1,427 @@
+//! Looks for addresses at which the other end of a channel can be reached: whom to ping when, and what a pong proves.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use super::budget::Budget;
+use crate::wire::{MAX_CANDIDATES, PROBE_LEN};
+
+/// The search for one channel. It goes in rounds; in each, every candidate gets its pings, until it answers.
+#[derive(Debug, Default)]
+pub(super) struct Prober {
+    candidates: Vec<Candidate>,
+    /// Pings that were not answered yet, the oldest first.
+    outstanding: VecDeque<Ping>,
+    /// When the latest round began.
+    began: Option<Instant>,
+    /// Bytes sent in it to addresses that had not answered.
+    spent: usize,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    address: SocketAddr,
+    origin: Origin,
+    phase: Phase,
+    /// When it is to be pinged next, if it is.
+    due: Option<Instant>,
+    /// Pings to it since it has answered last.
+    unanswered: u32,
+}
+
+/// How an address became known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The other end has told it.
+    Told,
+    /// The other end was heard from there.
+    Heard,
+}
+
+/// ```text
+/// Unproven ─pong─▶ Proven ─pong to a large ping─▶ Ready
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// So many of its pings were sent in this round.
+    Unproven { sent: usize },
+    /// It answers. Whether it takes packets of the size that QUIC needs is asked next.
+    Proven { rtt: Duration, sent: usize },
+    /// It does.
+    Ready { rtt: Duration },
+}
+
+#[derive(Debug)]
+struct Ping {
+    counter: u64,
+    address: SocketAddr,
+    sent: Instant,
+    large: bool,
+}
+
+/// What a pong has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) address: SocketAddr,
+    /// When the ping was sent.
+    pub(super) sent: Instant,
+    pub(super) rtt: Duration,
+    /// Set when the address has become ready for use by this.
+    pub(super) ready: bool,
+}
+
+impl Prober {
+    /// Begins a round with the addresses that the other end has told. `in_use` needs no search.
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        told: impl Iterator<Item = SocketAddr>,
+        in_use: Option<SocketAddr>,
+    ) {
+        self.began = Some(now);
+        self.spent = 0;
+        let former = std::mem::take(&mut self.candidates);
+        for address in told.take(MAX_CANDIDATES) {
+            self.add(now, address, Origin::Told);
+        }
+        // The other end's NAT may show it under an address that it does not know of.
+        for candidate in former {
+            let proven = !matches!(candidate.phase, Phase::Unproven { .. });
+            if candidate.origin == Origin::Heard && proven {
+                self.add(now, candidate.address, Origin::Heard);
+            }
+            if Some(candidate.address) == in_use {
+                self.candidates.retain(|it| it.address != candidate.address);
+                self.candidates.push(Candidate {
+                    due: None,
+                    ..candidate
+                });
+            }
+        }
+    }
+
+    /// Another address that the other end has told, in the round that is under way.
+    pub(super) fn join(&mut self, now: Instant, address: SocketAddr) {
+        self.add(now, address, Origin::Told);
+    }
+
+    /// A ping came from this address: one goes back, if the address has not answered yet.
+    pub(super) fn heard_from(&mut self, now: Instant, address: SocketAddr) {
+        match self.find(address) {
+            None => self.add(now, address, Origin::Heard),
+            Some(candidate) => {
+                if let Phase::Unproven { .. } = candidate.phase {
+                    candidate.due = Some(now);
+                }
+            }
+        }
+    }
+
+    /// When the latest round began.
+    pub(super) fn began(&self) -> Option<Instant> {
+        self.began
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.candidates.iter().filter_map(|it| it.due).min()
+    }
+
+    /// Whom to ping now, and with how many bytes. [`sent`](Self::sent) is to follow.
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        budget: &mut Budget,
+    ) -> Option<(SocketAddr, usize)> {
+        for candidate in &mut self.candidates {
+            if candidate.due.is_none_or(|due| due > now) {
+                continue;
+            }
+            candidate.due = None;
+            match &mut candidate.phase {
+                Phase::Unproven { sent } => {
+                    if self.spent + PROBE_LEN > ROUND_BYTES {
+                        continue;
+                    }
+                    if !budget.take(now) {
+                        candidate.due = Some(now + RATE_WAIT);
+                        continue;
+                    }
+                    if !budget.aim(now, candidate.address.ip()) {
+                        continue;
+                    }
+                    self.spent += PROBE_LEN;
+                    *sent += 1;
+                    candidate.due = GAPS.get(*sent).map(|&gap| now + gap);
+                    return Some((candidate.address, PROBE_LEN));
+                }
+                Phase::Proven { sent, .. } => {
+                    if !budget.take(now) {
+                        candidate.due = Some(now + RATE_WAIT);
+                        continue;
+                    }
+                    *sent += 1;
+                    candidate.due = LARGE_GAPS.get(*sent).map(|&gap| now + gap);
+                    return Some((candidate.address, LARGE_LEN));
+                }
+                Phase::Ready { .. } => {}
+            }
+        }
+        None
+    }
+
+    /// A ping was sent.
+    pub(super) fn sent(&mut self, now: Instant, counter: u64, address: SocketAddr, len: usize) {
+        if let Some(candidate) = self.find(address) {
+            candidate.unanswered += 1;
+        }
+        if self.outstanding.len() >= MAX_OUTSTANDING {
+            self.outstanding.pop_front();
+        }
+        self.outstanding.push_back(Ping {
+            counter,
+            address,
+            sent: now,
+            large: len >= LARGE_LEN,
+        });
+    }
+
+    /// The pong to a ping has come from `source`, if it is one.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        counter: u64,
+        source: SocketAddr,
+        budget: &mut Budget,
+    ) -> Option<Answer> {
+        // Only from where the ping went does it prove that this address is the other end's.
+        let at = self
+            .outstanding
+            .iter()
+            .position(|ping| ping.counter == counter && ping.address == source)?;
+        let ping = self.outstanding.remove(at)?;
+        let rtt = now.saturating_duration_since(ping.sent);
+        let mut answer = Answer {
+            address: ping.address,
+            sent: ping.sent,
+            rtt,
+            ready: false,
+        };
+        let Some(candidate) = self.find(ping.address) else {
+            return Some(answer);
+        };
+        budget.hit(ping.address.ip(), candidate.unanswered);
+        candidate.unanswered = 0;
+        candidate.phase = match candidate.phase {
+            Phase::Unproven { .. } => {
+                candidate.due = Some(now);
+                Phase::Proven { rtt, sent: 0 }
+            }
+            Phase::Proven { rtt: first, sent } if !ping.large => Phase::Proven {
+                rtt: first.min(rtt),
+                sent,
+            },
+            Phase::Proven { rtt: first, .. } => {
+                candidate.due = None;
+                answer.ready = true;
+                Phase::Ready {
+                    rtt: first.min(rtt),
+                }
+            }
+            Phase::Ready { .. } => Phase::Ready { rtt },
+        };
+        Some(answer)
+    }
+
+    /// An address that was ready does not answer any more: it has to prove itself anew.
+    pub(super) fn disprove(&mut self, address: SocketAddr) {
+        if let Some(candidate) = self.find(address) {
+            candidate.phase = Phase::Unproven { sent: 0 };
+            candidate.due = None;
+        }
+    }
+
+    /// Stops asking.
+    pub(super) fn rest(&mut self) {
+        for candidate in &mut self.candidates {
+            candidate.due = None;
+        }
+    }
+
+    fn add(&mut self, now: Instant, address: SocketAddr, origin: Origin) {
+        let count = |origin| {
+            let same = self.candidates.iter().filter(|it| it.origin == origin);
+            same.count()
+        };
+        let room = match origin {
+            Origin::Told => count(origin) < MAX_CANDIDATES,
+            Origin::Heard => count(origin) < MAX_HEARD,
+        };
+        if room && self.find(address).is_none() {
+            self.candidates.push(Candidate {
+                address,
+                origin,
+                phase: Phase::Unproven { sent: 0 },
+                due: Some(now),
+                unanswered: 0,
+            });
+        }
+    }
+
+    fn find(&mut self, address: SocketAddr) -> Option<&mut Candidate> {
+        self.candidates.iter_mut().find(|it| it.address == address)
+    }
+}
+
+/// The size of a ping that shows whether packets of the size that QUIC needs arrive (RFC 9000, 14).
+pub(super) const LARGE_LEN: usize = 1200;
+/// The pauses before the pings of a round.
+const GAPS: [Duration; 8] = [
+    Duration::ZERO,
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1500),
+    Duration::from_millis(1500),
+];
+/// The pauses before the large pings to an address that answers.
+const LARGE_GAPS: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1600),
+];
+/// Bytes to addresses that have not answered, in one round.
+const ROUND_BYTES: usize = 5000;
+/// How long a ping waits that the Client's rate does not allow.
+const RATE_WAIT: Duration = Duration::from_millis(50);
+/// Addresses that the other end was heard from without having told them.
+const MAX_HEARD: usize = 4;
+/// Pings whose pongs are known.
+const MAX_OUTSTANDING: usize = 128;
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    struct Scene {
+        prober: Prober,
+        budget: Budget,
+        now: Instant,
+        start: Instant,
+        counter: u64,
+    }
+
+    impl Scene {
+        fn new(told: &[SocketAddr]) -> Self {
+            let start = Instant::now();
+            let mut prober = Prober::default();
+            prober.begin(start, told.iter().copied(), None);
+            Self {
+                prober,
+                budget: Budget::new(&Limits::default()),
+                now: start,
+                start,
+                counter: 0,
+            }
+        }
+
+        /// The pings that are due until then: when, whom, how large.
+        fn run(&mut self, until_ms: u64) -> Vec<(u128, SocketAddr, usize)> {
+            let end = self.start + Duration::from_millis(until_ms);
+            let mut pings = Vec::new();
+            while let Some(due) = self.prober.next_due().filter(|&due| due <= end) {
+                self.now = self.now.max(due);
+                while let Some((address, len)) = self.prober.poll(self.now, &mut self.budget) {
+                    self.counter += 1;
+                    self.prober.sent(self.now, self.counter, address, len);
+                    pings.push(((self.now - self.start).as_millis(), address, len));
+                }
+            }
+            self.now = self.now.max(end);
+            pings
+        }
+
+        fn pong(&mut self, counter: u64, source: SocketAddr) -> Option<Answer> {
+            self.prober
+                .answered(self.now, counter, source, &mut self.budget)
+        }
+    }
+
+    fn address(last: u8) -> SocketAddr {
+        ([192, 0, 2, last], 5000).into()
+    }
+
+    #[test]
+    fn a_round_asks_less_and_less_often_and_ends() {
+        let mut scene = Scene::new(&[address(1)]);
+        let times: Vec<_> = scene.run(100_000).iter().map(|ping| ping.0).collect();
+        assert_eq!(times, [0, 50, 150, 350, 750, 1550, 3050, 4550]);
+    }
+
+    #[test]
+    fn an_address_is_ready_when_it_has_answered_a_large_ping() {
+        let mut scene = Scene::new(&[address(1)]);
+        scene.run(20);
+        let answer = scene.pong(1, address(1)).unwrap();
+        assert!(!answer.ready);
+        // The first large ping is lost.
+        let pings = scene.run(130);
+        assert_eq!(pings, [(20, address(1), 1200), (120, address(1), 1200)]);
+        let answer = scene.pong(3, address(1)).unwrap();
+        assert!(answer.ready);
+        assert_eq!(answer.rtt, Duration::from_millis(10));
+        assert_eq!(scene.run(100_000), []);
+    }
+
+    #[test]
+    fn a_pong_counts_once_and_only_from_where_the_ping_went() {
+        let mut scene = Scene::new(&[address(1), address(2)]);
+        scene.run(20);
+        assert_eq!(scene.pong(1, address(2)), None);
+        assert_eq!(scene.pong(9, address(1)), None);
+        assert!(scene.pong(1, address(1)).is_some());
+        assert_eq!(scene.pong(1, address(1)), None);
+    }
+
+    #[test]
+    fn an_end_that_is_heard_from_elsewhere_is_asked_there() {
+        let mut scene = Scene::new(&[]);
+        scene.prober.heard_from(scene.now, address(7));
+        assert_eq!(scene.run(0), [(0, address(7), PROBE_LEN)]);
+        for last in 8..100 {
+            scene.prober.heard_from(scene.now, address(last));
+        }
+        assert_eq!(scene.run(0).len(), MAX_HEARD - 1);
+    }
+
+    #[test]
+    fn a_round_costs_no_more_than_it_may() {
+        let told: Vec<_> = (1..=100).map(address).collect();
+        let mut scene = Scene::new(&told);
+        for last in 101..120 {
+            scene.prober.heard_from(scene.now, address(last));
+        }
+        let pings = scene.run(100_000);
+        let bytes: usize = pings.iter().map(|ping| ping.2).sum();
+        assert!((4900..=5000).contains(&bytes), "{bytes}");
+        assert!(pings.iter().all(|ping| ping.2 == PROBE_LEN));
+    }
+
+    #[test]
+    fn many_ports_of_one_host_are_one_target() {
+        let told: Vec<SocketAddr> = (0..12)
+            .map(|port| ([192, 0, 2, 1], 5000 + port).into())
+            .collect();
+        let mut scene = Scene::new(&told);
+        assert_eq!(scene.run(50_000).len(), 32);
+    }
+}
