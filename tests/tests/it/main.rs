@@ -10,6 +10,7 @@ mod closing;
 mod connecting;
 mod corpora;
 mod crashes;
+mod direct;
 mod hostile;
 mod limits;
 mod model;

@@ -1,0 +1,283 @@
+//! Moving to a direct path, and away from one that fails: how fast, and at what price.
+
+use std::time::Duration;
+
+use conec_core::{ChannelId, Path};
+use conec_tests::sim::{At, LinkConfig, NodeId, World};
+
+use super::{
+    changes,
+    flow::{Flow, run},
+    is_direct, ms, path, secs, until_direct,
+};
+
+/// A Coordinator and two Clients on the Internet. Packets take `through` by way of the Coordinator and `direct` directly.
+fn triangle(seed: u64, through: Duration, direct: Duration) -> (World, NodeId, [NodeId; 2]) {
+    let mut world = World::new(seed);
+    world.network.default.delay = through / 2;
+    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    for (from, to) in [(alice, bob), (bob, alice)] {
+        world.link(from, to).delay = direct;
+    }
+    (world, coordinator, [alice, bob])
+}
+
+/// Changes the direct links between two nodes.
+fn set_direct(world: &mut World, nodes: [NodeId; 2], change: impl Fn(&mut LinkConfig)) {
+    for (from, to) in [(0, 1), (1, 0)] {
+        change(world.link(nodes[from], nodes[to]));
+    }
+}
+
+/// Bounds the rate of all links from one node to another, with a queue of a tenth of a second.
+fn bound(world: &mut World, [from, to]: [NodeId; 2], coordinator: NodeId, rate: u64) {
+    for (from, to) in [(from, to), (from, coordinator), (coordinator, to)] {
+        let link = world.link(from, to);
+        link.rate = Some(rate);
+        link.queue = rate as usize / 10;
+    }
+}
+
+/// Gives a Client a reason to look for direct paths, long before it would do so by itself.
+fn look_again(world: &mut World, node: NodeId) {
+    let now = world.now();
+    let address = "198.51.100.77:7777".parse().unwrap();
+    world.client(node).set_mapped_addresses(now, &[address]);
+}
+
+/// The time at this place of the sorted list, in hundredths of its length.
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort_unstable();
+    times[(times.len() * percent / 100).min(times.len() - 1)]
+}
+
+/// How packets travel: there and back through the Coordinator, and there directly, in milliseconds.
+const DISTANCES: [(u64, u64); 5] = [(20, 10), (100, 10), (200, 50), (50, 50), (200, 10)];
+
+#[test]
+fn a_direct_path_is_found_within_a_round_trip_and_a_little() {
+    for (through, direct) in DISTANCES {
+        let (mut world, _, [alice, bob]) = triangle(1, ms(through), ms(direct));
+        let (at_alice, at_bob) = world.open_channel(alice, bob);
+        let start = world.elapsed();
+        until_direct(&mut world, [at_alice, at_bob]);
+        let took = world.elapsed() - start;
+        assert!(took <= ms(2 * through + 3 * 2 * direct), "{took:?}");
+    }
+}
+
+#[test]
+fn a_direct_path_is_found_soon_where_packets_get_lost() {
+    let mut times: Vec<_> = (0..100)
+        .map(|seed| {
+            let (mut world, _, [alice, bob]) = triangle(seed, ms(40), ms(20));
+            let (at_alice, at_bob) = world.open_channel(alice, bob);
+            world.network.set_all(&LinkConfig {
+                delay: ms(20),
+                loss: 0.05,
+                ..LinkConfig::default()
+            });
+            let start = world.elapsed();
+            until_direct(&mut world, [at_alice, at_bob]);
+            world.elapsed() - start
+        })
+        .collect();
+    let late = percentile(&mut times, 99);
+    assert!(late <= ms(2500), "{late:?}");
+}
+
+#[test]
+fn going_over_to_a_direct_path_stalls_nothing() {
+    for rate in [250_000, 1_000_000] {
+        for (through, direct) in DISTANCES {
+            let (mut world, coordinator, nodes) = triangle(1, ms(through), ms(direct));
+            set_direct(&mut world, nodes, |link| link.up = false);
+            bound(&mut world, nodes, coordinator, rate);
+            let (from, to) = world.open_channel(nodes[0], nodes[1]);
+            let mut flows = [Flow::new(&mut world, from, to, 1000)];
+            run(&mut world, &mut flows, secs(8));
+            let before = world.elapsed();
+            let usual = flows[0].bytes(before - secs(4), before) / 4;
+            // From the outside: with the queues that this very flow makes.
+            let round_trip = world.channel(from.node, from.channel).unwrap().rtt();
+            let round_trip = round_trip.unwrap().max(ms(2 * through));
+            set_direct(&mut world, nodes, |link| link.up = true);
+            look_again(&mut world, nodes[0]);
+            while !is_direct(&mut world, from) {
+                run(&mut world, &mut flows, ms(1));
+                assert!(world.elapsed() < before + secs(10));
+            }
+            let moved = world.elapsed();
+            run(&mut world, &mut flows, secs(4));
+            let case = format!("{rate} bytes/s, {through} ms and {direct} ms, {round_trip:?}");
+            let stall = flows[0].longest_pause(moved);
+            assert!(stall <= round_trip, "{case}: stalls for {stall:?}");
+            for number in 2..8 {
+                let begin = moved + round_trip * number;
+                let carried = flows[0].bytes(begin, begin + round_trip);
+                let rate = carried as f64 / round_trip.as_secs_f64();
+                assert!(rate >= 0.5 * usual as f64, "{case}: {rate} in {number}");
+            }
+            flows[0].drain(&mut world);
+        }
+    }
+}
+
+#[test]
+fn a_path_that_dies_under_load_is_left_within_seconds() {
+    let mut times = Vec::new();
+    for (through, direct) in DISTANCES {
+        for dying in [&[(0, 1), (1, 0)][..], &[(0, 1)], &[(1, 0)]] {
+            for seed in 0..4 {
+                let (mut world, coordinator, nodes) = triangle(seed, ms(through), ms(direct));
+                bound(&mut world, nodes, coordinator, 300_000);
+                let (from, to) = world.open_channel(nodes[0], nodes[1]);
+                until_direct(&mut world, [from, to]);
+                let mut flows = [Flow::new(&mut world, from, to, 1000)];
+                run(&mut world, &mut flows, secs(1) + ms(37 * seed));
+                for &(from, to) in dying {
+                    world.link(nodes[from], nodes[to]).up = false;
+                }
+                let dead = world.elapsed() + ms(direct);
+                run(&mut world, &mut flows, secs(8));
+                times.push(flows[0].longest_pause(dead));
+                // It is used no more by whom it does not serve.
+                let at = [from, to][dying[0].0];
+                assert_eq!(path(&mut world, at), Path::Proxied);
+                flows[0].drain(&mut world);
+            }
+        }
+    }
+    let (p95, p99) = (percentile(&mut times, 95), percentile(&mut times, 99));
+    assert!(p95 <= ms(2500), "{p95:?}");
+    assert!(p99 <= secs(5), "{p99:?}");
+}
+
+#[test]
+fn a_path_that_comes_back_is_taken_again() {
+    let (mut world, _, nodes) = triangle(1, ms(100), ms(10));
+    let (from, to) = world.open_channel(nodes[0], nodes[1]);
+    until_direct(&mut world, [from, to]);
+    let mut flows = [Flow::paced(&mut world, from, to, 1000, ms(20))];
+    run(&mut world, &mut flows, secs(1));
+    for round in 0..4 {
+        set_direct(&mut world, nodes, |link| link.up = false);
+        run(&mut world, &mut flows, secs(8));
+        assert_eq!(path(&mut world, from), Path::Proxied);
+        set_direct(&mut world, nodes, |link| link.up = true);
+        let back = world.elapsed();
+        while !is_direct(&mut world, from) || !is_direct(&mut world, to) {
+            run(&mut world, &mut flows, ms(100));
+            assert!(world.elapsed() < back + secs(100), "round {round}");
+        }
+    }
+    flows[0].drain(&mut world);
+}
+
+#[test]
+fn losses_make_no_path_flap() {
+    for (seed, pause) in (0..).zip([ms(1000), ms(100), ms(20)]) {
+        let (mut world, _, [alice, bob]) = triangle(seed, ms(50), ms(20));
+        world.network.set_all(&LinkConfig {
+            delay: ms(20),
+            loss: 0.1,
+            ..LinkConfig::default()
+        });
+        let (at_alice, at_bob) = world.open_channel(alice, bob);
+        until_direct(&mut world, [at_alice, at_bob]);
+        for at in [at_alice, at_bob] {
+            changes(&mut world, at);
+        }
+        let mut flows = [Flow::paced(&mut world, at_alice, at_bob, 500, pause)];
+        run(&mut world, &mut flows, secs(600));
+        for at in [at_alice, at_bob] {
+            let flaps = changes(&mut world, at);
+            assert!(flaps.len() <= 2, "there and back is one: {flaps:?}");
+        }
+        // Nor are many packets sent on both paths for fear of losses.
+        let stats = world.client(alice).path_stats(at_alice.channel).unwrap();
+        let (direct, proxied) = (stats.direct.packets_sent, stats.proxied.packets_sent);
+        assert!(20 * proxied < direct + 1000, "{stats:?}");
+    }
+}
+
+/// Packets that went directly from one node to another.
+fn count_direct(world: &mut World, from: NodeId, to: NodeId, time: Duration) -> usize {
+    let tap = conec_tests::sim::Tap::default();
+    world.network.tap = Some(tap.clone());
+    world.run_for(time);
+    let (from, to) = (world.address(from), world.address(to));
+    tap.count(|packet| packet.source == from && packet.destination == to)
+}
+
+#[test]
+fn an_idle_path_costs_next_to_nothing_and_lapses() {
+    let (mut world, _, [alice, bob]) = triangle(1, ms(40), ms(10));
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    until_direct(&mut world, [at_alice, at_bob]);
+    let mut flows = [Flow::paced(&mut world, at_alice, at_bob, 500, ms(10))];
+    run(&mut world, &mut flows, secs(1));
+    flows[0].drain(&mut world);
+    world.run_for(secs(1));
+    for (from, to) in [(alice, bob), (bob, alice)] {
+        let packets = count_direct(&mut world, from, to, secs(45));
+        assert!((2..=3).contains(&packets), "{packets}");
+    }
+    // Two minutes and a half without use.
+    world.run_for(secs(60));
+    for (from, to) in [(at_alice, at_bob), (at_bob, at_alice)] {
+        assert_eq!(path(&mut world, from), Path::Proxied);
+        let packets = count_direct(&mut world, from.node, to.node, secs(600));
+        assert_eq!(packets, 0);
+    }
+    // And when it is needed, it is there again.
+    flows[0].resume(&world);
+    run(&mut world, &mut flows, secs(1));
+    assert!(is_direct(&mut world, at_alice) && is_direct(&mut world, at_bob));
+}
+
+#[test]
+fn an_idle_path_is_kept_for_as_long_as_is_wished() {
+    let mut world = World::new(1);
+    let coordinator = world.add_coordinator();
+    let [alice, bob] = ["alice", "bob"].map(|name| {
+        let mut config = world.client_config(name);
+        config.paths.keep_warm = None;
+        let client = world.add_client_with(config);
+        world.connect(client, coordinator);
+        client
+    });
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    until_direct(&mut world, [at_alice, at_bob]);
+    for (from, to) in [(alice, bob), (bob, alice)] {
+        let packets = count_direct(&mut world, from, to, secs(3600));
+        assert!((230..=250).contains(&packets), "{packets}");
+    }
+    for at in [at_alice, at_bob] {
+        assert!(is_direct(&mut world, at));
+    }
+}
+
+#[test]
+fn a_search_without_success_ends_when_nobody_uses_the_channel() {
+    let (mut world, _, nodes @ [alice, bob]) = triangle(1, ms(40), ms(10));
+    set_direct(&mut world, nodes, |link| link.up = false);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    world.run_for(secs(200));
+    assert_eq!(count_direct(&mut world, alice, bob, secs(600)), 0);
+    set_direct(&mut world, nodes, |link| link.up = true);
+    let mut flows = [Flow::paced(&mut world, at_alice, at_bob, 500, ms(10))];
+    run(&mut world, &mut flows, secs(1));
+    assert!(is_direct(&mut world, at_alice) && is_direct(&mut world, at_bob));
+}
+
+#[test]
+fn home_channels_have_no_other_path() {
+    let (mut world, _, [alice, _]) = triangle(1, ms(40), ms(10));
+    let home = At {
+        node: alice,
+        channel: ChannelId::HOME,
+    };
+    assert_eq!(path(&mut world, home), Path::Proxied);
+    assert_eq!(world.client(alice).path_stats(ChannelId::HOME), None);
+}
