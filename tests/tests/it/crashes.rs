@@ -16,7 +16,7 @@ use conec_tests::{
 };
 use rand::Rng;
 
-use crate::{channels::opened, closing::nothing_is_left, connecting::home, pair};
+use crate::{channels::opened, closing::nothing_is_left, connecting::home, pair, proxied_pair};
 
 /// A Coordinator that keeps this key when it restarts, or has none to keep.
 fn coordinator_with(reset_key: Option<[u8; 32]>) -> CoordinatorConfig {
@@ -157,7 +157,7 @@ fn a_restarted_coordinator_with_another_reset_key_is_noticed_by_its_silence() {
 fn what_was_reported_as_finished_has_arrived_though_the_coordinator_died() {
     let mut finished = 0;
     for seed in 0..20 {
-        let (mut world, coordinator, at_alice, at_bob) = pair(seed);
+        let (mut world, coordinator, at_alice, at_bob) = proxied_pair(seed);
         world.network.set_all(&LinkConfig::rough());
         let message = |number: u32| vec![number as u8; 300 + 10 * number as usize];
         let mut ours: Vec<Half> = Vec::new();

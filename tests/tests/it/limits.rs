@@ -102,7 +102,7 @@ fn two_machines_with_one_key_do_not_push_each_other_out_for_ever() {
 #[test]
 fn who_sends_faster_than_is_forwarded_is_told_and_loses_nothing_but_speed() {
     let (mut world, coordinator) = limited(6, |config| config.limits.forward_rate = Some(100_000));
-    let [alice, bob] = ["alice", "bob"].map(|name| world.add_client(name));
+    let [alice, bob] = ["alice", "bob"].map(|name| world.add_proxied_client(name));
     for client in [alice, bob] {
         world.connect(client, coordinator);
     }

@@ -30,3 +30,11 @@ fn pair(seed: u64) -> (World, NodeId, At, At) {
     let (at_alice, at_bob) = world.open_channel(alice, bob);
     (world, coordinator, at_alice, at_bob)
 }
+
+/// The same, with a channel that goes through the Coordinator alone.
+fn proxied_pair(seed: u64) -> (World, NodeId, At, At) {
+    let mut world = World::new(seed);
+    let (coordinator, [alice, bob]) = world.with_proxied_clients(["alice", "bob"]);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    (world, coordinator, at_alice, at_bob)
+}

@@ -10,7 +10,7 @@ use conec_tests::{
     sim::{At, Burst, Half, LinkConfig, World},
 };
 
-use crate::{connecting::home, pair};
+use crate::{connecting::home, pair, proxied_pair};
 
 /// Sends numbered messages of this size from end to end, and sees them arrive.
 fn transfer(world: &mut World, from: At, to: At, messages: u32, size: usize) {
@@ -162,7 +162,7 @@ fn an_outage_in_either_direction_or_both_ends_the_connection_at_both_sides() {
 
 #[test]
 fn a_path_that_becomes_too_narrow_for_quic_is_a_time_out_of_those_who_fill_it() {
-    let (mut world, coordinator, at_alice, at_bob) = pair(10);
+    let (mut world, coordinator, at_alice, at_bob) = proxied_pair(10);
     let quiet = world.open_channel(at_alice.node, at_bob.node);
     let ours = world.open_stream(at_alice, b"");
     world.send(ours, vec![1; 100_000]);
@@ -191,7 +191,7 @@ fn a_path_that_becomes_too_narrow_for_quic_is_a_time_out_of_those_who_fill_it() 
 
 #[test]
 fn an_mtu_that_shrinks_on_one_leg_and_grows_again_is_survived() {
-    let (mut world, coordinator, at_alice, at_bob) = pair(11);
+    let (mut world, coordinator, at_alice, at_bob) = proxied_pair(11);
     for mtu in [1452, 1200, 1300, 1201, 1472] {
         // The peers' packets are not cut to fit: they find out by themselves.
         world.link(coordinator, at_bob.node).mtu = mtu;
@@ -227,7 +227,7 @@ fn a_network_that_comes_and_goes_is_survived() {
 
 #[test]
 fn a_narrow_link_slows_the_sender_down_and_is_shared_fairly() {
-    let (mut world, coordinator, at_alice, at_bob) = pair(13);
+    let (mut world, coordinator, at_alice, at_bob) = proxied_pair(13);
     world.link(coordinator, at_bob.node).rate = Some(200_000);
     let streams = [(); 4].map(|()| {
         let ours = world.open(at_alice, Direction::Uni, b"");
@@ -265,9 +265,7 @@ fn a_narrow_link_slows_the_sender_down_and_is_shared_fairly() {
 fn congestion_marks_cross_the_coordinator() {
     use conec_core::Ecn;
     use conec_tests::sim::Tap;
-    let mut world = World::new(7);
-    let (coordinator, [alice, bob]) = world.with_proxied_clients(["alice", "bob"]);
-    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    let (mut world, coordinator, at_alice, at_bob) = proxied_pair(7);
     let tap = Tap::default();
     world.network.tap = Some(tap.clone());
     transfer(&mut world, at_alice, at_bob, 50, 5000);
