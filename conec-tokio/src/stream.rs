@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     fmt,
     future::poll_fn,
     pin::Pin,
@@ -162,13 +163,16 @@ impl fmt::Debug for Sender {
 pub struct Receiver {
     waiter: Waiter,
     id: StreamId,
+    /// What was received and not given out.
+    batch: VecDeque<Bytes>,
 }
 
 impl Receiver {
     /// A handle that the hub has counted.
     pub(crate) fn counted(shared: Arc<Shared>, id: StreamId) -> Self {
         let waiter = Waiter::new(shared);
-        Self { waiter, id }
+        let batch = VecDeque::new();
+        Self { waiter, id, batch }
     }
 
     /// The stream's id, which its other half shares.
@@ -180,17 +184,25 @@ impl Receiver {
     ///
     /// Any other end is an error, which is never [`RecvEnd::Finished`]. Dropped before it is done, nothing was received.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, RecvEnd> {
-        let Self { waiter, id } = self;
-        poll_fn(|cx| waiter.poll(cx, |hub| hub.recv(*id))).await
+        let Self { waiter, id, batch } = self;
+        if batch.is_empty() {
+            let received = poll_fn(|cx| waiter.poll(cx, |hub| hub.recv_batch(*id))).await?;
+            *batch = received.unwrap_or_default();
+        }
+        Ok(batch.pop_front())
     }
 
     /// The next message if it is there, or `None` after the last one.
     pub fn try_recv(&mut self) -> Result<Option<Bytes>, TryRecvError> {
-        self.waiter.shared.with(|hub| hub.try_recv(self.id))
+        match self.batch.pop_front() {
+            Some(message) => Ok(Some(message)),
+            None => self.waiter.shared.with(|hub| hub.try_recv(self.id)),
+        }
     }
 
     /// Wants no more messages: the sender learns the code.
     pub fn stop(&mut self, code: Code) {
+        self.batch.clear();
         self.waiter.shared.with(|hub| hub.stop(self.id, code));
     }
 }
@@ -199,8 +211,15 @@ impl Stream for Receiver {
     type Item = Result<Bytes, RecvEnd>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { waiter, id } = self.get_mut();
-        waiter.poll(cx, |hub| hub.recv_next(*id))
+        let Self { waiter, id, batch } = self.get_mut();
+        if batch.is_empty() {
+            match ready!(waiter.poll(cx, |hub| hub.recv_next_batch(*id))) {
+                Some(Ok(received)) => *batch = received,
+                Some(Err(end)) => return Poll::Ready(Some(Err(end))),
+                None => {}
+            }
+        }
+        Poll::Ready(batch.pop_front().map(Ok))
     }
 }
 

@@ -411,6 +411,17 @@ impl ChannelCore {
         Ok(message)
     }
 
+    pub(super) fn recv_batch(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+    ) -> Result<VecDeque<Bytes>, RecvError> {
+        let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
+        let messages = recv.pop_all().ok_or(RecvError::Blocked)?;
+        self.pump(link, id.index);
+        Ok(messages)
+    }
+
     pub(super) fn stop(
         &mut self,
         link: &mut Link,

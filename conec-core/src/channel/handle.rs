@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -155,6 +158,16 @@ impl Stream<'_> {
     pub fn recv(&mut self) -> Result<Bytes, RecvError> {
         match &mut self.link {
             Some(link) => self.core.recv(link, self.id),
+            None => Err(RecvError::Ended),
+        }
+    }
+
+    /// All messages that are there, at least one, in order: some 64 KiB of them, or one that is larger.
+    ///
+    /// For many small messages that costs less than [`recv`](Self::recv) for each.
+    pub fn recv_batch(&mut self) -> Result<VecDeque<Bytes>, RecvError> {
+        match &mut self.link {
+            Some(link) => self.core.recv_batch(link, self.id),
             None => Err(RecvError::Ended),
         }
     }

@@ -104,6 +104,13 @@ impl RecvHalf {
         Some(message)
     }
 
+    /// All messages that are there, if there are any.
+    pub(super) fn pop_all(&mut self) -> Option<VecDeque<Bytes>> {
+        self.ready_memory = 0;
+        let messages = std::mem::take(&mut self.ready);
+        (!messages.is_empty()).then_some(messages)
+    }
+
     /// Whether the bytes so far end where a message ends.
     pub(super) fn is_at_boundary(&self) -> bool {
         self.decoder.is_at_boundary()

@@ -1,6 +1,6 @@
 //! What is known of streams beyond the state machine, and what their handles do.
 
-use std::time::Instant;
+use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 
@@ -97,6 +97,22 @@ impl<W, E: Endpoint + ?Sized> Hub<W, E> {
 
     /// The next message. `Ok(None)` is a clean end: that was all.
     pub fn recv(&mut self, id: StreamId) -> Attempt<Result<Option<Bytes>, RecvEnd>> {
+        self.recv_by(id, |stream| stream.recv())
+    }
+
+    /// All messages that are there, at least one. `Ok(None)` is a clean end: there will be no more.
+    pub fn recv_batch(
+        &mut self,
+        id: StreamId,
+    ) -> Attempt<Result<Option<VecDeque<Bytes>>, RecvEnd>> {
+        self.recv_by(id, |stream| stream.recv_batch())
+    }
+
+    fn recv_by<T>(
+        &mut self,
+        id: StreamId,
+        f: impl FnOnce(&mut Stream<'_>) -> Result<T, RecvError>,
+    ) -> Attempt<Result<Option<T>, RecvEnd>> {
         let end = match self.receiving.get(&id) {
             Some(half) => half.end,
             None => Some(RecvEnd::Closed(CloseReason::Local)),
@@ -114,14 +130,14 @@ impl<W, E: Endpoint + ?Sized> Hub<W, E> {
             None => {}
         }
         let received = match self.endpoint.channel(id.channel()) {
-            Some(mut channel) => channel.stream(id).recv(),
+            Some(mut channel) => f(&mut channel.stream(id)),
             None => Err(RecvError::Ended),
         };
         match received {
-            Ok(message) => {
+            Ok(received) => {
                 // There is room for more, which the other side has to know.
                 self.waiters.wake_driver();
-                Attempt::Done(Ok(Some(message)))
+                Attempt::Done(Ok(Some(received)))
             }
             // What has ended is about to be told.
             Err(RecvError::Blocked | RecvError::Ended) => Subject::Recv(id).wait(),
@@ -138,10 +154,28 @@ impl<W, E: Endpoint + ?Sized> Hub<W, E> {
 
     /// The messages one after the other, and then the error if there is one, and then `None`.
     pub fn recv_next(&mut self, id: StreamId) -> Attempt<Option<Result<Bytes, RecvEnd>>> {
+        let received = self.recv(id);
+        self.end_once(id, received)
+    }
+
+    /// The messages as [`recv_batch`](Self::recv_batch) gives them, and then the error if there is one, and then `None`.
+    pub fn recv_next_batch(
+        &mut self,
+        id: StreamId,
+    ) -> Attempt<Option<Result<VecDeque<Bytes>, RecvEnd>>> {
+        let received = self.recv_batch(id);
+        self.end_once(id, received)
+    }
+
+    fn end_once<T>(
+        &mut self,
+        id: StreamId,
+        received: Attempt<Result<Option<T>, RecvEnd>>,
+    ) -> Attempt<Option<Result<T, RecvEnd>>> {
         if self.receiving.get(&id).is_none_or(|half| half.failed) {
             return Attempt::Done(None);
         }
-        let received = self.recv(id).map(Result::transpose);
+        let received = received.map(Result::transpose);
         if let (Attempt::Done(Some(Err(_))), Some(half)) = (&received, self.receiving.get_mut(&id))
         {
             half.failed = true;
