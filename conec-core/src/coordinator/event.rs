@@ -21,7 +21,8 @@ pub enum CoordinatorEvent {
         /// Its credential.
         token: Bytes,
     },
-    /// A Client is admitted. That it is gone will be told by the end of its home channel.
+    /// A Client is admitted. That it is gone will be told by the end of its home channel. Where an identity takes its own
+    /// session over, this comes before the end of the former one.
     ClientConnected {
         /// The Client's home channel.
         client: ChannelId,
