@@ -1,5 +1,8 @@
 //! A channel's streams and how they react to the link.
 
+mod commands;
+mod streams;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
@@ -12,17 +15,12 @@ use super::{
     datagrams::Datagrams,
     event::{ChannelEvent, Path},
     state::State,
-    stream::{DataStream, RecvHalf, SendHalf},
+    stream::DataStream,
 };
 use crate::{
-    ChannelConfig, ChannelId, CloseReason, Direction, ErrorCode, OpenStreamError, RecvEnd,
-    RecvError, SendDatagramError, SendEnd, SendError, StreamId, Violation,
-    error::WireCode,
+    ChannelConfig, ChannelId, CloseReason, Direction, ErrorCode, RecvEnd, SendEnd, Violation,
     transport::{CONTROL, Link, LinkEvent, Read},
-    wire::{
-        ChannelMessage, FrameDecoder, MAX_CONTROL, MAX_LABEL, PreambleDecoder, encode_preamble,
-        frame_header,
-    },
+    wire::{ChannelMessage, FrameDecoder, MAX_CONTROL, frame_header},
 };
 
 /// What the channel's owner has to deal with.
@@ -324,150 +322,6 @@ impl ChannelCore {
     }
 }
 
-// What the application calls, through the handles.
-impl ChannelCore {
-    pub(super) fn open_stream(
-        &mut self,
-        link: &mut Link,
-        direction: Direction,
-        label: &[u8],
-    ) -> Result<StreamId, OpenStreamError> {
-        if !self.state.is_open() {
-            return Err(OpenStreamError::Closed);
-        }
-        if label.len() > MAX_LABEL {
-            return Err(OpenStreamError::LabelTooLong);
-        }
-        let Some(index) = link.open(direction) else {
-            self.open_blocked[direction as usize] = true;
-            return Err(OpenStreamError::Blocked);
-        };
-        self.opened.add(direction);
-        link.write(index, &[], encode_preamble(label));
-        let recv = match direction {
-            Direction::Bi => Some(RecvHalf::new(None, self.config.max_message_size)),
-            Direction::Uni => None,
-        };
-        let send = Some(SendHalf::default());
-        self.streams.insert(index, DataStream::new(send, recv));
-        Ok(self.stream_id(index))
-    }
-
-    pub(super) fn poll_ready(&mut self, link: &mut Link, id: StreamId) -> Result<(), SendError> {
-        let limit = self.config.send_buffer;
-        let send = self.send_half(id).ok_or(SendError::Ended)?;
-        if send.finished {
-            return Err(SendError::Ended);
-        }
-        if link.backlog(id.index) >= limit {
-            send.blocked = true;
-            // Half empty, so that news does not come for every packet.
-            link.notify_below(id.index, limit.div_ceil(2));
-            return Err(SendError::Blocked);
-        }
-        Ok(())
-    }
-
-    pub(super) fn send(
-        &mut self,
-        link: &mut Link,
-        id: StreamId,
-        message: Bytes,
-    ) -> Result<(), SendError> {
-        let max = self.config.max_message_size;
-        if message.len() > max {
-            return Err(SendError::TooLarge { max });
-        }
-        self.poll_ready(link, id)?;
-        link.write(id.index, &frame_header(message.len()), message);
-        Ok(())
-    }
-
-    pub(super) fn finish(&mut self, link: &mut Link, id: StreamId) -> Result<(), SendError> {
-        let send = self.send_half(id).ok_or(SendError::Ended)?;
-        if std::mem::replace(&mut send.finished, true) {
-            return Err(SendError::Ended);
-        }
-        link.finish(id.index);
-        Ok(())
-    }
-
-    pub(super) fn reset(
-        &mut self,
-        link: &mut Link,
-        id: StreamId,
-        code: WireCode,
-    ) -> Result<(), SendError> {
-        self.send_half(id).ok_or(SendError::Ended)?;
-        link.reset(id.index, code);
-        self.end_send(id.index, SendEnd::Reset);
-        Ok(())
-    }
-
-    pub(super) fn recv(&mut self, link: &mut Link, id: StreamId) -> Result<Bytes, RecvError> {
-        let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
-        let message = recv.pop().ok_or(RecvError::Blocked)?;
-        self.pump(link, id.index);
-        Ok(message)
-    }
-
-    pub(super) fn recv_batch(
-        &mut self,
-        link: &mut Link,
-        id: StreamId,
-    ) -> Result<VecDeque<Bytes>, RecvError> {
-        let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
-        let messages = recv.pop_all().ok_or(RecvError::Blocked)?;
-        self.pump(link, id.index);
-        Ok(messages)
-    }
-
-    pub(super) fn stop(
-        &mut self,
-        link: &mut Link,
-        id: StreamId,
-        code: WireCode,
-    ) -> Result<(), RecvError> {
-        self.recv_half(id).ok_or(RecvError::Ended)?;
-        link.stop(id.index, code);
-        self.end_recv(id.index, RecvEnd::Stopped);
-        Ok(())
-    }
-
-    pub(super) fn send_datagram(
-        &mut self,
-        link: &mut Link,
-        bytes: Bytes,
-    ) -> Result<(), SendDatagramError> {
-        if !self.state.carries_data() {
-            return Err(SendDatagramError::Closed);
-        }
-        let sent = link.send_datagram(bytes);
-        self.datagrams_blocked |= sent == Err(SendDatagramError::Blocked);
-        sent
-    }
-
-    pub(super) fn recv_datagram(&mut self) -> Option<Bytes> {
-        if self.state.carries_data() {
-            self.datagrams.pop()
-        } else {
-            None
-        }
-    }
-
-    pub(crate) fn close(&mut self, link: &mut Link, now: Instant, patience: Duration) {
-        if self.state.is_setup() {
-            let code = ErrorCode::Dropped.into();
-            link.close(now, code, CloseReason::Local);
-        } else if self.state.close() {
-            self.send_closing(link);
-        }
-        // As far ahead as the clock can tell, if that is further than it can.
-        self.close_at = now.checked_add(patience);
-        self.set_alarm(link);
-    }
-}
-
 // How it is done.
 impl ChannelCore {
     fn set_alarm(&self, link: &mut Link) {
@@ -483,56 +337,6 @@ impl ChannelCore {
             self.accept_streams(link, now, Direction::Uni);
         }
         self.set_alarm(link);
-    }
-
-    fn accept_streams(&mut self, link: &mut Link, now: Instant, direction: Direction) {
-        if !self.control.ready && direction == Direction::Bi {
-            match link.accept(Direction::Bi) {
-                Some(CONTROL) => self.control.ready = true,
-                Some(_) | None => return,
-            }
-            // The first bytes of a new stream are not announced.
-            self.read_control(link, now);
-        }
-        // Until the sides know who they are to each other, what the other side opens waits.
-        while self.state.carries_data() {
-            // And while the application lags behind: streams that were not accepted make no room for others.
-            if self.events.len() >= self.max_events() {
-                self.deferred = true;
-                return;
-            }
-            let free = self.stream_rate.as_mut().map(|rate| rate.next(now));
-            if let Some(at) = free.filter(|&at| at > now) {
-                self.accept_at = Some(at);
-                return self.set_alarm(link);
-            }
-            let Some(index) = link.accept(direction) else {
-                return;
-            };
-            if let Some(rate) = &mut self.stream_rate {
-                rate.take(now, 1);
-            }
-            self.accepted.add(direction);
-            let preamble = Some(PreambleDecoder::default());
-            let recv = Some(RecvHalf::new(preamble, self.config.max_message_size));
-            let send = match direction {
-                Direction::Bi => Some(SendHalf::default()),
-                Direction::Uni => None,
-            };
-            self.streams.insert(index, DataStream::new(send, recv));
-            self.pump(link, index);
-            // What was said of it while it waited was said in vain.
-            if direction == Direction::Bi
-                && let Some(code) = link.stop_code(index)
-            {
-                self.stopped(link, index, code);
-            }
-        }
-    }
-
-    /// How many events may wait before no more streams are accepted: about all that the allowed streams can cause.
-    fn max_events(&self) -> usize {
-        4 * (1 + self.config.bi_streams as usize + self.config.uni_streams as usize)
     }
 
     fn read_control(&mut self, link: &mut Link, now: Instant) {
@@ -611,170 +415,6 @@ impl ChannelCore {
         self.send_control(link, ChannelMessage::Closing { bi, uni }.encode());
     }
 
-    /// Reads on if no message is there. Tells of those that are, or that there will be no more.
-    fn pump(&mut self, link: &mut Link, index: u64) {
-        self.read_ahead(link, index);
-        let Some(recv) = self.recv_half(self.stream_id(index)) else {
-            return;
-        };
-        match recv.end {
-            Some(end) if !recv.has_message() => {
-                self.end_unannounced_send(link, index);
-                self.end_recv(index, end);
-            }
-            Some(_) | None => {
-                let change = recv.memory_change();
-                self.memory = self.memory.saturating_add_signed(change);
-                self.tell_readable(index);
-            }
-        }
-    }
-
-    fn read_ahead(&mut self, link: &mut Link, index: u64) {
-        let id = self.stream_id(index);
-        let Some(stream) = self.streams.get_mut(&index) else {
-            return;
-        };
-        let Some(recv) = &mut stream.recv else {
-            return;
-        };
-        if recv.has_message() || recv.end.is_some() {
-            return;
-        }
-        let mut fault = None;
-        let read = link.read(index, |mut bytes| {
-            if let Some(preamble) = &mut recv.preamble {
-                match preamble.feed(&mut bytes) {
-                    Ok(None) => return true,
-                    Ok(Some(label)) => {
-                        recv.preamble = None;
-                        let stream_id = id;
-                        self.events.push_back(ChannelEvent::StreamOpened {
-                            stream: stream_id,
-                            label,
-                        });
-                        if let Some(end) = stream.early_end.take() {
-                            self.events.push_back(ChannelEvent::SendEnded {
-                                stream: stream_id,
-                                end,
-                            });
-                        }
-                    }
-                    Err(_) => {
-                        fault = Some((RecvEnd::Refused(ErrorCode::Protocol), ErrorCode::Protocol))
-                    }
-                }
-            }
-            if fault.is_none() && recv.feed(bytes).is_err() {
-                fault = Some((RecvEnd::TooLarge, ErrorCode::TooLarge));
-            }
-            fault.is_none() && recv.wants_more()
-        });
-        recv.end = match (fault, read) {
-            (Some((end, code)), _) => {
-                link.stop(index, code.into());
-                Some(end)
-            }
-            (None, Read::Enough | Read::Blocked) => None,
-            (None, Read::Finished) if recv.preamble.is_some() => {
-                Some(RecvEnd::Refused(ErrorCode::Protocol))
-            }
-            (None, Read::Finished) if recv.is_at_boundary() => Some(RecvEnd::Finished),
-            (None, Read::Finished) => Some(RecvEnd::Truncated),
-            (None, Read::Reset(WireCode::Application(code))) => Some(RecvEnd::Reset(code)),
-            (None, Read::Reset(WireCode::Protocol(code))) => Some(RecvEnd::Refused(code)),
-        };
-    }
-
-    /// Those that came before the sides knew who they are to each other wait until they do.
-    fn announce_datagrams(&mut self) {
-        if self.state.carries_data() && self.datagrams.announce() {
-            self.events.push_back(ChannelEvent::DatagramsReadable);
-        }
-    }
-
-    fn tell_readable(&mut self, index: u64) {
-        let stream = self.stream_id(index);
-        if let Some(recv) = self.recv_half(stream)
-            && recv.has_message()
-            && !std::mem::replace(&mut recv.readable_queued, true)
-        {
-            self.events.push_back(ChannelEvent::Readable { stream });
-        }
-    }
-
-    /// The other side wants no more on a stream.
-    fn stopped(&mut self, link: &mut Link, index: u64, code: WireCode) {
-        // The engine counts a stream only once it is accepted: before, it must not be reset.
-        if !self.streams.contains_key(&index) {
-            return;
-        }
-        // The engine leaves the reset to us.
-        link.reset(index, code);
-        let end = match code {
-            WireCode::Application(code) => SendEnd::Stopped(code),
-            WireCode::Protocol(code) => SendEnd::Refused(code),
-        };
-        self.end_send(index, end);
-    }
-
-    fn flushed(&mut self, index: u64) {
-        let stream = self.stream_id(index);
-        if let Some(send) = self.send_half(stream)
-            && std::mem::take(&mut send.blocked)
-            && !std::mem::replace(&mut send.writable_queued, true)
-        {
-            self.events.push_back(ChannelEvent::Writable { stream });
-        }
-    }
-
-    /// Nobody will ever send on a stream that ended before the application heard of it.
-    fn end_unannounced_send(&mut self, link: &mut Link, index: u64) {
-        if let Some(stream) = self.streams.get_mut(&index)
-            && !stream.is_announced()
-            && stream.send.take().is_some()
-        {
-            link.reset(index, ErrorCode::Dropped.into());
-        }
-    }
-
-    fn end_send(&mut self, index: u64, end: SendEnd) {
-        let id = self.stream_id(index);
-        if let Some(stream) = self.streams.get_mut(&index)
-            && stream.send.take().is_some()
-        {
-            if stream.is_announced() {
-                let stream = id;
-                self.events
-                    .push_back(ChannelEvent::SendEnded { stream, end });
-            } else {
-                stream.early_end = Some(end);
-            }
-            self.forget_if_over(index);
-        }
-    }
-
-    fn end_recv(&mut self, index: u64, end: RecvEnd) {
-        let id = self.stream_id(index);
-        if let Some(stream) = self.streams.get_mut(&index) {
-            let announced = stream.is_announced();
-            let ended = stream.recv.take();
-            self.memory -= ended.as_ref().map_or(0, |recv| recv.memory);
-            if ended.is_some() && announced {
-                let stream = id;
-                self.events
-                    .push_back(ChannelEvent::RecvEnded { stream, end });
-            }
-            self.forget_if_over(index);
-        }
-    }
-
-    fn forget_if_over(&mut self, index: u64) {
-        if self.streams.get(&index).is_some_and(DataStream::is_over) {
-            self.streams.remove(&index);
-        }
-    }
-
     /// The channel is over: every half that was still there ends with it.
     fn end(&mut self, reason: CloseReason) {
         // The other side may be the first to close the link after both have agreed to.
@@ -795,26 +435,5 @@ impl ChannelCore {
         tracing::debug!(channel = ?self.id, ?reason, "channel closed");
         self.events.push_back(ChannelEvent::Closed { reason });
         self.notices.push_back(Notice::Ended(reason));
-    }
-
-    fn stream_id(&self, index: u64) -> StreamId {
-        StreamId {
-            channel: self.id,
-            index,
-        }
-    }
-
-    fn send_half(&mut self, id: StreamId) -> Option<&mut SendHalf> {
-        self.stream(id)?.send.as_mut()
-    }
-
-    fn recv_half(&mut self, id: StreamId) -> Option<&mut RecvHalf> {
-        self.stream(id)?.recv.as_mut()
-    }
-
-    fn stream(&mut self, id: StreamId) -> Option<&mut DataStream> {
-        self.streams
-            .get_mut(&id.index)
-            .filter(|_| id.channel == self.id)
     }
 }

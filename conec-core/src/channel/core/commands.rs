@@ -1,0 +1,173 @@
+//! What the application calls, through the handles.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::ChannelCore;
+use crate::{
+    CloseReason, Direction, ErrorCode, OpenStreamError, RecvEnd, RecvError, SendDatagramError,
+    SendEnd, SendError, StreamId,
+    channel::stream::{DataStream, RecvHalf, SendHalf},
+    error::WireCode,
+    transport::Link,
+    wire::{MAX_LABEL, encode_preamble, frame_header},
+};
+
+impl ChannelCore {
+    pub(in crate::channel) fn open_stream(
+        &mut self,
+        link: &mut Link,
+        direction: Direction,
+        label: &[u8],
+    ) -> Result<StreamId, OpenStreamError> {
+        if !self.state.is_open() {
+            return Err(OpenStreamError::Closed);
+        }
+        if label.len() > MAX_LABEL {
+            return Err(OpenStreamError::LabelTooLong);
+        }
+        let Some(index) = link.open(direction) else {
+            self.open_blocked[direction as usize] = true;
+            return Err(OpenStreamError::Blocked);
+        };
+        self.opened.add(direction);
+        link.write(index, &[], encode_preamble(label));
+        let recv = match direction {
+            Direction::Bi => Some(RecvHalf::new(None, self.config.max_message_size)),
+            Direction::Uni => None,
+        };
+        let send = Some(SendHalf::default());
+        self.streams.insert(index, DataStream::new(send, recv));
+        Ok(self.stream_id(index))
+    }
+
+    pub(in crate::channel) fn poll_ready(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+    ) -> Result<(), SendError> {
+        let limit = self.config.send_buffer;
+        let send = self.send_half(id).ok_or(SendError::Ended)?;
+        if send.finished {
+            return Err(SendError::Ended);
+        }
+        if link.backlog(id.index) >= limit {
+            send.blocked = true;
+            // Half empty, so that news does not come for every packet.
+            link.notify_below(id.index, limit.div_ceil(2));
+            return Err(SendError::Blocked);
+        }
+        Ok(())
+    }
+
+    pub(in crate::channel) fn send(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+        message: Bytes,
+    ) -> Result<(), SendError> {
+        let max = self.config.max_message_size;
+        if message.len() > max {
+            return Err(SendError::TooLarge { max });
+        }
+        self.poll_ready(link, id)?;
+        link.write(id.index, &frame_header(message.len()), message);
+        Ok(())
+    }
+
+    pub(in crate::channel) fn finish(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+    ) -> Result<(), SendError> {
+        let send = self.send_half(id).ok_or(SendError::Ended)?;
+        if std::mem::replace(&mut send.finished, true) {
+            return Err(SendError::Ended);
+        }
+        link.finish(id.index);
+        Ok(())
+    }
+
+    pub(in crate::channel) fn reset(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+        code: WireCode,
+    ) -> Result<(), SendError> {
+        self.send_half(id).ok_or(SendError::Ended)?;
+        link.reset(id.index, code);
+        self.end_send(id.index, SendEnd::Reset);
+        Ok(())
+    }
+
+    pub(in crate::channel) fn recv(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+    ) -> Result<Bytes, RecvError> {
+        let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
+        let message = recv.pop().ok_or(RecvError::Blocked)?;
+        self.pump(link, id.index);
+        Ok(message)
+    }
+
+    pub(in crate::channel) fn recv_batch(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+    ) -> Result<VecDeque<Bytes>, RecvError> {
+        let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
+        let messages = recv.pop_all().ok_or(RecvError::Blocked)?;
+        self.pump(link, id.index);
+        Ok(messages)
+    }
+
+    pub(in crate::channel) fn stop(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+        code: WireCode,
+    ) -> Result<(), RecvError> {
+        self.recv_half(id).ok_or(RecvError::Ended)?;
+        link.stop(id.index, code);
+        self.end_recv(id.index, RecvEnd::Stopped);
+        Ok(())
+    }
+
+    pub(in crate::channel) fn send_datagram(
+        &mut self,
+        link: &mut Link,
+        bytes: Bytes,
+    ) -> Result<(), SendDatagramError> {
+        if !self.state.carries_data() {
+            return Err(SendDatagramError::Closed);
+        }
+        let sent = link.send_datagram(bytes);
+        self.datagrams_blocked |= sent == Err(SendDatagramError::Blocked);
+        sent
+    }
+
+    pub(in crate::channel) fn recv_datagram(&mut self) -> Option<Bytes> {
+        if self.state.carries_data() {
+            self.datagrams.pop()
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn close(&mut self, link: &mut Link, now: Instant, patience: Duration) {
+        if self.state.is_setup() {
+            let code = ErrorCode::Dropped.into();
+            link.close(now, code, CloseReason::Local);
+        } else if self.state.close() {
+            self.send_closing(link);
+        }
+        // As far ahead as the clock can tell, if that is further than it can.
+        self.close_at = now.checked_add(patience);
+        self.set_alarm(link);
+    }
+}

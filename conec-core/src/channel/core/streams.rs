@@ -1,0 +1,252 @@
+//! Data streams: how they are accepted, read and ended.
+
+use std::time::Instant;
+
+use super::ChannelCore;
+use crate::{
+    Direction, ErrorCode, RecvEnd, SendEnd, StreamId,
+    channel::{
+        event::ChannelEvent,
+        stream::{DataStream, RecvHalf, SendHalf},
+    },
+    error::WireCode,
+    transport::{CONTROL, Link, Read},
+    wire::PreambleDecoder,
+};
+
+impl ChannelCore {
+    pub(super) fn accept_streams(&mut self, link: &mut Link, now: Instant, direction: Direction) {
+        if !self.control.ready && direction == Direction::Bi {
+            match link.accept(Direction::Bi) {
+                Some(CONTROL) => self.control.ready = true,
+                Some(_) | None => return,
+            }
+            // The first bytes of a new stream are not announced.
+            self.read_control(link, now);
+        }
+        // Until the sides know who they are to each other, what the other side opens waits.
+        while self.state.carries_data() {
+            // And while the application lags behind: streams that were not accepted make no room for others.
+            if self.events.len() >= self.max_events() {
+                self.deferred = true;
+                return;
+            }
+            let free = self.stream_rate.as_mut().map(|rate| rate.next(now));
+            if let Some(at) = free.filter(|&at| at > now) {
+                self.accept_at = Some(at);
+                return self.set_alarm(link);
+            }
+            let Some(index) = link.accept(direction) else {
+                return;
+            };
+            if let Some(rate) = &mut self.stream_rate {
+                rate.take(now, 1);
+            }
+            self.accepted.add(direction);
+            let preamble = Some(PreambleDecoder::default());
+            let recv = Some(RecvHalf::new(preamble, self.config.max_message_size));
+            let send = match direction {
+                Direction::Bi => Some(SendHalf::default()),
+                Direction::Uni => None,
+            };
+            self.streams.insert(index, DataStream::new(send, recv));
+            self.pump(link, index);
+            // What was said of it while it waited was said in vain.
+            if direction == Direction::Bi
+                && let Some(code) = link.stop_code(index)
+            {
+                self.stopped(link, index, code);
+            }
+        }
+    }
+
+    /// How many events may wait before no more streams are accepted: about all that the allowed streams can cause.
+    pub(super) fn max_events(&self) -> usize {
+        4 * (1 + self.config.bi_streams as usize + self.config.uni_streams as usize)
+    }
+
+    /// Reads on if no message is there. Tells of those that are, or that there will be no more.
+    pub(super) fn pump(&mut self, link: &mut Link, index: u64) {
+        self.read_ahead(link, index);
+        let Some(recv) = self.recv_half(self.stream_id(index)) else {
+            return;
+        };
+        match recv.end {
+            Some(end) if !recv.has_message() => {
+                self.end_unannounced_send(link, index);
+                self.end_recv(index, end);
+            }
+            Some(_) | None => {
+                let change = recv.memory_change();
+                self.memory = self.memory.saturating_add_signed(change);
+                self.tell_readable(index);
+            }
+        }
+    }
+
+    fn read_ahead(&mut self, link: &mut Link, index: u64) {
+        let id = self.stream_id(index);
+        let Some(stream) = self.streams.get_mut(&index) else {
+            return;
+        };
+        let Some(recv) = &mut stream.recv else {
+            return;
+        };
+        if recv.has_message() || recv.end.is_some() {
+            return;
+        }
+        let mut fault = None;
+        let read = link.read(index, |mut bytes| {
+            if let Some(preamble) = &mut recv.preamble {
+                match preamble.feed(&mut bytes) {
+                    Ok(None) => return true,
+                    Ok(Some(label)) => {
+                        recv.preamble = None;
+                        let stream_id = id;
+                        self.events.push_back(ChannelEvent::StreamOpened {
+                            stream: stream_id,
+                            label,
+                        });
+                        if let Some(end) = stream.early_end.take() {
+                            self.events.push_back(ChannelEvent::SendEnded {
+                                stream: stream_id,
+                                end,
+                            });
+                        }
+                    }
+                    Err(_) => {
+                        fault = Some((RecvEnd::Refused(ErrorCode::Protocol), ErrorCode::Protocol))
+                    }
+                }
+            }
+            if fault.is_none() && recv.feed(bytes).is_err() {
+                fault = Some((RecvEnd::TooLarge, ErrorCode::TooLarge));
+            }
+            fault.is_none() && recv.wants_more()
+        });
+        recv.end = match (fault, read) {
+            (Some((end, code)), _) => {
+                link.stop(index, code.into());
+                Some(end)
+            }
+            (None, Read::Enough | Read::Blocked) => None,
+            (None, Read::Finished) if recv.preamble.is_some() => {
+                Some(RecvEnd::Refused(ErrorCode::Protocol))
+            }
+            (None, Read::Finished) if recv.is_at_boundary() => Some(RecvEnd::Finished),
+            (None, Read::Finished) => Some(RecvEnd::Truncated),
+            (None, Read::Reset(WireCode::Application(code))) => Some(RecvEnd::Reset(code)),
+            (None, Read::Reset(WireCode::Protocol(code))) => Some(RecvEnd::Refused(code)),
+        };
+    }
+
+    /// Those that came before the sides knew who they are to each other wait until they do.
+    pub(super) fn announce_datagrams(&mut self) {
+        if self.state.carries_data() && self.datagrams.announce() {
+            self.events.push_back(ChannelEvent::DatagramsReadable);
+        }
+    }
+
+    fn tell_readable(&mut self, index: u64) {
+        let stream = self.stream_id(index);
+        if let Some(recv) = self.recv_half(stream)
+            && recv.has_message()
+            && !std::mem::replace(&mut recv.readable_queued, true)
+        {
+            self.events.push_back(ChannelEvent::Readable { stream });
+        }
+    }
+
+    /// The other side wants no more on a stream.
+    pub(super) fn stopped(&mut self, link: &mut Link, index: u64, code: WireCode) {
+        // The engine counts a stream only once it is accepted: before, it must not be reset.
+        if !self.streams.contains_key(&index) {
+            return;
+        }
+        // The engine leaves the reset to us.
+        link.reset(index, code);
+        let end = match code {
+            WireCode::Application(code) => SendEnd::Stopped(code),
+            WireCode::Protocol(code) => SendEnd::Refused(code),
+        };
+        self.end_send(index, end);
+    }
+
+    pub(super) fn flushed(&mut self, index: u64) {
+        let stream = self.stream_id(index);
+        if let Some(send) = self.send_half(stream)
+            && std::mem::take(&mut send.blocked)
+            && !std::mem::replace(&mut send.writable_queued, true)
+        {
+            self.events.push_back(ChannelEvent::Writable { stream });
+        }
+    }
+
+    /// Nobody will ever send on a stream that ended before the application heard of it.
+    fn end_unannounced_send(&mut self, link: &mut Link, index: u64) {
+        if let Some(stream) = self.streams.get_mut(&index)
+            && !stream.is_announced()
+            && stream.send.take().is_some()
+        {
+            link.reset(index, ErrorCode::Dropped.into());
+        }
+    }
+
+    pub(super) fn end_send(&mut self, index: u64, end: SendEnd) {
+        let id = self.stream_id(index);
+        if let Some(stream) = self.streams.get_mut(&index)
+            && stream.send.take().is_some()
+        {
+            if stream.is_announced() {
+                let stream = id;
+                self.events
+                    .push_back(ChannelEvent::SendEnded { stream, end });
+            } else {
+                stream.early_end = Some(end);
+            }
+            self.forget_if_over(index);
+        }
+    }
+
+    pub(super) fn end_recv(&mut self, index: u64, end: RecvEnd) {
+        let id = self.stream_id(index);
+        if let Some(stream) = self.streams.get_mut(&index) {
+            let announced = stream.is_announced();
+            let ended = stream.recv.take();
+            self.memory -= ended.as_ref().map_or(0, |recv| recv.memory);
+            if ended.is_some() && announced {
+                let stream = id;
+                self.events
+                    .push_back(ChannelEvent::RecvEnded { stream, end });
+            }
+            self.forget_if_over(index);
+        }
+    }
+
+    fn forget_if_over(&mut self, index: u64) {
+        if self.streams.get(&index).is_some_and(DataStream::is_over) {
+            self.streams.remove(&index);
+        }
+    }
+
+    pub(super) fn stream_id(&self, index: u64) -> StreamId {
+        StreamId {
+            channel: self.id,
+            index,
+        }
+    }
+
+    pub(super) fn send_half(&mut self, id: StreamId) -> Option<&mut SendHalf> {
+        self.stream(id)?.send.as_mut()
+    }
+
+    pub(super) fn recv_half(&mut self, id: StreamId) -> Option<&mut RecvHalf> {
+        self.stream(id)?.recv.as_mut()
+    }
+
+    fn stream(&mut self, id: StreamId) -> Option<&mut DataStream> {
+        self.streams
+            .get_mut(&id.index)
+            .filter(|_| id.channel == self.id)
+    }
+}
