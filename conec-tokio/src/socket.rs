@@ -32,10 +32,17 @@ impl Io for Watched<'_, '_> {
     }
 
     fn send(&mut self, udp: &Udp, transmit: &Transmit) -> io::Result<()> {
+        let mut asked = false;
         loop {
-            let Poll::Ready(Ok(())) = self.socket.poll_send_ready(self.cx) else {
-                return Err(io::ErrorKind::WouldBlock.into());
-            };
+            match self.socket.poll_send_ready(self.cx) {
+                Poll::Ready(Ok(())) => {}
+                // The system is asked once in any case: it might take it, and have forgotten to say so.
+                Poll::Pending if !asked => return udp.send(self.socket, transmit),
+                Poll::Pending | Poll::Ready(Err(_)) => {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+            }
+            asked = true;
             let sent = self
                 .socket
                 .try_io(Interest::WRITABLE, || udp.send(self.socket, transmit));
