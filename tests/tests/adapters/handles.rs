@@ -17,9 +17,10 @@ use std::{
 use bytes::Bytes;
 use conec_core::{
     ChannelEvent, ChannelId, ClientConfig, ClientEvent, ClientId, CloseReason, Direction, Endpoint,
-    Identity, OpenChannelError, OpenStreamError, PeerInfo, RecvEnd, RecvError, SendEnd, SendError,
-    StreamId,
+    EndpointStats, Identity, OpenChannelError, OpenStreamError, PeerInfo, RecvEnd, RecvError,
+    SendEnd, SendError, StreamId,
 };
+use conec_udp::Socket;
 use mio::{Events, Poll, Token};
 
 use crate::{coordinators, scripts::Pause};
@@ -39,9 +40,16 @@ pub(crate) struct Mio {
 
 impl Mio {
     pub(crate) fn new(address: SocketAddr, config: ClientConfig) -> Self {
+        Self::over(Socket::any().unwrap(), address, config)
+    }
+
+    pub(crate) fn over(socket: Socket, address: SocketAddr, config: ClientConfig) -> Self {
         let poll = Poll::new().unwrap();
-        let (to, registry) = ([address], poll.registry());
-        let driver = conec_mio::Client::connect("localhost", &to, config, registry, Token(3));
+        let seed = Identity::generate_seed().unwrap();
+        let mut client = conec_core::Client::new(config, seed).unwrap();
+        let now = Instant::now();
+        client.connect(now, "localhost", &[address]).unwrap();
+        let driver = conec_mio::Driver::new(client, socket, poll.registry(), Token(3));
         Self {
             driver: driver.unwrap(),
             poll,
@@ -186,6 +194,10 @@ impl Client {
 
     pub(crate) fn closed(&self) -> CloseReason {
         self.home().closed()
+    }
+
+    pub(crate) fn stats(&self) -> EndpointStats {
+        self.0.borrow_mut().turn.client().stats()
     }
 
     fn home(&self) -> Channel {

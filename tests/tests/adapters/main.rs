@@ -11,6 +11,7 @@
 
 mod chat;
 mod coordinators;
+mod faults;
 mod handles;
 mod matrix;
 mod scripts;
@@ -46,9 +47,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn coordinator_config() -> CoordinatorConfig {
-    let mut config = CoordinatorConfig::new(Certificate::self_signed(["localhost"]).unwrap());
-    config.home.idle_timeout = IDLE;
-    config
+    CoordinatorConfig::new(Certificate::self_signed(["localhost"]).unwrap())
 }
 
 fn client_config(pin: KeyPin) -> ClientConfig {
@@ -56,7 +55,12 @@ fn client_config(pin: KeyPin) -> ClientConfig {
     // Small, so that they fill up soon.
     config.peer.stream_window = 128 << 10;
     config.peer.send_buffer = 64 << 10;
-    // Short, so that who is gone is missed soon.
+    config
+}
+
+/// Of a Client that misses soon who is gone, and is missed soon. Not for those who have much to do on a busy machine.
+fn fragile_config(pin: KeyPin) -> ClientConfig {
+    let mut config = client_config(pin);
     for channel in [&mut config.home, &mut config.peer] {
         channel.idle_timeout = IDLE;
         channel.keep_alive = Some(IDLE / 4);

@@ -14,7 +14,7 @@ use conec_udp::Socket;
 use crate::{
     Cable, KINDS, Kind, client_config,
     coordinators::{Running, runtime},
-    handles, scripts,
+    fragile_config, handles, scripts,
     scripts::Pause,
     within,
 };
@@ -53,10 +53,14 @@ fn whoever_is_gone_is_missed_by_everyone() {
 fn talk(kind: Kind) {
     within(move || {
         let coordinator = Running::start(kind);
+        let place = |coordinator: &Running| Place {
+            coordinator: coordinator.address,
+            config: client_config(coordinator.pin),
+        };
         thread::scope(|scope| {
             for (alice, bob) in pairs() {
                 let (tell, told) = mpsc::channel();
-                let (at_alice, at_bob) = (Place::of(&coordinator), Place::of(&coordinator));
+                let (at_alice, at_bob) = (place(&coordinator), place(&coordinator));
                 let thread = name(bob, "bob");
                 let run = move || play(bob, at_bob, Part::Bob { tell });
                 thread.spawn_scoped(scope, run).unwrap();
@@ -75,13 +79,17 @@ fn talk(kind: Kind) {
 /// Loses half of the Clients, and then the Coordinator.
 fn lose(kind: Kind) {
     let coordinator = Running::start(kind);
+    let place = |coordinator: &Running| Place {
+        coordinator: coordinator.address,
+        config: fragile_config(coordinator.pin),
+    };
     let (alone, are_alone) = mpsc::channel();
     thread::scope(|scope| {
         for (alice, bob) in pairs() {
             let (tell, told) = mpsc::channel();
             let (hear, heard) = mpsc::channel();
             let alone = alone.clone();
-            let (at_alice, at_bob) = (Place::of(&coordinator), Place::of(&coordinator));
+            let (at_alice, at_bob) = (place(&coordinator), place(&coordinator));
             let part = Part::Survivor { tell, hear, alone };
             let thread = name(bob, "survivor");
             let run = move || play(bob, at_bob, part);
@@ -135,15 +143,6 @@ enum Part {
 struct Place {
     coordinator: SocketAddr,
     config: ClientConfig,
-}
-
-impl Place {
-    fn of(coordinator: &Running) -> Self {
-        Self {
-            coordinator: coordinator.address,
-            config: client_config(coordinator.pin),
-        }
-    }
 }
 
 macro_rules! play {
