@@ -1,7 +1,8 @@
-//! conec, as its users get it: default settings everywhere.
+//! conec by way of tokio, as its users get it: default settings, but that no other path than the one measured is taken.
 
 use std::sync::Arc;
 
+use conec_core::PathPolicy;
 use conec_tokio::{
     Certificate, Channel, Client, ClientConfig, Coordinator, CoordinatorConfig, CoordinatorEvent,
     Identity, Name, Trust,
@@ -15,7 +16,7 @@ use crate::{
 };
 
 pub(crate) async fn coordinate(load: Option<Load>, meter: Arc<Meter>) -> Result<()> {
-    let config = CoordinatorConfig::new(Certificate::self_signed(["localhost"])?);
+    let config = CoordinatorConfig::new(certificate()?);
     let coordinator = Coordinator::bind("127.0.0.1:0", config).await?;
     ready(
         coordinator.local_addr(),
@@ -61,10 +62,21 @@ async fn accept(channel: Channel, load: Load, meter: Arc<Meter>) -> Result<()> {
 }
 
 async fn connect(coordinator: &Ready, name: Option<&str>) -> Result<Client> {
-    let pin = std::str::from_utf8(&coordinator.trust)?.parse()?;
-    let mut config = ClientConfig::new(Identity::generate()?, Trust::Pin(pin));
-    config.name = name.map(str::parse).transpose()?;
+    let config = client_config(coordinator, name)?;
     Ok(Client::connect(&coordinator.address.to_string(), config).await?)
 }
 
-const RECEIVER: &str = "receiver";
+pub(crate) fn certificate() -> Result<Certificate> {
+    Ok(Certificate::self_signed(["localhost"])?)
+}
+
+pub(crate) fn client_config(coordinator: &Ready, name: Option<&str>) -> Result<ClientConfig> {
+    let pin = std::str::from_utf8(&coordinator.trust)?.parse()?;
+    let mut config = ClientConfig::new(Identity::generate()?, Trust::Pin(pin));
+    config.name = name.map(str::parse).transpose()?;
+    // What is measured is the way through the Coordinator.
+    config.paths.policy = PathPolicy::ProxiedOnly;
+    Ok(config)
+}
+
+pub(crate) const RECEIVER: &str = "receiver";

@@ -45,6 +45,15 @@ impl Load {
         Self::PingPong,
     ];
 
+    /// How many bytes a message has.
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Self::Bulk | Self::Transfer => PIECE,
+            Self::Messages { size, .. } => size,
+            Self::PingPong => PING,
+        }
+    }
+
     /// Whether bytes matter and messages do not.
     pub(crate) fn is_bulk(self) -> bool {
         matches!(self, Self::Bulk | Self::Transfer)
@@ -88,12 +97,7 @@ where
     E: Error + Send + Sync + 'static,
     F: Error + Send + Sync + 'static,
 {
-    let size = match load {
-        Load::Bulk | Load::Transfer => PIECE,
-        Load::Messages { size, .. } => size,
-        Load::PingPong => PING,
-    };
-    let message = Bytes::from(vec![0x5a; size]);
+    let message = Bytes::from(vec![0x5a; load.size()]);
     match load {
         Load::Bulk
         | Load::Messages {
@@ -114,7 +118,7 @@ where
             meter.round_trip(start.elapsed());
         },
         Load::Transfer => {
-            for _ in 0..TRANSFER / size {
+            for _ in 0..TRANSFER / load.size() {
                 sender.feed(message.clone()).await?;
             }
             sender.close().await?;

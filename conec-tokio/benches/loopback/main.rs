@@ -18,6 +18,7 @@ mod conec;
 mod forwarder;
 mod load;
 mod meter;
+mod mio;
 mod plot;
 mod process;
 mod quinn;

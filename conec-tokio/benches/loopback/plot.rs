@@ -85,7 +85,7 @@ fn draw_panel(panel: &Panel<'_>, title: &str, stacks: &[Stack], bars: &[Vec<f64>
 
 const WIDTH: u32 = 1100;
 const HEIGHT: u32 = 460;
-const LEFT: i32 = 160;
+const LEFT: i32 = 170;
 const RIGHT: i32 = 60;
 const TOP: i32 = 40;
 const FONT: &str = "sans-serif";

@@ -16,7 +16,7 @@ use crate::{
     Result, conec, forwarder,
     load::Load,
     meter::{Meter, Sample},
-    quinn,
+    mio, quinn,
 };
 
 /// What a process does.
@@ -43,6 +43,15 @@ pub(crate) enum Role {
         coordinator: Ready,
         load: Load,
         home: bool,
+    },
+    MioCoordinator,
+    MioReceiver {
+        coordinator: Ready,
+        load: Load,
+    },
+    MioSender {
+        coordinator: Ready,
+        load: Load,
     },
 }
 
@@ -161,6 +170,10 @@ async fn perform(role: Role, meter: Arc<Meter>) -> Result<()> {
             load,
             home,
         } => conec::send(coordinator, load, home, meter).await,
+        // Event loops of their own, for which nothing else on this thread has to run.
+        Role::MioCoordinator => mio::coordinate(),
+        Role::MioReceiver { coordinator, load } => mio::receive(coordinator, load, meter),
+        Role::MioSender { coordinator, load } => mio::send(coordinator, load, meter),
     }
 }
 

@@ -22,23 +22,28 @@ pub(crate) enum Stack {
     Forwarder,
     ConecHome,
     ConecProxied,
+    MioProxied,
 }
 
 impl Stack {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Quinn,
         Self::QuinnRelay,
         Self::Forwarder,
         Self::ConecHome,
         Self::ConecProxied,
+        Self::MioProxied,
     ];
 
     pub(crate) fn is_conec(self) -> bool {
-        matches!(self, Self::ConecHome | Self::ConecProxied)
+        matches!(
+            self,
+            Self::ConecHome | Self::ConecProxied | Self::MioProxied
+        )
     }
 
     pub(crate) fn is_proxied_conec(self) -> bool {
-        self == Self::ConecProxied
+        matches!(self, Self::ConecProxied | Self::MioProxied)
     }
 
     /// Starts the processes: first the one that initiates, last the one that receives.
@@ -90,6 +95,17 @@ impl Stack {
                 };
                 vec![Process::start("sender", &role)?, relay, receiver]
             }
+            Self::MioProxied => {
+                let relay = Process::start("coordinator", &Role::MioCoordinator)?;
+                let coordinator = relay.ready.clone();
+                let role = Role::MioReceiver {
+                    coordinator: coordinator.clone(),
+                    load,
+                };
+                let receiver = Process::start("receiver", &role)?;
+                let role = Role::MioSender { coordinator, load };
+                vec![Process::start("sender", &role)?, relay, receiver]
+            }
         })
     }
 }
@@ -101,7 +117,8 @@ impl fmt::Display for Stack {
             Self::QuinnRelay => "quinn, stream relay",
             Self::Forwarder => "quinn, UDP forwarder",
             Self::ConecHome => "conec, home channel",
-            Self::ConecProxied => "conec, proxied",
+            Self::ConecProxied => "conec, proxied (tokio)",
+            Self::MioProxied => "conec, proxied (mio)",
         })
     }
 }
