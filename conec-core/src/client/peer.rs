@@ -183,7 +183,9 @@ impl Client {
 
     /// Whether the application may answer the offer of this channel.
     pub(super) fn answerable(&self, id: ChannelId) -> Result<(), AnswerError> {
-        match self.channels.get(id).map(|entry| &entry.role) {
+        // That it is over may be told by an event that the application has not taken yet.
+        let entry = self.channels.get(id).filter(|it| !it.core.is_ended());
+        match entry.map(|entry| &entry.role) {
             Some(Role::Peer(Peer {
                 phase: Phase::Offered(_),
                 ..

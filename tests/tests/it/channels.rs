@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use conec_core::{
-    ChannelEvent, ChannelId, ClientEvent, CloseReason, Code, CoordinatorConfig, CoordinatorEvent,
-    Endpoint, ErrorCode, Limits, OpenChannelError, PairId, Policy, Target,
+    AnswerError, ChannelEvent, ChannelId, ClientEvent, CloseReason, Code, CoordinatorConfig,
+    CoordinatorEvent, Endpoint, ErrorCode, Limits, OpenChannelError, PairId, Policy, Target,
 };
 use conec_tests::{
     keys,
     sim::{At, Event, NodeId, Tap, World},
 };
+
+use crate::closing::nothing_is_left;
 
 fn offered(world: &mut World, node: NodeId) -> At {
     world.wait_for("offered", Duration::from_secs(10), |world| {
@@ -128,6 +130,31 @@ fn an_offer_that_nobody_answers_ends() {
     world.closed(at_bob);
     assert!(world.elapsed() - start <= limit);
     pair_closed(&mut world, coordinator);
+}
+
+#[test]
+fn an_offer_that_is_over_cannot_be_answered_even_if_nobody_has_heard_of_its_end() {
+    let (mut world, coordinator, alice, bob) = world_that_asks(13);
+    let at_alice = world.request_channel(alice, by_name("bob"));
+    let at_bob = offered(&mut world, bob);
+    world.set_lagging(bob, true);
+    let now = world.now();
+    let mut channel = world.channel(alice, at_alice.channel).unwrap();
+    channel.close(now, Duration::ZERO);
+    world.run_for(Duration::from_secs(1));
+    let now = world.now();
+    let client = world.client(bob);
+    assert_eq!(client.accept(now, at_bob.channel), Err(AnswerError));
+    let rejected = client.reject(now, at_bob.channel, Code(1));
+    assert_eq!(rejected, Err(AnswerError));
+    world.set_lagging(bob, false);
+    world.closed(at_bob);
+    for client in [alice, bob] {
+        let now = world.now();
+        world.client(client).close(now, Duration::ZERO);
+        nothing_is_left(&mut world, &[client]);
+    }
+    world.check_coordinator_deserted(coordinator);
 }
 
 #[test]
