@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use conec_core::{
-    ChannelEvent, CloseReason, Code, CoordinatorConfig, CoordinatorEvent, Direction, Endpoint,
-    ErrorCode, OpenChannelError, OpenStreamError, RecvEnd, SendEnd,
+    ChannelEvent, ChannelId, CloseReason, Code, CoordinatorConfig, CoordinatorEvent, Direction,
+    Endpoint, ErrorCode, OpenChannelError, OpenStreamError, Policy, RecvEnd, SendEnd,
 };
 use conec_tests::{
     keys,
     sim::{At, Event, LinkConfig, NodeId, World},
 };
 
-use crate::{connecting::home, pair};
+use crate::{channels::opened, connecting::home, pair};
 
 fn close(world: &mut World, at: At, patience: Duration) {
     let now = world.now();
@@ -220,6 +220,68 @@ fn a_coordinator_shuts_down_gracefully() {
     nothing_is_left(&mut world, &[at_alice.node, at_bob.node]);
     assert!(world.coordinator(coordinator).is_finished());
     assert_eq!(world.coordinator(coordinator).poll_timeout(), None);
+}
+
+/// `Welcome` and `Closing` arrive together, and have to be taken in this order.
+#[test]
+fn a_client_that_is_admitted_by_a_coordinator_that_closes_at_once_ends_gracefully() {
+    let mut world = World::new(15);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.admission = Policy::Ask;
+    let coordinator = world.add_coordinator_with(config);
+    let alice = world.add_client("alice");
+    world.start_connecting(alice, coordinator);
+    let client = world.wait_for("a client", Duration::from_secs(5), |world| {
+        world.take_event(coordinator, |event| match event {
+            Event::Coordinator(CoordinatorEvent::ClientAsks { client, .. }) => Some(*client),
+            Event::Client(_) | Event::Coordinator(_) => None,
+        })
+    });
+    let now = world.now();
+    let entity = world.coordinator(coordinator);
+    entity.admit(now, client, None).unwrap();
+    entity.close(now, Duration::from_secs(5));
+    opened(&mut world, home(alice));
+    told_of_closing(&mut world, home(alice));
+    let reason = world.closed(home(alice));
+    assert_eq!(reason, CloseReason::Remote(ErrorCode::None));
+    nothing_is_left(&mut world, &[alice]);
+    world.check_coordinator_deserted(coordinator);
+}
+
+/// `Bound` and `Closing` arrive together, if the first was lost at first, and have to be taken in this order.
+#[test]
+fn a_channel_that_its_acceptor_closes_as_it_opens_ends_gracefully() {
+    for moment in 0..30 {
+        let mut world = World::new(moment);
+        let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+        let id = world.client(bob).id();
+        let at_alice = world.request_channel(alice, id.into());
+        world.run_for(Duration::from_millis(5 * moment));
+        world.link(bob, coordinator).up = false;
+        world.run_for(Duration::from_millis(100));
+        let opened_at_bob = |world: &mut World| {
+            world.take_event(bob, |event| match event.channel() {
+                Some((channel, ChannelEvent::Opened)) if channel != ChannelId::HOME => {
+                    Some(At { node: bob, channel })
+                }
+                Some(_) | None => None,
+            })
+        };
+        let early = opened_at_bob(&mut world);
+        early.inspect(|&at| close(&mut world, at, Duration::from_secs(5)));
+        world.link(bob, coordinator).up = true;
+        let at_bob = early.unwrap_or_else(|| {
+            let at = world.wait_for("opened", Duration::from_secs(20), opened_at_bob);
+            close(&mut world, at, Duration::from_secs(5));
+            at
+        });
+        opened(&mut world, at_alice);
+        told_of_closing(&mut world, at_alice);
+        let reason = world.closed(at_alice);
+        assert_eq!(reason, CloseReason::Remote(ErrorCode::None), "{moment}");
+        assert_eq!(world.closed(at_bob), CloseReason::Local, "{moment}");
+    }
 }
 
 #[test]

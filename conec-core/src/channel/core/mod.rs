@@ -96,8 +96,6 @@ impl Counts {
 
 /// Bytes of control messages that may wait for the other side to read them before no more of its own are read.
 const MAX_ANSWERS: usize = 64 << 10;
-/// Control messages that are read before those read are dealt with.
-const MAX_NOTICES: usize = 64;
 
 // What the owner of a channel calls.
 impl ChannelCore {
@@ -346,7 +344,8 @@ impl ChannelCore {
             if full {
                 link.notify_below(CONTROL, MAX_ANSWERS);
             }
-            self.control.paused = full || self.notices.len() >= MAX_NOTICES;
+            // One is dealt with before the next is read: what it does may decide whether the next is allowed.
+            self.control.paused = full || !self.notices.is_empty();
             if self.control.paused || link.is_closed() {
                 return;
             }
