@@ -92,7 +92,7 @@ impl Channel<'_> {
     pub fn close(&mut self, now: Instant, patience: Duration) {
         match &mut self.link {
             Some(link) => self.core.close(link, now, patience),
-            None => self.core.abandon(CloseReason::Local),
+            None => self.end_without_link(),
         }
     }
 
@@ -100,7 +100,15 @@ impl Channel<'_> {
     pub fn abort(&mut self, now: Instant, code: Code) {
         match &mut self.link {
             Some(link) => link.close(now, WireCode::Application(code), CloseReason::Local),
-            None => self.core.abandon(CloseReason::Local),
+            None => self.end_without_link(),
+        }
+    }
+
+    /// Ends a channel that is being arranged. A home channel without a link is lost, and its end is told in its turn, after
+    /// those of all others.
+    fn end_without_link(&mut self) {
+        if self.core.id() != ChannelId::HOME {
+            self.core.abandon(CloseReason::Local);
         }
     }
 }

@@ -285,6 +285,38 @@ fn a_channel_that_its_acceptor_closes_as_it_opens_ends_gracefully() {
 }
 
 #[test]
+fn a_lost_home_channel_that_is_ended_once_more_still_ends_last() {
+    for graceful in [false, true] {
+        let (mut world, _, at_alice, _) = pair(17);
+        // Whose ends are told before the channel's own.
+        for _ in 0..5 {
+            world.open_stream(at_alice, b"");
+        }
+        world.set_lagging(at_alice.node, true);
+        let now = world.now();
+        world.client(at_alice.node).abort(now, Code(1));
+        // Longer than the link takes to say goodbye.
+        world.run_for(Duration::from_secs(10));
+        let now = world.now();
+        let client = world.client(at_alice.node);
+        let mut lost = client.channel(ChannelId::HOME).unwrap();
+        if graceful {
+            lost.close(now, Duration::ZERO);
+        } else {
+            lost.abort(now, Code(2));
+        }
+        world.set_lagging(at_alice.node, false);
+        let mut ended = Vec::new();
+        while let Some(event) = world.next_event(at_alice.node) {
+            if let Some((channel, ChannelEvent::Closed { .. })) = event.channel() {
+                ended.push(channel);
+            }
+        }
+        assert_eq!(ended, [at_alice.channel, ChannelId::HOME]);
+    }
+}
+
+#[test]
 fn a_coordinator_does_not_wait_for_ever() {
     let (mut world, coordinator, at_alice, at_bob) = pair(8);
     let ours = world.open(at_alice, Direction::Uni, b"");
