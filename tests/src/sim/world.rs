@@ -317,6 +317,12 @@ impl World {
         }
     }
 
+    /// Adds to the trace what somebody has to say about the course of things.
+    pub fn remark(&mut self, what: std::fmt::Arguments<'_>) {
+        let elapsed = self.elapsed();
+        self.trace.record(elapsed, what);
+    }
+
     /// Fails the test.
     pub fn fail(&self, why: &str) -> ! {
         panic!("{why}");

@@ -1,15 +1,8 @@
 //! Random operations against a world and its reference model. What they find becomes a named test below.
 
-use conec_tests::model::{Op, Run};
+use conec_core::Direction;
+use conec_tests::model::{Op, play};
 use proptest::{prelude::*, test_runner::RngSeed};
-
-fn play(seed: u64, ops: &[Op]) {
-    let mut run = Run::new(seed);
-    for &op in ops {
-        run.apply(op);
-    }
-    run.finish();
-}
 
 fn rng_seed() -> RngSeed {
     let seed = std::env::var("PROPTEST_RNG_SEED").map_or(1, |seed| seed.parse().unwrap());
@@ -38,12 +31,58 @@ proptest! {
 #[test]
 fn a_channel_that_is_closed_as_it_connects_never_opens() {
     let ops = [
-        Op::Faults(65),
-        Op::OpenChannel(63, 137),
-        Op::Wait(90),
-        Op::Leave(95),
-        Op::Wait(30),
-        Op::OpenChannel(0, 0),
+        Op::OpenChannel(0, 2),
+        Op::Wait(2),
+        Op::Wait(5),
+        Op::Leave(3, 10),
+        Op::Wait(60),
     ];
-    play(1652864457102267353, &ops);
+    play(0, &ops);
+}
+
+/// An application that lagged behind accepted an offer that was over, and what was made for it stayed.
+#[test]
+fn an_offer_that_is_over_is_not_accepted_by_an_application_that_lags_behind() {
+    let ops = [
+        Op::OpenChannel(0, 1),
+        Op::Wait(1),
+        Op::Wait(1),
+        Op::OpenChannel(0, 0),
+        Op::Lag(2, true),
+        Op::Close(0, 0, 0),
+        Op::Wait(2),
+        Op::Answer(1, None),
+    ];
+    play(0, &ops);
+}
+
+/// The Coordinator closed right after it had admitted a Client, which took it for one that breaks the protocol.
+#[test]
+fn a_client_that_is_welcomed_and_sent_away_at_once_finds_no_fault_with_it() {
+    let ops = [
+        Op::Faults(1),
+        Op::Datagram(0, 0, 0),
+        Op::OpenStream(2, 1, Direction::Bi),
+        Op::Send(0, 0, 128),
+        Op::Restart(1),
+        Op::Wait(18),
+        Op::OpenChannel(0, 0),
+        Op::Leave(0, 1),
+    ];
+    play(10488194853933412387, &ops);
+}
+
+/// A home channel that was lost, and closed once more, ended before the channels that need it.
+#[test]
+fn a_home_channel_that_is_ended_twice_ends_last() {
+    let ops = [
+        Op::OpenChannel(1, 0),
+        Op::OpenChannel(0, 0),
+        Op::OpenChannel(0, 0),
+        Op::Lag(2, true),
+        Op::Abort(1, 0, 0),
+        Op::Wait(17),
+        Op::Close(1, 0, 0),
+    ];
+    play(0, &ops);
 }
