@@ -85,6 +85,9 @@ fn messages() -> Vec<Vec<u8>> {
     let of_peers = [
         message::bind(1, id, id, b"files"),
         message::bound(),
+        // Ready for direct paths, and where to find the sender.
+        vec![1, 1],
+        [&[3, 5, 2, 4, 192, 0, 2, 1, 0, 7, 6][..], &[1; 16], &[0, 7]].concat(),
         message::closing(3, 400),
         message::drained(),
     ];

@@ -34,11 +34,13 @@ enum Field {
     OptionalName,
     /// A byte below the number of these, each followed by fields of its own.
     Choice(&'static [&'static [Self]]),
+    /// A byte that counts at most so many, and as many addresses.
+    Addresses(u8),
 }
 
 use Field::*;
 
-/// The tables of sections 8 to 10 and 12.
+/// The tables of sections 8 to 10, 12 and 13.
 fn fields(sender: Sender, kind: u64) -> Option<&'static [Field]> {
     Some(match (sender, kind) {
         (_, 0x20) => &[Varint, Varint],
@@ -64,7 +66,9 @@ fn fields(sender: Sender, kind: u64) -> Option<&'static [Field]> {
         (Sender::Coordinator, 8) => &[Varint, Code],
         (Sender::Coordinator, 10) => &[U64, Address],
         (Sender::Peer, 0) => &[U64, Id, Id, Block(255)],
+        (Sender::Peer, 1) => &[Choice(&[&[], &[]])],
         (Sender::Peer, 2) => &[],
+        (Sender::Peer, 3) => &[Varint, Addresses(12)],
         (Sender::Client | Sender::Coordinator | Sender::Peer, _) => return None,
     })
 }
@@ -129,6 +133,11 @@ impl Copy<'_> {
                     byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(byte)
                 };
                 text.iter().all(allowed).then_some(())
+            }
+            Addresses(max) => {
+                let count = self.bytes(1)?[0];
+                (count <= max).then_some(())?;
+                (0..count).try_for_each(|_| self.field(Address))
             }
             Choice(choices) => {
                 let chosen = self.bytes(1)?[0];
