@@ -91,8 +91,14 @@ impl Run {
     }
 
     fn add_channel(&mut self, lives: [usize; 2], ends: [Option<End>; 2]) -> usize {
-        // A home channel that is being ended ends this one too.
-        let homes = lives.iter().filter_map(|&life| self.lives[life].home);
+        // A home channel that is being ended ends this one too: in an earlier life of the party as well, if the
+        // Coordinator has not heard of its end yet.
+        let parties = lives.map(|life| self.lives[life].party);
+        let earlier = self
+            .lives
+            .iter()
+            .filter(|life| parties.contains(&life.party));
+        let homes = earlier.filter_map(|life| life.home);
         let codes = homes.filter_map(|home| self.channels.get(home));
         let codes = codes.flat_map(|home| home.codes.clone()).collect();
         self.channels.push(ChannelModel {

@@ -86,3 +86,16 @@ fn a_home_channel_that_is_ended_twice_ends_last() {
     ];
     play(0, &ops);
 }
+
+/// A Client aborted and was started anew, and before the Coordinator had heard of either it arranged a channel with what
+/// was no more. The channel ended with the code of the abort, which the model did not expect.
+#[test]
+fn a_channel_with_an_earlier_life_of_a_client_ends_as_that_did() {
+    let ops = [
+        Op::OpenChannel(0, 0),
+        Op::Abort(32, 92, 0),
+        Op::Restart(25),
+        Op::Connect(165, 43),
+    ];
+    play(44_042_113_833_501, &ops);
+}
