@@ -1,9 +1,12 @@
 //! An entity's channels, and which of them have events.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Instant,
+};
 
 use super::{ChannelCore, ChannelEvent};
-use crate::ChannelId;
+use crate::{ChannelId, CloseReason, ErrorCode, transport::Transport};
 
 /// Channels with what the entity knows of each besides.
 #[derive(Debug)]
@@ -74,9 +77,27 @@ impl<R> Channels<R> {
         }
     }
 
-    /// Takes note of the [memory](ChannelCore::memory) that a channel takes now. Where all together take more than
-    /// `limit`, gives the channel that takes most.
-    pub(crate) fn weigh(&mut self, id: ChannelId, limit: usize) -> Option<ChannelId> {
+    /// Takes note of the [memory](ChannelCore::memory) that a channel takes now. Where messages that wait or are under way
+    /// take more than `limit` in all, the channel that takes most has to go.
+    pub(crate) fn bound_memory(
+        &mut self,
+        transport: &mut Transport,
+        now: Instant,
+        changed: ChannelId,
+        limit: usize,
+    ) {
+        if let Some(heaviest) = self.weigh(changed, limit)
+            && let Some(link) = transport.link(heaviest)
+            && !link.is_closed()
+        {
+            tracing::debug!(channel = ?heaviest, "closing a channel: messages take too much memory");
+            link.close(now, ErrorCode::Limit.into(), CloseReason::Overloaded);
+            transport.stats.channels_shed += 1;
+        }
+    }
+
+    /// The channel that takes most, where all together take more than `limit`.
+    fn weigh(&mut self, id: ChannelId, limit: usize) -> Option<ChannelId> {
         let entry = self.entries.get_mut(&id)?;
         self.memory -= entry.memory;
         entry.memory = entry.core.memory();

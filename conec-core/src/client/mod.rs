@@ -21,8 +21,8 @@ use self::{
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientConfig, ClientId, CloseReason, Code,
-    ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, ErrorCode, Name,
-    OpenChannelError, PathPolicy, PathStats, Target, Transmit,
+    ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, Name, OpenChannelError,
+    PathPolicy, PathStats, Target, Transmit,
     channel::{ChannelCore, Channels, Notice},
     endpoint::{Batch, sealed::Sealed},
     error::WireCode,
@@ -469,17 +469,10 @@ impl Client {
         self.bound_memory(now, id);
     }
 
-    /// Where messages that wait or are under way take too much memory, the channel that takes most has to go.
     fn bound_memory(&mut self, now: Instant, changed: ChannelId) {
         let limit = self.config.limits.message_memory;
-        if let Some(heaviest) = self.channels.weigh(changed, limit)
-            && let Some(link) = self.transport.link(heaviest)
-            && !link.is_closed()
-        {
-            tracing::debug!(channel = ?heaviest, "closing a channel: messages take too much memory");
-            link.close(now, ErrorCode::Limit.into(), CloseReason::Overloaded);
-            self.transport.stats.channels_shed += 1;
-        }
+        self.channels
+            .bound_memory(&mut self.transport, now, changed, limit);
     }
 
     fn handle_notices(&mut self, now: Instant, id: ChannelId) {

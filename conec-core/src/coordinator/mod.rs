@@ -24,9 +24,8 @@ use self::{
     session::Session,
 };
 use crate::{
-    AnswerError, Channel, ChannelEvent, ChannelId, ClientId, CloseReason, Code, ConfigError,
-    CoordinatorConfig, Datagram, Endpoint, EndpointStats, ErrorCode, KeyPin, Name,
-    OpenChannelError, PairId, Target, Transmit,
+    AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
+    Datagram, Endpoint, EndpointStats, KeyPin, Name, OpenChannelError, PairId, Target, Transmit,
     channel::{Channels, Notice},
     endpoint::{Batch, sealed::Sealed},
     transport::{Deadlines, EngineId, LinkEvent, Transport},
@@ -421,17 +420,10 @@ impl Coordinator {
         self.bound_memory(now, id);
     }
 
-    /// Where messages that wait or are under way take too much memory, the channel that takes most has to go.
     fn bound_memory(&mut self, now: Instant, changed: ChannelId) {
         let limit = self.config.limits.message_memory;
-        if let Some(heaviest) = self.sessions.weigh(changed, limit)
-            && let Some(link) = self.transport.link(heaviest)
-            && !link.is_closed()
-        {
-            tracing::debug!(channel = ?heaviest, "closing a channel: messages take too much memory");
-            link.close(now, ErrorCode::Limit.into(), CloseReason::Overloaded);
-            self.transport.stats.channels_shed += 1;
-        }
+        self.sessions
+            .bound_memory(&mut self.transport, now, changed, limit);
     }
 
     fn handle_notices(&mut self, now: Instant, id: ChannelId) {
