@@ -352,6 +352,20 @@ pub enum OpenStreamError {
     Closed,
 }
 
+/// A message that exceeds the maximum, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the message exceeds the maximum of {max} bytes")]
+pub struct MessageTooLarge {
+    /// The maximum.
+    pub max: usize,
+}
+
+impl From<MessageTooLarge> for SendError {
+    fn from(MessageTooLarge { max }: MessageTooLarge) -> Self {
+        Self::TooLarge { max }
+    }
+}
+
 /// Why a message was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SendError {

@@ -61,7 +61,7 @@ mod wire;
 #[doc = include_str!("../PROTOCOL.md")]
 pub mod protocol {}
 
-pub use channel::{Channel, ChannelEvent, Path, Stream};
+pub use channel::{Batch, Channel, ChannelEvent, Path, Stream};
 pub use client::{Client, ClientEvent, PeerInfo};
 pub use config::{
     ChannelConfig, ClientConfig, CoordinatorConfig, Limits, PathConfig, PathPolicy, Policy,
@@ -70,8 +70,9 @@ pub use config::{
 pub use coordinator::{Coordinator, CoordinatorEvent};
 pub use endpoint::{Datagram, Ecn, Endpoint, EndpointStats, PathStats, Traffic, Transmit};
 pub use error::{
-    AnswerError, CloseReason, ConfigError, ConnectError, ErrorCode, OpenChannelError,
-    OpenStreamError, RecvEnd, RecvError, SendDatagramError, SendEnd, SendError, Violation,
+    AnswerError, CloseReason, ConfigError, ConnectError, ErrorCode, MessageTooLarge,
+    OpenChannelError, OpenStreamError, RecvEnd, RecvError, SendDatagramError, SendEnd, SendError,
+    Violation,
 };
 pub use id::{
     ChannelId, ClientId, Code, Direction, InvalidName, Name, PairId, ParseClientIdError, StreamId,

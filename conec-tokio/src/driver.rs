@@ -77,7 +77,10 @@ impl<E: Role> Future for Driver<E> {
                 ..
             } = &mut *self;
             // From here on, whoever changes anything wakes us.
-            shared.with(|hub| hub.set_driver(cx.waker().clone()));
+            shared.with(|hub| {
+                hub.set_driver(cx.waker().clone());
+                shared.collect(hub);
+            });
             let now = now();
             pump.turn(now, &mut Watched { socket, cx }, &mut Locked(shared));
             let (finished, timeout) =

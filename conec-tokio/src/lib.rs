@@ -45,6 +45,7 @@ mod channel;
 mod client;
 mod coordinator;
 mod driver;
+mod outbox;
 mod shared;
 mod socket;
 mod stream;

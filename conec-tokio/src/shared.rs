@@ -4,35 +4,85 @@ use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
+use bytes::Bytes;
 use conec_core::{
     ChannelId, Endpoint,
-    hub::{Attempt, Hub, Ticket},
+    hub::{Attempt, Hub, SendError, Ticket},
 };
 use futures_core::Stream;
 
+use crate::outbox::Outbox;
+
 /// An endpoint as the driver and all handles share it. The lock is held for one call into the core at a time, never
 /// across a system call or an await.
-pub(crate) struct Shared<E: ?Sized = dyn Endpoint + Send>(Mutex<Hub<Waker, E>>);
+pub(crate) struct Shared<E: ?Sized = dyn Endpoint + Send> {
+    /// Those with messages that the driver is to come for. Locked within the other lock, if both are.
+    outboxes: Mutex<Vec<Arc<Outbox>>>,
+    hub: Mutex<Hub<Waker, E>>,
+}
 
 impl<E> Shared<E> {
     pub(crate) fn new(hub: Hub<Waker, E>) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(hub)))
+        let outboxes = Mutex::default();
+        Arc::new(Self {
+            outboxes,
+            hub: Mutex::new(hub),
+        })
     }
 }
 
 impl<E: Endpoint + ?Sized> Shared<E> {
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Hub<Waker, E>) -> T) -> T {
-        let mut hub = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
         let result = f(&mut hub);
         let woken = hub.take_woken();
         drop(hub);
         woken.into_iter().for_each(Waker::wake);
         result
+    }
+
+    /// Has the driver come for a message, once there is room for it.
+    pub(crate) fn send(
+        &self,
+        hub: &mut Hub<Waker, E>,
+        outbox: &Arc<Outbox>,
+        message: &Bytes,
+    ) -> Attempt<Result<(), SendError>> {
+        match outbox.ready(hub) {
+            Attempt::Done(Ok(())) => Attempt::Done(self.send_unasked(hub, outbox, message)),
+            refused @ (Attempt::Done(Err(_)) | Attempt::Wait(_)) => refused,
+        }
+    }
+
+    /// Has the driver come for a message.
+    pub(crate) fn send_unasked(
+        &self,
+        hub: &mut Hub<Waker, E>,
+        outbox: &Arc<Outbox>,
+        message: &Bytes,
+    ) -> Result<(), SendError> {
+        outbox.begin(hub, message)?;
+        self.outboxes().push(Arc::clone(outbox));
+        // Whatever is done to it, the driver is woken.
+        hub.command();
+        Ok(())
+    }
+
+    /// Hands over the messages of all who wait for that.
+    pub(crate) fn collect(&self, hub: &mut Hub<Waker, E>) {
+        for outbox in std::mem::take(&mut *self.outboxes()) {
+            // If it has ended, who holds it is told.
+            let _ = outbox.hand_over(hub);
+        }
+    }
+
+    fn outboxes(&self) -> MutexGuard<'_, Vec<Arc<Outbox>>> {
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tries `f` until it has a result. Dropped earlier, nothing has happened.

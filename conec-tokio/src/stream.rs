@@ -15,7 +15,10 @@ use conec_core::{
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use crate::shared::{Shared, Waiter, now};
+use crate::{
+    outbox::Outbox,
+    shared::{Shared, Waiter, now},
+};
 
 /// The sending half of a stream.
 ///
@@ -44,13 +47,15 @@ use crate::shared::{Shared, Waiter, now};
 pub struct Sender {
     waiter: Waiter,
     id: StreamId,
+    outbox: Arc<Outbox>,
 }
 
 impl Sender {
     /// A handle that the hub has counted.
     pub(crate) fn counted(shared: Arc<Shared>, id: StreamId) -> Self {
         let waiter = Waiter::new(shared);
-        Self { waiter, id }
+        let outbox = Outbox::new(id);
+        Self { waiter, id, outbox }
     }
 
     /// The stream's id, which its other half shares.
@@ -62,24 +67,30 @@ impl Sender {
     ///
     /// Dropped before it is done, the message was not sent, in no part.
     pub async fn send(&mut self, message: Bytes) -> Result<(), SendError> {
-        let Self { waiter, id } = self;
-        poll_fn(|cx| waiter.poll(cx, |hub| hub.send(*id, message.clone()))).await
+        poll_fn(|cx| self.poll_send(cx, &message)).await
     }
 
     /// Sends a message if the stream has room now.
     ///
     /// Fails with [`SendError::Blocked`] if not.
     pub fn try_send(&mut self, message: Bytes) -> Result<(), SendError> {
-        self.waiter
-            .shared
-            .with(|hub| hub.try_send(self.id, message))
+        if let Some(added) = self.outbox.add(&message) {
+            return added;
+        }
+        let shared = &self.waiter.shared;
+        let sent = shared.with(|hub| shared.send(hub, &self.outbox, &message).done());
+        sent.unwrap_or(Err(SendError::Blocked))
     }
 
     /// Sends no more messages: the reader gets a clean end after those that were taken.
     ///
     /// Fails if the stream was finished or has ended.
     pub fn finish(&mut self) -> Result<(), SendError> {
-        self.waiter.shared.with(|hub| hub.finish(self.id))
+        self.waiter.shared.with(|hub| {
+            // If it has ended, that is told next.
+            let _ = self.outbox.hand_over(hub);
+            hub.finish(self.id)
+        })
     }
 
     /// How sending ended. After [`finish`](Self::finish), [`SendEnd::Finished`] says that the other side's transport has
@@ -87,13 +98,23 @@ impl Sender {
     ///
     /// Can be waited for at any time and any number of times.
     pub async fn finished(&mut self) -> SendEnd {
-        let Self { waiter, id } = self;
+        let Self { waiter, id, .. } = self;
         poll_fn(|cx| waiter.poll(cx, |hub| hub.send_end(*id))).await
     }
 
     /// Gives up sending: messages that the other side has not received are dropped, and its reader learns the code.
     pub fn reset(&mut self, code: Code) {
+        self.outbox.clear();
         self.waiter.shared.with(|hub| hub.reset(self.id, code));
+    }
+
+    fn poll_send(&mut self, cx: &Context<'_>, message: &Bytes) -> Poll<Result<(), SendError>> {
+        if let Some(added) = self.outbox.add(message) {
+            return Poll::Ready(added);
+        }
+        let Self { waiter, outbox, .. } = self;
+        let shared = Arc::clone(&waiter.shared);
+        waiter.poll(cx, |hub| shared.send(hub, outbox, message))
     }
 }
 
@@ -101,12 +122,20 @@ impl Sink<Bytes> for Sender {
     type Error = SendError;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let Self { waiter, id } = self.get_mut();
-        waiter.poll(cx, |hub| hub.send_ready(*id))
+        if self.outbox.is_open() {
+            return Poll::Ready(Ok(()));
+        }
+        let Self { waiter, outbox, .. } = self.get_mut();
+        waiter.poll(cx, |hub| outbox.ready(hub))
     }
 
-    fn start_send(mut self: Pin<&mut Self>, message: Bytes) -> Result<(), SendError> {
-        self.try_send(message)
+    fn start_send(self: Pin<&mut Self>, message: Bytes) -> Result<(), SendError> {
+        if let Some(added) = self.outbox.add(&message) {
+            return added;
+        }
+        // There was room, and whoever was told so may rely on it.
+        let shared = &self.waiter.shared;
+        shared.with(|hub| shared.send_unasked(hub, &self.outbox, &message))
     }
 
     /// Ready at once: what was taken is on its way.
@@ -115,9 +144,10 @@ impl Sink<Bytes> for Sender {
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let Self { waiter, id } = self.get_mut();
+        let this = self.get_mut();
         // Where it was finished already, or has ended otherwise, its end says so.
-        let _ = waiter.shared.with(|hub| hub.finish(*id));
+        let _ = this.finish();
+        let Self { waiter, id, .. } = this;
         match ready!(waiter.poll(cx, |hub| hub.send_end(*id))) {
             SendEnd::Finished => Poll::Ready(Ok(())),
             end @ (SendEnd::Stopped(_)

@@ -5,7 +5,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{core::ChannelCore, event::Path};
+use super::{Batch, core::ChannelCore, event::Path};
 use crate::{
     ChannelId, CloseReason, Code, Direction, OpenStreamError, RecvError, SendDatagramError,
     SendError, StreamId, error::WireCode, transport::Link,
@@ -139,6 +139,22 @@ impl Stream<'_> {
     pub fn poll_ready(&mut self) -> Result<(), SendError> {
         match &mut self.link {
             Some(link) => self.core.poll_ready(link, self.id),
+            None => Err(SendError::Ended),
+        }
+    }
+
+    /// An empty batch for streams of this channel.
+    pub fn batch(&self) -> Batch {
+        self.core.batch()
+    }
+
+    /// Takes all messages of a batch for sending, which is then empty.
+    ///
+    /// It is never [`Blocked`](SendError::Blocked): how much waits is up to who fills batches and asks
+    /// [`poll_ready`](Self::poll_ready) before.
+    pub fn send_batch(&mut self, batch: &mut Batch) -> Result<(), SendError> {
+        match &mut self.link {
+            Some(link) => self.core.send_batch(link, self.id, batch),
             None => Err(SendError::Ended),
         }
     }

@@ -3,6 +3,7 @@
 //! The same for home channels and peer channels, and at both sides of each. What only one kind of channel says on its
 //! control stream goes to its owner, the client's or the coordinator's side of the core, as a [`Notice`].
 
+mod batch;
 mod bucket;
 mod core;
 mod datagrams;
@@ -12,12 +13,13 @@ mod state;
 mod stream;
 mod table;
 
+pub use self::{
+    batch::Batch,
+    event::{ChannelEvent, Path},
+    handle::{Channel, Stream},
+};
 pub(crate) use self::{
     bucket::Bucket,
     core::{ChannelCore, Notice},
     table::Channels,
-};
-pub use self::{
-    event::{ChannelEvent, Path},
-    handle::{Channel, Stream},
 };

@@ -74,6 +74,12 @@ pub enum SendError {
     Ended(SendEnd),
 }
 
+impl From<crate::MessageTooLarge> for SendError {
+    fn from(crate::MessageTooLarge { max }: crate::MessageTooLarge) -> Self {
+        Self::TooLarge { max }
+    }
+}
+
 /// Why there is no message now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TryRecvError {

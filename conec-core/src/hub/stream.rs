@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::Bytes;
 
 use super::{Attempt, Hub, SendError, TryRecvError, waiters::Subject};
-use crate::{CloseReason, Code, Endpoint, RecvEnd, RecvError, SendEnd, Stream, StreamId};
+use crate::{Batch, CloseReason, Code, Endpoint, RecvEnd, RecvError, SendEnd, Stream, StreamId};
 
 /// The sending half of a stream.
 #[derive(Debug, Default)]
@@ -50,6 +50,22 @@ impl<W, E: Endpoint + ?Sized> Hub<W, E> {
     /// Waits until the stream has room. Fails for reasons other than [`Blocked`](SendError::Blocked) only.
     pub fn send_ready(&mut self, id: StreamId) -> Attempt<Result<(), SendError>> {
         self.attempt_send(id, |stream| stream.poll_ready())
+    }
+
+    /// An empty batch for the stream, while its channel is there.
+    pub fn batch(&mut self, id: StreamId) -> Option<Batch> {
+        let mut channel = self.endpoint.channel(id.channel())?;
+        Some(channel.stream(id).batch())
+    }
+
+    /// Sends all messages of a batch, whether the stream has room or not: ask [`send_ready`](Self::send_ready) before
+    /// filling one.
+    pub fn send_batch(
+        &mut self,
+        id: StreamId,
+        batch: &mut Batch,
+    ) -> Attempt<Result<(), SendError>> {
+        self.attempt_send(id, |stream| stream.send_batch(batch))
     }
 
     /// Sends no more messages: the reader gets a clean end after those that were taken.

@@ -16,7 +16,7 @@ use super::{
     EngineId,
     event::{LinkEvent, close_reason},
     handshakes::Network,
-    outgoing::Outgoing,
+    outgoing::{Gathered, Outgoing},
     settings::Control,
     tls,
 };
@@ -140,14 +140,25 @@ impl Link {
     /// Adds bytes, with others in front, to what waits to be sent on a stream.
     pub(crate) fn write(&mut self, stream: u64, front: &[u8], bytes: Bytes) {
         if !self.closed {
-            self.outgoing.entry(stream).or_default().push(front, bytes);
+            let outgoing = self.outgoing.entry(stream).or_default();
+            outgoing.bytes.push(front, bytes);
+            self.line_up(stream);
+        }
+    }
+
+    /// Adds bytes that were gathered before to what waits to be sent on a stream.
+    pub(crate) fn write_gathered(&mut self, stream: u64, bytes: &mut Gathered) {
+        if !self.closed {
+            self.outgoing.entry(stream).or_default().bytes.append(bytes);
             self.line_up(stream);
         }
     }
 
     /// How many bytes wait to be sent on a stream.
     pub(crate) fn backlog(&self, stream: u64) -> usize {
-        self.outgoing.get(&stream).map_or(0, Outgoing::len)
+        self.outgoing
+            .get(&stream)
+            .map_or(0, |outgoing| outgoing.bytes.len())
     }
 
     /// Asks for [`LinkEvent::Flushed`] once less than `mark` bytes wait on a stream where more do now.
@@ -478,9 +489,12 @@ impl Link {
         };
         outgoing.in_line = false;
         let mut took = false;
-        while outgoing.len() > 0 {
+        while outgoing.bytes.len() > 0 {
             let mut engine = self.conn.send_stream(id(stream));
-            match outgoing.offer(|pieces| engine.write_chunks(pieces).map(|done| done.bytes)) {
+            match outgoing
+                .bytes
+                .offer(|pieces| engine.write_chunks(pieces).map(|done| done.bytes))
+            {
                 Ok(written) => {
                     took |= written > 0;
                     self.activity += u64::from(written > 0 && stream != CONTROL);
@@ -494,11 +508,14 @@ impl Link {
                 }
             }
         }
-        if outgoing.mark.is_some_and(|mark| outgoing.len() < mark) {
+        if outgoing
+            .mark
+            .is_some_and(|mark| outgoing.bytes.len() < mark)
+        {
             outgoing.mark = None;
             self.events.push_back(LinkEvent::Flushed(stream));
         }
-        if outgoing.len() == 0 {
+        if outgoing.bytes.len() == 0 {
             if outgoing.finished {
                 // Fails only when the other side has stopped the stream, which the engine tells by itself.
                 took |= self.conn.send_stream(id(stream)).finish().is_ok();

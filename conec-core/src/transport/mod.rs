@@ -40,6 +40,7 @@ pub(crate) use self::{
     deadlines::Deadlines,
     event::LinkEvent,
     link::{CONTROL, Link, Progress, Read},
+    outgoing::Gathered,
 };
 use crate::{
     Certificate, ChannelConfig, ChannelId, ClientId, CloseReason, ConfigError, Ecn, EndpointStats,

@@ -7,11 +7,10 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+/// What waits on a stream, and what is to happen to it.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    pieces: VecDeque<Bytes>,
-    tail: BytesMut,
-    len: usize,
+    pub(super) bytes: Gathered,
     /// No more will be written.
     pub(super) finished: bool,
     /// Tell when less than this is waiting.
@@ -20,23 +19,30 @@ pub(super) struct Outgoing {
     pub(super) in_line: bool,
 }
 
-impl Outgoing {
-    /// How many bytes wait.
-    pub(super) fn len(&self) -> usize {
+/// Bytes in pieces of a sensible size.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    pieces: VecDeque<Bytes>,
+    tail: BytesMut,
+    len: usize,
+    /// How long the last tail became.
+    usual: usize,
+}
+
+impl Gathered {
+    /// How many bytes there are.
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn push(&mut self, front: &[u8], mut bytes: Bytes) {
-        self.len += front.len() + bytes.len();
-        if self.tail.len() + front.len() + bytes.len().min(COPY_BELOW) > PIECE {
-            self.seal();
-        }
-        self.tail.extend_from_slice(front);
+    /// Adds bytes, with a few others in front.
+    pub(crate) fn push(&mut self, front: &[u8], mut bytes: Bytes) {
         if bytes.len() < COPY_BELOW {
-            self.tail.extend_from_slice(&bytes);
-            return;
+            return self.copy(front, &bytes);
         }
+        self.copy(front, &[]);
         self.seal();
+        self.len += bytes.len();
         // The engine counts a piece as unacknowledged until all of it is acknowledged.
         while bytes.len() > MAX_PIECE {
             self.pieces.push_back(bytes.split_to(MAX_PIECE));
@@ -44,7 +50,21 @@ impl Outgoing {
         self.pieces.push_back(bytes);
     }
 
-    /// Offers what waits to `write`, which takes a prefix of the pieces and says how many bytes that was.
+    /// Adds all that others have gathered.
+    pub(crate) fn append(&mut self, others: &mut Self) {
+        if others.len < COPY_BELOW && others.pieces.is_empty() {
+            self.copy(&[], &others.tail);
+            others.tail.clear();
+        } else {
+            others.seal();
+            self.seal();
+            self.len += others.len;
+            self.pieces.append(&mut others.pieces);
+        }
+        others.len = 0;
+    }
+
+    /// Offers what there is to `write`, which takes a prefix of the pieces and says how many bytes that was.
     pub(super) fn offer<E>(
         &mut self,
         write: impl FnOnce(&mut [Bytes]) -> Result<usize, E>,
@@ -61,9 +81,24 @@ impl Outgoing {
         Ok(written)
     }
 
+    fn copy(&mut self, front: &[u8], bytes: &[u8]) {
+        let len = front.len() + bytes.len();
+        if self.tail.len() + len > PIECE {
+            self.seal();
+        }
+        if self.tail.capacity() == 0 {
+            self.tail.reserve(self.usual.max(len));
+        }
+        self.tail.extend_from_slice(front);
+        self.tail.extend_from_slice(bytes);
+        self.len += len;
+    }
+
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.pieces.push_back(self.tail.split().freeze());
+            self.usual = self.tail.len();
+            self.pieces
+                .push_back(std::mem::take(&mut self.tail).freeze());
         }
     }
 }
@@ -95,7 +130,7 @@ mod tests {
 
     #[test]
     fn small_writes_share_pieces_and_large_ones_pass() {
-        let mut outgoing = Outgoing::default();
+        let mut outgoing = Gathered::default();
         for _ in 0..1000 {
             outgoing.push(b"", Bytes::from_static(b"sixteen bytes...")); // 16,000 in all
         }
@@ -107,8 +142,28 @@ mod tests {
     }
 
     #[test]
+    fn what_others_gathered_is_added_in_order() {
+        for (first, second) in [(1, 1), (1, 10_000), (10_000, 1), (50_000, 50_000)] {
+            let (mut outgoing, mut others) = (Gathered::default(), Gathered::default());
+            outgoing.push(b"a", Bytes::from(vec![1; first]));
+            others.push(b"b", Bytes::from(vec![2; second]));
+            let expected = [b"a", &vec![1; first][..], b"b", &vec![2; second]].concat();
+            outgoing.append(&mut others);
+            assert_eq!((outgoing.len(), others.len()), (expected.len(), 0));
+            outgoing.append(&mut others);
+            let mut all = Vec::new();
+            let taken = outgoing.offer(|pieces| {
+                pieces.iter().for_each(|piece| all.extend_from_slice(piece));
+                take(usize::MAX)(pieces)
+            });
+            assert_eq!(taken, Ok(expected.len()));
+            assert_eq!(all, expected);
+        }
+    }
+
+    #[test]
     fn what_is_not_taken_stays() {
-        let mut outgoing = Outgoing::default();
+        let mut outgoing = Gathered::default();
         outgoing.push(b"", Bytes::from(vec![1; 5000]));
         outgoing.push(b"", Bytes::from(vec![2; 10]));
         assert_eq!(outgoing.offer(take(4999)), Ok(4999));

@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelConfig, ChannelEvent, Code, CoordinatorConfig, CoordinatorEvent, Direction, Endpoint,
-    ErrorCode, OpenStreamError, RecvEnd, RecvError, SendDatagramError, SendEnd, SendError,
+    ChannelConfig, ChannelEvent, ChannelId, Code, CoordinatorConfig, CoordinatorEvent, Direction,
+    Endpoint, ErrorCode, MessageTooLarge, OpenStreamError, RecvEnd, RecvError, SendDatagramError,
+    SendEnd, SendError,
 };
 use conec_tests::{
     keys,
@@ -118,6 +119,45 @@ fn messages_that_were_read_ahead_come_before_the_end() {
         assert_eq!(world.recv(theirs), message(number, number));
     }
     assert_eq!(world.recv_ended(theirs), RecvEnd::Reset(Code(7)));
+}
+
+#[test]
+fn batches_are_messages_like_others() {
+    let (mut world, at_alice, at_bob) = pair_with(10, |peer| peer.max_message_size = 100_000);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    let sizes = [0, 1, 64, 4095, 4096, 63, 100_000, 5, 40_000, 0];
+    let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+    let mut stream = channel.stream(ours.stream);
+    let mut batch = stream.batch();
+    assert!(batch.is_empty());
+    stream.send(message(0, sizes[0])).unwrap();
+    for (number, &size) in sizes.iter().enumerate().skip(1).take(8) {
+        batch.push(message(number, size)).unwrap();
+    }
+    let max = 100_000;
+    let too_large = batch.push(vec![0; max + 1].into());
+    assert_eq!(too_large, Err(MessageTooLarge { max }));
+    assert!(batch.bytes() > sizes.iter().sum());
+    assert_eq!(stream.send_batch(&mut batch), Ok(()));
+    assert!(batch.is_empty());
+    stream.send(message(9, sizes[9])).unwrap();
+    stream.finish().unwrap();
+    batch.push("too late".into()).unwrap();
+    assert_eq!(stream.send_batch(&mut batch), Err(SendError::Ended));
+    for (number, &size) in sizes.iter().enumerate() {
+        assert_eq!(world.recv(theirs), message(number, size));
+    }
+    assert_eq!(world.recv_ended(theirs), RecvEnd::Finished);
+    // Home channels take more here: what was made for one channel cannot go past the limit of another.
+    let mut home = world.channel(at_alice.node, ChannelId::HOME).unwrap();
+    let id = home.open(Direction::Uni, b"").unwrap();
+    let mut large = home.stream(id).batch();
+    large.push(vec![0; 200_000].into()).unwrap();
+    let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+    let id = channel.open(Direction::Uni, b"").unwrap();
+    let refused = channel.stream(id).send_batch(&mut large);
+    assert_eq!(refused, Err(SendError::TooLarge { max }));
+    assert!(!large.is_empty());
 }
 
 #[test]

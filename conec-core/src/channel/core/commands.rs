@@ -11,7 +11,10 @@ use super::ChannelCore;
 use crate::{
     CloseReason, Direction, ErrorCode, OpenStreamError, RecvEnd, RecvError, SendDatagramError,
     SendEnd, SendError, StreamId,
-    channel::stream::{DataStream, RecvHalf, SendHalf},
+    channel::{
+        Batch,
+        stream::{DataStream, RecvHalf, SendHalf},
+    },
     error::WireCode,
     transport::Link,
     wire::{MAX_LABEL, encode_preamble, frame_header},
@@ -76,6 +79,25 @@ impl ChannelCore {
         }
         self.poll_ready(link, id)?;
         link.write(id.index, &frame_header(message.len()), message);
+        Ok(())
+    }
+
+    pub(in crate::channel) fn batch(&self) -> Batch {
+        Batch::new(self.config.max_message_size)
+    }
+
+    pub(in crate::channel) fn send_batch(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+        batch: &mut Batch,
+    ) -> Result<(), SendError> {
+        batch.check(self.config.max_message_size)?;
+        let send = self.send_half(id).ok_or(SendError::Ended)?;
+        if send.finished {
+            return Err(SendError::Ended);
+        }
+        link.write_gathered(id.index, &mut batch.messages);
         Ok(())
     }
 

@@ -1,0 +1,89 @@
+//! Where messages wait for the driver, so that not each of them takes the lock that everybody shares.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use conec_core::{
+    Batch, CloseReason, Endpoint, SendEnd, StreamId,
+    hub::{Attempt, Hub, SendError},
+};
+
+/// Messages on their way from a sending half into its stream.
+///
+/// The first one asks the hub whether there is room, and has the driver come for them. Those that follow before it comes
+/// are added without asking, up to some 32 KiB.
+pub(crate) struct Outbox {
+    id: StreamId,
+    batch: Mutex<Option<Batch>>,
+}
+
+impl Outbox {
+    pub(crate) fn new(id: StreamId) -> Arc<Self> {
+        let batch = Mutex::new(None);
+        Arc::new(Self { id, batch })
+    }
+
+    /// Adds a message to those that the driver comes for, if there are any and it fits.
+    pub(crate) fn add(&self, message: &Bytes) -> Option<Result<(), SendError>> {
+        let mut batch = self.lock();
+        let waiting = batch.as_mut().filter(|batch| Self::has_room(batch))?;
+        Some(waiting.push(message.clone()).map_err(SendError::from))
+    }
+
+    /// Whether [`add`](Self::add) would.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().as_ref().is_some_and(Self::has_room)
+    }
+
+    /// Whether there is room for a message that the driver has to come for.
+    pub(crate) fn ready<W, E: Endpoint + ?Sized>(
+        &self,
+        hub: &mut Hub<W, E>,
+    ) -> Attempt<Result<(), SendError>> {
+        // If it has ended, that is told next.
+        let _ = self.hand_over(hub);
+        hub.send_ready(self.id)
+    }
+
+    /// Begins with this message. The driver has to come for it.
+    pub(crate) fn begin<W, E: Endpoint + ?Sized>(
+        &self,
+        hub: &mut Hub<W, E>,
+        message: &Bytes,
+    ) -> Result<(), SendError> {
+        let mut batch = self.lock();
+        if batch.is_none() {
+            *batch = hub.batch(self.id);
+        }
+        match &mut *batch {
+            Some(batch) => Ok(batch.push(message.clone())?),
+            None => Err(SendError::Ended(SendEnd::Closed(CloseReason::Local))),
+        }
+    }
+
+    /// Hands everything over to the stream.
+    pub(crate) fn hand_over<W, E: Endpoint + ?Sized>(
+        &self,
+        hub: &mut Hub<W, E>,
+    ) -> Attempt<Result<(), SendError>> {
+        match self.lock().as_mut().filter(|batch| !batch.is_empty()) {
+            Some(batch) => hub.send_batch(self.id, batch),
+            None => Attempt::Done(Ok(())),
+        }
+    }
+
+    /// Forgets what was not handed over.
+    pub(crate) fn clear(&self) {
+        *self.lock() = None;
+    }
+
+    fn has_room(batch: &Batch) -> bool {
+        !batch.is_empty() && batch.bytes() < FULL
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Batch>> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const FULL: usize = 32 << 10;
