@@ -1,0 +1,250 @@
+//! What ends, and who hears of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use conec_tokio::{
+    Certificate, Client, CloseReason, Coordinator, CoordinatorConfig, ErrorCode, OpenChannelError,
+    OpenError, RecvEnd, SendEnd, SendError,
+};
+
+use crate::{
+    PATIENCE, World, client, config, coordinator, message, name, pair_of, round_trip, uni, within,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropping_says_what_it_must() {
+    within(async {
+        let world = World::new().await;
+        // A sender that was not finished is no clean end.
+        let (mut sender, mut receiver) = world.uni().await;
+        sender.send("half of it".into()).await.unwrap();
+        assert_eq!(receiver.recv().await, Ok(Some("half of it".into())));
+        drop(sender);
+        assert_eq!(
+            receiver.recv().await,
+            Err(RecvEnd::Refused(ErrorCode::Dropped))
+        );
+        // One that was, is.
+        let (mut sender, mut receiver) = world.uni().await;
+        sender.send(message(1)).await.unwrap();
+        sender.finish().unwrap();
+        drop(sender);
+        assert_eq!(receiver.recv().await, Ok(Some(message(1))));
+        assert_eq!(receiver.recv().await, Ok(None));
+        // A receiver stops the sender.
+        let (mut sender, receiver) = world.uni().await;
+        drop(receiver);
+        assert_eq!(
+            sender.finished().await,
+            SendEnd::Refused(ErrorCode::Dropped)
+        );
+        // Halves keep their channel, with or without a handle to it.
+        let (mut sender, mut receiver) = world.uni().await;
+        let World {
+            alice,
+            bob,
+            alice_client,
+            bob_client,
+            ..
+        } = &world;
+        let (second, second_bob) = pair_of(alice_client, bob_client).await;
+        let mut kept = second.open_uni("kept").await.unwrap();
+        drop(second);
+        kept.send("still open".into()).await.unwrap();
+        let mut stream = second_bob.accept().await.unwrap();
+        assert_eq!(stream.receiver.recv().await, Ok(Some("still open".into())));
+        // The last one that is dropped closes it, gracefully: what was finished arrives.
+        kept.send("goodbye".into()).await.unwrap();
+        kept.finish().unwrap();
+        drop(kept);
+        assert_eq!(stream.receiver.recv().await, Ok(Some("goodbye".into())));
+        assert_eq!(stream.receiver.recv().await, Ok(None));
+        assert_eq!(
+            second_bob.closed().await,
+            CloseReason::Remote(ErrorCode::None)
+        );
+        assert!(second_bob.accept().await.is_none());
+        assert_eq!(second_bob.recv_datagram().await, None);
+        // The others were not affected.
+        sender.send("fine".into()).await.unwrap();
+        assert_eq!(receiver.recv().await, Ok(Some("fine".into())));
+        round_trip(alice, bob).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_handle_closes_the_endpoint() {
+    within(async {
+        let world = World::new().await;
+        let (mut sender, mut receiver) = world.uni().await;
+        let World {
+            coordinator,
+            alice_client,
+            bob_client,
+            alice,
+            bob,
+        } = world;
+        drop((alice_client, alice));
+        // A sender alone keeps the Client.
+        sender.send("last".into()).await.unwrap();
+        sender.finish().unwrap();
+        assert_eq!(sender.finished().await, SendEnd::Finished);
+        drop(sender);
+        assert_eq!(receiver.recv().await, Ok(Some("last".into())));
+        assert_eq!(receiver.recv().await, Ok(None));
+        assert_eq!(bob.closed().await, CloseReason::Remote(ErrorCode::None));
+        while coordinator.clients() > 1 {
+            coordinator.next_event().await.unwrap();
+        }
+        drop((bob, receiver));
+        // The Coordinator is held by events and home channels as well.
+        let home = coordinator
+            .channel(coordinator.find(bob_client.id()).unwrap())
+            .unwrap();
+        drop(coordinator);
+        round_trip(&bob_client.home(), &home).await;
+        drop(home);
+        assert_eq!(
+            bob_client.closed().await,
+            CloseReason::Remote(ErrorCode::None)
+        );
+        assert!(bob_client.accept().await.is_none());
+        assert!(bob_client.open(bob_client.id(), "").await.is_err());
+        bob_client.close(PATIENCE).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_coordinator_has_freed_its_port() {
+    within(async {
+        let mut coordinator = coordinator().await;
+        for _ in 0..20 {
+            let client = client(&coordinator, "alice").await;
+            let address = coordinator.local_addr();
+            coordinator.close(PATIENCE).await;
+            let reason = client.closed().await;
+            assert_eq!(reason, CloseReason::Remote(ErrorCode::None));
+            let certificate = Certificate::self_signed(["localhost"]).unwrap();
+            coordinator = Coordinator::bind(address, CoordinatorConfig::new(certificate))
+                .await
+                .unwrap();
+        }
+    })
+    .await;
+}
+
+/// Its task goes with the runtime that it was made in; handles can live elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_without_its_runtime_says_so() {
+    within(async {
+        let coordinator = coordinator().await;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let connect = {
+            let coordinator = coordinator.clone();
+            async move { client(&coordinator, "alice").await }
+        };
+        let alice = runtime.spawn(connect).await.unwrap();
+        let mut sender = alice.home().open_uni("").await.unwrap();
+        runtime.shutdown_background();
+        assert_eq!(alice.closed().await, CloseReason::Local);
+        let opened = alice.open(alice.id(), "").await;
+        assert_eq!(
+            opened.unwrap_err(),
+            OpenError::Refused(OpenChannelError::NotConnected)
+        );
+        assert!(alice.accept().await.is_none());
+        assert!(alice.home().open_uni("").await.is_err());
+        let end = SendEnd::Closed(CloseReason::Local);
+        assert_eq!(sender.send("x".into()).await, Err(SendError::Ended(end)));
+        alice.close(PATIENCE).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_coordinators_death_is_noticed_by_all_who_wait() {
+    within(async {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let coordinator = runtime.spawn(coordinator()).await.unwrap();
+        let alice = fragile(&coordinator, "alice").await;
+        let bob = fragile(&coordinator, "bob").await;
+        let (a, b) = pair_of(&alice, &bob).await;
+        let home = coordinator
+            .channel(coordinator.find(alice.id()).unwrap())
+            .unwrap();
+        let mut to_alice = home.open_uni("").await.unwrap();
+        let (mut sender, mut receiver) = uni(&a, &b).await;
+        let waiting = tokio::spawn(async move {
+            let full = async {
+                while sender.send(Bytes::from(vec![0; 1 << 20])).await.is_ok() {}
+                sender.finished().await
+            };
+            let (sent, stream, datagram, offer, closed, home) = tokio::join!(
+                full,
+                b.accept(),
+                b.recv_datagram(),
+                bob.accept(),
+                a.closed(),
+                bob.closed(),
+            );
+            assert!(matches!(sent, SendEnd::Closed(_)), "{sent}");
+            assert!(stream.is_none() && datagram.is_none() && offer.is_none());
+            for reason in [closed, home] {
+                assert!(
+                    matches!(reason, CloseReason::TimedOut | CloseReason::CoordinatorLost),
+                    "{reason}"
+                );
+            }
+            while let Ok(message) = receiver.recv().await {
+                assert!(message.is_some());
+            }
+        });
+        // No goodbye: its task is gone, and the socket with it.
+        tokio::task::block_in_place(|| drop(runtime));
+        // Whoever still holds it hears of it at once.
+        assert_eq!(home.closed().await, CloseReason::Local);
+        assert_eq!(
+            to_alice.finished().await,
+            SendEnd::Closed(CloseReason::Local)
+        );
+        assert_eq!(
+            to_alice.send("anybody?".into()).await,
+            Err(SendError::Ended(SendEnd::Closed(CloseReason::Local)))
+        );
+        assert!(home.open_uni("").await.is_err());
+        assert!(home.accept().await.is_none());
+        while coordinator.next_event().await.is_some() {}
+        coordinator.close(PATIENCE).await;
+        waiting.await.unwrap();
+        assert!(matches!(
+            alice.closed().await,
+            CloseReason::TimedOut | CloseReason::Reset
+        ));
+        let refused = alice.open(name("bob"), "").await.unwrap_err();
+        assert!(matches!(refused, OpenError::Refused(_)), "{refused}");
+    })
+    .await;
+}
+
+/// A Client that notices soon when nobody is there any more.
+async fn fragile(coordinator: &Coordinator, as_: &str) -> Client {
+    let mut config = config(coordinator, as_);
+    for channel in [&mut config.home, &mut config.peer] {
+        channel.idle_timeout = Duration::from_secs(1);
+        channel.keep_alive = Some(Duration::from_millis(300));
+    }
+    Client::connect_to("localhost", &[coordinator.local_addr()], config)
+        .await
+        .unwrap()
+}
