@@ -337,8 +337,8 @@ pub struct Limits {
     pub handshakes_per_network: usize,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
-    /// How long a connected Client may take to introduce itself, and the Coordinator to answer; and the ends of a peer
-    /// channel to bind it.
+    /// How long a Client may take to introduce itself, once the Coordinator has its handshake. Together with
+    /// `handshake_timeout`: how long the Coordinator may take to answer it, and the ends of a peer channel to bind it.
     pub hello_timeout: Duration,
     /// How often in a minute one identity may take its own session over. Two machines with the same key would push each
     /// other out for ever.

@@ -147,8 +147,10 @@ impl Client {
             return;
         };
         self.home = Home::Registering { engine, address };
-        let deadline = now + self.config.limits.hello_timeout;
-        self.deadlines.set(ChannelId::HOME, Some(deadline));
+        // The Coordinator may still wait for the last of the handshake, and then for the Hello.
+        let limits = &self.config.limits;
+        let patience = limits.handshake_timeout + limits.hello_timeout;
+        self.deadlines.set(ChannelId::HOME, Some(now + patience));
         let hello = ClientMessage::Hello {
             version: PROTOCOL_VERSION,
             name: self.config.name.clone(),

@@ -99,3 +99,31 @@ fn a_channel_with_an_earlier_life_of_a_client_ends_as_that_did() {
     ];
     play(44_042_113_833_501, &ops);
 }
+
+/// Some flights of a handshake were lost, and the Client, which was through with it before the Coordinator was, did not
+/// wait long enough for its welcome.
+#[test]
+fn a_client_waits_for_the_coordinators_part_of_the_handshake() {
+    let ops = [
+        Op::OpenStream(53, 0, Direction::Bi),
+        Op::Close(32, 29, 4),
+        Op::OpenStream(33, 0, Direction::Bi),
+        Op::Finish(116, 162),
+        Op::Send(0, 0, 0),
+        Op::OpenStream(0, 0, Direction::Bi),
+        Op::Close(63, 50, 4),
+        Op::Wait(1),
+        Op::OpenChannel(32, 0),
+        Op::OpenStream(232, 0, Direction::Bi),
+        Op::Wait(4),
+        Op::Send(180, 43, 0),
+        Op::Faults(48),
+        Op::Wait(15),
+        Op::Recv(56, 49, 0),
+        Op::Finish(4, 43),
+        Op::Restart(85),
+        Op::Faults(38),
+        Op::Wait(64),
+    ];
+    play(16_175_731_316_671_756_775, &ops);
+}

@@ -146,7 +146,7 @@ fn a_coordinator_that_never_welcomes_is_left_in_time() {
     let (alice, conn) = den.arrive("alice");
     let begin = den.scene.world.elapsed();
     den.expect_end(alice, &conn, CloseReason::TimedOut, NO_ANSWER);
-    assert!(den.scene.world.elapsed() - begin <= secs(6));
+    assert!(den.scene.world.elapsed() - begin <= secs(16));
     den.scene.all_is_well(&[]);
 }
 
