@@ -231,6 +231,10 @@ impl Coordinator {
 
     fn let_in(&mut self, now: Instant, client: ChannelId, id: ClientId, name: Option<Name>) {
         let before = self.registry.find(&Target::Id(id));
+        // What is still under way of a Client that was started anew must not push out the one that goes on.
+        if before.is_some_and(|before| before > client) {
+            return self.turn_away(now, client, ErrorCode::Superseded.into());
+        }
         let full = before.is_none() && self.registry.len() >= self.config.limits.clients;
         if full {
             return self.turn_away(now, client, ErrorCode::Limit.into());

@@ -127,3 +127,18 @@ fn a_client_waits_for_the_coordinators_part_of_the_handshake() {
     ];
     play(16_175_731_316_671_756_775, &ops);
 }
+
+/// A Client was started anew twice, and what the life in between had sent was overtaken by what the last one sent. The
+/// Coordinator let both in, in the order in which they had introduced themselves: the dead one last.
+#[test]
+fn a_life_that_is_over_does_not_push_out_the_one_that_goes_on() {
+    let ops = [
+        Op::Faults(214),
+        Op::Restart(19),
+        Op::Faults(6),
+        Op::Wait(18),
+        Op::Faults(7),
+        Op::Restart(143),
+    ];
+    play(93_274_862_290_978_600, &ops);
+}
