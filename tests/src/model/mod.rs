@@ -44,6 +44,8 @@ pub struct Run {
     /// The pairs of peer channels, as the Coordinator's application knows them. By its life, since it counts anew in each.
     pairs: BTreeMap<(usize, PairId), Pair>,
     streams: Vec<StreamModel>,
+    /// Whose network is down.
+    cut: [bool; PARTIES],
     /// Whether the Coordinator denies the next channel.
     denying: bool,
 }
@@ -61,6 +63,7 @@ impl Run {
             channels: Vec::new(),
             pairs: BTreeMap::new(),
             streams: Vec::new(),
+            cut: [false; PARTIES],
             denying: false,
         };
         for party in 0..PARTIES {

@@ -85,7 +85,7 @@ impl Run {
         // Another life of the same Client may be taken over from, but not any number of times a minute.
         let before = self.lives.iter().filter(|life| life.party == party).count() - 1;
         let refused = self.lives[coordinator].phase != Phase::Running || before > MAX_TAKEOVERS;
-        if refused || self.lives[coordinator].lagging {
+        if refused || self.lives[coordinator].lagging || self.cut[COORDINATOR] {
             self.disturb(life);
         }
     }
@@ -121,7 +121,7 @@ impl Run {
         if self.lives.len() < MAX_LIVES {
             self.crash(party);
             let party = party % PARTIES;
-            self.world.set_up(self.nodes[party], true);
+            self.set_cut(party, false);
             self.begin(party);
         }
     }
@@ -146,11 +146,15 @@ impl Run {
     }
 
     pub(super) fn cut(&mut self, party: usize, cut: bool) {
-        let life = self.current[party % PARTIES];
-        self.world.set_up(self.nodes[party % PARTIES], !cut);
+        self.set_cut(party % PARTIES, cut);
         if cut {
-            self.disturb(life);
+            self.disturb(self.current[party % PARTIES]);
         }
+    }
+
+    pub(super) fn set_cut(&mut self, party: usize, cut: bool) {
+        self.cut[party] = cut;
+        self.world.set_up(self.nodes[party], !cut);
     }
 
     /// Something may end all channels of a life.

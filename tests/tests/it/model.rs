@@ -100,6 +100,22 @@ fn a_channel_with_an_earlier_life_of_a_client_ends_as_that_did() {
     play(44_042_113_833_501, &ops);
 }
 
+/// A Client was started while the Coordinator's network was down. It gave up, as it should; the model thought that only
+/// those could who had been there before.
+#[test]
+fn a_client_that_starts_while_the_coordinator_is_cut_off_may_give_up() {
+    let ops = [
+        Op::Cut(84, true),
+        Op::OpenChannel(0, 0),
+        Op::Restart(17),
+        Op::Wait(182),
+        Op::Wait(240),
+        Op::Wait(244),
+        Op::Wait(234),
+    ];
+    play(0, &ops);
+}
+
 /// Some flights of a handshake were lost, and the Client, which was through with it before the Coordinator was, did not
 /// wait long enough for its welcome.
 #[test]
