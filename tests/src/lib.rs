@@ -5,6 +5,7 @@
 
 pub mod bystanders;
 pub mod fuzz;
+pub mod guards;
 pub mod keys;
 pub mod logs;
 pub mod model;

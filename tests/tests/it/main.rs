@@ -11,6 +11,7 @@ mod connecting;
 mod corpora;
 mod crashes;
 mod direct;
+mod guards;
 mod hostile;
 mod limits;
 mod model;

@@ -1,0 +1,131 @@
+//! Takes the core's guards away, one after the other, and sees that a scenario fails each time.
+//!
+//! ```sh
+//! cargo run -p conec-tests --example guards            # all of them: about a minute each
+//! cargo run -p conec-tests --example guards -- forward # those whose file or purpose has this in it
+//! ```
+//!
+//! It works on a copy below `target/guards`, which is built and tested there.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Output, Stdio},
+};
+
+use conec_tests::guards::{GUARDS, Guard};
+
+fn main() -> io::Result<ExitCode> {
+    let filter = env::args().nth(1).unwrap_or_default();
+    let chosen = |guard: &&Guard| guard.what.contains(&filter) || guard.file.contains(&filter);
+    let copy = Copy::of(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").as_path())?;
+    if let Outcome::Failed(tests) = copy.test()? {
+        println!("with all guards, these fail already: {}", tests.join(", "));
+        return Ok(ExitCode::FAILURE);
+    }
+    println!("| without the guard that | fail | of these, for example |");
+    println!("| --- | --- | --- |");
+    let mut missed = 0;
+    for guard in GUARDS.iter().filter(chosen) {
+        copy.without(guard)?;
+        let outcome = copy.test()?;
+        copy.with(guard)?;
+        match outcome {
+            Outcome::Failed(tests) => {
+                let example = tests.first().map_or("", String::as_str);
+                println!("| {} | {} | `{example}` |", guard.what, tests.len());
+            }
+            Outcome::Stuck => println!("| {} | the run does not end | |", guard.what),
+            Outcome::Passed => {
+                missed += 1;
+                println!("| {} | **none** | |", guard.what);
+            }
+        }
+    }
+    Ok(match missed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+/// A copy of the repository.
+struct Copy {
+    origin: PathBuf,
+    folder: PathBuf,
+}
+
+enum Outcome {
+    Passed,
+    Failed(Vec<String>),
+    Stuck,
+}
+
+impl Copy {
+    fn of(origin: &Path) -> io::Result<Self> {
+        let origin = origin.canonicalize()?;
+        let folder = origin.join("target/guards/copy");
+        let listed = Command::new("git")
+            .args(["ls-files", "-z"])
+            .current_dir(&origin)
+            .output()?;
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        for name in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
+            let to = folder.join(name);
+            if let Some(parent) = to.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            fs::copy(origin.join(name), to)?;
+        }
+        Ok(Self { origin, folder })
+    }
+
+    fn without(&self, guard: &Guard) -> io::Result<()> {
+        let text = fs::read_to_string(self.origin.join(guard.file))?;
+        let text = text.replacen(guard.text, guard.without, 1);
+        fs::write(self.folder.join(guard.file), text)
+    }
+
+    fn with(&self, guard: &Guard) -> io::Result<()> {
+        let text = fs::read_to_string(self.origin.join(guard.file))?;
+        fs::write(self.folder.join(guard.file), text)
+    }
+
+    /// Runs the scenarios.
+    fn test(&self) -> io::Result<Outcome> {
+        let cargo = |last: &[&str]| {
+            // Of coreutils: a run that does not end is ended with all its processes.
+            let mut command = Command::new("timeout");
+            command
+                .args([PATIENCE, env!("CARGO"), "test", "--quiet"])
+                .args(["-p", "conec-tests", "--test", "it"])
+                .args(last)
+                .current_dir(&self.folder)
+                .env("CARGO_TARGET_DIR", self.folder.with_file_name("build"))
+                .stderr(Stdio::null());
+            command.output()
+        };
+        if !cargo(&["--no-run"])?.status.success() {
+            return Err(io::Error::other("it does not compile"));
+        }
+        let Output { status, stdout, .. } = cargo(&["--", "--format=pretty"])?;
+        if status.code() == Some(TIMED_OUT) {
+            return Ok(Outcome::Stuck);
+        }
+        if status.success() {
+            return Ok(Outcome::Passed);
+        }
+        let failed = String::from_utf8_lossy(&stdout)
+            .lines()
+            .filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"))
+            .map(str::to_owned)
+            .collect();
+        Ok(Outcome::Failed(failed))
+    }
+}
+
+/// How many seconds the scenarios may take.
+const PATIENCE: &str = "600";
+/// How coreutils' `timeout` says that it was longer.
+const TIMED_OUT: i32 = 124;

@@ -1,0 +1,229 @@
+//! What protects the core, one guard at a time, and how to take it away. The example `guards` does, and sees that a test
+//! fails each time: a scenario that passes without the guard that it is about shows nothing.
+
+/// A condition in the core that refuses something.
+#[derive(Debug, Clone, Copy)]
+pub struct Guard {
+    /// What it sees to.
+    pub what: &'static str,
+    /// The file that it is in, from the top of the repository.
+    pub file: &'static str,
+    /// Its text, which is there once.
+    pub text: &'static str,
+    /// The text that leaves it out.
+    pub without: &'static str,
+}
+
+/// All guards that are tried.
+pub const GUARDS: &[Guard] = &[
+    Guard {
+        what: "packets are forwarded only from the confirmed address of the other end",
+        file: "conec-core/src/coordinator/forward.rs",
+        text: "if entry.from_address != run.source {",
+        without: "if false {",
+    },
+    Guard {
+        what: "packets are forwarded at no more than the rate for each Client",
+        file: "conec-core/src/coordinator/forward.rs",
+        text: "&& !rate.bytes.take(now, bytes as u64)",
+        without: "&& false",
+    },
+    Guard {
+        what: "packets that wait to be forwarded are bounded",
+        file: "conec-core/src/coordinator/forward.rs",
+        text: "if self.queued + bytes > self.queue_limit {",
+        without: "if false {",
+    },
+    Guard {
+        what: "packets with a route that is over are not answered",
+        file: "conec-core/src/coordinator/mod.rs",
+        text: "PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) => (false, None),",
+        without: "PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) => (true, None),",
+    },
+    Guard {
+        what: "nothing begins while the Coordinator's application lags behind",
+        file: "conec-core/src/coordinator/mod.rs",
+        text: "self.events.len() >= self.config.limits.events",
+        without: "false",
+    },
+    Guard {
+        what: "a TLS handshake has to come to its end",
+        file: "conec-core/src/coordinator/session.rs",
+        text: ".set(client, Some(now + limits.handshake_timeout));",
+        without: ".set(client, None);",
+    },
+    Guard {
+        what: "a Hello has to come in time",
+        file: "conec-core/src/coordinator/session.rs",
+        text: ".set(client, Some(now + self.config.limits.hello_timeout));",
+        without: ".set(client, None);",
+    },
+    Guard {
+        what: "no more Clients than there may be",
+        file: "conec-core/src/coordinator/session.rs",
+        text: "before.is_none() && self.registry.len() >= self.config.limits.clients",
+        without: "false",
+    },
+    Guard {
+        what: "an identity does not take its session over any number of times",
+        file: "conec-core/src/coordinator/session.rs",
+        text: "if before.is_some() && !self.registry.take_over(now, id) {",
+        without: "if false {",
+    },
+    Guard {
+        what: "an earlier connection of a Client does not take over from a later one",
+        file: "conec-core/src/coordinator/session.rs",
+        text: "if before.is_some_and(|before| before > client) {",
+        without: "if false {",
+    },
+    Guard {
+        what: "an address is confirmed by the echo of what was sent there",
+        file: "conec-core/src/coordinator/session.rs",
+        text: "&& expected == nonce",
+        without: "",
+    },
+    Guard {
+        what: "a name has one holder",
+        file: "conec-core/src/coordinator/registry.rs",
+        text: ".is_some_and(|&(holder, _)| holder != by_other_than)",
+        without: ".is_some_and(|_| false)",
+    },
+    Guard {
+        what: "a Client speaks only for its own ends of channels",
+        file: "conec-core/src/coordinator/pairs.rs",
+        text: "(pair.end(side).client == client).then_some((id, side))",
+        without: "Some((id, side))",
+    },
+    Guard {
+        what: "an end accepts a channel once",
+        file: "conec-core/src/coordinator/broker.rs",
+        text: "Phase::Offered { accepted } if !accepted[side as usize] => {",
+        without: "Phase::Offered { accepted } => {",
+    },
+    Guard {
+        what: "newcomers are bounded",
+        file: "conec-core/src/transport/handshakes.rs",
+        text: "if self.total >= limits.handshakes {",
+        without: "if false {",
+    },
+    Guard {
+        what: "many newcomers have to prove their addresses",
+        file: "conec-core/src/transport/handshakes.rs",
+        text: "return if self.total >= limits.handshakes_before_retry {",
+        without: "return if false {",
+    },
+    Guard {
+        what: "one network does not bring all the newcomers",
+        file: "conec-core/src/transport/handshakes.rs",
+        text: "if neighbours.unwrap_or(0) >= limits.handshakes_per_network {",
+        without: "if false {",
+    },
+    Guard {
+        what: "nobody moves before the handshake is complete",
+        file: "conec-core/src/transport/mod.rs",
+        text: "if !link.connected && remote.is_some_and(|remote| remote != link.remote()) {",
+        without: "if false {",
+    },
+    Guard {
+        what: "strangers are not answered by the engines of peer channels",
+        file: "conec-core/src/transport/mod.rs",
+        text: "if matches!(engine.kind, EngineKind::Public(..)) {",
+        without: "if true {",
+    },
+    Guard {
+        what: "the Coordinator's answer is about the channel that was asked for",
+        file: "conec-core/src/client/peer.rs",
+        text: "if !meant || peer.label != offer.label || offer.role != EndRole::Initiator {",
+        without: "if false {",
+    },
+    Guard {
+        what: "both ends mean the same channel",
+        file: "conec-core/src/client/peer.rs",
+        text: "if bind == bind_message(offer, own_id, &peer.label) {",
+        without: "if true {",
+    },
+    Guard {
+        what: "a channel has to be bound in time",
+        file: "conec-core/src/client/peer.rs",
+        text: "self.deadlines.set(id, Some(now + patience));\n        if offer.role == EndRole::Initiator {",
+        without: "self.deadlines.set(id, None);\n        if offer.role == EndRole::Initiator {",
+    },
+    Guard {
+        what: "the Coordinator says nothing before its Welcome",
+        file: "conec-core/src/client/home.rs",
+        text: "if !self.is_connected() {",
+        without: "if false {",
+    },
+    Guard {
+        what: "control messages come at no more than their rate",
+        file: "conec-core/src/channel/core/mod.rs",
+        text: ".is_some_and(|rate| !rate.take(now, 1))",
+        without: ".is_some_and(|_| false)",
+    },
+    Guard {
+        what: "who does not read the answers gets no more of them",
+        file: "conec-core/src/channel/core/mod.rs",
+        text: "let full = link.backlog(CONTROL) >= MAX_ANSWERS;",
+        without: "let full = false;",
+    },
+    Guard {
+        what: "streams wait while the application lags behind",
+        file: "conec-core/src/channel/core/streams.rs",
+        text: "if self.events.len() >= self.max_events() {",
+        without: "if false {",
+    },
+    Guard {
+        what: "the other side opens streams at no more than their rate",
+        file: "conec-core/src/channel/core/streams.rs",
+        text: "if let Some(at) = free.filter(|&at| at > now) {",
+        without: "if let Some(at) = free.filter(|_| false) {",
+    },
+    Guard {
+        what: "both sides say once that they are done",
+        file: "conec-core/src/channel/state.rs",
+        text: "Phase::Closing(closing) if !closing.they_drained && closing.theirs.is_some() => {",
+        without: "Phase::Closing(closing) => {",
+    },
+    Guard {
+        what: "messages over all channels take no more memory than they may",
+        file: "conec-core/src/channel/table.rs",
+        text: "if self.memory <= limit {",
+        without: "if true {",
+    },
+    Guard {
+        what: "a message is no larger than it may be",
+        file: "conec-core/src/wire/frame.rs",
+        text: "Ok(len) if len <= self.max => Ok(Some(len)),",
+        without: "Ok(len) => Ok(Some(len)),",
+    },
+    Guard {
+        what: "probes go out at no more than their rate",
+        file: "conec-core/src/client/path/budget.rs",
+        text: "self.rate.take(now, 1)",
+        without: "self.rate.take(now, 0)",
+    },
+    Guard {
+        what: "an address that does not answer is left alone",
+        file: "conec-core/src/client/path/budget.rs",
+        text: "if *unanswered >= MAX_UNANSWERED {",
+        without: "if false {",
+    },
+    Guard {
+        what: "a pong proves an address only from there",
+        file: "conec-core/src/client/path/prober.rs",
+        text: ".position(|ping| ping.counter == counter && ping.address == source)?;",
+        without: ".position(|ping| ping.counter == counter)?;",
+    },
+    Guard {
+        what: "one round brings few bytes to those who do not answer",
+        file: "conec-core/src/client/path/prober.rs",
+        text: "if self.spent + PROBE_LEN > ROUND_BYTES {",
+        without: "if false {",
+    },
+    Guard {
+        what: "services that answer strangers are not probed",
+        file: "conec-core/src/client/path/address.rs",
+        text: "&& address.port() >= MIN_PORT",
+        without: "",
+    },
+];
