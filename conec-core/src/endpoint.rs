@@ -36,6 +36,25 @@ pub trait Endpoint: sealed::Sealed {
     /// Takes note that the socket has failed to send or to receive. Counted, and otherwise as good as lost on the way.
     fn handle_socket_error(&mut self);
 
+    /// Whether the driver is to look up the machine's addresses now, and to report them by
+    /// [`handle_host_addresses`](Self::handle_host_addresses). To be asked after each input, in the same turn; says so
+    /// once for each time.
+    ///
+    /// A Client wants it when it begins to connect, at most a second after something went wrong that a change of network
+    /// explains, and otherwise every 15 seconds, as long as it is given input: it wakes nobody for it. A Coordinator never
+    /// does.
+    #[must_use = "says so once"]
+    fn wants_host_addresses(&mut self) -> bool;
+
+    /// Takes note of the machine's addresses: those of its interfaces, with the port of the socket that the endpoint's
+    /// datagrams are sent from; only those that the socket is bound to. That of the default route comes first.
+    ///
+    /// They can be reported unasked, as by a driver that is told of changes. Where a [`PathPolicy`](crate::PathPolicy)
+    /// allows direct paths, a Client tells other ends those that may be of use to them, as
+    /// [`PrivateAddresses`](crate::PrivateAddresses) has it. Only the first 64 are looked at. A Coordinator has no use for
+    /// them.
+    fn handle_host_addresses(&mut self, now: Instant, addresses: &[SocketAddr]);
+
     /// The next event, if any.
     #[must_use = "events are given once"]
     fn poll_event(&mut self) -> Option<Self::Event>

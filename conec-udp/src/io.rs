@@ -8,13 +8,18 @@ use bytes::BytesMut;
 use conec_core::{Datagram, Ecn, Transmit};
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
 
-use crate::slots::{SLOTS, Slots};
+use crate::{
+    hosts::Hosts,
+    slots::{SLOTS, Slots},
+};
 
 /// What it takes to send and receive on a socket, apart from the socket itself.
 pub struct Udp {
     state: UdpSocketState,
     /// Whether addresses are IPv6, with IPv4 ones mapped into it.
     v6: bool,
+    /// At which addresses the socket is to be found.
+    hosts: Hosts,
     /// Where batches arrive.
     slots: Slots,
     #[cfg(feature = "__testing")]
@@ -28,6 +33,7 @@ impl Udp {
         Ok(Self {
             state,
             v6: socket.local_addr()?.is_ipv6(),
+            hosts: Hosts::new(socket)?,
             slots: Slots::new(),
             #[cfg(feature = "__testing")]
             tap: None,
@@ -40,6 +46,19 @@ impl Udp {
         #[cfg(feature = "__testing")]
         let max = self.tap.as_ref().map_or(max, |tap| tap.max_segments(max));
         max
+    }
+
+    /// The addresses of this machine at which the socket is to be found now, for
+    /// [`handle_host_addresses`](conec_core::Endpoint::handle_host_addresses): that of the default route first, loopback
+    /// addresses last.
+    ///
+    /// Takes a few system calls, unless the socket is bound to one address: some ten microseconds for each interface.
+    pub fn host_addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        #[cfg(feature = "__testing")]
+        if let Some(addresses) = self.tap.as_ref().and_then(|tap| tap.host_addresses()) {
+            return Ok(addresses);
+        }
+        self.hosts.look()
     }
 
     /// Receives what one system call gives: at least one datagram, or an error.

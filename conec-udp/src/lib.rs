@@ -34,6 +34,7 @@
 
 #![forbid(unsafe_code)]
 
+mod hosts;
 mod io;
 mod pump;
 mod slots;

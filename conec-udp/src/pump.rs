@@ -97,7 +97,8 @@ impl Pump {
         }
     }
 
-    /// Receives, does what is due, and sends, as much of it as is fair to others in the same loop.
+    /// Receives, does what is due, sends, and reports the machine's addresses when they are wanted: as much of it as
+    /// is fair to others in the same loop.
     ///
     /// To be called when the socket is ready, and when it is [due](Self::due).
     ///
@@ -119,6 +120,9 @@ impl Pump {
         });
         endpoint.settle();
         self.send(now, io, endpoint);
+        if endpoint.with(|endpoint| endpoint.wants_host_addresses()) {
+            self.report_addresses(now, endpoint);
+        }
         // Sending makes room.
         endpoint.settle();
     }
@@ -146,6 +150,16 @@ impl Pump {
     /// Whether something waits that the socket has not taken yet.
     pub fn is_blocked(&self) -> bool {
         self.blocked.is_some()
+    }
+
+    fn report_addresses(&self, now: Instant, endpoint: &mut impl Access) {
+        match self.udp.host_addresses() {
+            Ok(addresses) => {
+                endpoint.with(|endpoint| endpoint.handle_host_addresses(now, &addresses));
+            }
+            // It goes on with those that it knows of, and will ask again.
+            Err(error) => tracing::debug!(%error, "the machine's addresses are not to be had"),
+        }
     }
 
     /// Receives until nothing more is there, or others want to be served; how often it failed.

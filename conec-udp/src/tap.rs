@@ -1,4 +1,4 @@
-use std::{io, num::NonZeroUsize};
+use std::{io, net::SocketAddr, num::NonZeroUsize};
 
 use conec_core::{Datagram, Transmit};
 
@@ -20,6 +20,11 @@ pub trait Tap: Send + Sync {
     fn max_segments(&self, max: NonZeroUsize) -> NonZeroUsize {
         max
     }
+
+    /// The machine's addresses. `None` has the system asked.
+    fn host_addresses(&self) -> Option<Vec<SocketAddr>> {
+        None
+    }
 }
 
 /// So that the test can look at it meanwhile.
@@ -34,5 +39,9 @@ impl<T: Tap> Tap for std::sync::Arc<T> {
 
     fn max_segments(&self, max: NonZeroUsize) -> NonZeroUsize {
         (**self).max_segments(max)
+    }
+
+    fn host_addresses(&self) -> Option<Vec<SocketAddr>> {
+        (**self).host_addresses()
     }
 }

@@ -205,6 +205,7 @@ impl Client {
                     self.events.retain(|event| !stale(event));
                     self.events
                         .push_back(ClientEvent::AddressObserved { address });
+                    self.paths.hosts_in_doubt(now);
                     self.surroundings_changed(now);
                 }
             }

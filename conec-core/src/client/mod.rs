@@ -120,6 +120,7 @@ impl Client {
         }
         let core = ChannelCore::new(ChannelId::HOME, &self.config.home, None);
         self.channels.insert(ChannelId::HOME, core, Role::Home);
+        self.paths.hosts_in_doubt(now);
         let host_name = host_name.into();
         self.try_next_address(
             now,
@@ -214,18 +215,6 @@ impl Client {
         }
     }
 
-    /// Tells the Client its own addresses: those of the machine's interfaces, with the port of the socket that its
-    /// datagrams are sent from. The interface of the default route comes first.
-    ///
-    /// To be called at the start and whenever they change. Where a [`PathPolicy`] allows direct paths, other ends are
-    /// told those that may be of use to them, as [`PrivateAddresses`](crate::PrivateAddresses) has it. Only the first 64
-    /// are looked at.
-    pub fn set_host_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
-        let now = self.advance(now);
-        self.set_hosts(now, addresses);
-        self.settle(now);
-    }
-
     /// Tells the Client at which other addresses it can be reached, such as that of a port which a router forwards.
     /// Other ends are told them first of all.
     pub fn set_mapped_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
@@ -262,6 +251,7 @@ impl Endpoint for Client {
 
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
         let now = self.advance(now);
+        self.paths.awake(now);
         let Datagram {
             source,
             destination_ip: _,
@@ -309,6 +299,7 @@ impl Endpoint for Client {
 
     fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        self.paths.awake(now);
         self.transport.handle_timeout(now);
         while let Some(id) = self.deadlines.pop_due(now) {
             self.deadline_passed(now, id);
@@ -321,6 +312,20 @@ impl Endpoint for Client {
 
     fn handle_socket_error(&mut self) {
         self.transport.stats.socket_errors += 1;
+        if let Some(now) = self.now {
+            self.paths.hosts_in_doubt(now);
+        }
+    }
+
+    fn wants_host_addresses(&mut self) -> bool {
+        self.now
+            .is_some_and(|now| self.paths.wants_host_addresses(now))
+    }
+
+    fn handle_host_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
+        let now = self.advance(now);
+        self.set_hosts(now, addresses);
+        self.settle(now);
     }
 
     fn poll_event(&mut self) -> Option<ClientEvent> {
@@ -447,6 +452,9 @@ impl Client {
     }
 
     fn handle_link_event(&mut self, now: Instant, id: ChannelId, event: LinkEvent) {
+        if event == LinkEvent::Silent {
+            self.paths.hosts_in_doubt(now);
+        }
         let Some(entry) = self.channels.get_mut(id) else {
             return;
         };

@@ -270,6 +270,12 @@ impl Endpoint for Coordinator {
         self.transport.stats.socket_errors += 1;
     }
 
+    fn wants_host_addresses(&mut self) -> bool {
+        false
+    }
+
+    fn handle_host_addresses(&mut self, _: Instant, _: &[SocketAddr]) {}
+
     fn poll_event(&mut self) -> Option<CoordinatorEvent> {
         if let Some(now) = self.now
             && (self.transport.has_output() || !self.accessed.is_empty())

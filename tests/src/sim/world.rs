@@ -10,7 +10,7 @@ use std::{
 use bytes::BytesMut;
 use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientConfig, ClientId, Coordinator,
-    CoordinatorConfig, Datagram, PathPolicy, PeerInfo, Transmit, Trust,
+    CoordinatorConfig, Datagram, Endpoint, PathPolicy, PeerInfo, Transmit, Trust,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -227,7 +227,7 @@ impl World {
     pub(super) fn report_addresses(&mut self, node: NodeId) {
         let addresses = self.host_addresses(node).to_vec();
         if let Entity::Client(client) = &mut self.nodes[node.0].entity {
-            client.set_host_addresses(self.now, &addresses);
+            client.handle_host_addresses(self.now, &addresses);
         }
     }
 

@@ -79,10 +79,17 @@ impl Surroundings {
         own.any(|&own| own == address)
     }
 
-    /// Whether this Client has an address of that family.
+    /// Whether this Client has an address of that family that leads anywhere, or at least as far.
     fn reaches(&self, address: SocketAddr) -> bool {
         let mut own = self.hosts.iter().chain(&self.observed);
-        own.any(|own| own.is_ipv4() == address.is_ipv4())
+        own.any(|own| {
+            own.is_ipv4() == address.is_ipv4()
+                && match scope(own.ip()) {
+                    Scope::Public | Scope::Private => true,
+                    Scope::Loopback => scope(address.ip()) == Scope::Loopback,
+                    Scope::Unusable => false,
+                }
+        })
     }
 
     /// Whether an address is in the network of one of the Client's own. How large those networks are is not known:
@@ -265,7 +272,20 @@ mod tests {
             ..Surroundings::default()
         };
         assert!(here.may_probe(&config, false, address("192.0.2.1:5000")));
-        assert!(!here.may_probe(&config, false, address("[2001:db8::8]:5000")));
+        let there = address("[2001:db8::8]:5000");
+        assert!(!here.may_probe(&config, false, there));
+        // Every machine has these, wherever it is.
+        let here = Surroundings {
+            hosts: vec![address("[::1]:5000"), address("[fe80::7]:5000")],
+            ..here
+        };
+        assert!(!here.may_probe(&config, false, there));
+        let config = PathConfig {
+            loopback: true,
+            ..config
+        };
+        assert!(!here.may_probe(&config, false, there));
+        assert!(here.may_probe(&config, false, address("[::1]:5001")));
     }
 
     #[test]

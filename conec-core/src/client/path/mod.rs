@@ -6,6 +6,7 @@
 mod address;
 mod budget;
 mod health;
+mod lookout;
 mod machine;
 mod prober;
 mod window;
@@ -21,6 +22,7 @@ use bytes::BytesMut;
 use self::{
     address::{Surroundings, canonical},
     budget::Budget,
+    lookout::Lookout,
     machine::{Action, Context, PeerPath, Way},
 };
 use super::Client;
@@ -39,6 +41,7 @@ pub(super) use self::machine::Required;
 #[derive(Debug)]
 pub(super) struct Paths {
     surroundings: Surroundings,
+    lookout: Lookout,
     budget: Budget,
     table: BTreeMap<ChannelId, Entry>,
     /// How many of them are of channels that are over.
@@ -65,6 +68,7 @@ impl Paths {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             surroundings: Surroundings::default(),
+            lookout: Lookout::default(),
             budget: Budget::new(limits),
             table: BTreeMap::new(),
             over: 0,
@@ -72,6 +76,20 @@ impl Paths {
             probes: VecDeque::new(),
             copy: None,
         }
+    }
+
+    /// The driver is there, and can be asked something.
+    pub(super) fn awake(&mut self, now: Instant) {
+        self.lookout.awake(now);
+    }
+
+    /// Perhaps this Client's own addresses have changed.
+    pub(super) fn hosts_in_doubt(&mut self, now: Instant) {
+        self.lookout.doubt(now);
+    }
+
+    pub(super) fn wants_host_addresses(&mut self, now: Instant) -> bool {
+        self.lookout.wants(now)
     }
 
     pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -125,8 +143,13 @@ impl Paths {
 impl Client {
     pub(super) fn set_hosts(&mut self, now: Instant, addresses: &[SocketAddr]) {
         let addresses = addresses.iter().take(MAX_OWN_ADDRESSES);
-        self.paths.surroundings.hosts = addresses.map(|&it| canonical(it)).collect();
-        self.surroundings_changed(now);
+        let hosts: Vec<_> = addresses.map(|&it| canonical(it)).collect();
+        // Mostly it is asked for in vain.
+        if hosts != self.paths.surroundings.hosts {
+            tracing::debug!(?hosts, "own addresses");
+            self.paths.surroundings.hosts = hosts;
+            self.surroundings_changed(now);
+        }
     }
 
     pub(super) fn set_mapped(&mut self, now: Instant, addresses: &[SocketAddr]) {
@@ -358,6 +381,7 @@ impl Client {
             Action::Nudge => link.nudge(),
             Action::Mute(muted) => link.mute(muted),
             Action::PingHome => {
+                self.paths.lookout.doubt(now);
                 if let Some(home) = self.transport.link(ChannelId::HOME) {
                     home.ping();
                 }

@@ -1,0 +1,115 @@
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+};
+
+use if_addrs::Interface;
+
+/// Where a socket is to be found on this machine.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    /// What the socket is bound to.
+    bound: SocketAddr,
+    /// Whether IPv4 packets arrive.
+    v4: bool,
+}
+
+impl Hosts {
+    pub(crate) fn new(socket: &UdpSocket) -> io::Result<Self> {
+        let bound = socket.local_addr()?;
+        let v4 = bound.is_ipv4() || !socket2::SockRef::from(socket).only_v6()?;
+        Ok(Self { bound, v4 })
+    }
+
+    /// The one address that the socket is bound to, or those of all interfaces.
+    pub(crate) fn look(&self) -> io::Result<Vec<SocketAddr>> {
+        if !self.bound.ip().is_unspecified() {
+            return Ok(vec![self.bound]);
+        }
+        let interfaces = if_addrs::get_if_addrs()?;
+        let up = interfaces.iter().filter(|it| is_up(it)).map(Interface::ip);
+        let mut ips: Vec<_> = up.filter(|ip| self.serves(ip)).collect();
+        let preferred = [self.preferred(SOMEWHERE_V4), self.preferred(SOMEWHERE_V6)];
+        ips.sort_by_key(|ip| (!preferred.contains(&Some(*ip)), ip.is_loopback()));
+        let port = self.bound.port();
+        Ok(ips.into_iter().map(|ip| (ip, port).into()).collect())
+    }
+
+    fn serves(&self, ip: &IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(_) => self.v4,
+            IpAddr::V6(_) => self.bound.is_ipv6(),
+        }
+    }
+
+    /// The address that packets to a place on the Internet would be sent from. Connecting a UDP socket sends none.
+    fn preferred(&self, somewhere: IpAddr) -> Option<IpAddr> {
+        if !self.serves(&somewhere) {
+            return None;
+        }
+        let unspecified: IpAddr = match somewhere {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((unspecified, 0)).ok()?;
+        socket.connect((somewhere, 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    }
+}
+
+/// Not all systems know of all interfaces.
+fn is_up(interface: &Interface) -> bool {
+    use if_addrs::IfOperStatus::{Dormant, Down, LowerLayerDown, NotPresent, Testing, Unknown, Up};
+    match interface.oper_status {
+        Up | Unknown | Testing | Dormant => true,
+        Down | NotPresent | LowerLayerDown => false,
+    }
+}
+
+/// Addresses that are nobody's (RFC 5737, RFC 3849), so that the default route leads there.
+const SOMEWHERE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const SOMEWHERE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_for_all_interfaces_is_found_at_each() {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let found = Hosts::new(&socket).unwrap().look().unwrap();
+        assert!(found.iter().all(|it| it.is_ipv4() && it.port() == port));
+        // Of all machines, this is known; and it comes last.
+        assert_eq!(found.last(), Some(&(Ipv4Addr::LOCALHOST, port).into()));
+        let first = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        if first.connect((SOMEWHERE_V4, 9)).is_ok() {
+            assert_eq!(found[0].ip(), first.local_addr().unwrap().ip());
+        }
+    }
+
+    #[test]
+    fn a_socket_for_one_address_is_found_there() {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let found = Hosts::new(&socket).unwrap().look().unwrap();
+        assert_eq!(found, [socket.local_addr().unwrap()]);
+    }
+
+    #[test]
+    fn a_socket_for_both_ip_versions_is_found_in_both() {
+        // Not every machine has IPv6.
+        let Ok(socket) = crate::Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()) else {
+            return;
+        };
+        let (socket, udp) = socket.into_parts();
+        let port = socket.local_addr().unwrap().port();
+        let found = udp.host_addresses().unwrap();
+        assert!(found.contains(&(Ipv4Addr::LOCALHOST, port).into()));
+        let v6 = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None).unwrap();
+        v6.set_only_v6(true).unwrap();
+        let any: SocketAddr = (Ipv6Addr::UNSPECIFIED, 0).into();
+        v6.bind(&any.into()).unwrap();
+        let found = Hosts::new(&v6.into()).unwrap().look().unwrap();
+        assert!(found.iter().all(SocketAddr::is_ipv6));
+    }
+}
