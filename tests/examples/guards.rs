@@ -1,4 +1,4 @@
-//! Takes the core's guards away, one after the other, and sees that a scenario fails each time.
+//! Takes the core's guards away, one after the other, and sees that a test fails each time.
 //!
 //! ```sh
 //! cargo run -p conec-tests --example guards            # all of them: about a minute each
@@ -92,24 +92,29 @@ impl Copy {
         fs::write(self.folder.join(guard.file), text)
     }
 
-    /// Runs the scenarios.
+    /// Runs the core's own tests and the scenarios.
     fn test(&self) -> io::Result<Outcome> {
         let cargo = |last: &[&str]| {
             // Of coreutils: a run that does not end is ended with all its processes.
             let mut command = Command::new("timeout");
             command
                 .args([PATIENCE, env!("CARGO"), "test", "--quiet"])
+                .args(["--no-fail-fast", "-p", "conec-core", "--lib"])
                 .args(["-p", "conec-tests", "--test", "it"])
                 .args(last)
                 .current_dir(&self.folder)
                 .env("CARGO_TARGET_DIR", self.folder.with_file_name("build"))
+                // That a case fails is enough.
+                .env("PROPTEST_MAX_SHRINK_ITERS", "0")
                 .stderr(Stdio::null());
             command.output()
         };
         if !cargo(&["--no-run"])?.status.success() {
             return Err(io::Error::other("it does not compile"));
         }
-        let Output { status, stdout, .. } = cargo(&["--", "--format=pretty"])?;
+        // The test of the list would miss the guard each time.
+        let Output { status, stdout, .. } =
+            cargo(&["--", "--format=pretty", "--skip", "guards::"])?;
         if status.code() == Some(TIMED_OUT) {
             return Ok(Outcome::Stuck);
         }
@@ -125,7 +130,7 @@ impl Copy {
     }
 }
 
-/// How many seconds the scenarios may take.
+/// How many seconds that may take.
 const PATIENCE: &str = "600";
 /// How coreutils' `timeout` says that it was longer.
 const TIMED_OUT: i32 = 124;
