@@ -108,12 +108,20 @@ pub enum PathPolicy {
     /// The handshake travels through it. Then the channel [opens](crate::ChannelEvent::Opened), at both ends, when a
     /// direct path is found; from then on no packet of this end's takes another. When the path fails, the channel waits
     /// for a new one. It ends with [`NoDirectPath`](crate::CloseReason::NoDirectPath) when it has been without one for
-    /// this long, and at once if the other end is not ready for direct paths.
+    /// this long, and at once if the other end is not ready for direct paths. More than a day is taken for a day.
     DirectOnly(Duration),
 }
 
 impl PathPolicy {
-    pub(crate) fn validate(self) -> Result<(), ConfigError> {
+    /// With a deadline that can be counted.
+    pub(crate) fn bounded(self) -> Self {
+        match self {
+            Self::DirectOnly(deadline) => Self::DirectOnly(deadline.min(MAX_TIME)),
+            Self::Auto | Self::ProxiedOnly => self,
+        }
+    }
+
+    fn validate(self) -> Result<(), ConfigError> {
         match self {
             Self::DirectOnly(deadline) if deadline.is_zero() || deadline > MAX_TIME => Err(
                 ConfigError::OutOfRange("DirectOnly", "more than 0 and at most 1 day"),

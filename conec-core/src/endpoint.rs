@@ -74,6 +74,11 @@ pub trait Endpoint: sealed::Sealed {
     /// Access to a channel, until its [terminal event](ChannelEvent).
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>>;
 
+    /// What a peer channel's packets have travelled on so far. `None` for home channels, and once the channel's
+    /// [terminal event](ChannelEvent) was given.
+    #[must_use]
+    fn path_stats(&self, id: ChannelId) -> Option<PathStats>;
+
     /// The channel and what happened on it, where an event is about a channel's inside; else the event itself.
     ///
     /// Lets a driver treat the channels of both kinds of endpoint alike.

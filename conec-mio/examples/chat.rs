@@ -152,6 +152,13 @@ fn meet(
                 println!("{name}: {}", String::from_utf8_lossy(&line));
             }
         }
+        ChannelEvent::PathChanged { path, .. } => {
+            let name = called(peer.and_then(|peer| peer.name));
+            match path {
+                Path::Direct(address) => println!("* {name} is now reached directly, at {address}"),
+                Path::Proxied => println!("* {name} is now reached through the coordinator"),
+            }
+        }
         // Whoever takes no more lines is about to go.
         ChannelEvent::Closing => channel.close(Instant::now(), Duration::ZERO),
         _ => {}

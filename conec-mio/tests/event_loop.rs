@@ -44,6 +44,24 @@ fn an_idle_client_costs_nothing() {
     assert_eq!(tap.looks.load(Relaxed), 1);
 }
 
+/// When the network seems to be another one, the machine's addresses are looked up at once; and not all the time.
+#[test]
+fn a_socket_that_fails_has_the_addresses_looked_up() {
+    let coordinator = coordinator();
+    let tap = Arc::new(Calls::default());
+    let mut scene = Scene::new();
+    let mut client = scene.client(config(&coordinator), &coordinator, &tap);
+    scene.run(&mut client, Duration::from_millis(1050), |_| false);
+    assert_eq!(tap.looks.load(Relaxed), 1);
+    tap.unreachable.store(true, Relaxed);
+    for _ in 0..3 {
+        say_something(&mut client);
+        client.turn(Instant::now());
+        assert_eq!(tap.looks.load(Relaxed), 2);
+    }
+    assert!(client.stats().socket_errors >= 3);
+}
+
 /// A full socket is watched until it takes more, and no longer.
 #[test]
 fn a_full_socket_is_waited_for() {
@@ -210,6 +228,7 @@ struct Calls {
     recvs: AtomicUsize,
     looks: AtomicUsize,
     full: AtomicBool,
+    unreachable: AtomicBool,
     flood: AtomicBool,
 }
 
@@ -222,6 +241,9 @@ impl Calls {
 impl Tap for Calls {
     fn send(&self, _: &Transmit) -> Option<io::Result<()>> {
         self.sends.fetch_add(1, Relaxed);
+        if self.unreachable.load(Relaxed) {
+            return Some(Err(io::ErrorKind::NetworkUnreachable.into()));
+        }
         let full = self.full.load(Relaxed);
         full.then(|| Err(io::ErrorKind::WouldBlock.into()))
     }

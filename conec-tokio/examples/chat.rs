@@ -12,6 +12,7 @@
 use std::{
     error::Error,
     fs,
+    future::pending,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -20,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use conec_tokio::{
     Certificate, Channel, Client, ClientConfig, Coordinator, CoordinatorConfig, CoordinatorEvent,
-    Identity, KeyPin, Name, Offer, Sender, Trust,
+    Identity, KeyPin, Name, Offer, Path, Sender, Trust,
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -93,10 +94,27 @@ async fn meet(offer: Offer, others: Others) {
         return;
     };
     let name = called(channel.peer().and_then(|peer| peer.name));
-    if let Err(error) = listen(&name, &channel, others).await {
+    let listened = tokio::select! {
+        listened = listen(&name, &channel, others) => listened,
+        never = watch(&name, &channel) => never,
+    };
+    if let Err(error) = listened {
         println!("* {name}: {error}");
     }
     println!("* {name} has gone");
+}
+
+/// Says which way lines take, as long as it is asked to.
+async fn watch<T>(name: &str, channel: &Channel) -> T {
+    let mut path = channel.path();
+    while let Some(other) = channel.path_other_than(path).await {
+        match other {
+            Path::Direct(address) => println!("* {name} is now reached directly, at {address}"),
+            Path::Proxied => println!("* {name} is now reached through the coordinator"),
+        }
+        path = other;
+    }
+    pending().await
 }
 
 async fn listen(name: &str, channel: &Channel, others: Others) -> Result<(), Box<dyn Error>> {

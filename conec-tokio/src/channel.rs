@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelId, CloseReason, Code, Direction, Endpoint, OpenStreamError, PeerInfo,
+    ChannelId, CloseReason, Code, Direction, Endpoint, OpenStreamError, Path, PathStats, PeerInfo,
     SendDatagramError, StreamId,
     hub::{Attempt, Hub},
 };
@@ -67,9 +67,40 @@ impl Channel {
         self.shared().with(|hub| hub.peer(self.id))
     }
 
-    /// The current estimate of the round-trip time, while the channel is there.
+    /// The current estimate of the round-trip time on the [path](Self::path) in use, while the channel is there.
     pub fn rtt(&self) -> Option<Duration> {
         self.core(|channel| channel.rtt())?
+    }
+
+    /// What is sent now travels on: through the Coordinator, as in the beginning and once the channel is over, or directly
+    /// to the other Client. The other end decides for itself.
+    ///
+    /// ```no_run
+    /// # use conec_tokio::*;
+    /// # async fn run(channel: Channel) {
+    /// let mut path = channel.path();
+    /// loop {
+    ///     println!("{path:?}, {:?}", channel.rtt());
+    ///     match channel.path_other_than(path).await {
+    ///         Some(other) => path = other,
+    ///         None => break,
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn path(&self) -> Path {
+        self.shared().with(|hub| hub.path(self.id))
+    }
+
+    /// Waits until what is sent travels on another path than this one, and gives it. `None` once the channel is over.
+    pub async fn path_other_than(&self, known: Path) -> Option<Path> {
+        let changed = |hub: &mut AnyHub| hub.path_other_than(self.id, known);
+        self.shared().wait(changed).await
+    }
+
+    /// What the channel's packets have travelled on so far. `None` for home channels, and once the channel is over.
+    pub fn path_stats(&self) -> Option<PathStats> {
+        self.shared().with(|hub| hub.path_stats(self.id))
     }
 
     /// Opens a bidirectional stream under a label of at most 255 bytes, once the other side allows another.

@@ -1,8 +1,8 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use conec_core::{
-    ChannelId, ClientConfig, ClientId, CloseReason, Code, Endpoint, EndpointStats, Name, PeerInfo,
-    Target,
+    ChannelId, ClientConfig, ClientId, CloseReason, Code, Endpoint, EndpointStats, Name,
+    PathPolicy, PeerInfo, Target,
     hub::{BindError, ConnectError, Hub, OpenError, host_of},
 };
 use conec_udp::Socket;
@@ -116,6 +116,16 @@ impl Client {
         self.core(Endpoint::stats)
     }
 
+    /// Says at which other addresses this Client can be reached, such as that of a port which a router forwards, instead of
+    /// those that were said before. Other Clients with whom a direct path is looked for are told them first of all. At most
+    /// 12 addresses of all kinds are told.
+    ///
+    /// The machine's own addresses, and the one that the Coordinator sees, need not be said.
+    pub fn set_mapped_addresses(&self, addresses: &[SocketAddr]) {
+        self.shared
+            .with(|hub| hub.command().set_mapped_addresses(now(), addresses));
+    }
+
     /// The channel with the Coordinator. Its end is the end of this Client.
     pub fn home(&self) -> Channel {
         self.home.clone()
@@ -129,12 +139,23 @@ impl Client {
         target: impl Into<Target>,
         label: impl AsRef<[u8]>,
     ) -> Result<Channel, OpenError> {
-        let opened = self
-            .shared
-            .with(|hub| hub.open_channel(now(), target, label.as_ref()));
-        let channel = Channel::counted(self.shared.clone(), opened?);
-        channel.opened().await?;
-        Ok(channel)
+        self.open_channel(target.into(), label.as_ref(), None).await
+    }
+
+    /// Opens a channel as [`open`](Self::open) does, with a policy for what this channel's packets may travel on instead
+    /// of the Client's ([`PathConfig`](conec_core::PathConfig)).
+    ///
+    /// With [`DirectOnly`](PathPolicy::DirectOnly) it waits until there is a direct path, and fails with
+    /// [`NoDirectPath`](CloseReason::NoDirectPath) if there is none in time.
+    pub async fn open_with(
+        &self,
+        target: impl Into<Target>,
+        label: impl AsRef<[u8]>,
+        policy: PathPolicy,
+    ) -> Result<Channel, OpenError> {
+        let policy = Some(policy);
+        self.open_channel(target.into(), label.as_ref(), policy)
+            .await
     }
 
     /// The next channel that another Client, or the Coordinator on its own account, offers. `None` once this Client has
@@ -170,6 +191,20 @@ impl Client {
     /// Waits for the end of this Client, which is that of its home channel.
     pub async fn closed(&self) -> CloseReason {
         self.home.closed().await
+    }
+
+    async fn open_channel(
+        &self,
+        target: Target,
+        label: &[u8],
+        policy: Option<PathPolicy>,
+    ) -> Result<Channel, OpenError> {
+        let opened = self
+            .shared
+            .with(|hub| hub.open_channel(now(), target, label, policy));
+        let channel = Channel::counted(self.shared.clone(), opened?);
+        channel.opened().await?;
+        Ok(channel)
     }
 
     fn core<T>(&self, f: impl FnOnce(&conec_core::Client) -> T) -> T {
@@ -217,16 +252,27 @@ impl Offer {
     /// Fails if the other end has given up, does not prove its identity, or the offer has expired. Dropped before it is
     /// done, the channel is closed.
     pub async fn accept(self) -> Result<Channel, CloseReason> {
-        self.shared
-            .with(|hub| hub.accept_offer(now(), self.channel.id()));
-        self.channel.opened().await?;
-        Ok(self.channel)
+        self.answer(None).await
+    }
+
+    /// Accepts the channel as [`accept`](Self::accept) does, with a policy for what its packets may travel on instead of
+    /// the Client's ([`PathConfig`](conec_core::PathConfig)). Where the channel was accepted automatically, it has the
+    /// Client's already.
+    pub async fn accept_with(self, policy: PathPolicy) -> Result<Channel, CloseReason> {
+        self.answer(Some(policy)).await
     }
 
     /// Rejects the channel; the other end learns the code.
     pub fn reject(self, code: Code) {
         self.shared
             .with(|hub| hub.reject_offer(now(), self.channel.id(), code));
+    }
+
+    async fn answer(self, policy: Option<PathPolicy>) -> Result<Channel, CloseReason> {
+        self.shared
+            .with(|hub| hub.accept_offer(now(), self.channel.id(), policy));
+        self.channel.opened().await?;
+        Ok(self.channel)
     }
 }
 

@@ -60,8 +60,8 @@ pub use conec_core::{
     AnswerError, Certificate, ChannelConfig, ChannelEvent, ChannelId, ClientConfig, ClientId,
     CloseReason, Code, ConfigError, CoordinatorConfig, CoordinatorEvent, Direction, EndpointStats,
     ErrorCode, Identity, InvalidName, KeyError, KeyPin, Limits, Name, OpenChannelError,
-    OpenStreamError, PairId, PeerInfo, Policy, RecvEnd, SendDatagramError, SendEnd, StreamId,
-    Target, Trust,
+    OpenStreamError, PairId, Path, PathConfig, PathPolicy, PathStats, PeerInfo, Policy,
+    PrivateAddresses, RecvEnd, SendDatagramError, SendEnd, StreamId, Target, Traffic, Trust,
     hub::{BindError, ConnectError, OpenError, SendError, TryRecvError},
 };
 

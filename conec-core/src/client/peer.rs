@@ -205,10 +205,12 @@ impl Client {
             return;
         };
         let offer = offer.clone();
-        // A channel of a Client to itself has nothing to look for.
-        peer.policy = match policy {
+        peer.policy = match policy.bounded() {
+            // A channel of a Client to itself has nothing to look for.
             PathPolicy::Auto if offer.peer == self.config.identity.id() => PathPolicy::ProxiedOnly,
-            PathPolicy::Auto | PathPolicy::ProxiedOnly | PathPolicy::DirectOnly(_) => policy,
+            policy @ (PathPolicy::Auto | PathPolicy::ProxiedOnly | PathPolicy::DirectOnly(_)) => {
+                policy
+            }
         };
         peer.phase = Phase::Accepted(offer.clone());
         let limits = &self.config.limits;

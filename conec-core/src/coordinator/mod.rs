@@ -25,7 +25,8 @@ use self::{
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
-    Datagram, Endpoint, EndpointStats, KeyPin, Name, OpenChannelError, PairId, Target, Transmit,
+    Datagram, Endpoint, EndpointStats, KeyPin, Name, OpenChannelError, PairId, PathStats, Target,
+    Transmit,
     channel::{Channels, Notice},
     endpoint::{Batch, sealed::Sealed},
     transport::{Deadlines, EngineId, LinkEvent, Transport},
@@ -330,6 +331,10 @@ impl Endpoint for Coordinator {
             core: &mut entry.core,
             link,
         })
+    }
+
+    fn path_stats(&self, _: ChannelId) -> Option<PathStats> {
+        None
     }
 
     fn channel_event(

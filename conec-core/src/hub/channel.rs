@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Channel, ChannelEvent, ChannelId, CloseReason, Code, Direction, Endpoint, OpenStreamError,
-    Path, PeerInfo, RecvEnd, SendDatagramError, StreamId,
+    Path, PathStats, PeerInfo, RecvEnd, SendDatagramError, StreamId,
 };
 
 #[derive(Debug, Default)]
@@ -89,6 +89,14 @@ impl<W, E: Endpoint + ?Sized> Hub<W, E> {
         match self.live_channel(id).map(|channel| channel.path()) {
             Some(path) if path == known => Subject::Channel(id, Topic::Path).wait(),
             path => Attempt::Done(path),
+        }
+    }
+
+    /// What a peer channel's packets have travelled on so far. `None` for home channels, and once the channel is over.
+    pub fn path_stats(&self, id: ChannelId) -> Option<PathStats> {
+        match self.close_reason(id) {
+            Some(_) => None,
+            None => self.endpoint.path_stats(id),
         }
     }
 

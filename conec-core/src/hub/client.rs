@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, time::Instant};
 use super::{Attempt, BindError, ConnectError, Hub, Role, channel::Entry, waiters::Subject};
 use crate::{
     ChannelEvent, ChannelId, Client, ClientConfig, ClientEvent, Code, Identity, OpenChannelError,
-    Target,
+    PathPolicy, Target,
 };
 
 impl<W> Hub<W, Client> {
@@ -26,17 +26,23 @@ impl<W> Hub<W, Client> {
         Ok(hub)
     }
 
-    /// Asks for a channel to another Client, as [`Client::open_channel`] does. It is held once.
+    /// Asks for a channel to another Client, as [`Client::open_channel`] does, or [`Client::open_channel_with`] if it is to
+    /// have a policy of its own. It is held once.
     pub fn open_channel(
         &mut self,
         now: Instant,
         target: impl Into<Target>,
         label: &[u8],
+        policy: Option<PathPolicy>,
     ) -> Result<ChannelId, OpenChannelError> {
         if self.ended {
             return Err(OpenChannelError::NotConnected);
         }
-        let id = self.command().open_channel(now, target, label)?;
+        let client = self.command();
+        let id = match policy {
+            Some(policy) => client.open_channel_with(now, target, label, policy),
+            None => client.open_channel(now, target, label),
+        }?;
         self.channels.insert(id, Entry::default());
         self.hold(Some(id));
         Ok(id)
@@ -54,10 +60,15 @@ impl<W> Hub<W, Client> {
         }
     }
 
-    /// Accepts an offered channel. Whether that was of use, [`opened`](Self::opened) tells.
-    pub fn accept_offer(&mut self, now: Instant, id: ChannelId) {
+    /// Accepts an offered channel, with a policy of its own if it is to have one. Whether that was of use,
+    /// [`opened`](Self::opened) tells.
+    pub fn accept_offer(&mut self, now: Instant, id: ChannelId, policy: Option<PathPolicy>) {
+        let client = self.command();
         // An offer that needs no answer, or is too late for one, shows what has become of it.
-        let _ = self.command().accept(now, id);
+        let _ = match policy {
+            Some(policy) => client.accept_with(now, id, policy),
+            None => client.accept(now, id),
+        };
     }
 
     /// Rejects an offered channel, or ends it where it was accepted automatically; the other end learns the code.

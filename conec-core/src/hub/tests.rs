@@ -180,7 +180,7 @@ fn a_flood_of_empty_streams_leaves_little_behind() {
 fn offers_that_were_withdrawn_are_not_given_out() {
     let mut world = World::new();
     let bob = world.bob.endpoint().id();
-    let opened = world.alice.open_channel(world.now, bob, b"").unwrap();
+    let opened = world.alice.open_channel(world.now, bob, b"", None).unwrap();
     world.run();
     assert_eq!(world.bob.offers.len(), 1);
     world.alice.release(world.now, Some(opened));
@@ -242,7 +242,7 @@ fn without_a_driver_nobody_waits() {
     assert_eq!(done(hub.closed(at_alice)), reason);
     assert_eq!(done(hub.next_offer()), None);
     done(hub.ended());
-    let opened = hub.open_channel(world.now, world.bob.endpoint().id(), b"");
+    let opened = hub.open_channel(world.now, world.bob.endpoint().id(), b"", None);
     assert_eq!(opened, Err(crate::OpenChannelError::NotConnected));
     assert!(world.bob.closed(at_bob).done().is_none());
 }
@@ -283,10 +283,10 @@ impl World {
     /// A channel from Alice to Bob.
     fn channel(&mut self) -> (ChannelId, ChannelId) {
         let bob = self.bob.endpoint().id();
-        let opened = self.alice.open_channel(self.now, bob, b"").unwrap();
+        let opened = self.alice.open_channel(self.now, bob, b"", None).unwrap();
         self.run();
         let accepted = done(self.bob.next_offer()).unwrap();
-        self.bob.accept_offer(self.now, accepted);
+        self.bob.accept_offer(self.now, accepted, None);
         self.run();
         assert_eq!(done(self.alice.opened(opened)), Ok(()));
         assert_eq!(done(self.bob.opened(accepted)), Ok(()));

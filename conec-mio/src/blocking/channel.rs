@@ -6,7 +6,8 @@ use std::{
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelId, CloseReason, Code, Direction, OpenStreamError, PeerInfo, SendDatagramError, StreamId,
+    ChannelId, CloseReason, Code, Direction, OpenStreamError, Path, PathStats, PeerInfo,
+    SendDatagramError, StreamId,
 };
 
 use super::{
@@ -65,9 +66,50 @@ impl Channel {
         self.shared().with(|hub| hub.peer(self.id))
     }
 
-    /// The current estimate of the round-trip time, while the channel is there.
+    /// The current estimate of the round-trip time on the [path](Self::path) in use, while the channel is there.
     pub fn rtt(&self) -> Option<Duration> {
         self.core(|channel| channel.rtt())?
+    }
+
+    /// What is sent now travels on: through the Coordinator, as in the beginning and once the channel is over, or directly
+    /// to the other Client. The other end decides for itself.
+    ///
+    /// ```no_run
+    /// # use conec_mio::blocking::*;
+    /// # fn run(channel: Channel) {
+    /// let mut path = channel.path();
+    /// loop {
+    ///     println!("{path:?}, {:?}", channel.rtt());
+    ///     match channel.path_other_than(path) {
+    ///         Some(other) => path = other,
+    ///         None => break,
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn path(&self) -> Path {
+        self.shared().with(|hub| hub.path(self.id))
+    }
+
+    /// Waits until what is sent travels on another path than this one, and gives it. `None` once the channel is over.
+    pub fn path_other_than(&self, known: Path) -> Option<Path> {
+        self.shared()
+            .wait(|hub| hub.path_other_than(self.id, known))
+    }
+
+    /// Waits as [`path_other_than`](Self::path_other_than) does, no longer than the limit.
+    pub fn path_other_than_timeout(
+        &self,
+        known: Path,
+        limit: Duration,
+    ) -> Result<Option<Path>, TimedOut> {
+        self.shared()
+            .wait_timeout(limit, |hub| hub.path_other_than(self.id, known))
+    }
+
+    /// What the channel's packets have travelled on so far. `None` for home channels, and once the channel is over.
+    pub fn path_stats(&self) -> Option<PathStats> {
+        self.shared().with(|hub| hub.path_stats(self.id))
     }
 
     /// Opens a bidirectional stream under a label of at most 255 bytes, once the other side allows another.

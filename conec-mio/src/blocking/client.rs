@@ -6,8 +6,8 @@ use std::{
 };
 
 use conec_core::{
-    ChannelId, ClientConfig, ClientId, CloseReason, Code, Endpoint, EndpointStats, Name, PeerInfo,
-    Target,
+    ChannelId, ClientConfig, ClientId, CloseReason, Code, Endpoint, EndpointStats, Name,
+    PathPolicy, PeerInfo, Target,
     hub::{BindError, ConnectError, Hub, OpenError, host_of},
 };
 use conec_udp::Socket;
@@ -117,6 +117,18 @@ impl Client {
         self.core(Endpoint::stats)
     }
 
+    /// Says at which other addresses this Client can be reached, such as that of a port which a router forwards, instead of
+    /// those that were said before. Other Clients with whom a direct path is looked for are told them first of all. At most
+    /// 12 addresses of all kinds are told.
+    ///
+    /// The machine's own addresses, and the one that the Coordinator sees, need not be said.
+    pub fn set_mapped_addresses(&self, addresses: &[SocketAddr]) {
+        self.shared.with(|hub| {
+            hub.command()
+                .set_mapped_addresses(Instant::now(), addresses)
+        });
+    }
+
     /// The channel with the Coordinator. Its end is the end of this Client.
     pub fn home(&self) -> Channel {
         self.home.clone()
@@ -130,7 +142,23 @@ impl Client {
         target: impl Into<Target>,
         label: impl AsRef<[u8]>,
     ) -> Result<Channel, OpenError> {
-        let channel = self.begin_open(target.into(), label.as_ref())?;
+        let channel = self.begin_open(target.into(), label.as_ref(), None)?;
+        channel.opened()?;
+        Ok(channel)
+    }
+
+    /// Opens a channel as [`open`](Self::open) does, with a policy for what this channel's packets may travel on instead
+    /// of the Client's ([`PathConfig`](conec_core::PathConfig)).
+    ///
+    /// With [`DirectOnly`](PathPolicy::DirectOnly) it waits until there is a direct path, and fails with
+    /// [`NoDirectPath`](CloseReason::NoDirectPath) if there is none in time.
+    pub fn open_with(
+        &self,
+        target: impl Into<Target>,
+        label: impl AsRef<[u8]>,
+        policy: PathPolicy,
+    ) -> Result<Channel, OpenError> {
+        let channel = self.begin_open(target.into(), label.as_ref(), Some(policy))?;
         channel.opened()?;
         Ok(channel)
     }
@@ -144,7 +172,7 @@ impl Client {
         label: impl AsRef<[u8]>,
         limit: Duration,
     ) -> Result<Channel, OpenError> {
-        let channel = self.begin_open(target.into(), label.as_ref())?;
+        let channel = self.begin_open(target.into(), label.as_ref(), None)?;
         channel.opened_timeout(limit)?;
         Ok(channel)
     }
@@ -200,10 +228,15 @@ impl Client {
     }
 
     /// A channel that is not open yet.
-    fn begin_open(&self, target: Target, label: &[u8]) -> Result<Channel, OpenError> {
+    fn begin_open(
+        &self,
+        target: Target,
+        label: &[u8],
+        policy: Option<PathPolicy>,
+    ) -> Result<Channel, OpenError> {
         let opened = self
             .shared
-            .with(|hub| hub.open_channel(Instant::now(), target, label));
+            .with(|hub| hub.open_channel(Instant::now(), target, label, policy));
         Ok(Channel::counted(self.shared.clone(), opened?))
     }
 
@@ -250,16 +283,27 @@ impl Offer {
     ///
     /// Fails if the other end has given up, does not prove its identity, or the offer has expired.
     pub fn accept(self) -> Result<Channel, CloseReason> {
-        self.shared
-            .with(|hub| hub.accept_offer(Instant::now(), self.channel.id()));
-        self.channel.opened()?;
-        Ok(self.channel)
+        self.answer(None)
+    }
+
+    /// Accepts the channel as [`accept`](Self::accept) does, with a policy for what its packets may travel on instead of
+    /// the Client's ([`PathConfig`](conec_core::PathConfig)). Where the channel was accepted automatically, it has the
+    /// Client's already.
+    pub fn accept_with(self, policy: PathPolicy) -> Result<Channel, CloseReason> {
+        self.answer(Some(policy))
     }
 
     /// Rejects the channel; the other end learns the code.
     pub fn reject(self, code: Code) {
         self.shared
             .with(|hub| hub.reject_offer(Instant::now(), self.channel.id(), code));
+    }
+
+    fn answer(self, policy: Option<PathPolicy>) -> Result<Channel, CloseReason> {
+        self.shared
+            .with(|hub| hub.accept_offer(Instant::now(), self.channel.id(), policy));
+        self.channel.opened()?;
+        Ok(self.channel)
     }
 }
 

@@ -17,8 +17,8 @@ use std::{
 use bytes::Bytes;
 use conec_core::{
     ChannelEvent, ChannelId, ClientConfig, ClientEvent, ClientId, CloseReason, Direction, Endpoint,
-    EndpointStats, Identity, OpenChannelError, OpenStreamError, PeerInfo, RecvEnd, RecvError,
-    SendEnd, SendError, StreamId,
+    EndpointStats, Identity, OpenChannelError, OpenStreamError, Path, PathPolicy, PathStats,
+    PeerInfo, RecvEnd, RecvError, SendEnd, SendError, StreamId,
 };
 use conec_udp::Socket;
 use mio::{Events, Poll, Token};
@@ -165,10 +165,26 @@ impl Client {
         self.0.borrow_mut().turn.client().id()
     }
 
-    pub(crate) fn open(&self, to: ClientId, label: &str) -> Result<Channel, OpenError> {
-        let now = Instant::now();
+    pub(crate) fn set_mapped_addresses(&self, addresses: &[SocketAddr]) {
         let mut this = self.0.borrow_mut();
-        let opened = this.turn.client().open_channel(now, to, label.as_bytes());
+        let client = this.turn.client();
+        client.set_mapped_addresses(Instant::now(), addresses);
+    }
+
+    pub(crate) fn open(&self, to: ClientId, label: &str) -> Result<Channel, OpenError> {
+        self.open_with(to, label, PathPolicy::Auto)
+    }
+
+    pub(crate) fn open_with(
+        &self,
+        to: ClientId,
+        label: &str,
+        policy: PathPolicy,
+    ) -> Result<Channel, OpenError> {
+        let (now, label) = (Instant::now(), label.as_bytes());
+        let mut this = self.0.borrow_mut();
+        let client = this.turn.client();
+        let opened = client.open_channel_with(now, to, label, policy);
         drop(this);
         let channel = self.channel(opened?);
         channel.opened()?;
@@ -255,9 +271,14 @@ impl Offer {
     }
 
     pub(crate) fn accept(self) -> Result<Channel, CloseReason> {
+        self.accept_with(PathPolicy::Auto)
+    }
+
+    pub(crate) fn accept_with(self, policy: PathPolicy) -> Result<Channel, CloseReason> {
         let Channel(client, id) = &self.0;
         let mut this = client.0.borrow_mut();
-        this.turn.client().accept(Instant::now(), *id).unwrap();
+        let client = this.turn.client();
+        client.accept_with(Instant::now(), *id, policy).unwrap();
         drop(this);
         self.0.opened()?;
         Ok(self.0)
@@ -293,6 +314,24 @@ impl Channel {
             sender: bi.then(|| self.sender(stream)),
             receiver: self.receiver(stream),
         })
+    }
+
+    pub(crate) fn path(&self) -> Path {
+        let mut this = self.0.0.borrow_mut();
+        let channel = this.channel(self.1);
+        channel.map_or(Path::Proxied, |channel| channel.path())
+    }
+
+    pub(crate) fn path_other_than(&self, known: Path) -> Option<Path> {
+        let Self(client, id) = self;
+        client.wait(|this| match this.channel(*id) {
+            Some(channel) => Some(Some(channel.path())).filter(|&path| path != Some(known)),
+            None => Some(None),
+        })
+    }
+
+    pub(crate) fn path_stats(&self) -> Option<PathStats> {
+        self.0.0.borrow_mut().turn.client().path_stats(self.1)
     }
 
     pub(crate) fn closed(&self) -> CloseReason {

@@ -39,6 +39,19 @@ fn everyone_talks_to_everyone_through_a_custom_loop() {
     talk(Kind::Custom);
 }
 
+/// One kind with the next: the other matters at the handles only.
+#[test]
+fn everyone_finds_a_direct_path_to_the_next() {
+    within(|| {
+        thread::scope(|scope| {
+            for (at, kind) in KINDS.into_iter().enumerate() {
+                let next = KINDS[(at + 1) % KINDS.len()];
+                scope.spawn(move || go_direct(kind, next));
+            }
+        });
+    });
+}
+
 #[test]
 fn whoever_is_gone_is_missed_by_everyone() {
     within(|| {
@@ -74,6 +87,30 @@ fn talk(kind: Kind) {
         });
         coordinator.close();
     });
+}
+
+fn go_direct(alice: Kind, bob: Kind) {
+    let coordinator = Running::start(alice);
+    let place = || {
+        let mut config = client_config(coordinator.pin);
+        config.paths.loopback = true;
+        Place {
+            coordinator: coordinator.address,
+            config,
+        }
+    };
+    let (tell, told) = mpsc::channel();
+    let (at_alice, at_bob) = (place(), place());
+    thread::scope(|scope| {
+        let run = move || play(bob, at_bob, Part::Near { tell });
+        name(bob, "near").spawn_scoped(scope, run).unwrap();
+        let run = move || {
+            let bob = told.recv().unwrap();
+            play(alice, at_alice, Part::Seeker { bob });
+        };
+        name(alice, "seeker").spawn_scoped(scope, run).unwrap();
+    });
+    coordinator.close();
 }
 
 /// Loses half of the Clients, and then the Coordinator.
@@ -128,6 +165,12 @@ enum Part {
     Bob {
         tell: mpsc::Sender<ClientId>,
     },
+    Seeker {
+        bob: ClientId,
+    },
+    Near {
+        tell: mpsc::Sender<ClientId>,
+    },
     Victim {
         bob: ClientId,
         heard: mpsc::Receiver<()>,
@@ -152,6 +195,11 @@ macro_rules! play {
             Part::Bob { tell } => {
                 tell.send($client.id()).unwrap();
                 $($run)*(scripts::$script::bob($client));
+            }
+            Part::Seeker { bob } => $($run)*(scripts::$script::seek($client, bob)),
+            Part::Near { tell } => {
+                tell.send($client.id()).unwrap();
+                $($run)*(scripts::$script::be_near($client));
             }
             Part::Victim { bob, heard } => {
                 let kept = $($run)*(scripts::$script::begin(&$client, bob));

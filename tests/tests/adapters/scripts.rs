@@ -10,7 +10,9 @@ use conec_core::CloseReason;
 macro_rules! scripts {
     ($module:ident, $($api:ident)::+, ($($async:tt)?), ($($wait:tt)*)) => {
         pub(crate) mod $module {
-            use conec_core::{ClientId, CloseReason, ErrorCode, RecvEnd, SendEnd};
+            use conec_core::{
+                ClientId, CloseReason, ErrorCode, Path, PathPolicy, PathStats, RecvEnd, SendEnd,
+            };
             use $($api)::+::{Channel, Client, Sender};
 
             use super::*;
@@ -81,6 +83,63 @@ macro_rules! scripts {
                 let reason = channel.closed()$($wait)*;
                 assert_eq!(reason, CloseReason::Remote(ErrorCode::None));
                 assert!(channel.accept()$($wait)*.is_none());
+                client.close(PATIENCE)$($wait)*;
+            }
+
+            /// Looks for direct paths, with each policy.
+            pub(crate) $($async)? fn seek(client: Client, bob: ClientId) {
+                // Nobody is there; it disturbs nobody either.
+                client.set_mapped_addresses(&[([192, 0, 2, 1], 7000).into()]);
+                let auto = client.open(bob, "script")$($wait)*.unwrap();
+                ask(&auto)$($wait)*;
+                let mut path = auto.path();
+                while path == Path::Proxied {
+                    path = auto.path_other_than(path)$($wait)*.unwrap();
+                }
+                assert!(matches!(path, Path::Direct(at) if at.ip().is_loopback()));
+                ask(&auto)$($wait)*;
+                let stats: PathStats = auto.path_stats().unwrap();
+                assert!(stats.changes > 0 && stats.direct.bytes_sent > 0, "{stats:?}");
+
+                let policy = PathPolicy::DirectOnly(PATIENCE);
+                let only = client.open_with(bob, "script", policy)$($wait)*.unwrap();
+                ask(&only)$($wait)*;
+                let stats = only.path_stats().unwrap();
+                // The handshake is a few packets, and the questions are many.
+                assert!(stats.direct.packets_sent > stats.proxied.packets_sent, "{stats:?}");
+
+                let policy = PathPolicy::ProxiedOnly;
+                let hidden = client.open_with(bob, "script", policy)$($wait)*.unwrap();
+                ask(&hidden)$($wait)*;
+                assert_eq!(hidden.path(), Path::Proxied);
+                assert_eq!(hidden.path_stats().unwrap().direct.packets_received, 0);
+
+                // Bob does not want that.
+                let policy = PathPolicy::DirectOnly(PATIENCE);
+                let refused = client.open_with(bob, "script", policy)$($wait)*;
+                let error = format!("{:?}", refused.err().unwrap());
+                assert!(error.contains("NoDirectPath"), "{error}");
+
+                client.close(PATIENCE)$($wait)*;
+                assert_eq!(auto.path_other_than(auto.path())$($wait)*, None);
+                assert_eq!(auto.path_stats(), None);
+            }
+
+            /// Is found on direct paths, as long as it wants to be.
+            pub(crate) $($async)? fn be_near(client: Client) {
+                let auto = accept(&client)$($wait)*;
+                answer(&auto)$($wait)*;
+                answer(&auto)$($wait)*;
+                let only = accept(&client)$($wait)*;
+                answer(&only)$($wait)*;
+                let hidden = accept(&client)$($wait)*;
+                answer(&hidden)$($wait)*;
+                let offer = client.accept()$($wait)*.unwrap();
+                let accepted = offer.accept_with(PathPolicy::ProxiedOnly)$($wait)*;
+                // Which of the two says so first does not matter.
+                let reason = accepted.err().unwrap();
+                assert!(is_pathless(reason), "{reason:?}");
+                auto.closed()$($wait)*;
                 client.close(PATIENCE)$($wait)*;
             }
 
@@ -168,6 +227,15 @@ impl AsyncPause for conec_tokio::Client {
     fn pause(&self, time: Duration) -> impl Future<Output = ()> + Send {
         tokio::time::sleep(time)
     }
+}
+
+/// That no direct path is wanted, whoever says so.
+fn is_pathless(reason: CloseReason) -> bool {
+    use conec_core::ErrorCode::NoDirectPath;
+    matches!(
+        reason,
+        CloseReason::NoDirectPath | CloseReason::Remote(NoDirectPath)
+    )
 }
 
 /// What somebody who is gone leaves behind, whoever notices first.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conec_core::{ChannelId, Path};
+use conec_core::{ChannelId, Endpoint, Path};
 use conec_tests::sim::{At, LinkConfig, NodeId, World};
 
 use super::{
