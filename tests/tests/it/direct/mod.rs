@@ -1,5 +1,6 @@
 //! Direct paths: who finds one, what they carry, and what becomes of a channel whose path fails.
 
+mod abuse;
 mod flips;
 mod flow;
 mod matrix;
