@@ -41,6 +41,12 @@ impl Flow {
         }
     }
 
+    /// Goes on with another pause between messages.
+    pub(super) fn set_pace(&mut self, world: &World, pause: Duration) {
+        self.pause = Some(pause);
+        self.resume(world);
+    }
+
     /// Goes on after a break.
     pub(super) fn resume(&mut self, world: &World) {
         self.next_send = world.elapsed();
@@ -104,10 +110,11 @@ pub(super) fn run(world: &mut World, flows: &mut [Flow], time: Duration) {
         for flow in &mut *flows {
             flow.turn(world);
         }
-        // Paced flows have to be looked at though nothing happens.
+        // Paced flows have to be looked at though nothing happens, but for those that wait for room.
         let paced = flows.iter().filter(|flow| flow.pause.is_some());
-        let next = paced.map(|flow| flow.next_send).min();
-        let wait = next.map_or(time, |at| at.saturating_sub(world.elapsed()));
+        let elapsed = world.elapsed();
+        let next = paced.map(|flow| flow.next_send).filter(|&at| at > elapsed);
+        let wait = next.min().map_or(time, |at| at - elapsed);
         world.step_by(end.min(world.now() + wait));
     }
 }
