@@ -202,9 +202,10 @@ impl PeerPath {
                 }
                 let shared = context.surroundings.is_shared(&self.told);
                 for &address in &self.told {
-                    if context
-                        .surroundings
-                        .may_probe(context.config, shared, address)
+                    if self.round_due.is_none()
+                        && context
+                            .surroundings
+                            .may_probe(context.config, shared, address)
                     {
                         self.prober.join(context.now, address);
                     }
@@ -459,7 +460,10 @@ impl PeerPath {
     }
 
     fn begin_round(&mut self, context: &Context<'_>) {
-        let earliest = self.prober.began().map(|at| at + ROUND_EVERY);
+        // Some NATs give what goes out another port where something unasked for came from. So the first pings of both
+        // ends should leave at the same time: this end's when the other hears of the search.
+        let heard = self.announced_at.map(|at| at + context.progress.rtt / 2);
+        let earliest = self.prober.began().map(|at| at + ROUND_EVERY).max(heard);
         if earliest > Some(context.now) {
             self.round_due = earliest;
             return;

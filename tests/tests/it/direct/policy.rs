@@ -186,6 +186,7 @@ fn a_channel_that_must_be_direct_ends_when_its_path_is_gone_for_too_long() {
     run(&mut world, &mut flows, secs(1));
     set_direct(&mut world, nodes, false);
     let start = world.elapsed();
+    run(&mut world, &mut flows, secs(1));
     assert_eq!(world.closed(at_alice), CloseReason::NoDirectPath);
     // Its failure has to be noticed first.
     let took = world.elapsed() - start;
