@@ -1,11 +1,11 @@
 //! Every way of being connected with every other: who finds a direct path, and who must not believe that there is one.
 
-use conec_tests::sim::{Access, At, LinkConfig, World};
+use conec_tests::sim::{Access, At, LinkConfig, NodeId, World};
 
-use super::{changes, is_direct, ms, path, secs, until_direct};
+use super::{changes, is_direct, ms, path, secs, talk, truly_direct, until_direct};
 
 /// Two Clients that are connected so, and a channel between them.
-fn pair(seed: u64, one: Access, other: Access, lossy: bool) -> (World, [At; 2]) {
+fn pair(seed: u64, one: Access, other: Access, lossy: bool) -> (World, NodeId, [At; 2]) {
     let mut world = World::new(seed);
     if lossy {
         world.network.set_all(&LinkConfig {
@@ -21,17 +21,7 @@ fn pair(seed: u64, one: Access, other: Access, lossy: bool) -> (World, [At; 2]) 
     world.connect(alice, coordinator);
     world.connect(bob, coordinator);
     let (at_alice, at_bob) = world.open_channel(alice, bob);
-    (world, [at_alice, at_bob])
-}
-
-/// A message each way.
-fn talk(world: &mut World, [one, other]: [At; 2]) {
-    for (from, to) in [(one, other), (other, one)] {
-        let ours = world.open_stream(from, b"talk");
-        world.send(ours, "hello");
-        let theirs = world.accept_stream(to);
-        assert_eq!(world.recv(theirs), "hello");
-    }
+    (world, coordinator, [at_alice, at_bob])
 }
 
 #[test]
@@ -41,11 +31,11 @@ fn those_talk_directly_who_can_and_the_others_through_the_coordinator() {
         for other in Access::ALL {
             for lossy in [false, true] {
                 seed += 1;
-                let (mut world, ends) = pair(seed, one, other, lossy);
+                let (mut world, coordinator, ends) = pair(seed, one, other, lossy);
                 talk(&mut world, ends);
                 if one.can_meet(other) {
                     until_direct(&mut world, ends);
-                    talk(&mut world, ends);
+                    truly_direct(&mut world, coordinator, ends);
                 } else {
                     for _ in 0..15 {
                         world.run_for(secs(5));

@@ -5,12 +5,13 @@ mod flips;
 mod flow;
 mod matrix;
 mod moving;
+mod places;
 mod policy;
 
 use std::time::Duration;
 
 use conec_core::{ChannelEvent, Path};
-use conec_tests::sim::{At, World};
+use conec_tests::sim::{At, NodeId, World};
 
 /// What an end's packets travel on.
 fn path(world: &mut World, at: At) -> Path {
@@ -29,6 +30,28 @@ fn until_direct(world: &mut World, ends: [At; 2]) {
     world.wait_for("direct paths", secs(200), |world| {
         ends.iter().all(|&at| is_direct(world, at)).then_some(())
     });
+}
+
+/// A message each way.
+fn talk(world: &mut World, [one, other]: [At; 2]) {
+    for (from, to) in [(one, other), (other, one)] {
+        let ours = world.open_stream(from, b"talk");
+        world.send(ours, "hello");
+        let theirs = world.accept_stream(to);
+        assert_eq!(world.recv(theirs), "hello");
+    }
+}
+
+/// The ends do not need the Coordinator to talk.
+fn truly_direct(world: &mut World, coordinator: NodeId, ends: [At; 2]) {
+    world.set_up(coordinator, false);
+    let start = world.elapsed();
+    talk(world, ends);
+    assert!(world.elapsed() - start < secs(3));
+    for at in ends {
+        assert!(is_direct(world, at));
+    }
+    world.set_up(coordinator, true);
 }
 
 /// The changes of path that an end has told of since it was last asked.
