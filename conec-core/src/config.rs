@@ -166,6 +166,12 @@ pub struct CoordinatorConfig {
     /// A secret that outlives restarts lets Clients notice one at once (RFC 9000, 10.3), instead of by their idle
     /// timeout.
     pub reset_key: Option<[u8; 32]>,
+    /// A second port, at the same IP addresses as the first, from which the driver passes on what it receives as well.
+    /// Clients send a few small probes there, and learn by them what kind of [`Nat`](crate::Nat) they are behind. Nothing is
+    /// ever sent from there.
+    ///
+    /// Adapters bind it beside the first; 0 lets the system choose. The core itself has to know which one it is.
+    pub second_port: Option<u16>,
     /// Bounds on everything else.
     pub limits: Limits,
 }
@@ -189,6 +195,7 @@ impl CoordinatorConfig {
                 ..ChannelConfig::default()
             },
             reset_key: None,
+            second_port: None,
             limits: Limits {
                 message_memory: 256 << 20,
                 ..Limits::default()
@@ -197,6 +204,9 @@ impl CoordinatorConfig {
     }
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        if self.second_port == Some(0) {
+            return Err(ConfigError::OutOfRange("second_port", "the actual port"));
+        }
         self.home.validate()?;
         self.limits.validate()
     }

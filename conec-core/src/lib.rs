@@ -64,7 +64,7 @@ mod wire;
 pub mod protocol {}
 
 pub use channel::{Batch, Channel, ChannelEvent, Path, Stream};
-pub use client::{Client, ClientEvent, PeerInfo};
+pub use client::{Client, ClientEvent, Nat, PeerInfo};
 pub use config::{
     ChannelConfig, ClientConfig, CoordinatorConfig, Limits, PathConfig, PathPolicy, Policy,
     PrivateAddresses, Trust,

@@ -53,15 +53,17 @@ impl Driver<conec_core::Client> {
 }
 
 impl Driver<conec_core::Coordinator> {
-    /// Takes Clients at this address, such as `[::]:4433`, which serves IPv4 as well where the system is able to.
+    /// Takes Clients at this address, such as `[::]:4433`, which serves IPv4 as well where the system is able to. The
+    /// configuration's [second port](CoordinatorConfig::second_port) is bound too, and watched under the same token.
     pub fn bind(
         address: SocketAddr,
-        config: CoordinatorConfig,
+        mut config: CoordinatorConfig,
         registry: &Registry,
         token: Token,
     ) -> Result<Self, BindError> {
+        let mut socket = Socket::bind(address)?;
+        socket.bind_second(&mut config)?;
         let coordinator = conec_core::Coordinator::new(config, Identity::generate_seed()?)?;
-        let socket = Socket::bind(address)?;
         Ok(Self::new(coordinator, socket, registry, token)?)
     }
 }

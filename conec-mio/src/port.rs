@@ -14,7 +14,11 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    pub(crate) fn new(socket: Socket, registry: &Registry, token: Token) -> io::Result<Self> {
+    pub(crate) fn new(mut socket: Socket, registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut second = socket.take_second().map(UdpSocket::from_std);
+        if let Some(second) = &mut second {
+            registry.register(second, token, Interest::READABLE)?;
+        }
         let (socket, udp) = socket.into_parts();
         let mut socket = UdpSocket::from_std(socket);
         registry.register(&mut socket, token, Interest::READABLE)?;
@@ -22,6 +26,7 @@ impl Port {
         Ok(Self {
             watched: Watched {
                 socket,
+                second,
                 registry,
                 token,
                 readable: true,
@@ -57,6 +62,8 @@ impl Port {
 #[derive(Debug)]
 struct Watched {
     socket: UdpSocket,
+    /// Received from only.
+    second: Option<UdpSocket>,
     registry: Registry,
     token: Token,
     /// The loop tells once, so until nothing more is there.
@@ -87,14 +94,21 @@ impl Io for Watched {
         if !self.readable {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let received = self.socket.try_io(|| udp.recv(&self.socket, into));
-        if let Err(error) = &received {
-            self.readable = error.kind() != io::ErrorKind::WouldBlock;
+        let mut received = self.socket.try_io(|| udp.recv(&self.socket, into));
+        if let Some(second) = &self.second
+            && is_blocked(&received)
+        {
+            received = second.try_io(|| udp.recv(second, into));
         }
+        self.readable = !is_blocked(&received);
         received
     }
 
     fn send(&mut self, udp: &Udp, transmit: &Transmit) -> io::Result<()> {
         self.socket.try_io(|| udp.send(&self.socket, transmit))
     }
+}
+
+fn is_blocked(result: &io::Result<()>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -71,11 +71,13 @@ impl Coordinator {
         Self::over(bound?, config)
     }
 
-    /// Takes Clients on a socket of one's own.
+    /// Takes Clients on a socket of one's own. The configuration's [second port](CoordinatorConfig::second_port) is bound
+    /// beside it.
     ///
     /// Must be called within a Tokio runtime.
-    pub fn over(socket: Socket, config: CoordinatorConfig) -> Result<Self, BindError> {
+    pub fn over(mut socket: Socket, mut config: CoordinatorConfig) -> Result<Self, BindError> {
         let address = socket.local_addr()?;
+        socket.bind_second(&mut config)?;
         let shared = Shared::new(Hub::coordinator(config)?);
         let handle = Handle::counted(shared.clone(), None);
         tokio::spawn(Driver::new(Arc::clone(&shared), socket)?);

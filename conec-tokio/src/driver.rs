@@ -21,6 +21,8 @@ use crate::{
 /// Moves datagrams, time and events between the socket, the core and the handles.
 pub(crate) struct Driver<E: Role> {
     socket: UdpSocket,
+    /// Received from only.
+    second: Option<UdpSocket>,
     pump: Pump,
     timer: Pin<Box<Sleep>>,
     shared: Arc<Shared<E>>,
@@ -38,10 +40,12 @@ impl<E: Role> Drop for End<E> {
 }
 
 impl<E: Role> Driver<E> {
-    pub(crate) fn new(shared: Arc<Shared<E>>, socket: Socket) -> io::Result<Self> {
+    pub(crate) fn new(shared: Arc<Shared<E>>, mut socket: Socket) -> io::Result<Self> {
+        let second = socket.take_second().map(UdpSocket::from_std).transpose()?;
         let (socket, udp) = socket.into_parts();
         Ok(Self {
             socket: UdpSocket::from_std(socket)?,
+            second,
             pump: Pump::new(udp),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             _end: End(Arc::clone(&shared)),
@@ -72,6 +76,7 @@ impl<E: Role> Future for Driver<E> {
         for _ in 0..TURNS {
             let Self {
                 socket,
+                second,
                 pump,
                 shared,
                 ..
@@ -82,7 +87,9 @@ impl<E: Role> Future for Driver<E> {
                 shared.collect(hub);
             });
             let now = now();
-            pump.turn(now, &mut Watched { socket, cx }, &mut Locked(shared));
+            let second = second.as_ref();
+            let mut watched = Watched { socket, second, cx };
+            pump.turn(now, &mut watched, &mut Locked(shared));
             let (finished, timeout) =
                 shared.with(|hub| (hub.is_finished(), hub.endpoint().poll_timeout()));
             if finished && !pump.is_blocked() {

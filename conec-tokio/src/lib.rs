@@ -59,7 +59,7 @@ pub use stream::{IncomingStream, Receiver, Sender};
 pub use conec_core::{
     AnswerError, Certificate, ChannelConfig, ChannelEvent, ChannelId, ClientConfig, ClientId,
     CloseReason, Code, ConfigError, CoordinatorConfig, CoordinatorEvent, Direction, EndpointStats,
-    ErrorCode, Identity, InvalidName, KeyError, KeyPin, Limits, Name, OpenChannelError,
+    ErrorCode, Identity, InvalidName, KeyError, KeyPin, Limits, Name, Nat, OpenChannelError,
     OpenStreamError, PairId, Path, PathConfig, PathPolicy, PathStats, PeerInfo, Policy,
     PrivateAddresses, RecvEnd, SendDatagramError, SendEnd, StreamId, Target, Traffic, Trust,
     hub::{BindError, ConnectError, OpenError, SendError, TryRecvError},

@@ -9,25 +9,19 @@ use conec_core::{Datagram, Transmit};
 use conec_udp::{Io, Udp};
 use tokio::{io::Interest, net::UdpSocket};
 
-/// A socket, and the task that is woken when it is ready.
+/// A socket, a second one to receive from if there is one, and the task that is woken when they are ready.
 pub(crate) struct Watched<'a, 'b> {
     pub(crate) socket: &'a UdpSocket,
+    pub(crate) second: Option<&'a UdpSocket>,
     pub(crate) cx: &'a mut Context<'b>,
 }
 
 impl Io for Watched<'_, '_> {
     fn recv(&mut self, udp: &mut Udp, into: &mut Vec<Datagram>) -> io::Result<()> {
-        loop {
-            // A socket that cannot be polled any more is silent: the endpoint ends by its timeouts.
-            let Poll::Ready(Ok(())) = self.socket.poll_recv_ready(self.cx) else {
-                return Err(io::ErrorKind::WouldBlock.into());
-            };
-            let received = self
-                .socket
-                .try_io(Interest::READABLE, || udp.recv(self.socket, into));
-            if !is_blocked(&received) {
-                return received;
-            }
+        let received = recv(self.socket, self.cx, udp, into);
+        match self.second {
+            Some(second) if is_blocked(&received) => recv(second, self.cx, udp, into),
+            Some(_) | None => received,
         }
     }
 
@@ -49,6 +43,24 @@ impl Io for Watched<'_, '_> {
             if !is_blocked(&sent) {
                 return sent;
             }
+        }
+    }
+}
+
+fn recv(
+    socket: &UdpSocket,
+    cx: &mut Context<'_>,
+    udp: &mut Udp,
+    into: &mut Vec<Datagram>,
+) -> io::Result<()> {
+    loop {
+        // A socket that cannot be polled any more is silent: the endpoint ends by its timeouts.
+        let Poll::Ready(Ok(())) = socket.poll_recv_ready(cx) else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        let received = socket.try_io(Interest::READABLE, || udp.recv(socket, into));
+        if !is_blocked(&received) {
+            return received;
         }
     }
 }

@@ -3,6 +3,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
 };
 
+use conec_core::CoordinatorConfig;
 use socket2::{Domain, Protocol, Type};
 
 use crate::Udp;
@@ -12,6 +13,8 @@ use crate::Udp;
 pub struct Socket {
     socket: UdpSocket,
     udp: Udp,
+    /// From where is received as well.
+    second: Option<UdpSocket>,
 }
 
 impl Socket {
@@ -39,7 +42,28 @@ impl Socket {
     /// A socket that was bound elsewhere. Its buffers stay as they are; it becomes non-blocking.
     pub fn from_std(socket: UdpSocket) -> io::Result<Self> {
         let udp = Udp::new(&socket)?;
-        Ok(Self { socket, udp })
+        Ok(Self {
+            socket,
+            udp,
+            second: None,
+        })
+    }
+
+    /// Binds the [second port](CoordinatorConfig::second_port) that a Coordinator is configured with, if it is, at the same
+    /// address, and tells the configuration which one it is.
+    pub fn bind_second(&mut self, config: &mut CoordinatorConfig) -> io::Result<()> {
+        if let Some(port) = &mut config.second_port {
+            let address = SocketAddr::new(self.local_addr()?.ip(), *port);
+            let second = Self::bind(address)?;
+            *port = second.local_addr()?.port();
+            self.second = Some(second.socket);
+        }
+        Ok(())
+    }
+
+    /// The second port's socket, if one was bound: to be watched as well, and received from by the first one's [`Udp`].
+    pub fn take_second(&mut self) -> Option<UdpSocket> {
+        self.second.take()
     }
 
     /// Where it is bound: the port is the actual one.

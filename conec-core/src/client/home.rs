@@ -192,6 +192,8 @@ impl Client {
                     self.end_peer(id, code.into(), None);
                 }
             }
+            CoordinatorMessage::SecondPort { route, port } => self.second_port(now, route, port),
+            CoordinatorMessage::SeenAt { echo, address } => self.seen_at(echo, address),
             CoordinatorMessage::Throttled { packets } => self.throttled(packets),
             CoordinatorMessage::ObservedAddress { nonce, address } => {
                 self.send_home(&ClientMessage::AddressEcho { nonce });
@@ -206,6 +208,7 @@ impl Client {
                     self.events
                         .push_back(ClientEvent::AddressObserved { address });
                     self.paths.hosts_in_doubt(now);
+                    self.mapping.restart(now);
                     self.surroundings_changed(now);
                 }
             }

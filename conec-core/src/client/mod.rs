@@ -2,6 +2,7 @@
 
 mod event;
 mod home;
+mod nat;
 mod path;
 mod peer;
 
@@ -13,9 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::event::ClientEvent;
+pub use self::{event::ClientEvent, nat::Nat};
 use self::{
     home::{Attempt, Home},
+    nat::Mapping,
     path::Paths,
     peer::Peer,
 };
@@ -43,6 +45,7 @@ pub struct Client {
     /// Peer channels by the route of this Client's end.
     routes: BTreeMap<Route, (ChannelId, Option<EngineId>)>,
     paths: Paths,
+    mapping: Mapping,
     requests: BTreeMap<RequestId, ChannelId>,
     next_request: RequestId,
     /// Until when a channel must have been set up.
@@ -85,6 +88,7 @@ impl Client {
             home: Home::Unused,
             routes: BTreeMap::new(),
             paths: Paths::new(&config.limits),
+            mapping: Mapping::default(),
             requests: BTreeMap::new(),
             next_request: 0,
             deadlines: Deadlines::new(),
@@ -302,6 +306,7 @@ impl Endpoint for Client {
         while let Some(id) = self.paths.pop_due(now) {
             self.path_due(now, id);
         }
+        self.ask_second_port(now);
         self.settle(now);
     }
 
@@ -372,6 +377,7 @@ impl Endpoint for Client {
             self.transport.poll_timeout(),
             self.deadlines.next(),
             self.paths.next_timeout(),
+            self.mapping.next_due(),
         ]
         .into_iter()
         .flatten()

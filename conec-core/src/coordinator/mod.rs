@@ -5,10 +5,11 @@ mod event;
 mod forward;
 mod pairs;
 mod registry;
+mod second;
 mod session;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     net::SocketAddr,
     num::NonZeroUsize,
@@ -30,7 +31,7 @@ use crate::{
     channel::{Channels, Notice},
     endpoint::{Batch, sealed::Sealed},
     transport::{Deadlines, EngineId, LinkEvent, Transport},
-    wire::{CoordinatorMessage, PacketKind, classify},
+    wire::{CoordinatorMessage, PacketKind, Route, classify},
 };
 
 /// A Coordinator: the one server that all Clients connect to.
@@ -49,6 +50,8 @@ pub struct Coordinator {
     registry: Registry,
     broker: Broker,
     forwarding: Forwarding,
+    /// Whose probes to the second port bear these.
+    second_routes: BTreeMap<Route, ChannelId>,
     /// Until when a Client must have completed its handshake, introduced itself, or been answered.
     deadlines: Deadlines<ChannelId>,
     events: VecDeque<CoordinatorEvent>,
@@ -80,6 +83,7 @@ impl Coordinator {
             registry: Registry::default(),
             broker: Broker::new(),
             forwarding: Forwarding::new(&config.limits),
+            second_routes: BTreeMap::new(),
             deadlines: Deadlines::new(),
             events: VecDeque::new(),
             accessed: BTreeSet::new(),
@@ -218,8 +222,13 @@ impl Endpoint for Coordinator {
                 }
                 // A straggler of a channel that is over. An answer would be taken for the other end's.
                 PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) => (false, None),
-                // Probes go directly or not at all.
-                PacketKind::Probe(_) | PacketKind::Other => (false, None),
+                // Others than to the second port go directly or not at all.
+                PacketKind::Probe(route) => {
+                    let packet = batch.take_packet();
+                    self.second_port_heard(now, source, route, packet);
+                    continue;
+                }
+                PacketKind::Other => (false, None),
                 PacketKind::Long(None) | PacketKind::Short(None) => (true, None),
             };
             if let Some(route) = forward {
@@ -382,6 +391,7 @@ impl Coordinator {
     pub(crate) fn entries(&self) -> usize {
         let tables = self.sessions.entries() + self.registry.entries() + self.broker.entries();
         let queues = self.events.len() + self.accessed.len() + self.deadlines.entries();
+        let tables = tables + self.second_routes.len();
         tables + queues + self.forwarding.entries() + self.transport.entries()
     }
 

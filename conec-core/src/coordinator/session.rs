@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Coordinator, CoordinatorEvent, forward::Place};
+use super::{Coordinator, CoordinatorEvent, forward::Place, second::Second};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Target,
     Violation,
@@ -23,6 +23,8 @@ pub(super) struct Session {
     place: Place,
     /// An address that the Client seems to have moved to, and what it has to echo from there.
     moving: Option<(AddressNonce, SocketAddr)>,
+    /// What it takes to know it at the second port.
+    pub(super) second: Option<Box<Second>>,
 }
 
 /// ```text
@@ -80,6 +82,7 @@ impl Coordinator {
                 local_ip: link.local_ip(),
             },
             moving: None,
+            second: None,
         };
         let limits = &self.config.limits;
         let rate = Bucket::per_second(limits.control_rate.into(), limits.control_burst.into());
@@ -273,6 +276,7 @@ impl Coordinator {
             name,
             address,
         });
+        self.announce_second_port(client);
         // The same key is the same Client: what it held before is over.
         if let Some(before) = before {
             self.close_session(now, before, ErrorCode::Superseded.into());
@@ -352,10 +356,13 @@ impl Coordinator {
             | CloseReason::Transport(_) => ErrorCode::PeerGone.into(),
         };
         self.deadlines.set(client, None);
-        if let Some(entry) = self.sessions.get(client)
-            && let Some((id, name)) = entry.role.admitted()
-        {
-            self.registry.leave(id, name, client);
+        if let Some(entry) = self.sessions.get(client) {
+            if let Some((id, name)) = entry.role.admitted() {
+                self.registry.leave(id, name, client);
+            }
+            if let Some(second) = &entry.role.second {
+                self.second_routes.remove(&second.route());
+            }
         }
         for pair in self.broker.pairs_of(client) {
             self.close_pair(pair, Some(client), code);

@@ -58,6 +58,10 @@ impl Reader {
         self.array().map(u8::from_be_bytes)
     }
 
+    pub(super) fn u16(&mut self) -> Result<u16, Malformed> {
+        self.array().map(u16::from_be_bytes)
+    }
+
     pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
         self.array().map(u64::from_be_bytes)
     }
@@ -112,7 +116,7 @@ impl Reader {
             6 => IpAddr::from(Ipv6Addr::from(self.array::<16>()?)),
             _ => return Err(Malformed),
         };
-        Ok(SocketAddr::new(ip, self.array().map(u16::from_be_bytes)?))
+        Ok(SocketAddr::new(ip, self.u16()?))
     }
 }
 

@@ -89,6 +89,10 @@ pub(crate) enum CoordinatorMessage {
     OpenFailed { request: RequestId, code: WireCode },
     /// So many of the Client's packets were not forwarded, as they exceeded its rate.
     Throttled { packets: u64 },
+    /// The Coordinator has a second port, at which probes with this route are the Client's.
+    SecondPort { route: Route, port: u16 },
+    /// The Client's probe with this number came to the second port from this address.
+    SeenAt { echo: u64, address: SocketAddr },
     /// Where the Client's packets come from, and a nonce to be echoed.
     ObservedAddress {
         nonce: AddressNonce,
@@ -302,6 +306,14 @@ impl RoleMessage for CoordinatorMessage {
             THROTTLED => Self::Throttled {
                 packets: fields.varint()?,
             },
+            SECOND_PORT => Self::SecondPort {
+                route: fields.route()?,
+                port: fields.u16()?,
+            },
+            SEEN_AT => Self::SeenAt {
+                echo: fields.u64()?,
+                address: fields.address()?,
+            },
             OBSERVED_ADDRESS => Self::ObservedAddress {
                 nonce: fields.u64()?,
                 address: fields.address()?,
@@ -355,6 +367,16 @@ impl RoleMessage for CoordinatorMessage {
             Self::Throttled { packets } => {
                 write_varint(THROTTLED, &mut out);
                 write_varint(*packets, &mut out);
+            }
+            Self::SecondPort { route, port } => {
+                write_varint(SECOND_PORT, &mut out);
+                out.put_slice(&route.to_bytes());
+                out.put_u16(*port);
+            }
+            Self::SeenAt { echo, address } => {
+                write_varint(SEEN_AT, &mut out);
+                out.put_u64(*echo);
+                write_address(*address, &mut out);
             }
             Self::ObservedAddress { nonce, address } => {
                 write_varint(OBSERVED_ADDRESS, &mut out);
@@ -459,6 +481,8 @@ const CHANNEL_CLOSED: u64 = 0x06;
 const OPEN_FAILED: u64 = 0x08;
 const OBSERVED_ADDRESS: u64 = 0x0a;
 const THROTTLED: u64 = 0x0b;
+const SECOND_PORT: u64 = 0x0d;
+const SEEN_AT: u64 = 0x0f;
 // Between peers.
 const BIND: u64 = 0x00;
 const BOUND: u64 = 0x02;
@@ -529,6 +553,11 @@ mod tests {
         });
         round_trip(CoordinatorMessage::OpenFailed { request: 1, code });
         round_trip(CoordinatorMessage::Throttled { packets: 1 << 40 });
+        round_trip(CoordinatorMessage::SecondPort { route, port: 4434 });
+        round_trip(CoordinatorMessage::SeenAt {
+            echo: u64::MAX,
+            address: "192.0.2.1:4433".parse().unwrap(),
+        });
         round_trip(PeerMessage::Bind {
             channel: 12,
             initiator: ClientId([1; 32]),

@@ -13,5 +13,7 @@ pub(crate) use message::{
     MAX_CONTROL, Offer, PeerMessage, RequestId, Role, RoleMessage,
 };
 pub(crate) use preamble::{MAX_LABEL, PreambleDecoder, encode_preamble};
-pub(crate) use probe::{Opened, PROBE_LABEL, PROBE_LEN, PROBE_SECRET_LEN, Probe, ProbeKeys};
+pub(crate) use probe::{
+    Opened, PROBE_LABEL, PROBE_LEN, PROBE_SECRET_LEN, Probe, ProbeKeys, SECOND_PORT_LABEL,
+};
 pub(crate) use route::{CID_LEN, PacketKind, Route, classify};

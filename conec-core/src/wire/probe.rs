@@ -20,6 +20,8 @@ pub(crate) const PROBE_LEN: usize = HEADER_LEN + BODY_LEN + TAG_LEN;
 pub(crate) const PROBE_SECRET_LEN: usize = 2 * (KEY_LEN + NONCE_LEN);
 /// What the secret is exported from the channel's TLS session under (RFC 8446, 7.5).
 pub(crate) const PROBE_LABEL: &[u8] = b"EXPORTER-conec-probe";
+/// The same for probes to the Coordinator's second port, of the home channel's.
+pub(crate) const SECOND_PORT_LABEL: &[u8] = b"EXPORTER-conec-second-port";
 /// The first byte of every probe. QUIC's have 0x40 or 0x80 (RFC 9443, 2).
 pub(super) const PROBE_FIRST: u8 = 0x0c;
 

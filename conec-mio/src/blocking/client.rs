@@ -6,7 +6,7 @@ use std::{
 };
 
 use conec_core::{
-    ChannelId, ClientConfig, ClientId, CloseReason, Code, Endpoint, EndpointStats, Name,
+    ChannelId, ClientConfig, ClientId, CloseReason, Code, Endpoint, EndpointStats, Name, Nat,
     PathPolicy, PeerInfo, Target,
     hub::{BindError, ConnectError, Hub, OpenError, host_of},
 };
@@ -110,6 +110,12 @@ impl Client {
     /// Where this Client's packets come from, as the Coordinator sees it, while connected.
     pub fn observed_address(&self) -> Option<SocketAddr> {
         self.core(|core| core.observed_address())
+    }
+
+    /// What this Client is behind, by what is known so far. Where the Coordinator has a second port, that takes a round
+    /// trip after connecting, and after each change of the [observed address](Self::observed_address).
+    pub fn nat(&self) -> Nat {
+        self.core(|core| core.nat())
     }
 
     /// What was counted so far.

@@ -69,9 +69,11 @@ impl Coordinator {
         Self::over(bound?, config)
     }
 
-    /// Takes Clients on a socket of one's own.
-    pub fn over(socket: Socket, config: CoordinatorConfig) -> Result<Self, BindError> {
+    /// Takes Clients on a socket of one's own. The configuration's [second port](CoordinatorConfig::second_port) is bound
+    /// beside it.
+    pub fn over(mut socket: Socket, mut config: CoordinatorConfig) -> Result<Self, BindError> {
         let address = socket.local_addr()?;
+        socket.bind_second(&mut config)?;
         let shared = Shared::new(Hub::coordinator(config)?);
         let handle = Handle::counted(shared.clone(), None);
         thread::spawn(Arc::clone(&shared), socket)?;

@@ -23,6 +23,7 @@ pub fn run(data: &[u8]) {
 #[derive(Clone, Copy)]
 enum Field {
     Varint,
+    U16,
     U64,
     Id,
     Route,
@@ -65,6 +66,9 @@ fn fields(sender: Sender, kind: u64) -> Option<&'static [Field]> {
         (Sender::Coordinator, 6) => &[Route, Code],
         (Sender::Coordinator, 8) => &[Varint, Code],
         (Sender::Coordinator, 10) => &[U64, Address],
+        (Sender::Coordinator, 11) => &[Varint],
+        (Sender::Coordinator, 13) => &[Route, U16],
+        (Sender::Coordinator, 15) => &[U64, Address],
         (Sender::Peer, 0) => &[U64, Id, Id, Block(255)],
         (Sender::Peer, 1) => &[Choice(&[&[], &[]])],
         (Sender::Peer, 2) => &[],
@@ -104,6 +108,7 @@ impl Copy<'_> {
     fn field(&mut self, field: Field) -> Option<()> {
         match field {
             Varint => self.varint().map(|_| ()),
+            U16 => self.bytes(2).map(|_| ()),
             U64 => self.bytes(8).map(|_| ()),
             Id => self.bytes(32).map(|_| ()),
             Route => self
@@ -114,7 +119,7 @@ impl Copy<'_> {
                 let (code, len) = read_varint(self.rest)?;
                 self.rest = &self.rest[len..];
                 // Unknown ones, and those of other versions, become the one that stands for them.
-                let known = code <= 15 || (1 << 32..1 << 33).contains(&code);
+                let known = code <= 16 || (1 << 32..1 << 33).contains(&code);
                 self.out.extend(varint(if known { code } else { 15 }));
                 Some(())
             }

@@ -58,6 +58,8 @@ pub(super) struct Node {
     pub(super) alive: bool,
     /// Whether its application asks for no events.
     pub(super) lagging: bool,
+    /// Another port that it has at all its addresses, beside that which it sends from.
+    pub(super) second_port: Option<u16>,
     /// When it is to be woken.
     pub(super) due: Option<Instant>,
     /// Events that the story has not asked for yet.
@@ -80,6 +82,7 @@ impl Node {
             name: name.to_owned(),
             entity,
             alive: true,
+            second_port: None,
             lagging: false,
             due: None,
             events: VecDeque::new(),

@@ -115,9 +115,11 @@ impl World {
 
     /// A Coordinator.
     pub fn add_coordinator_with(&mut self, config: CoordinatorConfig) -> NodeId {
-        let seed = self.rng.random();
+        let (seed, second_port) = (self.rng.random(), config.second_port);
         let coordinator = Coordinator::new(config, seed).expect("a valid configuration");
-        self.add("coordinator", Entity::Coordinator(Box::new(coordinator)))
+        let node = self.add("coordinator", Entity::Coordinator(Box::new(coordinator)));
+        self.nodes[node.0].second_port = second_port;
+        node
     }
 
     /// The default settings of a Client of this name, whose identity follows from the number of nodes.
@@ -374,7 +376,11 @@ impl World {
             }
             batch.extend_from_slice(&next.remove().payload);
         }
-        let is_there = self.topology.addresses(node).contains(&first.destination);
+        let is_there = self.topology.addresses(node).iter().any(|address| {
+            let port = first.destination.port();
+            address.ip() == first.destination.ip()
+                && (address.port() == port || self.nodes[node.0].second_port == Some(port))
+        });
         if !is_there || !self.nodes[node.0].alive {
             return;
         }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conec_core::{Coordinator, Datagram, Endpoint, Identity, KeyPin};
+use conec_core::{Coordinator, CoordinatorConfig, Datagram, Endpoint, Identity, KeyPin};
 use conec_mio::blocking;
 use conec_udp::Socket;
 use mio::{Events, Poll, Token};
@@ -40,7 +40,10 @@ struct Stop {
 
 impl Running {
     pub(crate) fn start(kind: Kind) -> Self {
-        let config = coordinator_config();
+        Self::start_with(kind, coordinator_config())
+    }
+
+    pub(crate) fn start_with(kind: Kind, config: CoordinatorConfig) -> Self {
         let pin = config.certificate.pin();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let (address, driver) = match kind {

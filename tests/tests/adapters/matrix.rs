@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use conec_core::{ClientConfig, ClientId};
+use conec_core::{ClientConfig, ClientId, Nat};
 use conec_mio::blocking;
-use conec_udp::Socket;
+use conec_udp::{Socket, Tap};
 
 use crate::{
-    Cable, KINDS, Kind, client_config,
+    Cable, KINDS, Kind, client_config, coordinator_config,
     coordinators::{Running, runtime},
     fragile_config, handles, scripts,
     scripts::Pause,
@@ -49,6 +49,32 @@ fn everyone_finds_a_direct_path_to_the_next() {
                 scope.spawn(move || go_direct(kind, next));
             }
         });
+    });
+}
+
+/// A Client that takes itself to be behind a NAT, which shows the same address to both ports.
+#[test]
+fn coordinators_listen_at_their_second_port() {
+    struct Elsewhere;
+    impl Tap for Elsewhere {
+        fn host_addresses(&self) -> Option<Vec<SocketAddr>> {
+            Some(vec![([192, 0, 2, 1], 7000).into()])
+        }
+    }
+    within(|| {
+        for kind in [Kind::Tokio, Kind::Mio, Kind::Blocking] {
+            let mut config = coordinator_config();
+            config.second_port = Some(0);
+            let coordinator = Running::start_with(kind, config);
+            let socket = Socket::any().unwrap().tapped(Elsewhere);
+            let (to, config) = ([coordinator.address], client_config(coordinator.pin));
+            let client = blocking::Client::connect_over(socket, "localhost", &to, config).unwrap();
+            while client.nat() != Nat::PortIndependent {
+                assert!(matches!(client.nat(), Nat::Unknown | Nat::Unclassified));
+                thread::sleep(Duration::from_millis(5));
+            }
+            coordinator.close();
+        }
     });
 }
 

@@ -104,7 +104,7 @@ impl Surroundings {
 }
 
 /// The address without what means nothing to others. IPv4 addresses may be hidden in IPv6 ones.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+pub(in crate::client) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 

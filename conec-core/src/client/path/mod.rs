@@ -20,7 +20,7 @@ use std::{
 use bytes::BytesMut;
 
 use self::{
-    address::{Surroundings, canonical},
+    address::Surroundings,
     budget::Budget,
     lookout::Lookout,
     machine::{Action, Context, PeerPath, Way},
@@ -35,7 +35,7 @@ use crate::{
     },
 };
 
-pub(super) use self::machine::Required;
+pub(super) use self::{address::canonical, machine::Required};
 
 /// The paths of all of a Client's channels.
 #[derive(Debug)]
@@ -90,6 +90,20 @@ impl Paths {
 
     pub(super) fn wants_host_addresses(&mut self, now: Instant) -> bool {
         self.lookout.wants(now)
+    }
+
+    /// The machine's addresses, as the driver has reported them.
+    pub(super) fn hosts(&self) -> &[SocketAddr] {
+        &self.surroundings.hosts
+    }
+
+    /// Sends a probe that belongs to no path, if there may be another one now.
+    pub(super) fn probe(&mut self, now: Instant, probe: Transmit) -> bool {
+        let allowed = self.budget.take(now);
+        if allowed {
+            self.probes.push_back(probe);
+        }
+        allowed
     }
 
     pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {

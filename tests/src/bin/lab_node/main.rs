@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The last two [try the routers](punch) without conec. The caller exchanges messages with the answerer, and prints by which way they went: `direct`, or `proxied` if they
-//! still went through the Coordinator when the time was over. It does not take its Client's word for it, but asks the
+//! still went through the Coordinator when the time was over; and what it finds itself behind: `open`, `independent` or
+//! `dependent`. It does not take its Client's word for it, but asks the
 //! Coordinator how much it has forwarded.
 
 #![forbid(unsafe_code)]
@@ -26,7 +27,7 @@ use bytes::Bytes;
 use conec_tests::keys;
 use conec_tokio::{
     Channel, Client, ClientConfig, CloseReason, Coordinator, CoordinatorConfig, CoordinatorEvent,
-    ErrorCode, Identity, Name, OpenError, Receiver, Sender, Trust,
+    ErrorCode, Identity, Name, Nat, OpenError, Receiver, Sender, Trust,
 };
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
@@ -42,7 +43,7 @@ async fn main() -> Result<()> {
             let client = connect(coordinator, name).await?;
             let patience = Duration::from_secs(seconds.parse()?);
             let way = call(&client, peer.parse()?, patience).await?;
-            println!("{way}");
+            println!("{way} {}", nat(&client).await);
             client.close(Duration::from_secs(1)).await;
             Ok(())
         }
@@ -58,7 +59,8 @@ async fn main() -> Result<()> {
 
 /// Serves until it is killed, and tells everyone who asks how many bytes it has forwarded.
 async fn coordinate(address: &str) -> Result<()> {
-    let config = CoordinatorConfig::new(keys::certificate());
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.second_port = Some(0);
     let coordinator = Coordinator::bind(address, config).await?;
     while let Some(event) = coordinator.next_event().await {
         if let CoordinatorEvent::ClientConnected { client, .. } = event
@@ -131,6 +133,20 @@ async fn call(client: &Client, peer: Name, patience: Duration) -> Result<&'stati
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     Ok("proxied")
+}
+
+/// What the Client finds itself behind.
+async fn nat(client: &Client) -> &'static str {
+    let begin = Instant::now();
+    loop {
+        match client.nat() {
+            Nat::Absent => return "open",
+            Nat::PortIndependent => return "independent",
+            Nat::PortDependent => return "dependent",
+            Nat::Unknown | Nat::Unclassified if begin.elapsed() > PATIENCE => return "unclear",
+            Nat::Unknown | Nat::Unclassified => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
 }
 
 /// Opens a channel, however long the other end takes to be there.

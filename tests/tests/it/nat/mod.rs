@@ -2,6 +2,7 @@
 
 mod boxes;
 mod clients;
+mod kinds;
 mod meeting;
 
 use std::{net::SocketAddr, time::Duration};
