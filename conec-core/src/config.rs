@@ -170,7 +170,8 @@ pub struct CoordinatorConfig {
     /// Clients send a few small probes there, and learn by them what kind of [`Nat`](crate::Nat) they are behind. Nothing is
     /// ever sent from there.
     ///
-    /// Adapters bind it beside the first; 0 lets the system choose. The core itself has to know which one it is.
+    /// Adapters bind it beside the first; 0 lets the system choose. The core itself has to know which one it is. Clients must
+    /// reach it under the same number.
     pub second_port: Option<u16>,
     /// Bounds on everything else.
     pub limits: Limits,

@@ -9,7 +9,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -50,9 +50,12 @@ fn a_socket_that_fails_has_the_addresses_looked_up() {
     let coordinator = coordinator();
     let tap = Arc::new(Calls::default());
     let mut scene = Scene::new();
+    *tap.hosts.lock().unwrap() = Some(vec![([192, 0, 2, 1], 7000).into()]);
     let mut client = scene.client(config(&coordinator), &coordinator, &tap);
     scene.run(&mut client, Duration::from_millis(1050), |_| false);
     assert_eq!(tap.looks.load(Relaxed), 1);
+    assert_eq!(client.endpoint().nat(), Nat::Unclassified);
+    *tap.hosts.lock().unwrap() = None;
     tap.unreachable.store(true, Relaxed);
     for _ in 0..3 {
         say_something(&mut client);
@@ -60,6 +63,8 @@ fn a_socket_that_fails_has_the_addresses_looked_up() {
         assert_eq!(tap.looks.load(Relaxed), 2);
     }
     assert!(client.stats().socket_errors >= 3);
+    // The machine's real addresses are known now, and the one among them at which the Coordinator sees it.
+    assert_eq!(client.endpoint().nat(), Nat::Absent);
 }
 
 /// A full socket is watched until it takes more, and no longer.
@@ -227,6 +232,8 @@ struct Calls {
     sends: AtomicUsize,
     recvs: AtomicUsize,
     looks: AtomicUsize,
+    /// The machine's addresses, where they are not the real ones.
+    hosts: Mutex<Option<Vec<SocketAddr>>>,
     full: AtomicBool,
     unreachable: AtomicBool,
     flood: AtomicBool,
@@ -264,6 +271,6 @@ impl Tap for Calls {
 
     fn host_addresses(&self) -> Option<Vec<SocketAddr>> {
         self.looks.fetch_add(1, Relaxed);
-        None
+        self.hosts.lock().unwrap().clone()
     }
 }

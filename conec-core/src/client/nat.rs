@@ -41,6 +41,8 @@ pub(super) struct Mapping {
     /// How many probes were sent since the Client is where it is, and when the next is due.
     tries: usize,
     due: Option<Instant>,
+    /// When the first of them was sent.
+    began: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,8 @@ impl Mapping {
             second.before = second.counter;
             self.seen = None;
             self.tries = 0;
-            self.due = Some(now);
+            // Who seems to move all the time does not ask all the time.
+            self.due = self.began.map(|at| at + EVERY).max(Some(now));
         }
     }
 }
@@ -125,6 +128,7 @@ impl Client {
             second: Some(second),
             tries,
             due,
+            began,
             ..
         } = &mut self.mapping
         else {
@@ -140,6 +144,9 @@ impl Client {
         let Some(&wait) = WAITS.get(*tries) else {
             return;
         };
+        if *tries == 0 {
+            *began = Some(now);
+        }
         *tries += 1;
         *due = Some(now + wait);
         second.counter += 1;
@@ -159,6 +166,8 @@ impl Client {
     }
 }
 
+/// How long after a first probe another first one may follow.
+const EVERY: Duration = Duration::from_secs(5);
 /// How long an answer from the second port is waited for, each time.
 const WAITS: [Duration; 6] = [
     Duration::from_millis(250),

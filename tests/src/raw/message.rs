@@ -139,6 +139,16 @@ pub fn observed_address(nonce: u64, observed: SocketAddr) -> Vec<u8> {
     message(10, &[&nonce.to_be_bytes(), &address(observed)])
 }
 
+/// Coordinator: there is a second port, and what probes to it bear.
+pub fn second_port(route: Route, port: u16) -> Vec<u8> {
+    message(13, &[&route, &port.to_be_bytes()])
+}
+
+/// Coordinator: where a probe to the second port came from.
+pub fn seen_at(echo: u64, seen: SocketAddr) -> Vec<u8> {
+    message(15, &[&echo.to_be_bytes(), &address(seen)])
+}
+
 /// Peers: which channel this is.
 pub fn bind(channel: u64, initiator: ClientId, acceptor: ClientId, label: &[u8]) -> Vec<u8> {
     message(

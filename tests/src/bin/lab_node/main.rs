@@ -9,10 +9,10 @@
 //! lab_node punch MIRROR NAME SECONDS
 //! ```
 //!
-//! The last two [try the routers](punch) without conec. The caller exchanges messages with the answerer, and prints by which way they went: `direct`, or `proxied` if they
-//! still went through the Coordinator when the time was over; and what it finds itself behind: `open`, `independent` or
-//! `dependent`. It does not take its Client's word for it, but asks the
-//! Coordinator how much it has forwarded.
+//! The last two [try the routers](punch) without conec. The caller exchanges messages with the answerer, and prints by
+//! which way they went: `direct`, or `proxied` if they still went through the Coordinator when the time was over. It does
+//! not take its Client's word for that, but asks the Coordinator how much it has forwarded. Then it prints what its Client
+//! finds itself behind: `open`, `independent` or `dependent`.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,8 @@
 //! A Coordinator that its Clients should not trust.
 
-use conec_core::{ClientConfig, ClientEvent, ErrorCode, Violation};
+use std::net::SocketAddr;
+
+use conec_core::{ClientConfig, ClientEvent, Endpoint, ErrorCode, Nat, Violation};
 use conec_tests::raw::{
     CONTROL,
     message::{Offer, Route},
@@ -684,7 +686,7 @@ fn packets_that_a_coordinator_makes_up_or_mixes_up_open_and_end_nothing() {
 
 thread_local! {
     /// What is still to be sent wrongly.
-    static MIXED: std::cell::RefCell<Vec<(std::net::SocketAddr, Vec<u8>)>> =
+    static MIXED: std::cell::RefCell<Vec<(SocketAddr, Vec<u8>)>> =
         const { std::cell::RefCell::new(Vec::new()) };
 }
 
@@ -710,6 +712,56 @@ fn an_address_that_changes_all_the_time_is_reported_each_time_it_does() {
         reported.push(address);
     }
     assert_eq!(reported, addresses[1..]);
+    den.scene.all_is_well(&[]);
+}
+
+#[test]
+fn a_second_port_is_announced_once_and_is_one() {
+    let mut den = Den::new(20);
+    let first = message::second_port(ROUTES[0], 4434);
+    let mut cut = first.clone();
+    cut.pop();
+    for second in [&first, &message::second_port(ROUTES[1], 0), &cut] {
+        let (alice, conn) = den.welcome("alice");
+        conn.control(&first);
+        conn.control(second);
+        let reason = den.scene.world.closed(home(alice));
+        assert!(matches!(reason, CloseReason::Violation(_)), "{reason:?}");
+        den.scene.expect_end(&conn, PROTOCOL);
+    }
+    den.scene.all_is_well(&[]);
+}
+
+/// Neither what it says of probes that were never sent is believed, nor does it have a Client send many.
+#[test]
+fn a_second_port_cannot_be_made_a_target() {
+    let mut den = Den::new(21);
+    let (alice, conn) = den.welcome("alice");
+    let elsewhere: SocketAddr = ([192, 0, 2, 1], 1).into();
+    conn.control(&message::seen_at(1, elsewhere));
+    conn.control(&message::second_port(ROUTES[0], 4434));
+    for echo in [0, 7, u64::MAX] {
+        conn.control(&message::seen_at(echo, elsewhere));
+    }
+    den.scene.world.run_for(secs(1));
+    assert_eq!(den.scene.world.client(alice).nat(), Nat::Absent);
+    // It seems to move all the time.
+    for number in 0..600 {
+        let address = ([192, 0, 2, 1], number as u16).into();
+        conn.control(&message::observed_address(number, address));
+        den.scene.world.run_for(Duration::from_millis(100));
+    }
+    let sent = den.scene.world.client(alice).stats().probes_sent;
+    assert!((12..=30).contains(&sent), "{sent} in a minute");
+    // What it says of the last one is of no use: the Client has moved since. Of the next one it is believed.
+    conn.control(&message::seen_at(sent, elsewhere));
+    den.scene.world.run_for(secs(6));
+    assert_eq!(den.scene.world.client(alice).nat(), Nat::Unclassified);
+    let sent = den.scene.world.client(alice).stats().probes_sent;
+    let told = message::seen_at(sent, elsewhere);
+    conn.control(&told);
+    den.scene.world.run_for(secs(1));
+    assert_eq!(den.scene.world.client(alice).nat(), Nat::PortDependent);
     den.scene.all_is_well(&[]);
 }
 
