@@ -91,6 +91,22 @@ fn a_graceful_close_of_an_idle_channel_takes_a_moment() {
     });
 }
 
+/// What is said of the end can come in one piece with what was said before: then all of it is acted on.
+#[test]
+fn a_channel_that_is_closed_at_once_takes_a_moment_too() {
+    for seed in 0..40 {
+        let mut world = World::new(seed);
+        let (_, [alice, bob]) = world.with_clients(["alice", "bob"]);
+        world.network.set_all(&LinkConfig::rough());
+        let (at_alice, at_bob) = world.open_channel(alice, bob);
+        close(&mut world, at_bob, Duration::from_secs(600));
+        let start = world.elapsed();
+        world.closed(at_alice);
+        world.closed(at_bob);
+        assert!(world.elapsed() - start < Duration::from_secs(20), "{seed}");
+    }
+}
+
 #[test]
 fn patience_ends_a_close_that_the_other_side_holds_up() {
     let (mut world, _, at_alice, at_bob) = pair(3);

@@ -246,6 +246,8 @@ impl ChannelCore {
             && let Some(link) = link
         {
             self.read_control(link, now);
+            // What was read may be the other side's word of the end.
+            self.drain(link);
         }
         self.notices.pop_front()
     }
