@@ -505,7 +505,7 @@ impl Client {
                 }
                 (Role::Peer(_), Notice::Control(payload)) => self.peer_control(now, id, payload),
                 (Role::Peer(_), Notice::Closing) => {}
-                (Role::Peer(_), Notice::Ended(reason)) => self.peer_ended(id, reason),
+                (Role::Peer(_), Notice::Ended(reason)) => self.peer_ended(now, id, reason),
             }
         }
     }

@@ -430,7 +430,7 @@ impl Client {
     }
 
     /// A peer channel has ended: the Coordinator can forget it, and so can we.
-    pub(super) fn peer_ended(&mut self, id: ChannelId, reason: CloseReason) {
+    pub(super) fn peer_ended(&mut self, now: Instant, id: ChannelId, reason: CloseReason) {
         // What the other end was told, which the Coordinator may be the first to bring it.
         let said = self.transport.peek(id).and_then(Link::close_code);
         let code = said.unwrap_or_else(|| match reason {
@@ -447,6 +447,10 @@ impl Client {
             | CloseReason::CoordinatorLost
             | CloseReason::Transport(_) => ErrorCode::PeerGone.into(),
         });
+        // The other end may have begun in the same moment: nobody is here for it.
+        if let Some(link) = self.transport.link(id) {
+            link.close(now, code, reason);
+        }
         self.release_peer(id, Some(code));
         self.update_home_hold();
     }

@@ -247,6 +247,35 @@ fn without_a_driver_nobody_waits() {
     assert!(world.bob.closed(at_bob).done().is_none());
 }
 
+/// At whatever moment: the other end may begin in the same one.
+#[test]
+fn a_channel_that_is_let_go_of_while_it_is_set_up_leaves_nothing() {
+    for steps in 0..20 {
+        let mut world = World::new();
+        let bob = world.bob.endpoint().id();
+        let opened = world.alice.open_channel(world.now, bob, b"", None).unwrap();
+        world.run();
+        let accepted = done(world.bob.next_offer()).unwrap();
+        world.bob.accept_offer(world.now, accepted, None);
+        for _ in 0..steps {
+            world.step();
+        }
+        world.bob.release(world.now, Some(accepted));
+        world.run();
+        assert!(world.alice.closed(opened).done().is_some(), "{steps}");
+        for client in [&mut world.alice, &mut world.bob] {
+            client.close(world.now, PATIENCE);
+        }
+        for _ in 0..3 {
+            world.run();
+        }
+        assert!(
+            world.bob.is_finished() && world.alice.is_finished(),
+            "{steps}"
+        );
+    }
+}
+
 struct World {
     now: Instant,
     coordinator: Hub<u32, Coordinator>,
@@ -295,14 +324,17 @@ impl World {
 
     /// Lets a second pass, and tells who was woken.
     fn run(&mut self) -> Vec<u32> {
+        (0..1000).flat_map(|_| self.step()).collect()
+    }
+
+    /// Lets a millisecond pass: everybody has a turn.
+    fn step(&mut self) -> Vec<u32> {
         let mut woken = Vec::new();
-        for _ in 0..1000 {
-            self.now += Duration::from_millis(1);
-            let network = &mut self.network;
-            drive(&mut self.coordinator, 0, self.now, network, &mut woken);
-            drive(&mut self.alice, 1, self.now, network, &mut woken);
-            drive(&mut self.bob, 2, self.now, network, &mut woken);
-        }
+        self.now += Duration::from_millis(1);
+        let network = &mut self.network;
+        drive(&mut self.coordinator, 0, self.now, network, &mut woken);
+        drive(&mut self.alice, 1, self.now, network, &mut woken);
+        drive(&mut self.bob, 2, self.now, network, &mut woken);
         woken
     }
 }

@@ -408,3 +408,38 @@ fn the_coordinator_forwards_what_it_cannot_read() {
     });
     assert_eq!(inside, None);
 }
+
+/// Either side may leave a channel while it is being set up, at whatever moment: nobody hangs, and nothing is left.
+#[test]
+fn closing_while_a_channel_is_being_set_up_is_fine() {
+    for leaver in [0, 1] {
+        for steps in 0..60 {
+            let (mut world, coordinator, alice, bob) = world_that_asks(13);
+            let at_alice = world.request_channel(alice, by_name("bob"));
+            let at_bob = offered(&mut world, bob);
+            let now = world.now();
+            world.client(bob).accept(now, at_bob.channel).unwrap();
+            for _ in 0..steps {
+                world.step();
+            }
+            let now = world.now();
+            let leaving = [at_alice, at_bob][leaver];
+            if let Some(mut channel) = world.channel(leaving.node, leaving.channel) {
+                channel.close(now, Duration::from_secs(10));
+            }
+            for at in [at_alice, at_bob] {
+                world.closed(at);
+            }
+            assert!(world.now() - now < Duration::from_secs(5), "{steps}");
+            let now = world.now();
+            for client in [alice, bob] {
+                world.client(client).close(now, Duration::from_secs(1));
+            }
+            world.run_for(Duration::from_secs(30));
+            for client in [alice, bob] {
+                world.check_client_ended(client);
+            }
+            world.check_coordinator_deserted(coordinator);
+        }
+    }
+}
