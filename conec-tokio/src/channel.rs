@@ -1,19 +1,16 @@
-use std::{fmt, sync::Arc, task::Waker, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelId, CloseReason, Code, Direction, Endpoint, OpenStreamError, Path, PathStats, PeerInfo,
-    SendDatagramError, StreamId,
-    hub::{Attempt, Hub},
+    ChannelId, CloseReason, Code, Direction, OpenStreamError, Path, PathStats, PeerInfo,
+    SendDatagramError, StreamId, hub::Attempt,
 };
 use futures_core::Stream;
 
 use crate::{
     IncomingStream, Receiver, Sender,
-    shared::{Handle, Shared, now},
+    shared::{AnyHub, Handle, Shared, now},
 };
-
-type AnyHub = Hub<Waker, dyn Endpoint + Send>;
 
 /// A channel with another entity.
 ///

@@ -35,7 +35,11 @@ struct End<E: Role>(Arc<Shared<E>>);
 
 impl<E: Role> Drop for End<E> {
     fn drop(&mut self) {
-        self.0.with(|hub| hub.end());
+        self.0.with(|hub| {
+            hub.end();
+            // Nobody comes for these any more.
+            self.0.collect(hub);
+        });
     }
 }
 

@@ -36,8 +36,9 @@
 //!
 //! # Giving up
 //!
-//! Every future can be dropped at any time: nothing is lost, doubled or half done by it. What dropping a handle means is
-//! said at each type; dropping the last one of an endpoint closes it gracefully in the background.
+//! Every future can be dropped at any time: nothing is lost, doubled or half done by it, and nothing is left of it. As
+//! with any future, nothing is done before it is polled for the first time. What dropping a handle means is said at each
+//! type; dropping the last one of an endpoint closes it gracefully in the background.
 
 #![forbid(unsafe_code)]
 

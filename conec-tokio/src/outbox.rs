@@ -61,15 +61,20 @@ impl Outbox {
         }
     }
 
-    /// Hands everything over to the stream.
+    /// Hands everything over to the stream. What it does not take, because it has ended, is forgotten.
     pub(crate) fn hand_over<W, E: Endpoint + ?Sized>(
         &self,
         hub: &mut Hub<W, E>,
     ) -> Attempt<Result<(), SendError>> {
-        match self.lock().as_mut().filter(|batch| !batch.is_empty()) {
+        let mut batch = self.lock();
+        let handed = match batch.as_mut().filter(|batch| !batch.is_empty()) {
             Some(batch) => hub.send_batch(self.id, batch),
             None => Attempt::Done(Ok(())),
+        };
+        if let Attempt::Done(Err(_)) = handed {
+            *batch = None;
         }
+        handed
     }
 
     /// Forgets what was not handed over.

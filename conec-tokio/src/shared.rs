@@ -88,10 +88,9 @@ impl<E: Endpoint + ?Sized> Shared<E> {
     /// Tries `f` until it has a result. Dropped earlier, nothing has happened.
     pub(crate) async fn wait<T>(
         self: &Arc<Self>,
-        mut f: impl FnMut(&mut Hub<Waker, E>) -> Attempt<T>,
+        f: impl FnMut(&mut Hub<Waker, E>) -> Attempt<T>,
     ) -> T {
-        let mut waiter = Waiter::new(Arc::clone(self));
-        poll_fn(|cx| waiter.poll(cx, &mut f)).await
+        Waiter::new(Arc::clone(self)).wait(f).await
     }
 
     /// What `f` gives, one after the other, until it gives `None`.
@@ -104,7 +103,7 @@ impl<E: Endpoint + ?Sized> Shared<E> {
     }
 }
 
-/// A place among those who wait, given up when dropped.
+/// A place among those who wait, for as long as somebody does.
 pub(crate) struct Waiter<E: Endpoint + ?Sized = dyn Endpoint + Send> {
     pub(crate) shared: Arc<Shared<E>>,
     ticket: Ticket,
@@ -116,6 +115,22 @@ impl<E: Endpoint + ?Sized> Waiter<E> {
         Self { shared, ticket }
     }
 
+    /// Tries `f` until it has a result. Dropped earlier, nothing has happened, and nobody is woken any more.
+    pub(crate) async fn wait<T>(
+        &mut self,
+        mut f: impl FnMut(&mut Hub<Waker, E>) -> Attempt<T>,
+    ) -> T {
+        /// Gives up the place with the call.
+        struct Call<'a, E: Endpoint + ?Sized>(&'a mut Waiter<E>);
+        impl<E: Endpoint + ?Sized> Drop for Call<'_, E> {
+            fn drop(&mut self) {
+                self.0.leave();
+            }
+        }
+        let call = Call(self);
+        poll_fn(|cx| call.0.poll(cx, &mut f)).await
+    }
+
     /// Tries `f`, and has the task woken if it is to be tried again.
     pub(crate) fn poll<T>(
         &mut self,
@@ -125,13 +140,17 @@ impl<E: Endpoint + ?Sized> Waiter<E> {
         let Self { shared, ticket } = self;
         shared.with(|hub| hub.attempt(ticket, || cx.waker().clone(), f))
     }
+
+    fn leave(&mut self) {
+        if self.ticket.is_waiting() {
+            self.shared.with(|hub| hub.leave(&mut self.ticket));
+        }
+    }
 }
 
 impl<E: Endpoint + ?Sized> Drop for Waiter<E> {
     fn drop(&mut self) {
-        if self.ticket.is_waiting() {
-            self.shared.with(|hub| hub.leave(&mut self.ticket));
-        }
+        self.leave();
     }
 }
 
@@ -152,6 +171,9 @@ where
         waiter.poll(cx, next)
     }
 }
+
+/// What channels and streams see: an endpoint of either kind.
+pub(crate) type AnyHub = Hub<Waker, dyn Endpoint + Send>;
 
 /// Keeps an endpoint, and a channel if it is about one, from being closed.
 pub(crate) struct Handle {

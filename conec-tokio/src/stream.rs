@@ -1,7 +1,6 @@
 use std::{
     collections::VecDeque,
     fmt,
-    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -17,7 +16,7 @@ use futures_sink::Sink;
 
 use crate::{
     outbox::Outbox,
-    shared::{Shared, Waiter, now},
+    shared::{AnyHub, Shared, Waiter, now},
 };
 
 /// The sending half of a stream.
@@ -67,7 +66,13 @@ impl Sender {
     ///
     /// Dropped before it is done, the message was not sent, in no part.
     pub async fn send(&mut self, message: Bytes) -> Result<(), SendError> {
-        poll_fn(|cx| self.poll_send(cx, &message)).await
+        if let Some(added) = self.outbox.add(&message) {
+            return added;
+        }
+        let Self { waiter, outbox, .. } = self;
+        let shared = Arc::clone(&waiter.shared);
+        let send = |hub: &mut AnyHub| shared.send(hub, outbox, &message);
+        waiter.wait(send).await
     }
 
     /// Sends a message if the stream has room now.
@@ -99,22 +104,13 @@ impl Sender {
     /// Can be waited for at any time and any number of times.
     pub async fn finished(&mut self) -> SendEnd {
         let Self { waiter, id, .. } = self;
-        poll_fn(|cx| waiter.poll(cx, |hub| hub.send_end(*id))).await
+        waiter.wait(|hub| hub.send_end(*id)).await
     }
 
     /// Gives up sending: messages that the other side has not received are dropped, and its reader learns the code.
     pub fn reset(&mut self, code: Code) {
         self.outbox.clear();
         self.waiter.shared.with(|hub| hub.reset(self.id, code));
-    }
-
-    fn poll_send(&mut self, cx: &Context<'_>, message: &Bytes) -> Poll<Result<(), SendError>> {
-        if let Some(added) = self.outbox.add(message) {
-            return Poll::Ready(added);
-        }
-        let Self { waiter, outbox, .. } = self;
-        let shared = Arc::clone(&waiter.shared);
-        waiter.poll(cx, |hub| shared.send(hub, outbox, message))
     }
 }
 
@@ -138,7 +134,8 @@ impl Sink<Bytes> for Sender {
         shared.with(|hub| shared.send_unasked(hub, &self.outbox, &message))
     }
 
-    /// Ready at once: what was taken is on its way.
+    /// Ready at once: whatever was taken is sent as soon as network and reader allow, flushed or not. That it has arrived
+    /// is known of a finished stream only: [`poll_close`](Sink::poll_close) waits for that.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         Poll::Ready(Ok(()))
     }
@@ -216,7 +213,7 @@ impl Receiver {
     pub async fn recv(&mut self) -> Result<Option<Bytes>, RecvEnd> {
         let Self { waiter, id, batch } = self;
         if batch.is_empty() {
-            let received = poll_fn(|cx| waiter.poll(cx, |hub| hub.recv_batch(*id))).await?;
+            let received = waiter.wait(|hub| hub.recv_batch(*id)).await?;
             *batch = received.unwrap_or_default();
         }
         Ok(batch.pop_front())
