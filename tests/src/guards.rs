@@ -226,4 +226,34 @@ pub const GUARDS: &[Guard] = &[
         text: "&& address.port() >= MIN_PORT",
         without: "",
     },
+    Guard {
+        what: "a probe to the second port is news once",
+        file: "conec-core/src/coordinator/second.rs",
+        text: "&& counter > second.latest",
+        without: "",
+    },
+    Guard {
+        what: "probes to the second port are answered at no more than their rate",
+        file: "conec-core/src/coordinator/second.rs",
+        text: "!second.rate.take(now, 1)",
+        without: "!second.rate.take(now, 0)",
+    },
+    Guard {
+        what: "a second port is announced once",
+        file: "conec-core/src/client/nat.rs",
+        text: "if self.mapping.second.is_some() || port == 0 {",
+        without: "if false {",
+    },
+    Guard {
+        what: "a second port's answer is to a probe that was sent from here",
+        file: "conec-core/src/client/nat.rs",
+        text: "(second.before + 1..=second.counter).contains(&echo)",
+        without: "echo <= second.counter",
+    },
+    Guard {
+        what: "a Client that seems to move all the time does not ask the second port all the time",
+        file: "conec-core/src/client/nat.rs",
+        text: "self.began.map(|at| at + EVERY).max(Some(now))",
+        without: "Some(now)",
+    },
 ];

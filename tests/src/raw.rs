@@ -20,6 +20,7 @@
 //! ```
 
 pub mod message;
+pub mod probe;
 mod tls;
 
 use std::{

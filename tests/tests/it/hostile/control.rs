@@ -1,8 +1,10 @@
 //! A Client that is let in, or nearly, and then breaks the rules of the control stream.
 
+use std::net::SocketAddr;
+
 use conec_core::{ErrorCode, Violation};
 use conec_tests::{
-    raw::route_of,
+    raw::{message::Route, probe, route_of},
     sim::{Packet, Tap},
 };
 
@@ -300,6 +302,52 @@ fn requests_that_share_a_number_are_answered_each() {
         );
     }
     scene.all_is_well(&[CloseReason::Violation(Violation::Unexpected)]);
+}
+
+/// A Client that asks the second port all the time, in vain mostly; and what it says twice, wrongly or elsewhere is not
+/// answered at all.
+#[test]
+fn the_second_port_answers_what_is_new_and_not_too_often() {
+    let mut scene = Scene::with(31, |config| config.second_port = Some(4434));
+    let conn = scene.log_in();
+    let told = scene.until("a second port", || conn.next_of_kind(13));
+    let route: Route = told[1..7].try_into().unwrap();
+    let second = SocketAddr::new(scene.coordinator_address().ip(), 4434);
+    assert_eq!(told, message::second_port(route, second.port()));
+    let sealer = conn.sealer(probe::SECOND_PORT);
+    let mine = scene.world.address(scene.mallory);
+    let answers = |scene: &mut Scene, time: Duration| {
+        scene.world.run_for(time);
+        let answers = std::iter::from_fn(|| conn.next_of_kind(15));
+        answers.collect::<Vec<_>>()
+    };
+    let ping = sealer.seal(route, 5, 0);
+    scene.raw.send_to(second, &ping);
+    let first = answers(&mut scene, secs(10));
+    assert_eq!(first, [message::seen_at(5, mine)]);
+    // The same again, an older one, something else than a ping, another's route, and somebody else's key.
+    let other = conn.sealer(b"EXPORTER-conec-probe");
+    for refused in [
+        ping.clone(),
+        sealer.seal(route, 4, 0),
+        sealer.seal(route, 6, 1),
+        sealer.seal([0x80; 6], 6, 0),
+        other.seal(route, 6, 0),
+        [&ping[..], &[0]].concat(),
+    ] {
+        scene.raw.send_to(second, &refused);
+    }
+    assert_eq!(answers(&mut scene, secs(1)), [] as [Vec<u8>; 0]);
+    // A thousand new ones in ten seconds.
+    let mut count = 0;
+    for counter in 10..1010 {
+        scene.raw.send_to(second, &sealer.seal(route, counter, 0));
+        count += answers(&mut scene, Duration::from_millis(10)).len();
+    }
+    assert!((15..=19).contains(&count), "{count} answers");
+    // Nothing but the answers came of it.
+    assert_eq!(conn.end(), None);
+    scene.all_is_well(&[]);
 }
 
 #[test]
