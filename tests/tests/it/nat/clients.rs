@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conec_core::{ClientEvent, Direction};
+use conec_core::{ClientEvent, Direction, Endpoint};
 use conec_tests::{
     keys,
     sim::{Access, At, Event, Half, LinkConfig, NatConfig, NatId, Net, NodeId, World},
@@ -95,6 +95,36 @@ fn a_client_learns_at_what_address_it_is_seen() {
     let observed = world.client(at_alice.node).observed_address().unwrap();
     assert_eq!(Some(observed.ip()), world.outer_ip(home));
     assert_ne!(observed, world.address(at_alice.node));
+}
+
+/// What a driver is asked for, which looks up the machine's addresses when it is up anyway.
+#[test]
+fn a_client_asks_for_its_own_addresses_now_and_then_and_when_they_are_in_doubt() {
+    let (mut world, _, home, at_alice, at_bob) = behind(5, NatConfig::port_restricted());
+    let alice = at_alice.node;
+    assert!(world.client(alice).wants_host_addresses());
+    assert!(!world.client(alice).wants_host_addresses());
+    let mut asked = 0;
+    for _ in 0..600 {
+        world.run_for(secs(1));
+        asked += u32::from(world.client(alice).wants_host_addresses());
+    }
+    // Every 15 seconds, but only when something comes or is due.
+    assert!((20..=40).contains(&asked), "{asked}");
+    while !world.client(alice).wants_host_addresses() {
+        world.run_for(secs(1));
+    }
+    // It is seen elsewhere: at once.
+    let observed = world.client(alice).observed_address();
+    world.run_for(secs(2));
+    world.reboot(home);
+    let start = world.elapsed();
+    talk(&mut world, at_alice, at_bob);
+    while world.client(alice).observed_address() == observed {
+        world.run_for(Duration::from_millis(50));
+        assert!(world.elapsed() - start < secs(10));
+    }
+    assert!(world.client(alice).wants_host_addresses());
 }
 
 #[test]
