@@ -49,6 +49,8 @@ pub(crate) struct Link {
     unheard_timeouts: u32,
     /// The other side's address when it was last looked at.
     remote: SocketAddr,
+    /// It has not proved that it is there (RFC 9000, 8.2): how many proofs there had been before.
+    unproven: Option<u64>,
     pub(super) events: VecDeque<LinkEvent>,
     closed: bool,
     /// With what this side has closed the connection.
@@ -105,6 +107,7 @@ impl Link {
     ) -> Self {
         Self {
             remote: conn.remote_address(),
+            unproven: None,
             conn: Box::new(conn),
             engine,
             handle,
@@ -409,6 +412,7 @@ impl Link {
         let remote = self.conn.remote_address();
         if remote != self.remote && !self.closed {
             self.remote = remote;
+            self.unproven = Some(self.proofs());
             self.events.push_back(LinkEvent::Moved(remote));
         }
     }
@@ -460,12 +464,32 @@ impl Link {
         let flushed = !self.saturated && self.flush();
         let urgent = self.control.is_urgent();
         let max_segments = if urgent { 1 } else { max_segments };
-        let transmit = self.conn.poll_transmit(now, max_segments, buf);
+        let mut transmit = self.conn.poll_transmit(now, max_segments, buf);
+        while transmit.as_ref().is_some_and(|it| self.is_astray(it)) {
+            buf.clear();
+            transmit = self.conn.poll_transmit(now, max_segments, buf);
+        }
         if urgent {
             self.control.set_urgent(false);
         }
         self.saturated = transmit.is_none() && (self.saturated || flushed);
         transmit
+    }
+
+    /// Whether this must not be sent: a search for a larger MTU, at an address that has not proved to be the other
+    /// side's. The engine does not count it among the little that it may send there.
+    fn is_astray(&mut self, transmit: &quinn_proto::Transmit) -> bool {
+        if self.unproven.is_some_and(|before| self.proofs() > before) {
+            self.unproven = None;
+        }
+        let is_search =
+            transmit.segment_size.is_none() && transmit.size > usize::from(self.conn.current_mtu());
+        self.unproven.is_some() && is_search
+    }
+
+    /// How often the other side has shown that it is at the address that it was asked at.
+    fn proofs(&self) -> u64 {
+        self.conn.stats().frame_rx.path_response
     }
 
     /// Passes on what the engine takes; whether it took anything.

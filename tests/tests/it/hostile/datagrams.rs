@@ -136,6 +136,70 @@ fn stragglers_of_a_channel_are_not_answered() {
     scene.all_is_well(&[]);
 }
 
+/// Whoever has seen a route can send to its owner from anywhere, as direct paths go.
+#[test]
+fn a_client_answers_nothing_that_it_cannot_open() {
+    let mut scene = Scene::new(10);
+    let tap = Tap::default();
+    scene.world.network.tap = Some(tap.clone());
+    scene.pair.talk(&mut scene.world);
+    let ann = scene.world.address(scene.pair.ends[0].node);
+    let to_ann = |packet: &Packet| packet.destination == ann && route_of(&packet.payload).is_some();
+    let mut known = 0;
+    let theirs = news(&tap, &mut known);
+    let theirs: Vec<_> = theirs.into_iter().filter(to_ann).collect();
+    assert!(!theirs.is_empty());
+    scene.world.run_for(secs(3));
+    known = tap.len();
+    for packet in theirs {
+        // Another connection ID with the same route, and room for a stateless reset (RFC 9000, 10.3).
+        let mut junk = packet.payload;
+        junk[8] ^= 0xff;
+        junk.resize(100, 0xaa);
+        let stranger = ([198, 51, 100, 9], 9).into();
+        scene.world.inject(stranger, ann, &junk);
+    }
+    scene.world.run_for(Duration::from_millis(200));
+    let answers = news(&tap, &mut known);
+    let answers = answers.iter().filter(|packet| packet.source == ann);
+    assert_eq!(answers.count(), 0);
+    scene.all_is_well(&[]);
+}
+
+/// Somebody on the way sends a packet on as if it came from a victim. The Coordinator has to ask there whether the Client
+/// has moved (RFC 9000, 9.3.1), and no more than that: the engine went on to look for the largest packets that arrive.
+#[test]
+fn a_captured_packet_brings_a_victim_one_datagram() {
+    let mut scene = Scene::new(11);
+    let tap = Tap::default();
+    scene.world.network.tap = Some(tap.clone());
+    let [ann, _] = scene.pair.ends.map(|at| at.node);
+    let at_home = ChannelId::HOME;
+    let mut home = scene.world.channel(ann, at_home).unwrap();
+    home.send_datagram(b"captured"[..].into()).unwrap();
+    let (source, coordinator) = (scene.world.address(ann), scene.coordinator_address());
+    let from_ann = |packet: &Packet| packet.source == source && packet.destination == coordinator;
+    let captured = scene.until("a packet", || news(&tap, &mut 0).into_iter().find(from_ann));
+    let victim = ([198, 51, 100, 9], 9).into();
+    let now = scene.world.now();
+    let redirected = Datagram {
+        source: victim,
+        destination_ip: None,
+        ecn: None,
+        segment_size: captured.payload.len(),
+        payload: BytesMut::from(&captured.payload[..]),
+    };
+    let entity = scene.world.coordinator(scene.coordinator);
+    entity.handle_datagram(now, redirected);
+    scene.world.run_for(secs(2));
+    let to_victim = news(&tap, &mut 0)
+        .into_iter()
+        .filter(|packet| packet.destination == victim)
+        .map(|packet| packet.payload.len());
+    assert_eq!(to_victim.collect::<Vec<_>>(), [1200]);
+    scene.all_is_well(&[]);
+}
+
 #[test]
 fn every_datagram_flipped_cut_short_or_sent_again_changes_nothing() {
     let mut scene = Scene::new(2);
