@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run -p conec-tests --example guards            # all of them: about a minute each
-//! cargo run -p conec-tests --example guards -- forward # those whose file or purpose has this in it
+//! cargo run -p conec-tests --example guards -- forward # those whose file or purpose has a word in it
 //! ```
 //!
 //! It works on a copy below `target/guards`, which is built and tested there.
@@ -16,8 +16,11 @@ use std::{
 use conec_tests::guards::{GUARDS, Guard};
 
 fn main() -> io::Result<ExitCode> {
-    let filter = env::args().nth(1).unwrap_or_default();
-    let chosen = |guard: &&Guard| guard.what.contains(&filter) || guard.file.contains(&filter);
+    let filters: Vec<String> = env::args().skip(1).collect();
+    let chosen = |guard: &&Guard| {
+        let hit = |it: &String| guard.what.contains(it) || guard.file.contains(it);
+        filters.is_empty() || filters.iter().any(hit)
+    };
     let copy = Copy::of(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").as_path())?;
     if let Outcome::Failed(tests) = copy.test()? {
         println!("with all guards, these fail already: {}", tests.join(", "));
@@ -27,10 +30,7 @@ fn main() -> io::Result<ExitCode> {
     println!("| --- | --- | --- |");
     let mut missed = 0;
     for guard in GUARDS.iter().filter(chosen) {
-        copy.without(guard)?;
-        let outcome = copy.test()?;
-        copy.with(guard)?;
-        match outcome {
+        match copy.test_without(guard)? {
             Outcome::Failed(tests) => {
                 let example = tests.first().map_or("", String::as_str);
                 println!("| {} | {} | `{example}` |", guard.what, tests.len());
@@ -48,11 +48,8 @@ fn main() -> io::Result<ExitCode> {
     })
 }
 
-/// A copy of the repository.
-struct Copy {
-    origin: PathBuf,
-    folder: PathBuf,
-}
+/// A copy of the repository, by its folder.
+struct Copy(PathBuf);
 
 enum Outcome {
     Passed,
@@ -78,18 +75,16 @@ impl Copy {
             }
             fs::copy(origin.join(name), to)?;
         }
-        Ok(Self { origin, folder })
+        Ok(Self(folder))
     }
 
-    fn without(&self, guard: &Guard) -> io::Result<()> {
-        let text = fs::read_to_string(self.origin.join(guard.file))?;
-        let text = text.replacen(guard.text, guard.without, 1);
-        fs::write(self.folder.join(guard.file), text)
-    }
-
-    fn with(&self, guard: &Guard) -> io::Result<()> {
-        let text = fs::read_to_string(self.origin.join(guard.file))?;
-        fs::write(self.folder.join(guard.file), text)
+    fn test_without(&self, guard: &Guard) -> io::Result<Outcome> {
+        let file = self.0.join(guard.file);
+        let whole = fs::read_to_string(&file)?;
+        fs::write(&file, whole.replacen(guard.text, guard.without, 1))?;
+        let outcome = self.test()?;
+        fs::write(&file, whole)?;
+        Ok(outcome)
     }
 
     /// Runs the core's own tests and the scenarios.
@@ -102,8 +97,8 @@ impl Copy {
                 .args(["--no-fail-fast", "-p", "conec-core", "--lib"])
                 .args(["-p", "conec-tests", "--test", "it"])
                 .args(last)
-                .current_dir(&self.folder)
-                .env("CARGO_TARGET_DIR", self.folder.with_file_name("build"))
+                .current_dir(&self.0)
+                .env("CARGO_TARGET_DIR", self.0.with_file_name("build"))
                 // That a case fails is enough.
                 .env("PROPTEST_MAX_SHRINK_ITERS", "0")
                 .stderr(Stdio::null());

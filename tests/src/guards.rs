@@ -131,6 +131,12 @@ pub const GUARDS: &[Guard] = &[
         without: "if true {",
     },
     Guard {
+        what: "the largest packets that arrive are not looked for at an address that is unproven",
+        file: "conec-core/src/transport/link.rs",
+        text: "self.unproven.is_some() && is_search",
+        without: "false",
+    },
+    Guard {
         what: "the Coordinator's answer is about the channel that was asked for",
         file: "conec-core/src/client/peer.rs",
         text: "if !meant || peer.label != offer.label || offer.role != EndRole::Initiator {",

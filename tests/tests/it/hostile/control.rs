@@ -351,6 +351,25 @@ fn the_second_port_answers_what_is_new_and_not_too_often() {
 }
 
 #[test]
+fn an_end_accepts_a_channel_once() {
+    let mut scene = Scene::new(12);
+    let mut config = scene.world.client_config("victim");
+    config.auto_accept = false;
+    let victim = scene.world.add_client_with(config);
+    scene.world.connect(victim, scene.coordinator);
+    let id = scene.world.client(victim).id();
+    let conn = scene.log_in();
+    conn.control(&message::open_by_id(1, id, b""));
+    let offer = scene.until("offer", || conn.next_offer());
+    // The other end has not answered yet.
+    for _ in 0..2 {
+        conn.control(&message::accept(offer.own_route));
+    }
+    scene.expect_end(&conn, PROTOCOL);
+    scene.all_is_well(&[CloseReason::Violation(Violation::Unexpected)]);
+}
+
+#[test]
 fn somebody_elses_routes_are_out_of_reach() {
     let mut scene = Scene::new(11);
     let tap = Tap::default();
