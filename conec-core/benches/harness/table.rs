@@ -10,12 +10,20 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn new<const N: usize>(head: [&str; N]) -> Self {
         Self {
+            // As many as HEAD says.
             rows: vec![head.map(str::to_owned).into(), vec!["-".to_owned(); N]],
         }
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into());
+    }
+
+    /// Unless nothing was measured.
+    pub(crate) fn print(&self) {
+        if self.rows.len() > HEAD {
+            println!("{self}");
+        }
     }
 }
 
@@ -81,3 +89,5 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
         (figures[middle - 1] + figures[middle]) / 2.0
     }
 }
+
+const HEAD: usize = 2;

@@ -1,8 +1,9 @@
 //! What the core costs beside bare quinn-proto, in memory: no sockets, one thread.
 //!
 //! ```text
-//! cargo bench -p conec-core                # this and memory: about two minutes
-//! cargo bench -p conec-core -- --quick
+//! cargo bench -p conec-core                                     # this and memory: about six minutes
+//! cargo bench -p conec-core --bench speed -- --quick            # one short round
+//! cargo bench -p conec-core --bench speed -- bulk handshakes    # what is so called
 //! ```
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "real time is what is measured")]
@@ -24,6 +25,7 @@ fn main() -> Result<(), lexopt::Error> {
     let mut rounds = 7;
     let mut time = Duration::from_millis(500);
     let mut clients = 10_000;
+    let mut wanted = Vec::new();
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
@@ -35,12 +37,17 @@ fn main() -> Result<(), lexopt::Error> {
                 clients = 1000;
             }
             Long("rounds") => rounds = args.value()?.parse()?,
-            Short(_) | Long(_) | Value(_) => return Err(arg.unexpected()),
+            Value(word) => wanted.push(word.string()?),
+            Short(_) | Long(_) => return Err(arg.unexpected()),
         }
     }
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
 
     let mut table = Table::new(["one channel, in memory", "conec", "quinn-proto", "ratio"]);
     for load in streams::Load::ALL {
+        if !is_wanted(&load.to_string()) {
+            continue;
+        }
         let (conec, bare) = interleaved(
             rounds,
             || streams::conec(load, time),
@@ -53,34 +60,36 @@ fn main() -> Result<(), lexopt::Error> {
             ratio(ratios(&conec, &bare), load.wanted()),
         ]);
     }
-    println!("{table}");
+    table.print();
 
     let mut table = Table::new(["forwarding at a Coordinator", "million packets/s"]);
-    for batch in [1, 10, 44] {
+    for batch in [1, 10, 44].into_iter().filter(|_| is_wanted("forwarding")) {
         let figures = (0..rounds).map(|_| forwarding::packets_per_second(batch, time));
         let name = format!("batches of {batch}");
         table.row([name, figure(median(figures.collect()) / 1e6)]);
     }
-    println!("{table}");
+    table.print();
 
     let mut table = Table::new(["at the server", "conec", "quinn-proto", "ratio"]);
-    let (conec, bare) = interleaved(
-        rounds,
-        || handshakes::conec(time),
-        || handshakes::bare(time),
-    );
-    table.row([
-        "handshakes per second".to_owned(),
-        figure(median(conec.clone())),
-        figure(median(bare.clone())),
-        ratio(ratios(&conec, &bare), Some(("≥", 0.9))),
-    ]);
-    println!("{table}");
+    if is_wanted("handshakes") {
+        let (conec, bare) = interleaved(
+            rounds,
+            || handshakes::conec(time),
+            || handshakes::bare(time),
+        );
+        table.row([
+            "handshakes per second".to_owned(),
+            figure(median(conec.clone())),
+            figure(median(bare.clone())),
+            ratio(ratios(&conec, &bare), Some(("≥", 0.9))),
+        ]);
+    }
+    table.print();
 
     let mut table = Table::new(["idle Clients", "ns a poll", "ratio to 1"]);
     let (mut coordinators, mut one) = (idle::Idle::new(), 0.0);
     for count in [1, 1000, 10_000] {
-        if count > clients {
+        if count > clients || !is_wanted("idle") {
             break;
         }
         coordinators.grow_to(count);
@@ -96,7 +105,7 @@ fn main() -> Result<(), lexopt::Error> {
             ratio(nanoseconds / one, wanted),
         ]);
     }
-    println!("{table}");
+    table.print();
     Ok(())
 }
 
