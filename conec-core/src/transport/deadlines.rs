@@ -9,6 +9,8 @@ use std::{
 pub(crate) struct Deadlines<K> {
     order: BTreeSet<(Instant, K)>,
     by_key: BTreeMap<K, Instant>,
+    /// The first of them: it is asked for with every poll.
+    next: Option<Instant>,
 }
 
 impl<K: Ord + Copy> Deadlines<K> {
@@ -16,6 +18,7 @@ impl<K: Ord + Copy> Deadlines<K> {
         Self {
             order: BTreeSet::new(),
             by_key: BTreeMap::new(),
+            next: None,
         }
     }
 
@@ -34,6 +37,7 @@ impl<K: Ord + Copy> Deadlines<K> {
         if let Some(at) = deadline {
             self.order.insert((at, key));
         }
+        self.find_next();
     }
 
     /// How many things are kept.
@@ -43,18 +47,22 @@ impl<K: Ord + Copy> Deadlines<K> {
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.order.first().map(|&(at, _)| at)
+        self.next
     }
 
     /// Removes and returns a key whose deadline has come.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
-        let &(at, key) = self.order.first()?;
-        if at > now {
+        if self.next? > now {
             return None;
         }
-        self.order.pop_first();
+        let (_, key) = self.order.pop_first()?;
         self.by_key.remove(&key);
+        self.find_next();
         Some(key)
+    }
+
+    fn find_next(&mut self) {
+        self.next = self.order.first().map(|&(at, _)| at);
     }
 }
 
