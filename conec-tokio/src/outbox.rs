@@ -27,7 +27,7 @@ impl Outbox {
     pub(crate) fn add(&self, message: &Bytes) -> Option<Result<(), SendError>> {
         let mut batch = self.lock();
         let waiting = batch.as_mut().filter(|batch| Self::has_room(batch))?;
-        Some(waiting.push(message.clone()).map_err(SendError::from))
+        Some(waiting.push(message).map_err(SendError::from))
     }
 
     /// Whether [`add`](Self::add) would.
@@ -56,7 +56,7 @@ impl Outbox {
             *batch = hub.batch(self.id);
         }
         match &mut *batch {
-            Some(batch) => Ok(batch.push(message.clone())?),
+            Some(batch) => Ok(batch.push(message)?),
             None => Err(SendError::Ended(SendEnd::Closed(CloseReason::Local))),
         }
     }

@@ -22,7 +22,7 @@ impl Batch {
     }
 
     /// Adds a message, unless it is larger than the channel takes.
-    pub fn push(&mut self, message: Bytes) -> Result<(), MessageTooLarge> {
+    pub fn push(&mut self, message: &Bytes) -> Result<(), MessageTooLarge> {
         if message.len() > self.max {
             return Err(MessageTooLarge { max: self.max });
         }

@@ -11,7 +11,8 @@ use crate::{ChannelId, CloseReason, ErrorCode, transport::Transport};
 /// Channels with what the entity knows of each besides.
 #[derive(Debug)]
 pub(crate) struct Channels<R> {
-    entries: BTreeMap<ChannelId, Entry<R>>,
+    /// Boxed: tables are half empty.
+    entries: BTreeMap<ChannelId, Box<Entry<R>>>,
     /// Channels that may have events.
     eventful: VecDeque<ChannelId>,
     /// The memory of all channels as they were last weighed.
@@ -43,7 +44,7 @@ impl<R> Channels<R> {
             eventful: false,
             memory: 0,
         };
-        self.entries.insert(id, entry);
+        self.entries.insert(id, Box::new(entry));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -57,7 +58,7 @@ impl<R> Channels<R> {
     }
 
     pub(crate) fn get(&self, id: ChannelId) -> Option<&Entry<R>> {
-        self.entries.get(&id)
+        self.entries.get(&id).map(|entry| &**entry)
     }
 
     /// A channel, whose events are then looked at.
@@ -114,7 +115,7 @@ impl<R> Channels<R> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ChannelId, &Entry<R>)> {
-        self.entries.iter().map(|(&id, entry)| (id, entry))
+        self.entries.iter().map(|(&id, entry)| (id, &**entry))
     }
 
     /// The next event of any channel. A channel is forgotten with its last.

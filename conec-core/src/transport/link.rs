@@ -27,12 +27,12 @@ use crate::{CloseReason, Direction, SendDatagramError, Traffic, error::WireCode}
 /// Streams are named by their QUIC stream IDs. Whatever is asked of a stream that does not exist, or of a link that has
 /// ended, does nothing.
 pub(crate) struct Link {
-    // Over 6 KiB large: boxed so that the tables of links stay cheap to move.
-    conn: Box<Connection>,
+    conn: Connection,
     pub(super) engine: EngineId,
     pub(super) handle: ConnectionHandle,
     control: Control,
-    outgoing: BTreeMap<u64, Outgoing>,
+    /// Boxed: an empty table keeps its room for eleven.
+    outgoing: BTreeMap<u64, Box<Outgoing>>,
     /// Streams with something that the engine may take now.
     line: VecDeque<u64>,
     /// The engine took something and sent nothing: the network is the bottleneck. What comes now is gathered here
@@ -108,7 +108,7 @@ impl Link {
         Self {
             remote: conn.remote_address(),
             unproven: None,
-            conn: Box::new(conn),
+            conn,
             engine,
             handle,
             control,
@@ -144,7 +144,7 @@ impl Link {
     pub(crate) fn write(&mut self, stream: u64, front: &[u8], bytes: Bytes) {
         if !self.closed {
             let outgoing = self.outgoing.entry(stream).or_default();
-            outgoing.bytes.push(front, bytes);
+            outgoing.bytes.push(front, &bytes);
             self.line_up(stream);
         }
     }

@@ -55,7 +55,8 @@ pub(crate) struct EngineId(u64);
 /// All links of an entity.
 pub(crate) struct Transport {
     engines: BTreeMap<EngineId, Engine>,
-    links: BTreeMap<ChannelId, Link>,
+    /// Boxed: over 6 KiB each, and tables are half empty.
+    links: BTreeMap<ChannelId, Box<Link>>,
     by_handle: BTreeMap<(EngineId, usize), ChannelId>,
     /// Links that something happened to.
     touched: Vec<ChannelId>,
@@ -233,7 +234,7 @@ impl Transport {
 
     /// A link, only to look at.
     pub(crate) fn peek(&self, id: ChannelId) -> Option<&Link> {
-        self.links.get(&id)
+        self.links.get(&id).map(|link| &**link)
     }
 
     /// Gives one datagram to an engine.
@@ -400,8 +401,10 @@ impl Transport {
         {
             self.handshakes.end(network);
         }
+        // An idle link keeps no room for events.
+        let events = std::mem::take(&mut link.events);
         self.events
-            .extend(link.events.drain(..).map(|event| (id, event)));
+            .extend(events.into_iter().map(|event| (id, event)));
         if drained {
             let (engine, handle) = (link.engine, link.handle);
             self.links.remove(&id);
@@ -589,7 +592,7 @@ impl Transport {
     fn add_link(&mut self, id: ChannelId, mut link: Link) {
         touch(id, &mut link, &mut self.touched, &mut self.line);
         self.by_handle.insert((link.engine, link.handle.0), id);
-        self.links.insert(id, link);
+        self.links.insert(id, Box::new(link));
     }
 }
 

@@ -36,10 +36,11 @@ impl Gathered {
     }
 
     /// Adds bytes, with a few others in front.
-    pub(crate) fn push(&mut self, front: &[u8], mut bytes: Bytes) {
+    pub(crate) fn push(&mut self, front: &[u8], bytes: &Bytes) {
         if bytes.len() < COPY_BELOW {
-            return self.copy(front, &bytes);
+            return self.copy(front, bytes);
         }
+        let mut bytes = bytes.clone();
         self.copy(front, &[]);
         self.seal();
         self.len += bytes.len();
@@ -132,10 +133,10 @@ mod tests {
     fn small_writes_share_pieces_and_large_ones_pass() {
         let mut outgoing = Gathered::default();
         for _ in 0..1000 {
-            outgoing.push(b"", Bytes::from_static(b"sixteen bytes...")); // 16,000 in all
+            outgoing.push(b"", &Bytes::from_static(b"sixteen bytes...")); // 16,000 in all
         }
         let large = Bytes::from(vec![1; 100_000]);
-        outgoing.push(b"", large.clone());
+        outgoing.push(b"", &large);
         assert_eq!(outgoing.len(), 116_000);
         assert_eq!(outgoing.pieces.len(), 3);
         assert_eq!(outgoing.pieces[1].as_ptr(), large.as_ptr());
@@ -145,8 +146,8 @@ mod tests {
     fn what_others_gathered_is_added_in_order() {
         for (first, second) in [(1, 1), (1, 10_000), (10_000, 1), (50_000, 50_000)] {
             let (mut outgoing, mut others) = (Gathered::default(), Gathered::default());
-            outgoing.push(b"a", Bytes::from(vec![1; first]));
-            others.push(b"b", Bytes::from(vec![2; second]));
+            outgoing.push(b"a", &Bytes::from(vec![1; first]));
+            others.push(b"b", &Bytes::from(vec![2; second]));
             let expected = [b"a", &vec![1; first][..], b"b", &vec![2; second]].concat();
             outgoing.append(&mut others);
             assert_eq!((outgoing.len(), others.len()), (expected.len(), 0));
@@ -164,12 +165,12 @@ mod tests {
     #[test]
     fn what_is_not_taken_stays() {
         let mut outgoing = Gathered::default();
-        outgoing.push(b"", Bytes::from(vec![1; 5000]));
-        outgoing.push(b"", Bytes::from(vec![2; 10]));
+        outgoing.push(b"", &Bytes::from(vec![1; 5000]));
+        outgoing.push(b"", &Bytes::from(vec![2; 10]));
         assert_eq!(outgoing.offer(take(4999)), Ok(4999));
         assert_eq!(outgoing.len(), 11);
         assert_eq!(outgoing.offer(take(0)), Ok(0));
-        outgoing.push(b"", Bytes::from(vec![3; 1]));
+        outgoing.push(b"", &Bytes::from(vec![3; 1]));
         assert_eq!(outgoing.offer(take(100)), Ok(12));
         assert_eq!((outgoing.len(), outgoing.pieces.len()), (0, 0));
     }

@@ -132,17 +132,17 @@ fn batches_are_messages_like_others() {
     assert!(batch.is_empty());
     stream.send(message(0, sizes[0])).unwrap();
     for (number, &size) in sizes.iter().enumerate().skip(1).take(8) {
-        batch.push(message(number, size)).unwrap();
+        batch.push(&message(number, size)).unwrap();
     }
     let max = 100_000;
-    let too_large = batch.push(vec![0; max + 1].into());
+    let too_large = batch.push(&vec![0; max + 1].into());
     assert_eq!(too_large, Err(MessageTooLarge { max }));
     assert!(batch.bytes() > sizes.iter().sum());
     assert_eq!(stream.send_batch(&mut batch), Ok(()));
     assert!(batch.is_empty());
     stream.send(message(9, sizes[9])).unwrap();
     stream.finish().unwrap();
-    batch.push("too late".into()).unwrap();
+    batch.push(&"too late".into()).unwrap();
     assert_eq!(stream.send_batch(&mut batch), Err(SendError::Ended));
     for (number, &size) in sizes.iter().enumerate() {
         assert_eq!(world.recv(theirs), message(number, size));
@@ -152,7 +152,7 @@ fn batches_are_messages_like_others() {
     let mut home = world.channel(at_alice.node, ChannelId::HOME).unwrap();
     let id = home.open(Direction::Uni, b"").unwrap();
     let mut large = home.stream(id).batch();
-    large.push(vec![0; 200_000].into()).unwrap();
+    large.push(&vec![0; 200_000].into()).unwrap();
     let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
     let id = channel.open(Direction::Uni, b"").unwrap();
     let refused = channel.stream(id).send_batch(&mut large);

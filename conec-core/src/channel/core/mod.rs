@@ -94,6 +94,15 @@ impl Counts {
     }
 }
 
+/// An idle channel keeps no room for what is to come.
+fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front();
+    if queue.is_empty() {
+        *queue = VecDeque::new();
+    }
+    first
+}
+
 /// Bytes of control messages that may wait for the other side to read them before no more of its own are read.
 const MAX_ANSWERS: usize = 64 << 10;
 
@@ -249,11 +258,11 @@ impl ChannelCore {
             // What was read may be the other side's word of the end.
             self.drain(link);
         }
-        self.notices.pop_front()
+        pop(&mut self.notices)
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<ChannelEvent> {
-        let event = self.events.pop_front()?;
+        let event = pop(&mut self.events)?;
         match &event {
             ChannelEvent::Readable { stream } => {
                 if let Some(recv) = self.recv_half(*stream) {
