@@ -3,8 +3,15 @@
 use std::{net::Ipv4Addr, sync::Arc};
 
 use bytes::Bytes;
-use quinn::{Endpoint, EndpointConfig, RecvStream, SendStream, TokioRuntime};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use quinn::{
+    Endpoint, EndpointConfig, RecvStream, SendStream, TokioRuntime,
+    crypto::rustls::QuicClientConfig,
+};
+use rustls::{
+    CipherSuite,
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+    version::TLS13,
+};
 use socket2::{Domain, Socket, Type};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
@@ -85,7 +92,17 @@ async fn accept(endpoint: &Endpoint) -> Result<(SendStream, RecvStream)> {
 async fn connect(to: &Ready) -> Result<(Endpoint, SendStream, RecvStream)> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from(to.trust.clone()))?;
-    let config = quinn::ClientConfig::with_root_certificates(Arc::new(roots))?;
+    // With the suite that conec prefers, where processors have instructions for it.
+    let mut provider = rustls::crypto::ring::default_provider();
+    let preferred = CipherSuite::TLS13_AES_128_GCM_SHA256;
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| suite.suite() != preferred);
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     let endpoint = endpoint(None)?;
     let connection = endpoint.connect_with(config, to.address, NAME)?.await?;
     let (sender, receiver) = connection.open_bi().await?;
