@@ -14,6 +14,7 @@ mod coordinators;
 mod faults;
 mod handles;
 mod matrix;
+mod programs;
 mod scripts;
 
 use std::{
