@@ -11,6 +11,7 @@
 
 mod chat;
 mod coordinators;
+mod echo;
 mod faults;
 mod handles;
 mod matrix;
