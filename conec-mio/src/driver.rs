@@ -19,8 +19,47 @@ pub type Coordinator = Driver<conec_core::Coordinator>;
 ///
 /// The loop calls [`ready`](Self::ready) with the events of the driver's token, and [`turn`](Self::turn) after it and
 /// when the [`deadline`](Self::deadline) has come; then it takes the [events](Self::poll_event). The crate's page shows
-/// the whole loop. Commands are given to the [endpoint](Self::endpoint_mut), from whichever place in the loop. Other
-/// threads have to get theirs into the loop, as by a queue and a [`mio::Waker`].
+/// the whole loop. Commands are given to the [endpoint](Self::endpoint_mut), from whichever place in the loop.
+///
+/// # Other threads
+///
+/// Other threads get their commands into the loop by a queue and a [`mio::Waker`]. That one is the loop's own, for
+/// whatever else may wake it: a [`mio::Poll`] has room for just one.
+///
+/// ```no_run
+/// # fn run(mut driver: conec_mio::Client, mut poll: mio::Poll) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::{sync::mpsc, thread, time::{Duration, Instant}};
+/// use conec_mio::conec_core::{Client, Endpoint};
+/// use mio::{Events, Token, Waker};
+///
+/// const WAKER: Token = Token(1);
+/// let waker = Waker::new(poll.registry(), WAKER)?;
+/// let (give, given) = mpsc::channel::<Box<dyn FnOnce(&mut Client) + Send>>();
+/// thread::spawn(move || {
+///     let close = |client: &mut Client| client.close(Instant::now(), Duration::from_secs(5));
+///     give.send(Box::new(close)).expect("the loop is there");
+///     waker.wake()
+/// });
+///
+/// let mut events = Events::with_capacity(16);
+/// while !driver.is_finished() {
+///     let deadline = driver.deadline();
+///     poll.poll(&mut events, deadline.map(|at| at.saturating_duration_since(Instant::now())))?;
+///     for event in events.iter().filter(|event| event.token() != WAKER) {
+///         driver.ready(event);
+///     }
+///     // Whatever has woken the loop: no command waits longer than for this.
+///     for command in given.try_iter() {
+///         command(driver.endpoint_mut());
+///     }
+///     driver.turn(Instant::now());
+///     while let Some(event) = driver.poll_event() {
+///         println!("{event:?}");
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Dropping
 ///
