@@ -50,6 +50,9 @@ mod outbox;
 mod shared;
 mod socket;
 mod stream;
+#[cfg(feature = "__testing")]
+#[doc(hidden)]
+pub mod testing;
 
 pub use channel::Channel;
 pub use client::{Client, Offer};

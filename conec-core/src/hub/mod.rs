@@ -96,7 +96,7 @@ pub trait Role: Endpoint + Sized {
 // For who drives the endpoint.
 impl<W, E: Role> Hub<W, E> {
     /// An endpoint that is held once.
-    fn new(endpoint: E) -> Self {
+    pub(crate) fn new(endpoint: E) -> Self {
         Self {
             waiters: Waiters::default(),
             channels: BTreeMap::new(),

@@ -44,6 +44,9 @@ mod client;
 mod coordinator;
 mod shared;
 mod stream;
+#[cfg(feature = "__testing")]
+#[doc(hidden)]
+pub mod testing;
 mod thread;
 
 use thiserror::Error;

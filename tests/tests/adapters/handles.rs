@@ -20,6 +20,7 @@ use conec_core::{
     EndpointStats, Identity, OpenChannelError, OpenStreamError, Path, PathPolicy, PathStats,
     PeerInfo, RecvEnd, RecvError, SendEnd, SendError, StreamId,
 };
+use conec_mio::Driver;
 use conec_udp::Socket;
 use mio::{Events, Poll, Token};
 
@@ -35,7 +36,6 @@ pub(crate) trait Turn {
 pub(crate) struct Mio {
     driver: conec_mio::Client,
     poll: Poll,
-    events: Events,
 }
 
 impl Mio {
@@ -49,11 +49,10 @@ impl Mio {
         let mut client = conec_core::Client::new(config, seed).unwrap();
         let now = Instant::now();
         client.connect(now, "localhost", &[address]).unwrap();
-        let driver = conec_mio::Driver::new(client, socket, poll.registry(), Token(3));
+        let driver = Driver::new(client, socket, poll.registry(), Token(3));
         Self {
             driver: driver.unwrap(),
             poll,
-            events: Events::with_capacity(16),
         }
     }
 }
@@ -64,15 +63,21 @@ impl Turn for Mio {
     }
 
     fn turn(&mut self) {
-        let soon = Instant::now() + Duration::from_millis(10);
-        let due = self.driver.deadline().map_or(soon, |at| at.min(soon));
-        let wait = due.saturating_duration_since(Instant::now());
-        self.poll.poll(&mut self.events, Some(wait)).unwrap();
-        for event in &self.events {
-            self.driver.ready(event);
-        }
-        self.driver.turn(Instant::now());
+        turn(&mut self.driver, &mut self.poll);
     }
+}
+
+/// What a loop does that has nothing else to do.
+pub(crate) fn turn<E: Endpoint>(driver: &mut Driver<E>, poll: &mut Poll) {
+    let mut events = Events::with_capacity(16);
+    let soon = Instant::now() + Duration::from_millis(10);
+    let due = driver.deadline().map_or(soon, |at| at.min(soon));
+    let wait = due.saturating_duration_since(Instant::now());
+    poll.poll(&mut events, Some(wait)).unwrap();
+    for event in &events {
+        driver.ready(event);
+    }
+    driver.turn(Instant::now());
 }
 
 pub(crate) struct Custom {

@@ -16,6 +16,7 @@ mod faults;
 mod handles;
 mod matrix;
 mod programs;
+mod replay;
 mod scripts;
 
 use std::{
