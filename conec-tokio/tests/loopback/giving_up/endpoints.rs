@@ -79,13 +79,18 @@ async fn an_endpoint_that_nobody_waited_for_is_not_made() {
         let before = tasks();
         let at = format!("localhost:{}", coordinator.local_addr().port());
         drop(Client::connect(&at, config(&coordinator, "alice")));
-        wait_in_vain(Client::connect(&at, config(&coordinator, "alice")));
+        // It is resolved meanwhile, or not.
+        drop(poll_once(pin!(Client::connect(
+            &at,
+            config(&coordinator, "alice")
+        ))));
         let certificate = Certificate::self_signed(["localhost"]).unwrap();
         let bind = || Coordinator::bind(&at, CoordinatorConfig::new(certificate.clone()));
         drop(bind());
-        // It is resolved meanwhile, or not.
         drop(poll_once(pin!(bind())));
-        assert_eq!(tasks(), before);
+        while tasks() > before {
+            tokio::task::yield_now().await;
+        }
         let alice = client(&coordinator, "alice").await;
         coordinator.close(PATIENCE).await;
         bind().await.unwrap().close(PATIENCE).await;
