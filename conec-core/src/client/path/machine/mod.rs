@@ -1,22 +1,26 @@
 //! What one peer channel's packets travel on, as this end decides it. All transitions of [`Mode`] are here.
 
+mod failures;
+mod search;
+
 use std::{
     collections::VecDeque,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
+use self::failures::Failures;
 use super::{
-    address::{Surroundings, canonical},
+    address::Surroundings,
     budget::Budget,
     health::{Health, Verdict},
     prober::{Answer, Prober},
     window::Window,
 };
 use crate::{
-    EndpointStats, Path, PathConfig, Transmit, Violation,
+    EndpointStats, Path, PathConfig, Transmit,
     transport::Progress,
-    wire::{Generation, MAX_CANDIDATES, Opened, PROBE_LEN, Probe, ProbeKeys, Route},
+    wire::{Generation, PROBE_LEN, ProbeKeys, Route},
 };
 
 /// The paths of one peer channel, from its binding on.
@@ -126,13 +130,6 @@ impl Required {
     }
 }
 
-/// Direct paths that have failed lately.
-#[derive(Debug, Default)]
-struct Failures {
-    count: u32,
-    last: Option<Instant>,
-}
-
 /// What surrounds the paths of a channel.
 pub(super) struct Context<'a> {
     pub(super) now: Instant,
@@ -183,110 +180,6 @@ impl PeerPath {
     pub(super) fn start(&mut self, context: &mut Context<'_>) {
         self.used = Some((context.now, context.progress.activity));
         self.search(context);
-    }
-
-    /// The other end says where it may be reached.
-    pub(super) fn peer_candidates(
-        &mut self,
-        context: &mut Context<'_>,
-        generation: Generation,
-        addresses: Vec<SocketAddr>,
-    ) -> Result<(), Violation> {
-        match self.their_generation {
-            Some(latest) if generation < latest => return Err(Violation::Unexpected),
-            Some(latest) if generation == latest => {
-                for address in addresses.into_iter().map(canonical) {
-                    if self.told.len() < MAX_CANDIDATES && !self.told.contains(&address) {
-                        self.told.push(address);
-                    }
-                }
-                let shared = context.surroundings.is_shared(&self.told);
-                for &address in &self.told {
-                    if self.round_due.is_none()
-                        && context
-                            .surroundings
-                            .may_probe(context.config, shared, address)
-                    {
-                        self.prober.join(context.now, address);
-                    }
-                }
-            }
-            Some(_) | None => {
-                self.told = addresses.into_iter().map(canonical).collect();
-                self.their_generation = Some(generation);
-                self.begin_round(context);
-            }
-        }
-        // Now that it is known where the other end is, there may be more to say.
-        let shared = context.surroundings.is_shared(&self.told);
-        let candidates = context.surroundings.candidates(context.config, shared);
-        if candidates.iter().any(|it| !self.announced.contains(it)) {
-            self.announce(context);
-        }
-        self.pump(context);
-        Ok(())
-    }
-
-    /// This Client has other addresses than before.
-    pub(super) fn surroundings_changed(&mut self, context: &Context<'_>) {
-        let shared = context.surroundings.is_shared(&self.told);
-        let candidates = context.surroundings.candidates(context.config, shared);
-        let changed = candidates.len() != self.announced.len()
-            || candidates.iter().any(|it| !self.announced.contains(it));
-        match self.mode {
-            Mode::Searching { .. } | Mode::Direct { .. } if changed => {
-                let earliest = self.announced_at.map(|at| at + ROUND_EVERY);
-                self.announce_due = earliest.max(Some(context.now));
-            }
-            // When they search again, they say so in any case.
-            Mode::Searching { .. }
-            | Mode::Direct { .. }
-            | Mode::Dormant { .. }
-            | Mode::Over { .. } => {}
-        }
-    }
-
-    /// A datagram with this end's route has come that claims to be a probe.
-    pub(super) fn handle_probe(
-        &mut self,
-        context: &mut Context<'_>,
-        source: SocketAddr,
-        packet: &mut [u8],
-    ) {
-        let Some(Opened { counter, probe }) = self.keys.open(packet) else {
-            context.stats.probes_rejected += 1;
-            return;
-        };
-        let source = canonical(source);
-        let welcome = !matches!(self.mode, Mode::Over { .. })
-            && context.surroundings.may_answer(context.config, source);
-        if !self.seen.is_new(counter) || !welcome {
-            context.stats.probes_rejected += 1;
-            return;
-        }
-        tracing::trace!(%source, ?probe, "probe received");
-        match probe {
-            Probe::Ping => {
-                if context.budget.take(context.now) {
-                    let observed = source;
-                    let echo = counter;
-                    self.send(context, source, Probe::Pong { echo, observed }, PROBE_LEN);
-                }
-                self.prober.heard_from(context.now, source);
-                if matches!(self.mode, Mode::Dormant { .. }) {
-                    self.wake(context);
-                }
-            }
-            Probe::Pong { echo, observed: _ } => {
-                let answer = self
-                    .prober
-                    .answered(context.now, echo, source, context.budget);
-                if let Some(answer) = answer {
-                    self.answered(context, answer);
-                }
-            }
-        }
-        self.pump(context);
     }
 
     /// Packets of the channel were sent on the [way](Self::way).
@@ -437,80 +330,6 @@ impl PeerPath {
 
 // How it is done.
 impl PeerPath {
-    /// Asks the other end to look for a path, and does so too.
-    fn search(&mut self, context: &mut Context<'_>) {
-        self.own_generation += 1;
-        self.announce(context);
-        if !self.told.is_empty() {
-            self.begin_round(context);
-        }
-        self.retry_due = Some(context.now + self.retry_after);
-        self.pump(context);
-    }
-
-    fn announce(&mut self, context: &Context<'_>) {
-        let shared = context.surroundings.is_shared(&self.told);
-        self.announced = context.surroundings.candidates(context.config, shared);
-        self.announced_at = Some(context.now);
-        self.announce_due = None;
-        self.actions.push_back(Action::Announce(
-            self.own_generation,
-            self.announced.clone(),
-        ));
-    }
-
-    fn begin_round(&mut self, context: &Context<'_>) {
-        // Some NATs give what goes out another port where something unasked for came from. So the first pings of both
-        // ends should leave at the same time: this end's when the other hears of the search.
-        let heard = self.announced_at.map(|at| at + context.progress.rtt / 2);
-        let earliest = self.prober.began().map(|at| at + ROUND_EVERY).max(heard);
-        if earliest > Some(context.now) {
-            self.round_due = earliest;
-            return;
-        }
-        self.round_due = None;
-        let in_use = match self.mode {
-            Mode::Direct { address, .. } => Some(address),
-            Mode::Searching { .. } | Mode::Dormant { .. } | Mode::Over { .. } => None,
-        };
-        let shared = context.surroundings.is_shared(&self.told);
-        let told = self.told.iter().copied().filter(|&address| {
-            context
-                .surroundings
-                .may_probe(context.config, shared, address)
-        });
-        tracing::debug!(told = ?self.told, "looking for a direct path");
-        self.prober.begin(context.now, told, in_use);
-        self.retry_due = Some(context.now + self.retry_after);
-    }
-
-    /// Sends the pings that are due.
-    fn pump(&mut self, context: &mut Context<'_>) {
-        while let Some((address, len)) = self.prober.poll(context.now, context.budget) {
-            self.ping(context, address, len);
-        }
-    }
-
-    fn ping(&mut self, context: &mut Context<'_>, address: SocketAddr, len: usize) {
-        self.send(context, address, Probe::Ping, len);
-        self.prober.sent(context.now, self.counter, address, len);
-    }
-
-    fn send(&mut self, context: &mut Context<'_>, to: SocketAddr, probe: Probe, len: usize) {
-        self.counter += 1;
-        if context.out.len() < MAX_WAITING {
-            tracing::trace!(%to, ?probe, len, "probe sent");
-            context.stats.probes_sent += 1;
-            context.out.push_back(Transmit {
-                destination: to,
-                source_ip: None,
-                ecn: None,
-                segment_size: None,
-                payload: self.keys.seal(self.route, self.counter, probe, len),
-            });
-        }
-    }
-
     fn answered(&mut self, context: &mut Context<'_>, answer: Answer) {
         let now = context.now;
         let Answer { address, rtt, .. } = answer;
@@ -735,24 +554,6 @@ impl PeerPath {
     }
 }
 
-impl Failures {
-    /// Another failure. For how long no direct path is to be taken.
-    fn hold(&mut self, now: Instant, useless: bool) -> Duration {
-        if self.last.is_some_and(|last| now > last + FORGIVEN) {
-            self.count = 0;
-        }
-        self.last = Some(now);
-        self.count += 1;
-        let (first, doublings) = match useless {
-            true => (HOLD_USELESS, self.count - 1),
-            // A path that fails once may come back at any time.
-            false if self.count == 1 => return Duration::ZERO,
-            false => (HOLD, self.count - 2),
-        };
-        (first * (1 << doublings.min(10))).min(MAX_HOLD)
-    }
-}
-
 /// What is compared between direct paths. IPv6 has no NATs to forget anything.
 fn score(address: SocketAddr, rtt: Duration) -> Duration {
     match address {
@@ -761,8 +562,6 @@ fn score(address: SocketAddr, rtt: Duration) -> Duration {
     }
 }
 
-/// Searches begin no sooner after each other.
-const ROUND_EVERY: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(60);
 /// The acceptor leaves it to the initiator, if that one does it.
 const RETRY_ACCEPTOR: Duration = Duration::from_secs(90);
@@ -772,12 +571,3 @@ const WARM: Duration = Duration::from_secs(15);
 const WARM_ACCEPTOR: Duration = Duration::from_secs(17);
 const IPV6_BIAS: Duration = Duration::from_millis(3);
 const HYSTERESIS: Duration = Duration::from_millis(5);
-/// For how long no direct path is taken after the second failure; doubled with each further one.
-const HOLD: Duration = Duration::from_secs(10);
-/// The same, after the first failure of a path that carries probes only.
-const HOLD_USELESS: Duration = Duration::from_secs(30);
-const MAX_HOLD: Duration = Duration::from_secs(600);
-/// Failures count until there was none for this long.
-const FORGIVEN: Duration = Duration::from_secs(600);
-/// Probes that wait to be sent.
-const MAX_WAITING: usize = 512;

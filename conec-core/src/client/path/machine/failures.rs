@@ -1,0 +1,36 @@
+//! For how long a direct path is not taken again after it has failed.
+
+use std::time::{Duration, Instant};
+
+/// Direct paths that have failed lately.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    count: u32,
+    last: Option<Instant>,
+}
+
+impl Failures {
+    /// Another failure. For how long no direct path is to be taken.
+    pub(super) fn hold(&mut self, now: Instant, useless: bool) -> Duration {
+        if self.last.is_some_and(|last| now > last + FORGIVEN) {
+            self.count = 0;
+        }
+        self.last = Some(now);
+        self.count += 1;
+        let (first, doublings) = match useless {
+            true => (HOLD_USELESS, self.count - 1),
+            // A path that fails once may come back at any time.
+            false if self.count == 1 => return Duration::ZERO,
+            false => (HOLD, self.count - 2),
+        };
+        (first * (1 << doublings.min(10))).min(MAX_HOLD)
+    }
+}
+
+/// For how long no direct path is taken after the second failure; doubled with each further one.
+const HOLD: Duration = Duration::from_secs(10);
+/// The same, after the first failure of a path that carries probes only.
+const HOLD_USELESS: Duration = Duration::from_secs(30);
+const MAX_HOLD: Duration = Duration::from_secs(600);
+/// Failures count until there was none for this long.
+const FORGIVEN: Duration = Duration::from_secs(600);

@@ -1,0 +1,205 @@
+//! What is said to the other end in search of a path: where this one is, and probes. Nothing here changes the mode.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{Action, Context, Mode, PeerPath};
+use crate::{
+    Transmit, Violation,
+    client::path::address::canonical,
+    wire::{Generation, MAX_CANDIDATES, Opened, PROBE_LEN, Probe},
+};
+
+// What happens to it.
+impl PeerPath {
+    /// The other end says where it may be reached.
+    pub(in crate::client::path) fn peer_candidates(
+        &mut self,
+        context: &mut Context<'_>,
+        generation: Generation,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<(), Violation> {
+        match self.their_generation {
+            Some(latest) if generation < latest => return Err(Violation::Unexpected),
+            Some(latest) if generation == latest => {
+                for address in addresses.into_iter().map(canonical) {
+                    if self.told.len() < MAX_CANDIDATES && !self.told.contains(&address) {
+                        self.told.push(address);
+                    }
+                }
+                let shared = context.surroundings.is_shared(&self.told);
+                for &address in &self.told {
+                    if self.round_due.is_none()
+                        && context
+                            .surroundings
+                            .may_probe(context.config, shared, address)
+                    {
+                        self.prober.join(context.now, address);
+                    }
+                }
+            }
+            Some(_) | None => {
+                self.told = addresses.into_iter().map(canonical).collect();
+                self.their_generation = Some(generation);
+                self.begin_round(context);
+            }
+        }
+        // Now that it is known where the other end is, there may be more to say.
+        let shared = context.surroundings.is_shared(&self.told);
+        let candidates = context.surroundings.candidates(context.config, shared);
+        if candidates.iter().any(|it| !self.announced.contains(it)) {
+            self.announce(context);
+        }
+        self.pump(context);
+        Ok(())
+    }
+
+    /// This Client has other addresses than before.
+    pub(in crate::client::path) fn surroundings_changed(&mut self, context: &Context<'_>) {
+        let shared = context.surroundings.is_shared(&self.told);
+        let candidates = context.surroundings.candidates(context.config, shared);
+        let changed = candidates.len() != self.announced.len()
+            || candidates.iter().any(|it| !self.announced.contains(it));
+        match self.mode {
+            Mode::Searching { .. } | Mode::Direct { .. } if changed => {
+                let earliest = self.announced_at.map(|at| at + ROUND_EVERY);
+                self.announce_due = earliest.max(Some(context.now));
+            }
+            // When they search again, they say so in any case.
+            Mode::Searching { .. }
+            | Mode::Direct { .. }
+            | Mode::Dormant { .. }
+            | Mode::Over { .. } => {}
+        }
+    }
+
+    /// A datagram with this end's route has come that claims to be a probe.
+    pub(in crate::client::path) fn handle_probe(
+        &mut self,
+        context: &mut Context<'_>,
+        source: SocketAddr,
+        packet: &mut [u8],
+    ) {
+        let Some(Opened { counter, probe }) = self.keys.open(packet) else {
+            context.stats.probes_rejected += 1;
+            return;
+        };
+        let source = canonical(source);
+        let welcome = !matches!(self.mode, Mode::Over { .. })
+            && context.surroundings.may_answer(context.config, source);
+        if !self.seen.is_new(counter) || !welcome {
+            context.stats.probes_rejected += 1;
+            return;
+        }
+        tracing::trace!(%source, ?probe, "probe received");
+        match probe {
+            Probe::Ping => {
+                if context.budget.take(context.now) {
+                    let observed = source;
+                    let echo = counter;
+                    self.send(context, source, Probe::Pong { echo, observed }, PROBE_LEN);
+                }
+                self.prober.heard_from(context.now, source);
+                if matches!(self.mode, Mode::Dormant { .. }) {
+                    self.wake(context);
+                }
+            }
+            Probe::Pong { echo, observed: _ } => {
+                let answer = self
+                    .prober
+                    .answered(context.now, echo, source, context.budget);
+                if let Some(answer) = answer {
+                    self.answered(context, answer);
+                }
+            }
+        }
+        self.pump(context);
+    }
+}
+
+// How it is done.
+impl PeerPath {
+    /// Asks the other end to look for a path, and does so too.
+    pub(super) fn search(&mut self, context: &mut Context<'_>) {
+        self.own_generation += 1;
+        self.announce(context);
+        if !self.told.is_empty() {
+            self.begin_round(context);
+        }
+        self.retry_due = Some(context.now + self.retry_after);
+        self.pump(context);
+    }
+
+    pub(super) fn announce(&mut self, context: &Context<'_>) {
+        let shared = context.surroundings.is_shared(&self.told);
+        self.announced = context.surroundings.candidates(context.config, shared);
+        self.announced_at = Some(context.now);
+        self.announce_due = None;
+        self.actions.push_back(Action::Announce(
+            self.own_generation,
+            self.announced.clone(),
+        ));
+    }
+
+    pub(super) fn begin_round(&mut self, context: &Context<'_>) {
+        // Some NATs give what goes out another port where something unasked for came from. So the first pings of both
+        // ends should leave at the same time: this end's when the other hears of the search.
+        let heard = self.announced_at.map(|at| at + context.progress.rtt / 2);
+        let earliest = self.prober.began().map(|at| at + ROUND_EVERY).max(heard);
+        if earliest > Some(context.now) {
+            self.round_due = earliest;
+            return;
+        }
+        self.round_due = None;
+        let in_use = match self.mode {
+            Mode::Direct { address, .. } => Some(address),
+            Mode::Searching { .. } | Mode::Dormant { .. } | Mode::Over { .. } => None,
+        };
+        let shared = context.surroundings.is_shared(&self.told);
+        let told = self.told.iter().copied().filter(|&address| {
+            context
+                .surroundings
+                .may_probe(context.config, shared, address)
+        });
+        tracing::debug!(told = ?self.told, "looking for a direct path");
+        self.prober.begin(context.now, told, in_use);
+        self.retry_due = Some(context.now + self.retry_after);
+    }
+
+    /// Sends the pings that are due.
+    pub(super) fn pump(&mut self, context: &mut Context<'_>) {
+        while let Some((address, len)) = self.prober.poll(context.now, context.budget) {
+            self.ping(context, address, len);
+        }
+    }
+
+    pub(super) fn ping(&mut self, context: &mut Context<'_>, address: SocketAddr, len: usize) {
+        self.send(context, address, Probe::Ping, len);
+        self.prober.sent(context.now, self.counter, address, len);
+    }
+
+    pub(super) fn send(
+        &mut self,
+        context: &mut Context<'_>,
+        to: SocketAddr,
+        probe: Probe,
+        len: usize,
+    ) {
+        self.counter += 1;
+        if context.out.len() < MAX_WAITING {
+            tracing::trace!(%to, ?probe, len, "probe sent");
+            context.stats.probes_sent += 1;
+            context.out.push_back(Transmit {
+                destination: to,
+                source_ip: None,
+                ecn: None,
+                segment_size: None,
+                payload: self.keys.seal(self.route, self.counter, probe, len),
+            });
+        }
+    }
+}
+
+/// Searches begin no sooner after each other.
+const ROUND_EVERY: Duration = Duration::from_secs(5);
+/// Probes that wait to be sent.
+const MAX_WAITING: usize = 512;
