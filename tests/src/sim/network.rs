@@ -133,6 +133,12 @@ impl Tap {
     pub fn count(&self, such: impl FnMut(&&Packet) -> bool) -> usize {
         self.0.borrow().iter().filter(such).count()
     }
+
+    /// How many bytes of UDP payload the datagrams have that are such.
+    pub fn bytes(&self, such: impl FnMut(&&Packet) -> bool) -> usize {
+        let packets = self.0.borrow();
+        packets.iter().filter(such).map(|it| it.payload.len()).sum()
+    }
 }
 
 /// All links, each made from its network's default when first used.

@@ -3,6 +3,9 @@
 //! Only what shows that *our* packets arrive counts: pongs from there, and acknowledgements of what was sent there and
 //! nowhere else, whatever path they come back on. What is merely received from the other end says nothing of it.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
 use crate::transport::Progress;

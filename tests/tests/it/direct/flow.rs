@@ -5,7 +5,7 @@ use std::time::Duration;
 use conec_core::Direction;
 use conec_tests::sim::{At, Half, World};
 
-pub(super) struct Flow {
+pub(crate) struct Flow {
     from: Half,
     to: Half,
     size: usize,
@@ -14,12 +14,12 @@ pub(super) struct Flow {
     next_send: Duration,
     sent: u32,
     /// When each message arrived.
-    pub(super) arrivals: Vec<Duration>,
+    pub(crate) arrivals: Vec<Duration>,
 }
 
 impl Flow {
     /// As much as the channel takes, in messages of this size.
-    pub(super) fn new(world: &mut World, from: At, to: At, size: usize) -> Self {
+    pub(crate) fn new(world: &mut World, from: At, to: At, size: usize) -> Self {
         let ours = world.open(from, Direction::Uni, b"flow");
         let theirs = world.accept_stream(to);
         Self {
@@ -34,7 +34,7 @@ impl Flow {
     }
 
     /// A message every so often.
-    pub(super) fn paced(world: &mut World, from: At, to: At, size: usize, pause: Duration) -> Self {
+    pub(crate) fn paced(world: &mut World, from: At, to: At, size: usize, pause: Duration) -> Self {
         Self {
             pause: Some(pause),
             ..Self::new(world, from, to, size)
@@ -42,18 +42,18 @@ impl Flow {
     }
 
     /// Goes on with another pause between messages.
-    pub(super) fn set_pace(&mut self, world: &World, pause: Duration) {
+    pub(crate) fn set_pace(&mut self, world: &World, pause: Duration) {
         self.pause = Some(pause);
         self.resume(world);
     }
 
     /// Goes on after a break.
-    pub(super) fn resume(&mut self, world: &World) {
+    pub(crate) fn resume(&mut self, world: &World) {
         self.next_send = world.elapsed();
     }
 
     /// Sends what can be sent now, and receives what has arrived, which must be what is next.
-    pub(super) fn turn(&mut self, world: &mut World) {
+    pub(crate) fn turn(&mut self, world: &mut World) {
         while self.pause.is_none() || world.elapsed() >= self.next_send {
             let mut message = self.sent.to_be_bytes().to_vec();
             message.resize(self.size, 7);
@@ -74,7 +74,7 @@ impl Flow {
     }
 
     /// Sends no more, and waits until everything has arrived.
-    pub(super) fn drain(&mut self, world: &mut World) {
+    pub(crate) fn drain(&mut self, world: &mut World) {
         world.wait_for("what is under way", Duration::from_secs(120), |world| {
             while let Ok(message) = world.try_recv(self.to) {
                 let expected = self.arrivals.len() as u32;
@@ -86,13 +86,13 @@ impl Flow {
     }
 
     /// How many bytes have arrived in this time.
-    pub(super) fn bytes(&self, from: Duration, to: Duration) -> usize {
+    pub(crate) fn bytes(&self, from: Duration, to: Duration) -> usize {
         let arrived = self.arrivals.iter();
         arrived.filter(|&&at| from <= at && at < to).count() * self.size
     }
 
     /// The longest time without an arrival from then on.
-    pub(super) fn longest_pause(&self, since: Duration) -> Duration {
+    pub(crate) fn longest_pause(&self, since: Duration) -> Duration {
         let mut last = since;
         let mut longest = Duration::ZERO;
         for &at in self.arrivals.iter().filter(|&&at| at >= since) {
@@ -104,7 +104,7 @@ impl Flow {
 }
 
 /// Lets flows go on for a while.
-pub(super) fn run(world: &mut World, flows: &mut [Flow], time: Duration) {
+pub(crate) fn run(world: &mut World, flows: &mut [Flow], time: Duration) {
     let end = world.now() + time;
     while world.now() < end {
         for flow in &mut *flows {

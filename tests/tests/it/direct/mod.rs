@@ -1,12 +1,12 @@
 //! Direct paths: who finds one, what they carry, and what becomes of a channel whose path fails.
 
-mod abuse;
 mod flips;
-mod flow;
+pub(crate) mod flow;
 mod matrix;
 mod moving;
 mod places;
 mod policy;
+mod rebinding;
 
 use std::time::Duration;
 

@@ -13,14 +13,14 @@ use super::*;
 use crate::connecting::home;
 
 /// Clients of a raw Coordinator, while bystanders use an honest one.
-struct Den {
-    scene: Scene,
+pub(super) struct Den {
+    pub(super) scene: Scene,
     /// How many Clients were tried: a world has room for two hundred.
     nodes: usize,
 }
 
 impl Den {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let scene = Scene::new(seed);
         scene.raw.listen(&Dial::home(Key::Certificate(1)));
         Self { scene, nodes: 0 }
@@ -48,7 +48,7 @@ impl Den {
     }
 
     /// A Client that believes itself connected.
-    fn welcome(&mut self, name: &str) -> (NodeId, RawConn) {
+    pub(super) fn welcome(&mut self, name: &str) -> (NodeId, RawConn) {
         self.welcome_with(name, |_| {})
     }
 
@@ -68,7 +68,7 @@ impl Den {
         (client, conn)
     }
 
-    fn id(&mut self, client: NodeId) -> ClientId {
+    pub(super) fn id(&mut self, client: NodeId) -> ClientId {
         self.scene.world.client(client).id()
     }
 

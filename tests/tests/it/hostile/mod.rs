@@ -75,6 +75,7 @@ mod datagrams;
 mod handshake;
 mod peers;
 mod streams;
+mod victims;
 
 use std::time::Duration;
 

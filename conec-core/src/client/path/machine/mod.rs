@@ -2,6 +2,8 @@
 
 mod failures;
 mod search;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::VecDeque,
@@ -477,6 +479,14 @@ impl PeerPath {
             self.search(context);
         } else {
             self.retry_due = Some(now + hold);
+        }
+    }
+
+    /// One of the ends is somewhere else: what has failed before says nothing of that.
+    fn forgive(&mut self) {
+        self.failures = Failures::default();
+        if let Mode::Searching { held } = &mut self.mode {
+            *held = None;
         }
     }
 

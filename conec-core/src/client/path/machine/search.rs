@@ -38,7 +38,11 @@ impl PeerPath {
                 }
             }
             Some(_) | None => {
+                let former = std::mem::take(&mut self.told);
                 self.told = addresses.into_iter().map(canonical).collect();
+                if self.told.iter().any(|it| !former.contains(it)) {
+                    self.forgive();
+                }
                 self.their_generation = Some(generation);
                 self.begin_round(context);
             }
@@ -59,6 +63,9 @@ impl PeerPath {
         let candidates = context.surroundings.candidates(context.config, shared);
         let changed = candidates.len() != self.announced.len()
             || candidates.iter().any(|it| !self.announced.contains(it));
+        if changed {
+            self.forgive();
+        }
         match self.mode {
             Mode::Searching { .. } | Mode::Direct { .. } if changed => {
                 let earliest = self.announced_at.map(|at| at + ROUND_EVERY);

@@ -1,0 +1,313 @@
+//! One end of a channel; the other end is but keys, and addresses that answer or do not.
+
+#![expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{
+    Limits, Violation,
+    wire::{Opened, PROBE_SECRET_LEN, Probe, Role},
+};
+
+struct Scene {
+    path: PeerPath,
+    /// The other end's keys, and the number of its latest probe.
+    theirs: ProbeKeys,
+    counter: u64,
+    start: Instant,
+    now: Instant,
+    progress: Progress,
+    config: PathConfig,
+    surroundings: Surroundings,
+    budget: Budget,
+    out: VecDeque<Transmit>,
+    stats: EndpointStats,
+    /// Where pings are answered, and how soon.
+    answering: BTreeMap<SocketAddr, Duration>,
+    /// Pongs that are under way: when they come, from where, to which ping.
+    pongs: Vec<(Instant, SocketAddr, u64)>,
+    /// Probes that were sent: after how many milliseconds, and where to.
+    pings: Vec<(u64, SocketAddr)>,
+    actions: Vec<Action>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let start = Instant::now();
+        let secret = [7; PROBE_SECRET_LEN];
+        let ours = ProbeKeys::new(&secret, Role::Initiator);
+        let mut scene = Self {
+            path: PeerPath::new(route(), ours, true, None),
+            theirs: ProbeKeys::new(&secret, Role::Acceptor),
+            counter: 0,
+            start,
+            now: start,
+            progress: Progress {
+                acked: None,
+                activity: 0,
+                asked: 0,
+                rtt: ms(100),
+            },
+            config: PathConfig::default(),
+            surroundings: Surroundings {
+                hosts: vec!["[2001:db8::1]:4000".parse().unwrap()],
+                observed: Some(([198, 51, 100, 1], 4000).into()),
+                ..Surroundings::default()
+            },
+            budget: Budget::new(&Limits::default()),
+            out: VecDeque::new(),
+            stats: EndpointStats::default(),
+            answering: BTreeMap::new(),
+            pongs: Vec::new(),
+            pings: Vec::new(),
+            actions: Vec::new(),
+        };
+        scene.with(PeerPath::start);
+        scene
+    }
+
+    fn with<T>(&mut self, happen: impl FnOnce(&mut PeerPath, &mut Context<'_>) -> T) -> T {
+        let mut context = Context {
+            now: self.now,
+            progress: self.progress,
+            config: &self.config,
+            surroundings: &self.surroundings,
+            budget: &mut self.budget,
+            out: &mut self.out,
+            stats: &mut self.stats,
+        };
+        let result = happen(&mut self.path, &mut context);
+        self.actions
+            .extend(std::iter::from_fn(|| self.path.pop_action()));
+        while let Some(transmit) = self.out.pop_front() {
+            let Opened { counter, probe } =
+                self.theirs.open(&mut transmit.payload.to_vec()).unwrap();
+            if probe == Probe::Ping {
+                let elapsed = (self.now - self.start).as_millis() as u64;
+                self.pings.push((elapsed, transmit.destination));
+                if let Some(&rtt) = self.answering.get(&transmit.destination) {
+                    self.pongs
+                        .push((self.now + rtt, transmit.destination, counter));
+                }
+            }
+        }
+        result
+    }
+
+    /// Lets time pass.
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            self.pongs.sort();
+            let pong = self.pongs.first().map(|&(at, ..)| at);
+            let timeout = self.path.next_timeout(self.now);
+            let Some(next) = pong
+                .into_iter()
+                .chain(timeout)
+                .min()
+                .filter(|&at| at <= end)
+            else {
+                break;
+            };
+            self.now = self.now.max(next);
+            if pong == Some(next) {
+                let (_, source, echo) = self.pongs.remove(0);
+                let observed = source;
+                self.hear(source, Probe::Pong { echo, observed });
+            } else {
+                self.with(PeerPath::handle_timeout);
+            }
+        }
+        self.now = end;
+    }
+
+    /// A probe comes from the other end.
+    fn hear(&mut self, source: SocketAddr, probe: Probe) {
+        self.counter += 1;
+        let sealed = self.theirs.seal(route(), self.counter, probe, PROBE_LEN);
+        self.with(|path, context| path.handle_probe(context, source, &mut sealed.to_vec()));
+    }
+
+    fn told(&mut self, generation: Generation, addresses: &[SocketAddr]) -> Result<(), Violation> {
+        let addresses = addresses.to_vec();
+        self.with(|path, context| path.peer_candidates(context, generation, addresses))
+    }
+
+    fn fail(&mut self, verdict: Verdict) {
+        self.with(|path, context| path.judge(context, verdict));
+    }
+
+    /// One that sends directly to an address that answers so soon.
+    fn direct(address: SocketAddr, rtt: Duration) -> Self {
+        let mut scene = Self::new();
+        scene.answering.insert(address, rtt);
+        scene.told(1, &[address]).unwrap();
+        scene.run(ms(1000));
+        assert_eq!(scene.path.way(), Way::Direct(address));
+        scene
+    }
+}
+
+fn route() -> Route {
+    Route::from_bytes([0x80, 1, 2, 3, 4, 5]).unwrap()
+}
+
+fn v4(last: u8) -> SocketAddr {
+    ([192, 0, 2, last], 5000).into()
+}
+
+fn v6(last: u16) -> SocketAddr {
+    ([0x2001, 0xdb8, 0, 0, 0, 0, 0, last], 5000).into()
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+#[test]
+fn pings_begin_when_the_other_end_has_heard_of_the_search() {
+    for (told_after, first_ping) in [(0, 50), (30, 50), (80, 80)] {
+        let mut scene = Scene::new();
+        scene.run(ms(told_after));
+        scene.told(1, &[v4(1)]).unwrap();
+        scene.run(ms(200));
+        assert_eq!(scene.pings.first(), Some(&(first_ping, v4(1))));
+    }
+}
+
+#[test]
+fn searches_begin_no_sooner_than_every_five_seconds() {
+    let mut scene = Scene::new();
+    for generation in 1..100 {
+        scene.told(generation, &[v4(generation as u8)]).unwrap();
+        scene.run(ms(500));
+    }
+    let mut firsts: Vec<_> = scene.pings.clone();
+    firsts.dedup_by_key(|&mut (_, address)| address);
+    assert!((9..=11).contains(&firsts.len()), "{firsts:?}");
+    assert!(firsts.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 4500));
+}
+
+#[test]
+fn an_older_generation_is_a_violation() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.told(5, &[v4(1)]), Ok(()));
+    assert_eq!(scene.told(5, &[v4(2)]), Ok(()));
+    assert_eq!(scene.told(4, &[v4(1)]), Err(Violation::Unexpected));
+    scene.run(ms(200));
+    for address in [v4(1), v4(2)] {
+        assert!(scene.pings.iter().any(|&(_, to)| to == address));
+    }
+}
+
+#[test]
+fn another_address_is_taken_only_if_it_is_clearly_better() {
+    for (in_use, used_rtt, other, other_rtt, taken) in [
+        (v4(1), 50, v4(2), 46, false),
+        (v4(1), 50, v4(2), 44, true),
+        (v4(1), 50, v6(2), 49, false),
+        (v4(1), 50, v6(2), 47, true),
+        (v6(1), 50, v4(2), 43, false),
+        (v6(1), 50, v4(2), 41, true),
+    ] {
+        let mut scene = Scene::direct(in_use, ms(used_rtt));
+        scene.answering.insert(other, ms(other_rtt));
+        scene.run(ms(5000));
+        scene.told(2, &[in_use, other]).unwrap();
+        scene.run(ms(1000));
+        let expected = if taken { other } else { in_use };
+        assert_eq!(scene.path.way(), Way::Direct(expected), "{in_use} {other}");
+    }
+}
+
+#[test]
+fn an_address_that_answers_small_pings_alone_is_not_used() {
+    let mut scene = Scene::new();
+    scene.told(1, &[v4(1)]).unwrap();
+    scene.answering.insert(v4(1), ms(20));
+    scene.run(ms(60));
+    scene.answering.clear();
+    scene.run(ms(10_000));
+    assert_eq!(scene.path.way(), Way::Coordinator);
+    assert!(scene.pings.len() > 1);
+}
+
+#[test]
+fn a_path_that_has_failed_is_held_back_longer_each_time() {
+    for (verdict, holds) in [
+        (Verdict::Dead, &[0, 10, 20, 40, 80, 160, 320, 600][..]),
+        (Verdict::Useless, &[30, 60, 120, 240, 480, 600]),
+    ] {
+        let mut scene = Scene::direct(v4(1), ms(20));
+        // It is used all the time.
+        scene.config.keep_warm = None;
+        for (number, hold) in holds.iter().enumerate() {
+            scene.fail(verdict);
+            assert_eq!(scene.path.way(), Way::Coordinator);
+            let failed = scene.now;
+            while scene.path.way() == Way::Coordinator {
+                scene.run(ms(100));
+                assert!(scene.now < failed + ms(1000 * hold + 6000), "{number}");
+            }
+            assert!(scene.now >= failed + ms(1000 * hold), "{number}");
+        }
+        // Failures are forgiven in the end.
+        scene.run(ms(601_000));
+        scene.fail(verdict);
+        let failed = scene.now;
+        while scene.path.way() == Way::Coordinator {
+            scene.run(ms(100));
+        }
+        assert!(scene.now < failed + ms(1000 * holds[0] + 6000));
+    }
+}
+
+#[test]
+fn a_suspect_path_is_used_besides_the_other_unless_it_must_be_direct() {
+    for required in [false, true] {
+        let mut scene = Scene::direct(v4(1), ms(20));
+        scene.path.required = required.then(|| Required::new(None));
+        scene.answering.clear();
+        for _ in 0..100 {
+            scene.progress.asked += 1;
+            scene.with(|path, context| path.sent(context, 1));
+            scene.run(ms(10));
+        }
+        let expected = match required {
+            true => Way::Direct(v4(1)),
+            false => Way::Both(v4(1)),
+        };
+        assert_eq!(scene.path.way(), expected);
+        scene.answering.insert(v4(1), ms(20));
+        scene.run(ms(500));
+        assert_eq!(scene.path.way(), Way::Direct(v4(1)));
+    }
+}
+
+#[test]
+fn an_unused_path_lapses_and_is_found_again_when_the_other_end_asks() {
+    let mut scene = Scene::direct(v4(1), ms(20));
+    scene.run(ms(150_000));
+    assert_eq!(scene.path.way(), Way::Coordinator);
+    assert_eq!(scene.path.next_timeout(scene.now), None);
+    let pings = scene.pings.len();
+    scene.run(ms(3_600_000));
+    assert_eq!(scene.pings.len(), pings);
+    scene.hear(v4(1), Probe::Ping);
+    scene.run(ms(1000));
+    assert_eq!(scene.path.way(), Way::Direct(v4(1)));
+}
+
+#[test]
+fn a_channel_that_is_over_answers_nobody() {
+    let mut scene = Scene::direct(v4(1), ms(20));
+    scene.path.end();
+    let sent = scene.stats.probes_sent;
+    scene.hear(v4(1), Probe::Ping);
+    scene.run(ms(10_000));
+    assert_eq!(scene.stats.probes_sent, sent);
+    assert_eq!(scene.path.next_timeout(scene.now), None);
+    // Goodbyes go every way.
+    assert_eq!(scene.path.way(), Way::Both(v4(1)));
+}
