@@ -11,7 +11,7 @@ use std::{
 
 use conec_core::{Endpoint, hub::Role};
 use conec_udp::{Access, Pump, Socket};
-use tokio::time::{Instant, Sleep};
+use tokio::{net::UdpSocket, time::Instant, time::Sleep};
 
 use crate::{
     shared::{Shared, now},
@@ -20,9 +20,9 @@ use crate::{
 
 /// Moves datagrams, time and events between the socket, the core and the handles.
 pub(crate) struct Driver<E: Role> {
-    socket: Watched,
+    socket: UdpSocket,
     /// Received from only.
-    second: Option<Watched>,
+    second: Option<UdpSocket>,
     pump: Pump,
     timer: Pin<Box<Sleep>>,
     shared: Arc<Shared<E>>,
@@ -45,10 +45,10 @@ impl<E: Role> Drop for End<E> {
 
 impl<E: Role> Driver<E> {
     pub(crate) fn new(shared: Arc<Shared<E>>, mut socket: Socket) -> io::Result<Self> {
-        let second = socket.take_second().map(Watched::new).transpose()?;
+        let second = socket.take_second().map(UdpSocket::from_std).transpose()?;
         let (socket, udp) = socket.into_parts();
         Ok(Self {
-            socket: Watched::new(socket)?,
+            socket: UdpSocket::from_std(socket)?,
             second,
             pump: Pump::new(udp),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
@@ -91,7 +91,8 @@ impl<E: Role> Future for Driver<E> {
                 shared.collect(hub);
             });
             let now = now();
-            let mut watched = socket.by(second.as_ref(), cx);
+            let second = second.as_ref();
+            let mut watched = Watched { socket, second, cx };
             pump.turn(now, &mut watched, &mut Locked(shared));
             let (finished, timeout) =
                 shared.with(|hub| (hub.is_finished(), hub.endpoint().poll_timeout()));
