@@ -54,10 +54,7 @@ impl ChannelCore {
         id: StreamId,
     ) -> Result<(), SendError> {
         let limit = self.config.send_buffer;
-        let send = self.send_half(id).ok_or(SendError::Ended)?;
-        if send.finished {
-            return Err(SendError::Ended);
-        }
+        let send = self.unfinished(id)?;
         if link.backlog(id.index) >= limit {
             send.blocked = true;
             // Half empty, so that news does not come for every packet.
@@ -93,10 +90,7 @@ impl ChannelCore {
         batch: &mut Batch,
     ) -> Result<(), SendError> {
         batch.check(self.config.max_message_size)?;
-        let send = self.send_half(id).ok_or(SendError::Ended)?;
-        if send.finished {
-            return Err(SendError::Ended);
-        }
+        self.unfinished(id)?;
         link.write_gathered(id.index, &mut batch.messages);
         Ok(())
     }
@@ -106,10 +100,7 @@ impl ChannelCore {
         link: &mut Link,
         id: StreamId,
     ) -> Result<(), SendError> {
-        let send = self.send_half(id).ok_or(SendError::Ended)?;
-        if std::mem::replace(&mut send.finished, true) {
-            return Err(SendError::Ended);
-        }
+        self.unfinished(id)?.finished = true;
         link.finish(id.index);
         Ok(())
     }
@@ -191,5 +182,11 @@ impl ChannelCore {
         // As far ahead as the clock can tell, if that is further than it can.
         self.close_at = now.checked_add(patience);
         self.set_alarm(link);
+    }
+
+    /// A half on which more can be sent.
+    fn unfinished(&mut self, id: StreamId) -> Result<&mut SendHalf, SendError> {
+        let send = self.send_half(id).filter(|send| !send.finished);
+        send.ok_or(SendError::Ended)
     }
 }
