@@ -412,6 +412,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// How long a Client waits for the other side's word after its own part of a handshake.
+    pub(crate) fn introduction(&self) -> Duration {
+        self.handshake_timeout + self.hello_timeout
+    }
+
     fn validate(&self) -> Result<(), ConfigError> {
         for (what, time) in [
             ("handshake_timeout", self.handshake_timeout),

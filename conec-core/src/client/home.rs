@@ -148,8 +148,7 @@ impl Client {
         };
         self.home = Home::Registering { engine, address };
         // The Coordinator may still wait for the last of the handshake, and then for the Hello.
-        let limits = &self.config.limits;
-        let patience = limits.handshake_timeout + limits.hello_timeout;
+        let patience = self.config.limits.introduction();
         self.deadlines.set(ChannelId::HOME, Some(now + patience));
         let hello = ClientMessage::Hello {
             version: PROTOCOL_VERSION,

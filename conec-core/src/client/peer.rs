@@ -290,8 +290,7 @@ impl Client {
             return link.close(now, ErrorCode::Binding.into(), CloseReason::Identity);
         }
         // Long enough for a keep-alive to show that the other end has been moved by its NAT.
-        let limits = &self.config.limits;
-        let patience = limits.hello_timeout + limits.handshake_timeout;
+        let patience = self.config.limits.introduction();
         self.deadlines.set(id, Some(now + patience));
         if offer.role == EndRole::Initiator {
             let bind = bind_message(offer, own_id, &peer.label);
