@@ -48,8 +48,7 @@ impl PeerPath {
             }
         }
         // Now that it is known where the other end is, there may be more to say.
-        let shared = context.surroundings.is_shared(&self.told);
-        let candidates = context.surroundings.candidates(context.config, shared);
+        let candidates = self.candidates(context);
         if candidates.iter().any(|it| !self.announced.contains(it)) {
             self.announce(context);
         }
@@ -59,8 +58,7 @@ impl PeerPath {
 
     /// This Client has other addresses than before.
     pub(in crate::client::path) fn surroundings_changed(&mut self, context: &Context<'_>) {
-        let shared = context.surroundings.is_shared(&self.told);
-        let candidates = context.surroundings.candidates(context.config, shared);
+        let candidates = self.candidates(context);
         let changed = candidates.len() != self.announced.len()
             || candidates.iter().any(|it| !self.announced.contains(it));
         if changed {
@@ -137,14 +135,19 @@ impl PeerPath {
     }
 
     pub(super) fn announce(&mut self, context: &Context<'_>) {
-        let shared = context.surroundings.is_shared(&self.told);
-        self.announced = context.surroundings.candidates(context.config, shared);
+        self.announced = self.candidates(context);
         self.announced_at = Some(context.now);
         self.announce_due = None;
         self.actions.push_back(Action::Announce(
             self.own_generation,
             self.announced.clone(),
         ));
+    }
+
+    /// What there is to tell the other end.
+    fn candidates(&self, context: &Context<'_>) -> Vec<SocketAddr> {
+        let shared = context.surroundings.is_shared(&self.told);
+        context.surroundings.candidates(context.config, shared)
     }
 
     pub(super) fn begin_round(&mut self, context: &Context<'_>) {
