@@ -1,6 +1,6 @@
 //! Steps that many stories have in common. Each waits, in virtual time, until it is done.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
@@ -44,13 +44,25 @@ impl World {
         });
     }
 
+    /// The same, with a Coordinator that is reached at another address than its own.
+    pub fn connect_at(&mut self, client: NodeId, address: SocketAddr) {
+        self.dial(client, &[address]);
+        self.wait_for("connected", PATIENCE, |world| {
+            world.client(client).is_connected().then_some(())
+        });
+    }
+
     /// Begins to connect a Client to its Coordinator.
     pub fn start_connecting(&mut self, client: NodeId, coordinator: NodeId) {
-        let now = self.now();
         let mut addresses = self.host_addresses(coordinator).to_vec();
         addresses.retain(|&address| self.topology.source(client, address).is_some());
+        self.dial(client, &addresses);
+    }
+
+    fn dial(&mut self, client: NodeId, addresses: &[SocketAddr]) {
+        let now = self.now();
         self.client(client)
-            .connect(now, keys::HOST, &addresses)
+            .connect(now, keys::HOST, addresses)
             .expect("connects once, with an address of the same family");
     }
 

@@ -7,7 +7,6 @@ use std::{
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -20,7 +19,7 @@ use conec_udp::{Socket, Tap};
 use crate::{
     Kind, client_config,
     coordinators::{Running, runtime},
-    fragile_config, handles, scripts, within,
+    fragile_config, handles, scripts, start_bob, within,
 };
 
 const KINDS: [Kind; 3] = [Kind::Tokio, Kind::Mio, Kind::Blocking];
@@ -156,14 +155,7 @@ fn all_talk(tap: impl Fn() -> Faulty) -> Vec<EndpointStats> {
 }
 
 fn talk(kind: Kind, address: SocketAddr, pin: KeyPin, tap: Arc<Faulty>) -> EndpointStats {
-    let (tell, told) = mpsc::channel();
-    let bob = thread::spawn(move || {
-        let to = [address];
-        let bob = blocking::Client::connect_to("localhost", &to, client_config(pin)).unwrap();
-        tell.send(bob.id()).unwrap();
-        scripts::blocking::bob(bob);
-    });
-    let bobs_id = told.recv().unwrap();
+    let (bob, bobs_id) = start_bob(address, pin);
     let (to, config) = ([address], client_config(pin));
     let socket = Socket::any().unwrap().tapped(Arc::clone(&tap));
     let stats = match kind {

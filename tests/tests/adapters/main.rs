@@ -20,6 +20,7 @@ mod replay;
 mod scripts;
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -30,8 +31,10 @@ use std::{
 };
 
 use conec_core::{
-    Certificate, ClientConfig, CoordinatorConfig, Datagram, Identity, KeyPin, Transmit, Trust,
+    Certificate, ClientConfig, ClientId, CoordinatorConfig, Datagram, Identity, KeyPin, Transmit,
+    Trust,
 };
+use conec_mio::blocking;
 use conec_udp::Tap;
 
 /// What can drive an endpoint.
@@ -59,6 +62,18 @@ fn client_config(pin: KeyPin) -> ClientConfig {
     config.peer.stream_window = 128 << 10;
     config.peer.send_buffer = 64 << 10;
     config
+}
+
+/// A Client that acts out Bob's part of the script.
+fn start_bob(address: SocketAddr, pin: KeyPin) -> (thread::JoinHandle<()>, ClientId) {
+    let (tell, told) = mpsc::channel();
+    let bob = thread::spawn(move || {
+        let to = [address];
+        let bob = blocking::Client::connect_to("localhost", &to, client_config(pin)).unwrap();
+        tell.send(bob.id()).unwrap();
+        scripts::blocking::bob(bob);
+    });
+    (bob, told.recv().unwrap())
 }
 
 /// Of a Client that misses soon who is gone, and is missed soon. Not for those who have much to do on a busy machine.

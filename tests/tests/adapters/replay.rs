@@ -9,7 +9,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, mpsc},
+    sync::{Arc, Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
 };
@@ -29,7 +29,7 @@ use crate::{
     Kind, client_config, coordinators,
     coordinators::Running,
     handles::{self, Turn},
-    scripts, within,
+    scripts, start_bob, within,
 };
 
 #[test]
@@ -133,13 +133,7 @@ impl Piece {
 fn record() -> Vec<Step> {
     let coordinator = Running::start(Kind::Blocking);
     let (address, pin) = (coordinator.address, coordinator.pin);
-    let (tell, told) = mpsc::channel();
-    let bob = thread::spawn(move || {
-        let to = [address];
-        let bob = blocking::Client::connect_to("localhost", &to, client_config(pin)).unwrap();
-        tell.send(bob.id()).unwrap();
-        scripts::blocking::bob(bob);
-    });
+    let (bob, bobs_id) = start_bob(address, pin);
     let seed = Identity::generate_seed().unwrap();
     let mut client = Client::new(client_config(pin), seed).unwrap();
     let now = Instant::now();
@@ -154,7 +148,7 @@ fn record() -> Vec<Step> {
     let socket = Socket::any().unwrap();
     let driver = Driver::new(recorder, socket, poll.registry(), Token(0)).unwrap();
     let alice = handles::Client::connect(Recording { driver, poll });
-    scripts::looped::alice(alice, told.recv().unwrap());
+    scripts::looped::alice(alice, bobs_id);
     bob.join().unwrap();
     coordinator.close();
     std::mem::take(&mut *steps.lock().unwrap())

@@ -6,10 +6,7 @@ use conec_core::{
     Path,
     PrivateAddresses::{self, Never, SameNetwork},
 };
-use conec_tests::{
-    keys,
-    sim::{Access, At, Hairpin, LinkConfig, NatConfig, Net, NodeId, World},
-};
+use conec_tests::sim::{Access, At, Hairpin, LinkConfig, NatConfig, Net, NodeId, World};
 
 use super::{changes, ms, path, secs, talk, truly_direct, until_direct};
 
@@ -265,12 +262,7 @@ fn a_neighbour_of_the_coordinator_is_seen_at_an_address_that_means_nothing_outsi
             world.connect(alice, coordinator);
             world.put_behind(bob, other, coordinator);
             let outside = world.forward_port(home, 4433, coordinator);
-            let now = world.now();
-            let bobs = world.client(bob);
-            bobs.connect(now, keys::HOST, &[outside]).unwrap();
-            world.wait_for("connected", secs(5), |world| {
-                world.client(bob).is_connected().then_some(())
-            });
+            world.connect_at(bob, outside);
             let (from, to) = if turned { (bob, alice) } else { (alice, bob) };
             let ends = world.open_channel(from, to).into();
             expect(world, coordinator, ends, met);

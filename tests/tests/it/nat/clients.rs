@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use conec_core::{ClientEvent, Direction, Endpoint};
-use conec_tests::{
-    keys,
-    sim::{Access, At, Event, Half, LinkConfig, NatConfig, NatId, Net, NodeId, World},
-};
+use conec_tests::sim::{Access, At, Event, Half, LinkConfig, NatConfig, NatId, Net, NodeId, World};
 
 use super::secs;
 
@@ -286,14 +283,7 @@ fn a_coordinator_at_home_serves_neighbours_and_the_world() {
         Some(world.address(alice))
     );
     let outside = world.forward_port(home, 443, coordinator);
-    let now = world.now();
-    world
-        .client(bob)
-        .connect(now, keys::HOST, &[outside])
-        .unwrap();
-    world.wait_for("connected", secs(5), |world| {
-        world.client(bob).is_connected().then_some(())
-    });
+    world.connect_at(bob, outside);
     let (at_alice, at_bob) = world.open_channel(alice, bob);
     talk(&mut world, at_alice, at_bob);
 }
