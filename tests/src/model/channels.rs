@@ -33,6 +33,8 @@ pub(super) struct ChannelModel {
     pub(super) closed: [Option<CloseReason>; 2],
     /// Somebody did something that may end it, or keep it from opening.
     pub(super) disturbed: bool,
+    /// The network was not sound at some time before it opened.
+    pub(super) shaken: bool,
     /// With what somebody has ended it.
     codes: Vec<Code>,
     since: Instant,
@@ -76,6 +78,12 @@ impl ChannelModel {
         self.ends[1].replace(end).is_none()
     }
 
+    /// Whether a Client has given up connecting.
+    pub(super) fn was_given_up(&self) -> bool {
+        let timed_out = self.closed[0] == Some(CloseReason::TimedOut);
+        self.is_home() && timed_out && !self.opened[0]
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.opened == [true; 2] && self.closed == [None; 2]
     }
@@ -108,6 +116,7 @@ impl Run {
             opened: [false; 2],
             closed: [None; 2],
             disturbed: false,
+            shaken: !self.sound,
             codes,
             since: self.world.now(),
             datagrams: Default::default(),
@@ -379,8 +388,11 @@ impl Run {
         let waiting = |end: &End| self.lives[end.life].offers.contains(&end.id);
         let unanswered = self.channels[index].ends.iter().flatten().any(waiting);
         let channel = &mut self.channels[index];
-        let late = self.world.now() - channel.since > IN_TIME;
-        channel.disturbed |= unanswered && late;
+        let waited = self.world.now() - channel.since;
+        // Handshakes have a deadline, and a few packets lost in a row take them beyond it.
+        let gives_up = channel.is_home() && channel.shaken && waited >= HANDSHAKE_TIMEOUT;
+        channel.disturbed |= unanswered && waited > IN_TIME;
+        channel.disturbed |= gives_up && channel.opened != [true; 2];
         channel.disturbed
     }
 
@@ -508,6 +520,8 @@ fn datagram(channel: usize, side: usize, number: u32, size: usize) -> Bytes {
 
 /// Whoever is asked for an answer and gives it within this time is in time, whatever the network does.
 const IN_TIME: Duration = Duration::from_secs(20);
+/// As the limits have it.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const APPLICATION_ERROR: u64 = 0x0c;
 /// Home channels included.
 const MAX_CHANNELS: usize = 28;

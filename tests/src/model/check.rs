@@ -16,13 +16,29 @@ impl Run {
     /// Ends all faults, has every application do its part until nothing moves any more, and compares what there is with
     /// the model.
     pub(super) fn settle(&mut self) {
-        self.world.network.set_all(&LinkConfig::default());
+        self.set_network(&LinkConfig::default());
         for party in 0..PARTIES {
             self.cut(party, false);
             if self.party_life(party).lagging {
                 self.lag(party, false);
             }
         }
+        self.calm_down();
+        if self.retry() {
+            self.calm_down();
+        }
+        for index in 0..self.channels.len() {
+            self.check_channel(index);
+        }
+        for (index, stream) in self.streams.iter().enumerate() {
+            self.check_stream(index, stream);
+        }
+        self.check_pairs();
+        self.check_online();
+    }
+
+    /// Has every application do its part until nothing moves any more.
+    fn calm_down(&mut self) {
         let mut quiet = 0;
         while quiet < QUIET_STEPS {
             quiet += 1;
@@ -42,14 +58,6 @@ impl Run {
             self.world.run_for(STEP);
         }
         self.take_events();
-        for index in 0..self.channels.len() {
-            self.check_channel(index);
-        }
-        for (index, stream) in self.streams.iter().enumerate() {
-            self.check_stream(index, stream);
-        }
-        self.check_pairs();
-        self.check_online();
     }
 
     /// Whether a channel is open, and nobody who has an end of it has crashed.

@@ -44,6 +44,8 @@ pub struct Run {
     /// The pairs of peer channels, as the Coordinator's application knows them. By its life, since it counts anew in each.
     pairs: BTreeMap<(usize, PairId), Pair>,
     streams: Vec<StreamModel>,
+    /// Whether the network neither loses nor delays anything.
+    sound: bool,
     /// Whose network is down.
     cut: [bool; PARTIES],
     /// Whether the Coordinator denies the next channel.
@@ -63,6 +65,7 @@ impl Run {
             channels: Vec::new(),
             pairs: BTreeMap::new(),
             streams: Vec::new(),
+            sound: true,
             cut: [false; PARTIES],
             denying: false,
         };
@@ -135,7 +138,7 @@ impl Run {
             Op::Rebind(party) => self.rebind(client(party)),
             Op::Lag(party, lagging) => self.lag(party.into(), lagging),
             Op::Cut(party, cut) => self.cut(party.into(), cut),
-            Op::Faults(kind) => self.world.network.set_all(&op::faults(kind)),
+            Op::Faults(kind) => self.set_network(&op::faults(kind)),
             Op::Wait(time) => self
                 .world
                 .run_for(Duration::from_millis(10 * u64::from(time))),

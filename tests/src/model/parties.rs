@@ -11,7 +11,7 @@ use conec_core::{
 use super::{COORDINATOR, PARTIES, Run, channels::End};
 use crate::{
     keys,
-    sim::{Event, NodeId, World},
+    sim::{Event, LinkConfig, NodeId, World},
 };
 
 /// A party from one start on.
@@ -126,6 +126,19 @@ impl Run {
         }
     }
 
+    /// Has the Clients that have given up connecting try again. Whether there are any.
+    pub(super) fn retry(&mut self) -> bool {
+        let gave_up = |&party: &usize| {
+            let home = self.party_life(party).home;
+            home.is_some_and(|home| self.channels[home].was_given_up())
+        };
+        let again: Vec<_> = (1..PARTIES).filter(gave_up).collect();
+        for &party in &again {
+            self.begin(party);
+        }
+        !again.is_empty()
+    }
+
     pub(super) fn rebind(&mut self, party: usize) {
         let life = self.current[party];
         // While a channel is being set up nothing is sent for long, so a move can outlast the patience for it.
@@ -149,6 +162,14 @@ impl Run {
         self.set_cut(party % PARTIES, cut);
         if cut {
             self.disturb(self.current[party % PARTIES]);
+        }
+    }
+
+    pub(super) fn set_network(&mut self, config: &LinkConfig) {
+        self.world.network.set_all(config);
+        self.sound = *config == LinkConfig::default();
+        for channel in &mut self.channels {
+            channel.shaken |= !self.sound && channel.opened != [true; 2];
         }
     }
 

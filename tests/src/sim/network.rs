@@ -14,7 +14,7 @@ use rand::{Rng, rngs::StdRng};
 use super::topology::{Host, Net};
 
 /// How one direction between two hosts of one network behaves.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LinkConfig {
     /// How long a datagram takes.
     pub delay: Duration,
@@ -41,7 +41,7 @@ pub struct LinkConfig {
 }
 
 /// Losses that come together (a Gilbert model): how likely a good phase ends with each datagram, and a bad one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Burst {
     /// How likely a bad phase begins with a datagram.
     pub begin: f64,

@@ -158,3 +158,29 @@ fn a_life_that_is_over_does_not_push_out_the_one_that_goes_on() {
     ];
     play(93_274_862_290_978_600, &ops);
 }
+
+/// A Client was started while packets were lost in bursts. The first four of its handshake were lost, and it gave up, as
+/// it should; the model thought that loss only takes time. When the network is sound again it has to connect.
+#[test]
+fn a_client_whose_handshake_is_lost_may_give_up_but_connects_later() {
+    let ops = [
+        Op::OpenStream(44, 44, Direction::Bi),
+        Op::Stop(0, 91, 0),
+        Op::Recv(0, 0, 0),
+        Op::Faults(150),
+        Op::Datagram(137, 19, 0),
+        Op::Wait(19),
+        Op::Connect(47, 68),
+        Op::Abort(14, 127, 0),
+        Op::OpenStream(0, 0, Direction::Bi),
+        Op::Wait(78),
+        Op::Restart(157),
+        Op::Wait(14),
+        Op::Wait(202),
+        Op::Wait(196),
+        Op::Wait(235),
+        Op::Wait(140),
+        Op::Wait(113),
+    ];
+    play(11_330_246_681_693_195_082, &ops);
+}
