@@ -26,6 +26,10 @@ pub struct ClientConfig {
     pub peer: ChannelConfig,
     /// What those channels' packets may travel on.
     pub paths: PathConfig,
+    /// The largest UDP payload that the machine's own link towards the Coordinator takes. No larger ones are tried, and the
+    /// other ends are asked for none. Where this is not set, the adapters look it up; by itself a Client takes it to be
+    /// 1452 bytes, which fit in Ethernet's usual frames.
+    pub link_mtu: Option<u16>,
     /// Bounds on everything else.
     pub limits: Limits,
 }
@@ -46,6 +50,7 @@ impl ClientConfig {
                 ..ChannelConfig::default()
             },
             paths: PathConfig::default(),
+            link_mtu: None,
             limits: Limits::default(),
         }
     }
@@ -57,7 +62,19 @@ impl ClientConfig {
         self.home.validate()?;
         self.peer.validate()?;
         self.paths.validate()?;
+        if self.link_mtu.is_some_and(|mtu| mtu < MIN_MTU) {
+            return Err(ConfigError::OutOfRange("link_mtu", "at least 1200 bytes"));
+        }
         self.limits.validate()
+    }
+
+    /// With channels that try for nothing which the link does not take.
+    pub(crate) fn fit_link(mut self) -> Self {
+        let link = self.link_mtu.unwrap_or(ETHERNET_MTU);
+        for channel in [&mut self.home, &mut self.peer] {
+            channel.max_mtu = channel.max_mtu.min(link);
+        }
+        self
     }
 }
 
@@ -259,7 +276,8 @@ pub struct ChannelConfig {
     pub keep_alive: Option<Duration>,
     /// The first guess of the round-trip time.
     pub initial_rtt: Duration,
-    /// The largest UDP payload to try for.
+    /// The largest UDP payload to try for, from 1200 to 9000 bytes: jumbo frames by default, as far as the Client's
+    /// [link](ClientConfig::link_mtu) takes them. The other end is asked for no larger ones either.
     pub max_mtu: u16,
 }
 
@@ -278,7 +296,7 @@ impl Default for ChannelConfig {
             idle_timeout: Duration::from_secs(30),
             keep_alive: Some(Duration::from_secs(10)),
             initial_rtt: Duration::from_millis(200),
-            max_mtu: 1452,
+            max_mtu: JUMBO_MTU,
         }
     }
 }
@@ -469,5 +487,8 @@ const MAX_MESSAGE: usize = 1 << 30;
 const MIN_DATAGRAM_BUFFER: usize = 66_000;
 const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 const MIN_MTU: u16 = 1200;
+/// What fits in frames of 1500 and 9000 bytes beside IPv6 and UDP headers.
+const ETHERNET_MTU: u16 = 1452;
+const JUMBO_MTU: u16 = 8952;
 const MAX_MTU: u16 = 9000;
 const MIN_FORWARD_RATE: u64 = 1 << 16;

@@ -19,7 +19,7 @@
 //! * wait until the sockets are readable, or the first [`poll_timeout`](Endpoint::poll_timeout), instead of asking again
 //!   and again. What is done to an endpoint can change its timeout, so ask for that last.
 //! * report the machine's addresses when a Client [wants](Endpoint::wants_host_addresses) them, so that it is found in its
-//!   own network.
+//!   own network, and the size of packets that its link takes, in [`ClientConfig::link_mtu`].
 //! * `conec-udp` moves many datagrams with one system call, and does what `Node::turn` does.
 //! * where an application wants handles that wait, instead of events, the [`hub`] keeps the books.
 //!

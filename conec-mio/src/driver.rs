@@ -4,7 +4,7 @@ use conec_core::{
     ClientConfig, CoordinatorConfig, Endpoint, EndpointStats, Identity,
     hub::{BindError, ConnectError},
 };
-use conec_udp::Socket;
+use conec_udp::{Socket, look_up_link};
 use mio::{Registry, Token, event::Event};
 
 use crate::port::Port;
@@ -79,10 +79,11 @@ impl Driver<conec_core::Client> {
     pub fn connect(
         host_name: &str,
         addresses: &[SocketAddr],
-        config: ClientConfig,
+        mut config: ClientConfig,
         registry: &Registry,
         token: Token,
     ) -> Result<Self, ConnectError> {
+        look_up_link(&mut config, addresses);
         let seed = Identity::generate_seed().map_err(BindError::from)?;
         let mut client = conec_core::Client::new(config, seed).map_err(BindError::from)?;
         client.connect(Instant::now(), host_name, addresses)?;

@@ -5,7 +5,7 @@ use conec_core::{
     PathPolicy, PeerInfo, Target,
     hub::{BindError, ConnectError, Hub, OpenError, host_of},
 };
-use conec_udp::Socket;
+use conec_udp::{Socket, look_up_link};
 use futures_core::Stream;
 
 use crate::{
@@ -85,8 +85,9 @@ impl Client {
         socket: Socket,
         host_name: &str,
         addresses: &[SocketAddr],
-        config: ClientConfig,
+        mut config: ClientConfig,
     ) -> Result<Self, ConnectError> {
+        look_up_link(&mut config, addresses);
         let hub = Hub::client(now(), host_name, addresses, config)?;
         let shared = Shared::new(hub);
         let home = Channel::counted(shared.clone(), ChannelId::HOME);

@@ -36,6 +36,7 @@
 
 mod hosts;
 mod io;
+mod link;
 mod pump;
 mod slots;
 mod socket;
@@ -43,6 +44,7 @@ mod socket;
 mod tap;
 
 pub use io::Udp;
+pub use link::look_up_link;
 pub use pump::{Access, Io, Pump};
 pub use socket::Socket;
 #[cfg(feature = "__testing")]

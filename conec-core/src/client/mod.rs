@@ -80,6 +80,7 @@ impl Client {
     /// outside of tests.
     pub fn new(config: ClientConfig, seed: [u8; 32]) -> Result<Self, ConfigError> {
         config.validate()?;
+        let config = config.fit_link();
         let tls = HomeTls::new(&config.identity, &config.trust)?;
         Ok(Self {
             tls,

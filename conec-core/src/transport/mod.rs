@@ -541,7 +541,7 @@ impl Transport {
             .grease_quic_bit(false)
             .cid_generator(move || Box::new(CidGenerator::new(route, cid_seed)));
         // Fails below 1200, which the settings cannot be.
-        let _ = config.max_udp_payload_size(channel.max_mtu.max(1472));
+        let _ = config.max_udp_payload_size(channel.max_mtu);
         let server = match &kind {
             EngineKind::Single => None,
             EngineKind::Awaiting(_, accepting) | EngineKind::Public(accepting, _) => {

@@ -10,7 +10,7 @@ use conec_core::{
     PathPolicy, PeerInfo, Target,
     hub::{BindError, ConnectError, Hub, OpenError, host_of},
 };
-use conec_udp::Socket;
+use conec_udp::{Socket, look_up_link};
 
 use super::{Channel, TimedOut, shared::Shared, thread};
 
@@ -224,8 +224,9 @@ impl Client {
         socket: Socket,
         host_name: &str,
         addresses: &[SocketAddr],
-        config: ClientConfig,
+        mut config: ClientConfig,
     ) -> Result<Self, ConnectError> {
+        look_up_link(&mut config, addresses);
         let hub = Hub::client(Instant::now(), host_name, addresses, config)?;
         let shared = Shared::new(hub);
         let home = Channel::counted(shared.clone(), ChannelId::HOME);

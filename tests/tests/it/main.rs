@@ -13,6 +13,7 @@ mod crashes;
 mod direct;
 mod guards;
 mod hostile;
+mod jumbo;
 mod limits;
 mod model;
 mod names;

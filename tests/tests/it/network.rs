@@ -13,7 +13,7 @@ use conec_tests::{
 use crate::{connecting::home, pair, proxied_pair};
 
 /// Sends numbered messages of this size from end to end, and sees them arrive.
-fn transfer(world: &mut World, from: At, to: At, messages: u32, size: usize) {
+pub(crate) fn transfer(world: &mut World, from: At, to: At, messages: u32, size: usize) {
     let ours = world.open(from, Direction::Uni, b"transfer");
     let mut next = 0;
     let mut theirs: Option<Half> = None;
