@@ -137,6 +137,18 @@ pub const GUARDS: &[Guard] = &[
         without: "false",
     },
     Guard {
+        what: "a silence is broken now and then",
+        file: "conec-core/src/transport/silence.rs",
+        text: "if due { Sign::Speak } else { Sign::Silent }",
+        without: "Sign::Silent",
+    },
+    Guard {
+        what: "how long a silence was is not taken for how long the way is",
+        file: "conec-core/src/transport/link.rs",
+        text: "&& self.silence.is_doubtful(now, sent)",
+        without: "&& false",
+    },
+    Guard {
         what: "the Coordinator's answer is about the channel that was asked for",
         file: "conec-core/src/client/peer.rs",
         text: "if !meant || peer.label != offer.label || offer.role != EndRole::Initiator {",

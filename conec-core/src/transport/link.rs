@@ -9,7 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use quinn_proto::{
-    Connection, ConnectionHandle, Dir, Event, ReadError, StreamEvent, StreamId, VarInt, WriteError,
+    Connection, ConnectionEvent, ConnectionHandle, Dir, Event, ReadError, StreamEvent, StreamId,
+    VarInt, WriteError,
 };
 
 use super::{
@@ -18,6 +19,7 @@ use super::{
     handshakes::Network,
     outgoing::{Gathered, Outgoing},
     settings::Control,
+    silence::{Sign, Silence},
     tls,
 };
 use crate::{CloseReason, Direction, SendDatagramError, Traffic, error::WireCode};
@@ -43,10 +45,7 @@ pub(crate) struct Link {
     activity: u64,
     /// Nothing is to be sent.
     pub(super) muted: bool,
-    /// When something has arrived last; at first, when there was reason to expect something.
-    last_heard: Instant,
-    /// Timers that fired since.
-    unheard_timeouts: u32,
+    silence: Silence,
     /// The other side's address when it was last looked at.
     remote: SocketAddr,
     /// It has not proved that it is there (RFC 9000, 8.2): how many proofs there had been before.
@@ -118,8 +117,7 @@ impl Link {
             alarm: None,
             activity: 0,
             muted: false,
-            last_heard: now,
-            unheard_timeouts: 0,
+            silence: Silence::new(now),
             events: VecDeque::new(),
             closed: false,
             close_code: None,
@@ -260,20 +258,31 @@ impl Link {
         self.alarm = at;
     }
 
-    /// Something has arrived.
-    pub(super) fn heard(&mut self, now: Instant) {
-        self.last_heard = now;
-        self.unheard_timeouts = 0;
+    /// A packet has arrived.
+    pub(super) fn handle_packet(&mut self, now: Instant, event: ConnectionEvent) {
+        let silent = self.silence.lasts(now, self.rtt());
+        let before = self.control.latest_acked();
+        self.conn.handle_event(event);
+        self.silence.end(now);
+        let acked = self.control.latest_acked().filter(|_| silent);
+        if let Some(sent) = acked.filter(|_| acked > before)
+            && self.silence.is_doubtful(now, sent)
+        {
+            self.path_changed(now, None);
+            self.nudge();
+        }
     }
 
     /// A timer is due: the engine's or ours.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.conn.handle_timeout(now);
-        self.unheard_timeouts = self.unheard_timeouts.saturating_add(1);
-        let silence = now.saturating_duration_since(self.last_heard);
-        // Timers of other kinds fire too, but not twice in a row during a silence as long as this.
-        if self.unheard_timeouts >= 2 && silence > 3 * self.rtt() {
-            self.events.push_back(LinkEvent::Silent);
+        match self.silence.timer_fired(now, self.rtt()) {
+            Sign::None => {}
+            Sign::Silent => self.events.push_back(LinkEvent::Silent),
+            Sign::Speak => {
+                self.events.push_back(LinkEvent::Silent);
+                self.nudge();
+            }
         }
         if self.alarm.is_some_and(|at| at <= now) {
             self.alarm = None;
@@ -309,8 +318,10 @@ impl Link {
 
     /// Makes the other side say something at once, even if so much is unacknowledged that nothing else may be sent.
     pub(crate) fn nudge(&mut self) {
-        self.ping();
-        self.control.set_urgent(true);
+        if self.connected && !self.closed {
+            self.conn.ping();
+            self.control.set_urgent(true);
+        }
     }
 
     /// The other side's address, as the engine knows it.
@@ -446,7 +457,8 @@ impl Link {
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
-        [self.conn.poll_timeout(), self.alarm]
+        let speak = self.silence.next_due().filter(|_| !self.closed);
+        [self.conn.poll_timeout(), self.alarm, speak]
             .into_iter()
             .flatten()
             .min()

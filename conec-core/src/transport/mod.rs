@@ -12,6 +12,7 @@ mod link;
 mod outgoing;
 mod packets;
 mod settings;
+mod silence;
 mod tls;
 
 use std::{
@@ -271,8 +272,7 @@ impl Transport {
                         self.stats.datagrams_dropped += 1;
                         return;
                     }
-                    link.conn().handle_event(event);
-                    link.heard(now);
+                    link.handle_packet(now, event);
                     touch(id, link, &mut self.touched, &mut self.line);
                 }
             }

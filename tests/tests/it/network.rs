@@ -123,6 +123,48 @@ fn an_outage_shorter_than_the_idle_timeout_is_survived() {
     assert_eq!(world.recv(theirs), "during");
 }
 
+/// An engine that doubles its pauses for as long as it hears nothing says its next word when the Coordinator has given the
+/// Client up.
+#[test]
+fn a_client_comes_back_soon_after_an_outage() {
+    for second in 0..10 {
+        let mut world = World::new(second);
+        let (coordinator, [alice]) = world.with_clients(["alice"]);
+        world.run_for(Duration::from_secs(second));
+        world.set_up(coordinator, false);
+        // With a keep-alive every 10 seconds, and a word every 2 seconds from then on, this is what the idle timeout of
+        // 30 seconds leaves.
+        world.run_for(Duration::from_millis(17_500));
+        world.set_up(coordinator, true);
+        world.run_for(Duration::from_secs(60));
+        assert!(world.client(alice).is_connected(), "{second}");
+        assert_eq!(world.coordinator(coordinator).clients(), 1, "{second}");
+    }
+}
+
+/// What was lost with the acknowledgement is only how long the way takes. An engine that believes what the next one says
+/// waits for seconds when a packet is lost.
+#[test]
+fn an_acknowledgement_that_was_lost_makes_no_way_longer() {
+    for moment in 0..20 {
+        let (mut world, coordinator, at_alice, at_bob) = proxied_pair(moment);
+        let ours = world.open_stream(at_alice, b"");
+        let theirs = world.accept_stream(at_bob);
+        world.run_for(Duration::from_secs(3));
+        world.link(coordinator, at_alice.node).up = false;
+        world.send(ours, "heard, and not answered");
+        world.run_for(Duration::from_millis(5_000 + 100 * moment));
+        world.link(coordinator, at_alice.node).up = true;
+        // In one packet with another acknowledgement of whatever has come last.
+        world.send(theirs, "by the way");
+        assert_eq!(world.recv(ours), "by the way");
+        world.run_for(Duration::from_secs(1));
+        let channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+        let rtt = channel.rtt().unwrap();
+        assert!(rtt < Duration::from_millis(200), "{moment}: {rtt:?}");
+    }
+}
+
 /// Each of the halves of a stream, and its channel, have ended at this end because the other one is gone.
 fn ended_by_the_peers_absence(world: &mut World, at: At, half: Half) {
     let gone = CloseReason::Remote(ErrorCode::PeerGone);
