@@ -149,6 +149,12 @@ pub const GUARDS: &[Guard] = &[
         without: "&& false",
     },
     Guard {
+        what: "a closed link is forgotten, however late the other side answers",
+        file: "conec-core/src/transport/link.rs",
+        text: "const MAX_LINGER: Duration = Duration::from_secs(10);",
+        without: "const MAX_LINGER: Duration = Duration::from_secs(1000);",
+    },
+    Guard {
         what: "the Coordinator's answer is about the channel that was asked for",
         file: "conec-core/src/client/peer.rs",
         text: "if !meant || peer.label != offer.label || offer.role != EndRole::Initiator {",

@@ -52,6 +52,10 @@ pub(crate) struct Link {
     unproven: Option<u64>,
     pub(super) events: VecDeque<LinkEvent>,
     closed: bool,
+    /// When a closed link is to be forgotten at the latest.
+    leaves_at: Option<Instant>,
+    /// The latest time seen.
+    now: Instant,
     /// With what this side has closed the connection.
     close_code: Option<WireCode>,
     pub(super) connected: bool,
@@ -120,6 +124,8 @@ impl Link {
             silence: Silence::new(now),
             events: VecDeque::new(),
             closed: false,
+            leaves_at: None,
+            now,
             close_code: None,
             connected: false,
             newcomer: None,
@@ -260,6 +266,7 @@ impl Link {
 
     /// A packet has arrived.
     pub(super) fn handle_packet(&mut self, now: Instant, event: ConnectionEvent) {
+        self.now = now;
         let silent = self.silence.lasts(now, self.rtt());
         let before = self.control.latest_acked();
         self.conn.handle_event(event);
@@ -275,6 +282,7 @@ impl Link {
 
     /// A timer is due: the engine's or ours.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         self.conn.handle_timeout(now);
         match self.silence.timer_fired(now, self.rtt()) {
             Sign::None => {}
@@ -293,11 +301,18 @@ impl Link {
     /// Closes the connection with a code. [`LinkEvent::Closed`] follows, with `reason`.
     pub(crate) fn close(&mut self, now: Instant, code: WireCode, reason: CloseReason) {
         if !self.closed {
+            self.now = now;
             self.control.close();
             self.close_code = Some(code);
             self.conn.close(now, varint(code), Bytes::new());
             self.end(reason);
         }
+    }
+
+    /// Whether it was closed so long ago that it is to be forgotten. The engine waits for three of its timeouts (RFC 9000,
+    /// 10.2), which the other side can make as long as it likes by answering late.
+    pub(super) fn has_left(&self) -> bool {
+        self.leaves_at.is_some_and(|at| at <= self.now)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -449,6 +464,7 @@ impl Link {
     pub(super) fn end(&mut self, reason: CloseReason) {
         if !self.closed {
             self.closed = true;
+            self.leaves_at = Some(self.now + MAX_LINGER);
             self.alarm = None;
             self.outgoing.clear();
             self.line.clear();
@@ -458,7 +474,7 @@ impl Link {
 
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
         let speak = self.silence.next_due().filter(|_| !self.closed);
-        [self.conn.poll_timeout(), self.alarm, speak]
+        [self.conn.poll_timeout(), self.alarm, speak, self.leaves_at]
             .into_iter()
             .flatten()
             .min()
@@ -602,3 +618,5 @@ fn varint(code: WireCode) -> VarInt {
 pub(crate) const CONTROL: u64 = 0;
 /// What fits in one UDP datagram's length field, headers aside, and so in one batch.
 const MAX_BATCH: usize = 65_000;
+/// For how long a closed link stays, to say goodbye once more to whom the first one did not reach.
+const MAX_LINGER: Duration = Duration::from_secs(10);

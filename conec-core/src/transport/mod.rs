@@ -25,7 +25,7 @@ use std::{
 
 use bytes::BytesMut;
 use quinn_proto::{
-    ConnectionId, DatagramEvent, EndpointConfig, Incoming, ServerConfig,
+    ConnectionId, DatagramEvent, EndpointConfig, EndpointEvent, Incoming, ServerConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
@@ -389,6 +389,12 @@ impl Transport {
                 if let Some(event) = engine.endpoint.handle_event(handle, event) {
                     link.conn().handle_event(event);
                 }
+            }
+            if !drained && link.has_left() {
+                engine
+                    .endpoint
+                    .handle_event(handle, EndpointEvent::drained());
+                drained = true;
             }
         }
         link.collect_events();

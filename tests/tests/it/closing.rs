@@ -367,6 +367,26 @@ fn a_kicked_client_learns_the_code_and_its_peers_that_it_is_gone() {
     );
 }
 
+/// The engine would stay for three times as long as it waits for an answer, and that is up to the other side.
+#[test]
+fn a_channel_to_a_slow_answerer_is_soon_forgotten() {
+    let (mut world, coordinator, at_alice, at_bob) = pair(13);
+    world.network.default.delay = Duration::from_secs(6);
+    let ours = world.open(at_alice, Direction::Uni, b"");
+    for _ in 0..20 {
+        world.send(ours, "are you still there?");
+        world.run_for(Duration::from_secs(5));
+    }
+    let channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+    assert!(channel.rtt().unwrap() > Duration::from_secs(10));
+    let now = world.now();
+    for node in [at_alice.node, at_bob.node] {
+        world.client(node).abort(now, Code(1));
+    }
+    nothing_is_left(&mut world, &[at_alice.node, at_bob.node]);
+    world.check_coordinator_deserted(coordinator);
+}
+
 /// Its own word to the other ends is overtaken by the Coordinator's, which is the same.
 #[test]
 fn an_aborted_client_tells_everybody_the_code() {
