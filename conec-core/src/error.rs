@@ -40,7 +40,8 @@ pub enum CloseReason {
         "closed by this side: messages took too much memory. Receive faster, or raise Limits::message_memory"
     )]
     Overloaded,
-    /// The Client's connection to its Coordinator was lost, and the channel with it.
+    /// The Client's connection to its Coordinator was lost, and the channel with it, even if its packets travelled
+    /// directly.
     #[error("the connection to the coordinator was lost")]
     CoordinatorLost,
     /// The channel may only travel directly, and no direct path was found, or none was left, in time.

@@ -75,6 +75,9 @@ pub enum ChannelEvent {
 }
 
 /// What the packets travel on that this end of a channel sends. The other end decides for its own.
+///
+/// On either, the channel ends with the connection of one of its ends to the Coordinator: with
+/// [`CoordinatorLost`](CloseReason::CoordinatorLost) at that end, with [`PeerGone`](crate::ErrorCode::PeerGone) at the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
     /// Through the Coordinator. The only one for home channels, where it is the whole way.

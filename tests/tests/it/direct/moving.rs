@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conec_core::{ChannelId, Endpoint, Path};
+use conec_core::{ChannelId, CloseReason, Endpoint, ErrorCode, Path};
 use conec_tests::sim::{At, LinkConfig, NodeId, World};
 
 use super::{
@@ -172,6 +172,27 @@ fn a_path_that_comes_back_is_taken_again() {
         }
     }
     flows[0].drain(&mut world);
+}
+
+/// As is said of it in the documentation of `Path`.
+#[test]
+fn a_direct_path_ends_with_the_connection_to_the_coordinator() {
+    let (mut world, coordinator, [alice, bob]) = triangle(1, ms(40), ms(10));
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    until_direct(&mut world, [at_alice, at_bob]);
+    let mut flows = [Flow::paced(&mut world, at_alice, at_bob, 500, ms(100))];
+    run(&mut world, &mut flows, secs(1));
+    world.link(coordinator, alice).up = false;
+    world.link(alice, coordinator).up = false;
+    let start = world.elapsed();
+    // Until the home channel is given up, everything arrives.
+    run(&mut world, &mut flows, secs(25));
+    assert!(is_direct(&mut world, at_alice) && is_direct(&mut world, at_bob));
+    assert!(flows[0].longest_pause(start) <= ms(200));
+    let gone = CloseReason::Remote(ErrorCode::PeerGone);
+    assert_eq!(world.closed(at_bob), gone);
+    assert_eq!(world.closed(at_alice), CloseReason::CoordinatorLost);
+    assert!(world.elapsed() - start <= secs(45));
 }
 
 #[test]
