@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -77,36 +77,33 @@ impl<E: Role> Future for Driver<E> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..TURNS {
-            let Self {
-                socket,
-                second,
-                pump,
-                shared,
-                ..
-            } = &mut *self;
-            // From here on, whoever changes anything wakes us.
-            shared.with(|hub| {
-                hub.set_driver(cx.waker().clone());
-                shared.collect(hub);
-            });
-            let now = now();
-            let second = second.as_ref();
-            let mut watched = Watched { socket, second, cx };
-            pump.turn(now, &mut watched, &mut Locked(shared));
-            let (finished, timeout) =
-                shared.with(|hub| (hub.is_finished(), hub.endpoint().poll_timeout()));
-            if finished && !pump.is_blocked() {
-                return Poll::Ready(());
-            }
-            let due = pump.due(timeout);
-            let busy = due.is_some_and(|at| at <= now || self.poll_timer(cx, at.into()));
-            if !busy {
-                return Poll::Pending;
-            }
+        let Self {
+            socket,
+            second,
+            pump,
+            shared,
+            ..
+        } = &mut *self;
+        // From here on, whoever changes anything wakes us.
+        shared.with(|hub| {
+            hub.set_driver(cx.waker().clone());
+            shared.collect(hub);
+        });
+        let now = now();
+        let second = second.as_ref();
+        let mut watched = Watched { socket, second, cx };
+        pump.turn(now, &mut watched, &mut Locked(shared));
+        let (finished, timeout) =
+            shared.with(|hub| (hub.is_finished(), hub.endpoint().poll_timeout()));
+        if finished && !pump.is_blocked() {
+            return Poll::Ready(());
         }
-        // Others want to run as well.
-        cx.waker().wake_by_ref();
+        let due = pump.due(timeout);
+        if due.is_some_and(|at| at <= now || self.poll_timer(cx, at.into())) {
+            // After others have run, the runtime's main task included, which a task that just wakes itself would run before:
+            // who takes what has come finds it in the processor's cache, and the other side hears soon that it may send more.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+        }
         Poll::Pending
     }
 }
@@ -122,6 +119,3 @@ impl<E: Role> Access for Locked<'_, E> {
         self.0.with(|hub| hub.settle());
     }
 }
-
-/// How often the driver goes around before others get to run.
-const TURNS: usize = 16;
