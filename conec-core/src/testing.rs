@@ -84,14 +84,9 @@ impl FrameDecoder {
         Self(wire::FrameDecoder::new(max))
     }
 
-    /// Adds the stream's next bytes, once all messages before were taken.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        self.0.feed(bytes);
-    }
-
-    /// The next whole message, if it is there.
-    pub fn next_message(&mut self) -> Result<Option<Bytes>, Refused> {
-        self.0.next().map_err(|_| Refused)
+    /// The next whole message of the stream that goes on with these bytes.
+    pub fn next_message(&mut self, bytes: &mut &[u8]) -> Result<Option<Bytes>, Refused> {
+        self.0.next(bytes).map_err(|_| Refused)
     }
 
     /// Whether the bytes so far end where a message ends.

@@ -80,9 +80,8 @@ impl RecvHalf {
     }
 
     /// Takes the stream's next bytes.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(), FrameTooLarge> {
-        self.decoder.feed(bytes);
-        while let Some(message) = self.decoder.next()? {
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), FrameTooLarge> {
+        while let Some(message) = self.decoder.next(&mut bytes)? {
             self.ready_memory += memory_of(&message);
             self.ready.push_back(message);
         }

@@ -38,16 +38,14 @@ pub(crate) struct FrameTooLarge;
 /// Takes a stream's bytes as they come and gives its messages. However the bytes are cut, the messages are the same.
 ///
 /// What is given out never keeps a large buffer alive for a small message: received bytes are copied once, out of
-/// buffers that hold many packets into ones that hold one message or one packet's worth of small ones. Memory is
-/// taken as bytes arrive, not as they are announced.
+/// buffers that hold many packets into ones that hold one message or a run of small ones. Memory is taken as bytes
+/// arrive, not as they are announced.
 #[derive(Debug)]
 pub(crate) struct FrameDecoder {
     max: usize,
-    /// Bytes not yet looked at.
-    input: Bytes,
-    /// How much memory a slice of `input` keeps alive.
-    pinned: usize,
-    /// The part of a header that came at the end of the input before.
+    /// Small messages that have come together, all of them whole.
+    run: Bytes,
+    /// The part of a header that came at the end of the bytes before.
     header: SmallVec<[u8; 8]>,
     /// A message of which not all has come, and its full length.
     partial: Option<(Vec<u8>, usize)>,
@@ -58,105 +56,135 @@ impl FrameDecoder {
     pub(crate) fn new(max: usize) -> Self {
         Self {
             max,
-            input: Bytes::new(),
-            pinned: 0,
+            run: Bytes::new(),
             header: SmallVec::new(),
             partial: None,
         }
     }
 
-    /// Adds the stream's next bytes. To be called when [`next`](Self::next) has given `None`.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
-        if let Some((partial, len)) = &mut self.partial {
-            let missing = *len - partial.len();
-            let part = missing.min(bytes.len());
-            // Four times what has come, but never beyond what the message needs: every growth is another copy.
-            if partial.capacity() - partial.len() < part {
-                partial.reserve_exact(missing.min(part.max(3 * partial.len())));
+    /// The next whole message of the stream that goes on with these bytes. Takes from them what it needs; `None` when they
+    /// are used up.
+    #[inline]
+    pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Bytes>, FrameTooLarge> {
+        match Frame::first(&self.run) {
+            Some(frame) => {
+                self.run.advance(frame.header);
+                Ok(Some(self.run.split_to(frame.len)))
             }
-            partial.extend_from_slice(&bytes[..part]);
-            bytes.advance(part);
-        }
-        debug_assert!(self.input.is_empty(), "fed before its messages were taken");
-        self.input = Bytes::copy_from_slice(bytes);
-        self.pinned = self.input.len();
-    }
-
-    /// The next whole message, if it is there.
-    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, FrameTooLarge> {
-        if self.partial.is_none() {
-            let Some(len) = self.read_header()? else {
-                return Ok(None);
-            };
-            if self.input.len() >= len {
-                return Ok(Some(self.take_whole(len)));
-            }
-            let mut partial = Vec::with_capacity(len.min(4 * self.input.len()));
-            partial.extend_from_slice(&std::mem::take(&mut self.input));
-            self.partial = Some((partial, len));
-        }
-        match self.partial.take() {
-            Some((partial, len)) if partial.len() == len => Ok(Some(partial.into())),
-            partial => {
-                self.partial = partial;
-                Ok(None)
-            }
+            None => self.next_of(bytes),
         }
     }
 
     /// Whether the bytes so far end where a message ends.
     pub(crate) fn is_at_boundary(&self) -> bool {
-        self.partial.is_none() && self.header.is_empty() && self.input.is_empty()
+        self.partial.is_none() && self.header.is_empty() && self.run.is_empty()
     }
 
-    /// Memory taken by what was fed and not given out.
+    /// Memory taken by what has come and was not given out.
     pub(crate) fn memory(&self) -> usize {
         let partial = self.partial.as_ref();
-        let input = if self.input.is_empty() {
-            0
-        } else {
-            self.pinned
-        };
-        input + partial.map_or(0, |(partial, _)| partial.capacity())
+        let run = if self.run.is_empty() { 0 } else { MAX_RUN };
+        run + partial.map_or(0, |(partial, _)| partial.capacity())
     }
 
-    fn read_header(&mut self) -> Result<Option<usize>, FrameTooLarge> {
-        let Some(&first) = self.header.first().or_else(|| self.input.first()) else {
+    fn next_of(&mut self, bytes: &mut &[u8]) -> Result<Option<Bytes>, FrameTooLarge> {
+        if self.partial.is_none() {
+            if self.header.is_empty()
+                && let Some(run) = self.run_at(bytes)
+            {
+                self.run = Bytes::copy_from_slice(run);
+                bytes.advance(run.len());
+                return self.next(bytes);
+            }
+            let Some(len) = self.read_header(bytes)? else {
+                return Ok(None);
+            };
+            if bytes.len() >= len {
+                let message = Bytes::copy_from_slice(&bytes[..len]);
+                bytes.advance(len);
+                return Ok(Some(message));
+            }
+            let partial = Vec::with_capacity(len.min(4 * bytes.len()));
+            self.partial = Some((partial, len));
+        }
+        Ok(self.go_on(bytes))
+    }
+
+    /// What is the beginning of these bytes, if it is several small messages.
+    fn run_at<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let room = &bytes[..bytes.len().min(MAX_RUN)];
+        let (mut end, mut messages) = (0, 0);
+        while let Some(frame) = Frame::first(&room[end..])
+            && frame.len <= self.max
+        {
+            end += frame.header + frame.len;
+            messages += 1;
+        }
+        (messages > 1).then_some(&room[..end])
+    }
+
+    fn read_header(&mut self, bytes: &mut &[u8]) -> Result<Option<usize>, FrameTooLarge> {
+        let Some(&first) = self.header.first().or_else(|| bytes.first()) else {
             return Ok(None);
         };
         let missing = varint_len(first) - self.header.len();
-        let len = match self.input.get(..missing) {
+        let len = match bytes.get(..missing) {
             // Nearly always.
             Some(whole) if self.header.is_empty() => varint_value(whole),
             rest => {
-                let rest = rest.unwrap_or(&self.input);
+                let rest = rest.unwrap_or(bytes);
                 self.header.extend_from_slice(rest);
                 if rest.len() < missing {
-                    self.input.clear();
+                    *bytes = &[];
                     return Ok(None);
                 }
                 varint_value(&std::mem::take(&mut self.header))
             }
         };
-        self.input.advance(missing);
+        bytes.advance(missing);
         match usize::try_from(len) {
             Ok(len) if len <= self.max => Ok(Some(len)),
             _ => Err(FrameTooLarge),
         }
     }
 
-    fn take_whole(&mut self, len: usize) -> Bytes {
-        let message = self.input.split_to(len);
-        if self.pinned > MAX_PIN && self.pinned / 4 > len {
-            Bytes::copy_from_slice(&message)
-        } else {
-            message
+    /// Goes on with the message of which a part has come.
+    fn go_on(&mut self, bytes: &mut &[u8]) -> Option<Bytes> {
+        let (partial, len) = self.partial.as_mut()?;
+        let missing = *len - partial.len();
+        let (part, rest) = bytes.split_at(missing.min(bytes.len()));
+        // Four times what has come, but never beyond what the message needs: every growth is another copy.
+        if partial.capacity() - partial.len() < part.len() {
+            partial.reserve_exact(missing.min(part.len().max(3 * partial.len())));
         }
+        partial.extend_from_slice(part);
+        *bytes = rest;
+        if partial.len() < *len {
+            return None;
+        }
+        self.partial.take().map(|(message, _)| message.into())
     }
 }
 
-/// A message may keep this much memory alive, or four times its own size.
-const MAX_PIN: usize = 2048;
+/// A message that is there whole.
+struct Frame {
+    /// The length of its header, and its own.
+    header: usize,
+    len: usize,
+}
+
+impl Frame {
+    /// The one that these bytes begin with.
+    #[inline]
+    fn first(bytes: &[u8]) -> Option<Self> {
+        let header = varint_len(*bytes.first()?);
+        let len = usize::try_from(varint_value(bytes.get(..header)?)).ok()?;
+        (bytes.len() - header >= len).then_some(Self { header, len })
+    }
+}
+
+/// How much memory a small message may keep alive, as one of a run.
+const MAX_RUN: usize = 2048;
 
 /// The messages in `bytes`, cut as `cuts` say.
 #[cfg(test)]
@@ -172,10 +200,10 @@ pub(crate) fn decode_in_pieces(
         let cut = cuts
             .next()
             .map_or(bytes.len(), |&cut| cut.clamp(1, bytes.len()));
-        decoder.feed(&bytes[..cut]);
+        let mut piece = &bytes[..cut];
         bytes.advance(cut);
         loop {
-            match decoder.next() {
+            match decoder.next(&mut piece) {
                 Ok(Some(message)) => messages.push(message),
                 Ok(None) => break,
                 Err(error) => return (messages, Err(error)),
@@ -228,8 +256,7 @@ mod tests {
             let mut decoder = FrameDecoder::new(100);
             let mut header = Vec::new();
             write_varint(len, &mut header);
-            decoder.feed(&header);
-            assert_eq!(decoder.next(), Err(FrameTooLarge));
+            assert_eq!(decoder.next(&mut &header[..]), Err(FrameTooLarge));
             assert_eq!(decoder.memory(), 0);
         }
     }
@@ -237,22 +264,20 @@ mod tests {
     #[test]
     fn memory_is_taken_as_bytes_arrive() {
         let mut decoder = FrameDecoder::new(1 << 24);
-        decoder.feed(&frame_header(1 << 24));
-        assert_eq!(decoder.next(), Ok(None));
-        decoder.feed(&[0; 100]);
-        assert_eq!(decoder.next(), Ok(None));
+        assert_eq!(decoder.next(&mut &frame_header(1 << 24)[..]), Ok(None));
+        assert_eq!(decoder.next(&mut &[0; 100][..]), Ok(None));
         assert!(decoder.memory() <= 400);
     }
 
     #[test]
     fn a_small_message_does_not_keep_a_large_buffer() {
-        let large = vec![0; 60_000];
-        let mut bytes = encode(&[b"small"]);
-        bytes.extend_from_slice(&encode(&[&large]));
         let mut decoder = FrameDecoder::new(1 << 20);
-        decoder.feed(&bytes);
-        let small = decoder.next().ok().flatten().map(Vec::from);
-        assert_eq!(small.as_deref(), Some(&b"small"[..]));
+        let bytes = encode(&[&b"small"[..], &[0; 60_000]]);
+        let small = decoder.next(&mut &bytes[..]).ok().flatten().map(Vec::from);
         assert_eq!(small.map(|small| small.capacity()), Some(5));
+        let bytes = encode(&[&b"small"[..]; 10_000]);
+        let mut rest = &bytes[..];
+        assert!(decoder.next(&mut rest).is_ok_and(|small| small.is_some()));
+        assert!(bytes.len() - rest.len() <= MAX_RUN);
     }
 }

@@ -68,12 +68,11 @@ fn decode(mut stream: &[u8], pieces: &[usize], max: usize, expected: &Expected) 
     while !stream.is_empty()
         && let Some(&piece) = pieces.next()
     {
-        let (piece, rest) = stream.split_at(piece.min(stream.len()));
+        let (mut piece, rest) = stream.split_at(piece.min(stream.len()));
         stream = rest;
         fed += piece.len();
-        decoder.feed(piece);
         loop {
-            match decoder.next_message() {
+            match decoder.next_message(&mut piece) {
                 Ok(Some(message)) => messages.push(message),
                 Ok(None) => break,
                 Err(refused) => {

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::{
     bucket::Bucket,
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     ChannelConfig, ChannelId, CloseReason, Direction, ErrorCode, RecvEnd, SendEnd, Violation,
     transport::{CONTROL, Link, LinkEvent, Read},
-    wire::{ChannelMessage, FrameDecoder, MAX_CONTROL, frame_header},
+    wire::{ChannelMessage, FrameDecoder, FrameTooLarge, MAX_CONTROL, frame_header},
 };
 
 /// What the channel's owner has to deal with.
@@ -72,6 +72,8 @@ pub(crate) struct ChannelCore {
 struct Control {
     /// Whether the other side's control stream was accepted, or ours opened.
     ready: bool,
+    /// Bytes not yet looked at.
+    input: Bytes,
     decoder: FrameDecoder,
     /// There may be more to read, once there is room for what comes of it.
     paused: bool,
@@ -103,6 +105,17 @@ fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     first
 }
 
+impl Control {
+    /// The next message of what was read.
+    fn next(&mut self) -> Result<Option<Bytes>, FrameTooLarge> {
+        let mut rest = &self.input[..];
+        let message = self.decoder.next(&mut rest);
+        let taken = self.input.len() - rest.len();
+        self.input.advance(taken);
+        message
+    }
+}
+
 /// Bytes of control messages that may wait for the other side to read them before no more of its own are read.
 const MAX_ANSWERS: usize = 64 << 10;
 
@@ -116,6 +129,7 @@ impl ChannelCore {
             path: Path::Proxied,
             control: Control {
                 ready: false,
+                input: Bytes::new(),
                 decoder: FrameDecoder::new(MAX_CONTROL),
                 paused: false,
                 rate,
@@ -360,7 +374,7 @@ impl ChannelCore {
             if self.control.paused || link.is_closed() {
                 return;
             }
-            match self.control.decoder.next() {
+            match self.control.next() {
                 Ok(Some(payload)) => {
                     if self
                         .control
@@ -373,7 +387,7 @@ impl ChannelCore {
                     self.handle_control(link, now, payload);
                 }
                 Ok(None) => match link.read(CONTROL, |bytes| {
-                    self.control.decoder.feed(bytes);
+                    self.control.input = Bytes::copy_from_slice(bytes);
                     false
                 }) {
                     Read::Enough => {}
