@@ -134,7 +134,7 @@ impl<E: Endpoint> Driver<E> {
     /// When the next [`turn`](Self::turn) is due, unless the socket is ready before. It may have passed: then it is due at
     /// once. To be asked right before waiting, as everything that is done to the endpoint can change it.
     pub fn deadline(&self) -> Option<Instant> {
-        self.port.due(self.endpoint.poll_timeout())
+        self.port.pump().due(self.endpoint.poll_timeout())
     }
 
     /// The next event of the endpoint. To be taken until there is none.
@@ -160,7 +160,7 @@ impl<E: Endpoint> Driver<E> {
 
     /// Whether the endpoint was closed, or has ended, and nothing is left to do: the driver can be dropped.
     pub fn is_finished(&self) -> bool {
-        self.endpoint.is_finished() && self.port.is_flushed()
+        self.endpoint.is_finished() && !self.port.pump().is_blocked()
     }
 }
 

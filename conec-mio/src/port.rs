@@ -49,13 +49,8 @@ impl Port {
         self.watched.watch(self.pump.is_blocked());
     }
 
-    pub(crate) fn due(&self, timeout: Option<Instant>) -> Option<Instant> {
-        self.pump.due(timeout)
-    }
-
-    /// Whether nothing waits for the socket to take it.
-    pub(crate) fn is_flushed(&self) -> bool {
-        !self.pump.is_blocked()
+    pub(crate) fn pump(&self) -> &Pump {
+        &self.pump
     }
 }
 

@@ -9,7 +9,7 @@ use futures_core::Stream;
 
 use crate::{
     IncomingStream, Receiver, Sender,
-    shared::{AnyHub, Handle, Shared, now},
+    shared::{self, Handle, Hub, Shared, now, wait},
 };
 
 /// A channel with another entity.
@@ -91,8 +91,7 @@ impl Channel {
 
     /// Waits until what is sent travels on another path than this one, and gives it. `None` once the channel is over.
     pub async fn path_other_than(&self, known: Path) -> Option<Path> {
-        let changed = |hub: &mut AnyHub| hub.path_other_than(self.id, known);
-        self.shared().wait(changed).await
+        wait(self.shared(), |hub| hub.path_other_than(self.id, known)).await
     }
 
     /// What the channel's packets have travelled on so far. `None` for home channels, and once the channel is over.
@@ -122,14 +121,14 @@ impl Channel {
     ///
     /// A stream that the other side gave up before it was accepted is not seen here.
     pub async fn accept(&self) -> Option<IncomingStream> {
-        self.shared().wait(|hub| self.try_accept(hub)).await
+        wait(self.shared(), |hub| self.try_accept(hub)).await
     }
 
     /// The streams that the other side opens, as [`accept`](Self::accept) gives them. Keeps the channel from being
     /// closed.
     pub fn incoming(&self) -> impl Stream<Item = IncomingStream> + Send + Unpin + use<> {
         let channel = self.clone();
-        self.shared().stream(move |hub| channel.try_accept(hub))
+        shared::stream(self.shared(), move |hub| channel.try_accept(hub))
     }
 
     /// Sends bytes that arrive whole or not at all, in any order, once there is room to send them.
@@ -137,13 +136,13 @@ impl Channel {
     /// Fails if they are more than fits ([`max_datagram_size`](Self::max_datagram_size)), or the channel is over; never
     /// with `Blocked`.
     pub async fn send_datagram(&self, bytes: Bytes) -> Result<(), SendDatagramError> {
-        let send = |hub: &mut AnyHub| hub.send_datagram(self.id, bytes.clone());
-        self.shared().wait(send).await
+        let send = |hub: &mut Hub| hub.send_datagram(self.id, bytes.clone());
+        wait(self.shared(), send).await
     }
 
     /// The next datagram. `None` once the channel is over.
     pub async fn recv_datagram(&self) -> Option<Bytes> {
-        self.shared().wait(|hub| hub.recv_datagram(self.id)).await
+        wait(self.shared(), |hub| hub.recv_datagram(self.id)).await
     }
 
     /// The largest datagram that can be sent now, in bytes; 0 when none can.
@@ -170,20 +169,20 @@ impl Channel {
 
     /// Waits for the channel's end.
     pub async fn closed(&self) -> CloseReason {
-        self.shared().wait(|hub| hub.closed(self.id)).await
+        wait(self.shared(), |hub| hub.closed(self.id)).await
     }
 
     /// Waits until the channel is open, or over.
     pub(crate) async fn opened(&self) -> Result<(), CloseReason> {
-        self.shared().wait(|hub| hub.opened(self.id)).await
+        wait(self.shared(), |hub| hub.opened(self.id)).await
     }
 
     async fn open(&self, direction: Direction, label: &[u8]) -> Result<StreamId, OpenStreamError> {
-        let open = |hub: &mut AnyHub| hub.open_stream(self.id, direction, label);
-        self.shared().wait(open).await
+        let open = |hub: &mut Hub| hub.open_stream(self.id, direction, label);
+        wait(self.shared(), open).await
     }
 
-    fn try_accept(&self, hub: &mut AnyHub) -> Attempt<Option<IncomingStream>> {
+    fn try_accept(&self, hub: &mut Hub) -> Attempt<Option<IncomingStream>> {
         hub.accept_stream(self.id).map(|accepted| {
             let (id, label) = accepted?;
             Some(IncomingStream {
@@ -208,7 +207,7 @@ impl Channel {
     }
 
     fn shared(&self) -> &Arc<Shared> {
-        &self.handle.shared
+        self.handle.shared()
     }
 }
 

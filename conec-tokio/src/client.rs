@@ -11,7 +11,7 @@ use futures_core::Stream;
 use crate::{
     Channel,
     driver::Driver,
-    shared::{Shared, now},
+    shared::{self, Shared, now, wait},
 };
 
 /// A Client: connected to one Coordinator, and through it to other Clients.
@@ -168,14 +168,14 @@ impl Client {
     /// The next channel that another Client, or the Coordinator on its own account, offers. `None` once this Client has
     /// ended.
     pub async fn accept(&self) -> Option<Offer> {
-        let next = self.shared.wait(|hub| hub.next_offer()).await;
+        let next = wait(&self.shared, |hub| hub.next_offer()).await;
         next.map(|id| Offer::counted(&self.shared, id))
     }
 
     /// The channels that others offer, as [`accept`](Self::accept) gives them. Keeps the Client from being closed.
     pub fn incoming(&self) -> impl Stream<Item = Offer> + Send + Unpin + use<> {
         let client = self.clone();
-        self.shared.stream(move |hub| {
+        shared::stream(&self.shared, move |hub| {
             let next = hub.next_offer();
             next.map(|offer| offer.map(|id| Offer::counted(&client.shared, id)))
         })
@@ -187,7 +187,7 @@ impl Client {
     /// Dropped early, the Client is being closed nonetheless.
     pub async fn close(&self, patience: Duration) {
         self.shared.with(|hub| hub.close(now(), patience));
-        self.shared.wait(|hub| hub.ended()).await;
+        wait(&self.shared, |hub| hub.ended()).await;
     }
 
     /// Ends all channels at once and tells the other sides this code.

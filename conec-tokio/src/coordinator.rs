@@ -12,7 +12,7 @@ use tokio::net::ToSocketAddrs;
 use crate::{
     Channel,
     driver::Driver,
-    shared::{Handle, Shared, now},
+    shared::{self, Handle, Shared, now, wait},
 };
 
 /// A Coordinator: the one server that all Clients connect to.
@@ -61,14 +61,8 @@ impl Coordinator {
         address: impl ToSocketAddrs,
         config: CoordinatorConfig,
     ) -> Result<Self, BindError> {
-        let mut bound = Err(BindError::Io(std::io::ErrorKind::AddrNotAvailable.into()));
-        for address in tokio::net::lookup_host(address).await? {
-            bound = Socket::bind(address).map_err(BindError::from);
-            if bound.is_ok() {
-                break;
-            }
-        }
-        Self::over(bound?, config)
+        let addresses = tokio::net::lookup_host(address).await?;
+        Self::over(Socket::bind_any(addresses)?, config)
     }
 
     /// Takes Clients on a socket of one's own. The configuration's [second port](CoordinatorConfig::second_port) is bound
@@ -105,13 +99,13 @@ impl Coordinator {
     /// be taken, then the oldest are dropped. One that keeps book by them and may lag behind that far looks at
     /// [`missed_events`](Self::missed_events).
     pub async fn next_event(&self) -> Option<CoordinatorEvent> {
-        self.shared.wait(|hub| hub.next_event()).await
+        wait(&self.shared, |hub| hub.next_event()).await
     }
 
     /// The events, as [`next_event`](Self::next_event) gives them. Keeps the Coordinator from being closed.
     pub fn events(&self) -> impl Stream<Item = CoordinatorEvent> + Send + Unpin + use<> {
         let handle = self.handle.clone();
-        self.shared.stream(move |hub| {
+        shared::stream(&self.shared, move |hub| {
             let _keeps_open = &handle;
             hub.next_event()
         })
@@ -199,7 +193,7 @@ impl Coordinator {
     /// Dropped early, the Coordinator is being closed nonetheless.
     pub async fn close(&self, patience: Duration) {
         self.shared.with(|hub| hub.close(now(), patience));
-        self.shared.wait(|hub| hub.ended()).await;
+        wait(&self.shared, |hub| hub.ended()).await;
     }
 
     fn core<T>(&self, f: impl FnOnce(&conec_core::Coordinator) -> T) -> T {

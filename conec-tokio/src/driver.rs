@@ -3,18 +3,19 @@
 use std::{
     future::Future,
     io,
+    ops::ControlFlow,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use conec_core::{Endpoint, hub::Role};
-use conec_udp::{Access, Pump, Socket};
+use conec_core::hub::Role;
+use conec_udp::{Pump, Socket, handles::Driven};
 use tokio::{net::UdpSocket, time::Instant, time::Sleep};
 
 use crate::{
-    shared::{Shared, now},
+    shared::{Shared, Task, now},
     socket::Watched,
 };
 
@@ -25,26 +26,13 @@ pub(crate) struct Driver<E: Role> {
     second: Option<UdpSocket>,
     pump: Pump,
     timer: Pin<Box<Sleep>>,
-    shared: Arc<Shared<E>>,
     /// Dropped last: who waits for the end finds the socket closed.
-    _end: End<E>,
-}
-
-/// However the driver ends, be it with its runtime: nobody waits in vain.
-struct End<E: Role>(Arc<Shared<E>>);
-
-impl<E: Role> Drop for End<E> {
-    fn drop(&mut self) {
-        self.0.with(|hub| {
-            hub.end();
-            // Nobody comes for these any more.
-            self.0.collect(hub);
-        });
-    }
+    driven: Driven<Task, E>,
 }
 
 impl<E: Role> Driver<E> {
     pub(crate) fn new(shared: Arc<Shared<E>>, mut socket: Socket) -> io::Result<Self> {
+        let driven = Driven::new(shared);
         let second = socket.take_second().map(UdpSocket::from_std).transpose()?;
         let (socket, udp) = socket.into_parts();
         Ok(Self {
@@ -52,8 +40,7 @@ impl<E: Role> Driver<E> {
             second,
             pump: Pump::new(udp),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            _end: End(Arc::clone(&shared)),
-            shared,
+            driven,
         })
     }
 
@@ -81,41 +68,21 @@ impl<E: Role> Future for Driver<E> {
             socket,
             second,
             pump,
-            shared,
+            driven,
             ..
         } = &mut *self;
-        // From here on, whoever changes anything wakes us.
-        shared.with(|hub| {
-            hub.set_driver(cx.waker().clone());
-            shared.collect(hub);
-        });
+        driven.begin_turn(Task::of(cx));
         let now = now();
         let second = second.as_ref();
-        let mut watched = Watched { socket, second, cx };
-        pump.turn(now, &mut watched, &mut Locked(shared));
-        let (finished, timeout) =
-            shared.with(|hub| (hub.is_finished(), hub.endpoint().poll_timeout()));
-        if finished && !pump.is_blocked() {
+        pump.turn(now, &mut Watched { socket, second, cx }, driven);
+        let ControlFlow::Continue(due) = driven.next_turn(pump) else {
             return Poll::Ready(());
-        }
-        let due = pump.due(timeout);
+        };
         if due.is_some_and(|at| at <= now || self.poll_timer(cx, at.into())) {
             // After others have run, the runtime's main task included, which a task that just wakes itself would run before:
             // who takes what has come finds it in the processor's cache, and the other side hears soon that it may send more.
             let _ = pin!(tokio::task::yield_now()).poll(cx);
         }
         Poll::Pending
-    }
-}
-
-struct Locked<'a, E: Role>(&'a Shared<E>);
-
-impl<E: Role> Access for Locked<'_, E> {
-    fn with<T>(&mut self, f: impl FnOnce(&mut dyn Endpoint) -> T) -> T {
-        self.0.with(|hub| f(hub.endpoint_mut()))
-    }
-
-    fn settle(&mut self) {
-        self.0.with(|hub| hub.settle());
     }
 }

@@ -46,7 +46,6 @@ mod channel;
 mod client;
 mod coordinator;
 mod driver;
-mod outbox;
 mod shared;
 mod socket;
 mod stream;

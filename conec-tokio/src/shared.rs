@@ -1,111 +1,69 @@
-//! What the driver and all handles share, and how tasks wait for it to change.
+//! How tasks wait for what the driver and all handles share to change.
 
 use std::{
-    fmt,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
-use bytes::Bytes;
 use conec_core::{
-    ChannelId, Endpoint,
-    hub::{Attempt, Hub, SendError, Ticket},
+    Endpoint,
+    hub::{self, Attempt, Ticket},
 };
+use conec_udp::handles::{self, Wake};
 use futures_core::Stream;
 
-use crate::outbox::Outbox;
+pub(crate) type Shared<E = dyn Endpoint + Send> = handles::Shared<Task, E>;
+pub(crate) type Handle = handles::Handle<Task>;
+pub(crate) type Hub<E = dyn Endpoint + Send> = hub::Hub<Task, E>;
 
-/// An endpoint as the driver and all handles share it. The lock is held for one call into the core at a time, never
-/// across a system call or an await.
-pub(crate) struct Shared<E: ?Sized = dyn Endpoint + Send> {
-    /// Those with messages that the driver is to come for. Locked within the other lock, if both are.
-    outboxes: Mutex<Vec<Arc<Outbox>>>,
-    hub: Mutex<Hub<Waker, E>>,
-}
+/// A task that waits.
+pub(crate) struct Task(Waker);
 
-impl<E> Shared<E> {
-    pub(crate) fn new(hub: Hub<Waker, E>) -> Arc<Self> {
-        let outboxes = Mutex::default();
-        Arc::new(Self {
-            outboxes,
-            hub: Mutex::new(hub),
-        })
+impl Task {
+    pub(crate) fn of(cx: &Context<'_>) -> Self {
+        Self(cx.waker().clone())
     }
 }
 
-impl<E: Endpoint + ?Sized> Shared<E> {
-    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Hub<Waker, E>) -> T) -> T {
-        let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = f(&mut hub);
-        let woken = hub.take_woken();
-        drop(hub);
-        woken.into_iter().for_each(Waker::wake);
-        result
+impl Wake for Task {
+    fn wake(self) {
+        self.0.wake();
     }
 
-    /// Has the driver come for a message, once there is room for it.
-    pub(crate) fn send(
-        &self,
-        hub: &mut Hub<Waker, E>,
-        outbox: &Arc<Outbox>,
-        message: &Bytes,
-    ) -> Attempt<Result<(), SendError>> {
-        match outbox.ready(hub) {
-            Attempt::Done(Ok(())) => Attempt::Done(self.send_unasked(hub, outbox, message)),
-            refused @ (Attempt::Done(Err(_)) | Attempt::Wait(_)) => refused,
-        }
+    fn now() -> Instant {
+        now()
     }
+}
 
-    /// Has the driver come for a message.
-    pub(crate) fn send_unasked(
-        &self,
-        hub: &mut Hub<Waker, E>,
-        outbox: &Arc<Outbox>,
-        message: &Bytes,
-    ) -> Result<(), SendError> {
-        outbox.begin(hub, message)?;
-        self.outboxes().push(Arc::clone(outbox));
-        // Whatever is done to it, the driver is woken.
-        hub.command();
-        Ok(())
-    }
+/// The runtime's clock, which tests can stop.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
 
-    /// Hands over the messages of all who wait for that.
-    pub(crate) fn collect(&self, hub: &mut Hub<Waker, E>) {
-        for outbox in std::mem::take(&mut *self.outboxes()) {
-            // If it has ended, who holds it is told.
-            let _ = outbox.hand_over(hub);
-        }
-    }
+/// Tries `f` until it has a result. Dropped earlier, nothing has happened.
+pub(crate) async fn wait<T, E: Endpoint + ?Sized>(
+    shared: &Arc<Shared<E>>,
+    f: impl FnMut(&mut Hub<E>) -> Attempt<T>,
+) -> T {
+    Waiter::new(Arc::clone(shared)).wait(f).await
+}
 
-    fn outboxes(&self) -> MutexGuard<'_, Vec<Arc<Outbox>>> {
-        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tries `f` until it has a result. Dropped earlier, nothing has happened.
-    pub(crate) async fn wait<T>(
-        self: &Arc<Self>,
-        f: impl FnMut(&mut Hub<Waker, E>) -> Attempt<T>,
-    ) -> T {
-        Waiter::new(Arc::clone(self)).wait(f).await
-    }
-
-    /// What `f` gives, one after the other, until it gives `None`.
-    pub(crate) fn stream<T, F>(self: &Arc<Self>, f: F) -> Items<E, F>
-    where
-        F: FnMut(&mut Hub<Waker, E>) -> Attempt<Option<T>>,
-    {
-        let waiter = Waiter::new(Arc::clone(self));
-        Items { waiter, next: f }
-    }
+/// What `f` gives, one after the other, until it gives `None`.
+pub(crate) fn stream<T, E, F>(shared: &Arc<Shared<E>>, f: F) -> Items<E, F>
+where
+    E: Endpoint + ?Sized,
+    F: FnMut(&mut Hub<E>) -> Attempt<Option<T>>,
+{
+    let waiter = Waiter::new(Arc::clone(shared));
+    Items { waiter, next: f }
 }
 
 /// A place among those who wait, for as long as somebody does.
 pub(crate) struct Waiter<E: Endpoint + ?Sized = dyn Endpoint + Send> {
-    pub(crate) shared: Arc<Shared<E>>,
+    shared: Arc<Shared<E>>,
     ticket: Ticket,
 }
 
@@ -116,10 +74,7 @@ impl<E: Endpoint + ?Sized> Waiter<E> {
     }
 
     /// Tries `f` until it has a result. Dropped earlier, nothing has happened, and nobody is woken any more.
-    pub(crate) async fn wait<T>(
-        &mut self,
-        mut f: impl FnMut(&mut Hub<Waker, E>) -> Attempt<T>,
-    ) -> T {
+    pub(crate) async fn wait<T>(&mut self, mut f: impl FnMut(&mut Hub<E>) -> Attempt<T>) -> T {
         /// Gives up the place with the call.
         struct Call<'a, E: Endpoint + ?Sized>(&'a mut Waiter<E>);
         impl<E: Endpoint + ?Sized> Drop for Call<'_, E> {
@@ -135,10 +90,10 @@ impl<E: Endpoint + ?Sized> Waiter<E> {
     pub(crate) fn poll<T>(
         &mut self,
         cx: &Context<'_>,
-        f: impl FnOnce(&mut Hub<Waker, E>) -> Attempt<T>,
+        f: impl FnOnce(&mut Hub<E>) -> Attempt<T>,
     ) -> Poll<T> {
         let Self { shared, ticket } = self;
-        shared.with(|hub| hub.attempt(ticket, || cx.waker().clone(), f))
+        shared.with(|hub| hub.attempt(ticket, || Task::of(cx), f))
     }
 
     fn leave(&mut self) {
@@ -162,7 +117,7 @@ pub(crate) struct Items<E: Endpoint + ?Sized, F> {
 impl<E, T, F> Stream for Items<E, F>
 where
     E: Endpoint + ?Sized,
-    F: FnMut(&mut Hub<Waker, E>) -> Attempt<Option<T>> + Unpin,
+    F: FnMut(&mut Hub<E>) -> Attempt<Option<T>> + Unpin,
 {
     type Item = T;
 
@@ -170,47 +125,4 @@ where
         let Self { waiter, next } = self.get_mut();
         waiter.poll(cx, next)
     }
-}
-
-/// What channels and streams see: an endpoint of either kind.
-pub(crate) type AnyHub = Hub<Waker, dyn Endpoint + Send>;
-
-/// Keeps an endpoint, and a channel if it is about one, from being closed.
-pub(crate) struct Handle {
-    pub(crate) shared: Arc<Shared>,
-    channel: Option<ChannelId>,
-}
-
-impl Handle {
-    /// A handle that the hub has counted.
-    pub(crate) fn counted(shared: Arc<Shared>, channel: Option<ChannelId>) -> Self {
-        Self { shared, channel }
-    }
-}
-
-impl Clone for Handle {
-    fn clone(&self) -> Self {
-        self.shared.with(|hub| hub.hold(self.channel));
-        Self::counted(Arc::clone(&self.shared), self.channel)
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.shared.with(|hub| hub.release(now(), self.channel));
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.channel {
-            Some(channel) => channel.fmt(f),
-            None => f.write_str("Handle"),
-        }
-    }
-}
-
-/// The runtime's clock, which tests can stop.
-pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

@@ -1,5 +1,4 @@
 use std::{
-    collections::VecDeque,
     fmt,
     pin::Pin,
     sync::Arc,
@@ -11,13 +10,11 @@ use conec_core::{
     Code, RecvEnd, SendEnd, StreamId,
     hub::{SendError, TryRecvError},
 };
+use conec_udp::handles::{RecvHalf, SendHalf};
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use crate::{
-    outbox::Outbox,
-    shared::{AnyHub, Shared, Waiter, now},
-};
+use crate::shared::{Shared, Task, Waiter};
 
 /// The sending half of a stream.
 ///
@@ -45,57 +42,45 @@ use crate::{
 /// arrives, as long as the endpoint lives. A `Sender` keeps its channel from being closed.
 pub struct Sender {
     waiter: Waiter,
-    id: StreamId,
-    outbox: Arc<Outbox>,
+    half: SendHalf<Task>,
 }
 
 impl Sender {
     /// A handle that the hub has counted.
     pub(crate) fn counted(shared: Arc<Shared>, id: StreamId) -> Self {
-        let waiter = Waiter::new(shared);
-        let outbox = Outbox::new(id);
-        Self { waiter, id, outbox }
+        let waiter = Waiter::new(Arc::clone(&shared));
+        let half = SendHalf::counted(shared, id);
+        Self { waiter, half }
     }
 
     /// The stream's id, which its other half shares.
     pub fn id(&self) -> StreamId {
-        self.id
+        self.half.id()
     }
 
     /// Sends a message, once the stream has room.
     ///
     /// Dropped before it is done, the message was not sent, in no part.
     pub async fn send(&mut self, message: Bytes) -> Result<(), SendError> {
-        if let Some(added) = self.outbox.add(&message) {
-            return added;
+        let Self { waiter, half } = self;
+        match half.add(&message) {
+            Some(added) => added,
+            None => waiter.wait(|hub| half.send(hub, &message)).await,
         }
-        let Self { waiter, outbox, .. } = self;
-        let shared = Arc::clone(&waiter.shared);
-        let send = |hub: &mut AnyHub| shared.send(hub, outbox, &message);
-        waiter.wait(send).await
     }
 
     /// Sends a message if the stream has room now.
     ///
     /// Fails with [`SendError::Blocked`] if not.
     pub fn try_send(&mut self, message: Bytes) -> Result<(), SendError> {
-        if let Some(added) = self.outbox.add(&message) {
-            return added;
-        }
-        let shared = &self.waiter.shared;
-        let sent = shared.with(|hub| shared.send(hub, &self.outbox, &message).done());
-        sent.unwrap_or(Err(SendError::Blocked))
+        self.half.try_send(&message)
     }
 
     /// Sends no more messages: the reader gets a clean end after those that were taken.
     ///
     /// Fails if the stream was finished or has ended.
     pub fn finish(&mut self) -> Result<(), SendError> {
-        self.waiter.shared.with(|hub| {
-            // If it has ended, that is told next.
-            let _ = self.outbox.hand_over(hub);
-            hub.finish(self.id)
-        })
+        self.half.finish()
     }
 
     /// How sending ended. After [`finish`](Self::finish), [`SendEnd::Finished`] says that the other side's transport has
@@ -103,14 +88,13 @@ impl Sender {
     ///
     /// Can be waited for at any time and any number of times.
     pub async fn finished(&mut self) -> SendEnd {
-        let Self { waiter, id, .. } = self;
-        waiter.wait(|hub| hub.send_end(*id)).await
+        let Self { waiter, half } = self;
+        waiter.wait(|hub| hub.send_end(half.id())).await
     }
 
     /// Gives up sending: messages that the other side has not received are dropped, and its reader learns the code.
     pub fn reset(&mut self, code: Code) {
-        self.outbox.clear();
-        self.waiter.shared.with(|hub| hub.reset(self.id, code));
+        self.half.reset(code);
     }
 }
 
@@ -118,20 +102,15 @@ impl Sink<Bytes> for Sender {
     type Error = SendError;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if self.outbox.is_open() {
+        let Self { waiter, half } = self.get_mut();
+        if half.is_open() {
             return Poll::Ready(Ok(()));
         }
-        let Self { waiter, outbox, .. } = self.get_mut();
-        waiter.poll(cx, |hub| outbox.ready(hub))
+        waiter.poll(cx, |hub| half.ready(hub))
     }
 
     fn start_send(self: Pin<&mut Self>, message: Bytes) -> Result<(), SendError> {
-        if let Some(added) = self.outbox.add(&message) {
-            return added;
-        }
-        // There was room, and whoever was told so may rely on it.
-        let shared = &self.waiter.shared;
-        shared.with(|hub| shared.send_unasked(hub, &self.outbox, &message))
+        self.half.start_send(&message)
     }
 
     /// Ready at once: whatever was taken is sent as soon as network and reader allow, flushed or not. That it has arrived
@@ -144,8 +123,8 @@ impl Sink<Bytes> for Sender {
         let this = self.get_mut();
         // Where it was finished already, or has ended otherwise, its end says so.
         let _ = this.finish();
-        let Self { waiter, id, .. } = this;
-        match ready!(waiter.poll(cx, |hub| hub.send_end(*id))) {
+        let Self { waiter, half } = this;
+        match ready!(waiter.poll(cx, |hub| hub.send_end(half.id()))) {
             SendEnd::Finished => Poll::Ready(Ok(())),
             end @ (SendEnd::Stopped(_)
             | SendEnd::Refused(_)
@@ -155,17 +134,9 @@ impl Sink<Bytes> for Sender {
     }
 }
 
-impl Drop for Sender {
-    fn drop(&mut self) {
-        self.waiter
-            .shared
-            .with(|hub| hub.release_sender(now(), self.id));
-    }
-}
-
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sender({:?})", self.id)
+        write!(f, "Sender({:?})", self.id())
     }
 }
 
@@ -189,48 +160,41 @@ impl fmt::Debug for Sender {
 /// `Receiver` keeps its channel from being closed.
 pub struct Receiver {
     waiter: Waiter,
-    id: StreamId,
-    /// What was received and not given out.
-    batch: VecDeque<Bytes>,
+    half: RecvHalf<Task>,
 }
 
 impl Receiver {
     /// A handle that the hub has counted.
     pub(crate) fn counted(shared: Arc<Shared>, id: StreamId) -> Self {
-        let waiter = Waiter::new(shared);
-        let batch = VecDeque::new();
-        Self { waiter, id, batch }
+        let waiter = Waiter::new(Arc::clone(&shared));
+        let half = RecvHalf::counted(shared, id);
+        Self { waiter, half }
     }
 
     /// The stream's id, which its other half shares.
     pub fn id(&self) -> StreamId {
-        self.id
+        self.half.id()
     }
 
     /// The next message, or `None` after the last one, once the other side has finished the stream.
     ///
     /// Any other end is an error, which is never [`RecvEnd::Finished`]. Dropped before it is done, nothing was received.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, RecvEnd> {
-        let Self { waiter, id, batch } = self;
-        if batch.is_empty() {
-            let received = waiter.wait(|hub| hub.recv_batch(*id)).await?;
-            *batch = received.unwrap_or_default();
+        let Self { waiter, half } = self;
+        match half.take() {
+            Some(message) => Ok(Some(message)),
+            None => waiter.wait(|hub| half.recv(hub)).await,
         }
-        Ok(batch.pop_front())
     }
 
     /// The next message if it is there, or `None` after the last one.
     pub fn try_recv(&mut self) -> Result<Option<Bytes>, TryRecvError> {
-        match self.batch.pop_front() {
-            Some(message) => Ok(Some(message)),
-            None => self.waiter.shared.with(|hub| hub.try_recv(self.id)),
-        }
+        self.half.try_recv()
     }
 
     /// Wants no more messages: the sender learns the code.
     pub fn stop(&mut self, code: Code) {
-        self.batch.clear();
-        self.waiter.shared.with(|hub| hub.stop(self.id, code));
+        self.half.stop(code);
     }
 }
 
@@ -238,29 +202,17 @@ impl Stream for Receiver {
     type Item = Result<Bytes, RecvEnd>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { waiter, id, batch } = self.get_mut();
-        if batch.is_empty() {
-            match ready!(waiter.poll(cx, |hub| hub.recv_next_batch(*id))) {
-                Some(Ok(received)) => *batch = received,
-                Some(Err(end)) => return Poll::Ready(Some(Err(end))),
-                None => {}
-            }
+        let Self { waiter, half } = self.get_mut();
+        match half.take() {
+            Some(message) => Poll::Ready(Some(Ok(message))),
+            None => waiter.poll(cx, |hub| half.recv_next(hub)),
         }
-        Poll::Ready(batch.pop_front().map(Ok))
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.waiter
-            .shared
-            .with(|hub| hub.release_receiver(now(), self.id));
     }
 }
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Receiver({:?})", self.id)
+        write!(f, "Receiver({:?})", self.id())
     }
 }
 

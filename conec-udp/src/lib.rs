@@ -3,7 +3,8 @@
 //!
 //! It is what every driver of an endpoint needs of the operating system, and has nothing of an event loop: a [`Pump`]
 //! moves datagrams between a socket and an endpoint, and waiting until there is something to move is left to the driver.
-//! `conec-tokio` and `conec-mio` stand on it.
+//! `conec-tokio` and `conec-mio` stand on it. An adapter with handles that are used from several tasks or threads finds in
+//! [`handles`] what they have in common.
 //!
 //! ```
 //! use std::net::UdpSocket;
@@ -34,6 +35,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod handles;
 mod hosts;
 mod io;
 mod link;

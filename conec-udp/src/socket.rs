@@ -33,6 +33,18 @@ impl Socket {
         Self::from_std(socket.into())
     }
 
+    /// Takes datagrams for the first of these addresses that can be bound.
+    pub fn bind_any(addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<Self> {
+        let mut bound = Err(io::ErrorKind::AddrNotAvailable.into());
+        for address in addresses {
+            bound = Self::bind(address);
+            if bound.is_ok() {
+                break;
+            }
+        }
+        bound
+    }
+
     /// A port of the system's choice, for IPv6 and IPv4 where there are both.
     pub fn any() -> io::Result<Self> {
         Self::bind((Ipv6Addr::UNSPECIFIED, 0).into())

@@ -12,7 +12,7 @@ use conec_core::{
 
 use super::{
     IncomingStream, Receiver, Sender, TimedOut,
-    shared::{Handle, Shared},
+    shared::{Handle, Shared, wait, wait_timeout},
 };
 
 /// A channel with another entity.
@@ -93,8 +93,7 @@ impl Channel {
 
     /// Waits until what is sent travels on another path than this one, and gives it. `None` once the channel is over.
     pub fn path_other_than(&self, known: Path) -> Option<Path> {
-        self.shared()
-            .wait(|hub| hub.path_other_than(self.id, known))
+        wait(self.shared(), |hub| hub.path_other_than(self.id, known))
     }
 
     /// Waits as [`path_other_than`](Self::path_other_than) does, no longer than the limit.
@@ -103,8 +102,9 @@ impl Channel {
         known: Path,
         limit: Duration,
     ) -> Result<Option<Path>, TimedOut> {
-        self.shared()
-            .wait_timeout(limit, |hub| hub.path_other_than(self.id, known))
+        wait_timeout(self.shared(), limit, |hub| {
+            hub.path_other_than(self.id, known)
+        })
     }
 
     /// What the channel's packets have travelled on so far. `None` for home channels, and once the channel is over.
@@ -153,15 +153,13 @@ impl Channel {
     ///
     /// A stream that the other side gave up before it was accepted is not seen here.
     pub fn accept(&self) -> Option<IncomingStream> {
-        let accepted = self.shared().wait(|hub| hub.accept_stream(self.id));
+        let accepted = wait(self.shared(), |hub| hub.accept_stream(self.id));
         self.incoming_stream(accepted)
     }
 
     /// Waits as [`accept`](Self::accept) does, no longer than the limit.
     pub fn accept_timeout(&self, limit: Duration) -> Result<Option<IncomingStream>, TimedOut> {
-        let accepted = self
-            .shared()
-            .wait_timeout(limit, |hub| hub.accept_stream(self.id))?;
+        let accepted = wait_timeout(self.shared(), limit, |hub| hub.accept_stream(self.id))?;
         Ok(self.incoming_stream(accepted))
     }
 
@@ -175,19 +173,19 @@ impl Channel {
     /// Fails if they are more than fits ([`max_datagram_size`](Self::max_datagram_size)), or the channel is over; never
     /// with `Blocked`.
     pub fn send_datagram(&self, bytes: Bytes) -> Result<(), SendDatagramError> {
-        self.shared()
-            .wait(|hub| hub.send_datagram(self.id, bytes.clone()))
+        wait(self.shared(), |hub| {
+            hub.send_datagram(self.id, bytes.clone())
+        })
     }
 
     /// Waits for the next datagram. `None` once the channel is over.
     pub fn recv_datagram(&self) -> Option<Bytes> {
-        self.shared().wait(|hub| hub.recv_datagram(self.id))
+        wait(self.shared(), |hub| hub.recv_datagram(self.id))
     }
 
     /// Waits as [`recv_datagram`](Self::recv_datagram) does, no longer than the limit.
     pub fn recv_datagram_timeout(&self, limit: Duration) -> Result<Option<Bytes>, TimedOut> {
-        self.shared()
-            .wait_timeout(limit, |hub| hub.recv_datagram(self.id))
+        wait_timeout(self.shared(), limit, |hub| hub.recv_datagram(self.id))
     }
 
     /// The largest datagram that can be sent now, in bytes; 0 when none can.
@@ -212,23 +210,22 @@ impl Channel {
 
     /// Waits for the channel's end.
     pub fn closed(&self) -> CloseReason {
-        self.shared().wait(|hub| hub.closed(self.id))
+        wait(self.shared(), |hub| hub.closed(self.id))
     }
 
     /// Waits as [`closed`](Self::closed) does, no longer than the limit.
     pub fn closed_timeout(&self, limit: Duration) -> Result<CloseReason, TimedOut> {
-        self.shared().wait_timeout(limit, |hub| hub.closed(self.id))
+        wait_timeout(self.shared(), limit, |hub| hub.closed(self.id))
     }
 
     /// Waits until the channel is open, or over.
     pub(super) fn opened(&self) -> Result<(), CloseReason> {
-        self.shared().wait(|hub| hub.opened(self.id))
+        wait(self.shared(), |hub| hub.opened(self.id))
     }
 
     /// Waits as [`opened`](Self::opened) does, no longer than the limit.
     pub(super) fn opened_timeout(&self, limit: Duration) -> Result<(), CloseReason> {
-        self.shared()
-            .wait_timeout(limit, |hub| hub.opened(self.id))
+        wait_timeout(self.shared(), limit, |hub| hub.opened(self.id))
             .unwrap_or(Err(CloseReason::TimedOut))
     }
 
@@ -239,11 +236,10 @@ impl Channel {
         limit: Option<Duration>,
     ) -> Result<StreamId, OpenStreamError> {
         // A limit that cannot be counted is as good as none.
-        self.shared()
-            .wait_timeout(limit.unwrap_or(Duration::MAX), |hub| {
-                hub.open_stream(self.id, direction, label)
-            })
-            .unwrap_or(Err(OpenStreamError::Blocked))
+        wait_timeout(self.shared(), limit.unwrap_or(Duration::MAX), |hub| {
+            hub.open_stream(self.id, direction, label)
+        })
+        .unwrap_or(Err(OpenStreamError::Blocked))
     }
 
     fn incoming_stream(&self, accepted: Option<(StreamId, Bytes)>) -> Option<IncomingStream> {
@@ -269,7 +265,7 @@ impl Channel {
     }
 
     fn shared(&self) -> &Arc<Shared> {
-        &self.handle.shared
+        self.handle.shared()
     }
 }
 

@@ -12,7 +12,11 @@ use conec_core::{
 };
 use conec_udp::{Socket, look_up_link};
 
-use super::{Channel, TimedOut, shared::Shared, thread};
+use super::{
+    Channel, TimedOut,
+    shared::{Shared, wait, wait_timeout},
+    thread,
+};
 
 /// A Client: connected to one Coordinator, and through it to other Clients.
 ///
@@ -186,13 +190,13 @@ impl Client {
     /// Waits for the next channel that another Client, or the Coordinator on its own account, offers. `None` once this
     /// Client has ended.
     pub fn accept(&self) -> Option<Offer> {
-        let offered = self.shared.wait(|hub| hub.next_offer());
+        let offered = wait(&self.shared, |hub| hub.next_offer());
         self.offer(offered)
     }
 
     /// Waits as [`accept`](Self::accept) does, no longer than the limit.
     pub fn accept_timeout(&self, limit: Duration) -> Result<Option<Offer>, TimedOut> {
-        let offered = self.shared.wait_timeout(limit, |hub| hub.next_offer())?;
+        let offered = wait_timeout(&self.shared, limit, |hub| hub.next_offer())?;
         Ok(self.offer(offered))
     }
 
@@ -205,7 +209,7 @@ impl Client {
     /// everything ends in any case.
     pub fn close(&self, patience: Duration) {
         self.shared.with(|hub| hub.close(Instant::now(), patience));
-        self.shared.wait(|hub| hub.ended());
+        wait(&self.shared, |hub| hub.ended());
     }
 
     /// Ends all channels at once and tells the other sides this code.

@@ -14,7 +14,7 @@ use conec_udp::Socket;
 
 use super::{
     Channel, TimedOut,
-    shared::{Handle, Shared},
+    shared::{Handle, Shared, wait, wait_timeout},
     thread,
 };
 
@@ -59,14 +59,7 @@ pub struct Coordinator {
 impl Coordinator {
     /// Takes Clients at this address, such as `"[::]:4433"`, which serves IPv4 as well where the system is able to.
     pub fn bind(address: impl ToSocketAddrs, config: CoordinatorConfig) -> Result<Self, BindError> {
-        let mut bound = Err(BindError::Io(std::io::ErrorKind::AddrNotAvailable.into()));
-        for address in address.to_socket_addrs()? {
-            bound = Socket::bind(address).map_err(BindError::from);
-            if bound.is_ok() {
-                break;
-            }
-        }
-        Self::over(bound?, config)
+        Self::over(Socket::bind_any(address.to_socket_addrs()?)?, config)
     }
 
     /// Takes Clients on a socket of one's own. The configuration's [second port](CoordinatorConfig::second_port) is bound
@@ -101,7 +94,7 @@ impl Coordinator {
     /// be taken, then the oldest are dropped. One that keeps book by them and may lag behind that far looks at
     /// [`missed_events`](Self::missed_events).
     pub fn next_event(&self) -> Option<CoordinatorEvent> {
-        self.shared.wait(|hub| hub.next_event())
+        wait(&self.shared, |hub| hub.next_event())
     }
 
     /// Waits as [`next_event`](Self::next_event) does, no longer than the limit.
@@ -109,7 +102,7 @@ impl Coordinator {
         &self,
         limit: Duration,
     ) -> Result<Option<CoordinatorEvent>, TimedOut> {
-        self.shared.wait_timeout(limit, |hub| hub.next_event())
+        wait_timeout(&self.shared, limit, |hub| hub.next_event())
     }
 
     /// The events, as [`next_event`](Self::next_event) gives them.
@@ -197,7 +190,7 @@ impl Coordinator {
     /// any case, and waits for the end.
     pub fn close(&self, patience: Duration) {
         self.shared.with(|hub| hub.close(Instant::now(), patience));
-        self.shared.wait(|hub| hub.ended());
+        wait(&self.shared, |hub| hub.ended());
     }
 
     fn core<T>(&self, f: impl FnOnce(&conec_core::Coordinator) -> T) -> T {

@@ -1,16 +1,16 @@
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
     Code, RecvEnd, SendEnd, StreamId,
     hub::{SendError, TryRecvError},
 };
+use conec_udp::handles::{RecvHalf, SendHalf};
 
-use super::{TimedOut, shared::Shared};
+use super::{
+    TimedOut,
+    shared::{Shared, Waker, wait, wait_timeout},
+};
 
 /// The sending half of a stream.
 ///
@@ -38,48 +38,53 @@ use super::{TimedOut, shared::Shared};
 /// arrives, as long as the endpoint lives. A `Sender` keeps its channel from being closed.
 pub struct Sender {
     shared: Arc<Shared>,
-    id: StreamId,
+    half: SendHalf<Waker>,
 }
 
 impl Sender {
     /// A handle that the hub has counted.
     pub(super) fn counted(shared: Arc<Shared>, id: StreamId) -> Self {
-        Self { shared, id }
+        let half = SendHalf::counted(Arc::clone(&shared), id);
+        Self { shared, half }
     }
 
     /// The stream's id, which its other half shares.
     pub fn id(&self) -> StreamId {
-        self.id
+        self.half.id()
     }
 
     /// Sends a message, once the stream has room.
     ///
     /// Fails for reasons other than [`SendError::Blocked`] only.
     pub fn send(&mut self, message: Bytes) -> Result<(), SendError> {
-        self.shared.wait(|hub| hub.send(self.id, message.clone()))
+        let Self { shared, half } = self;
+        half.add(&message)
+            .unwrap_or_else(|| wait(shared, |hub| half.send(hub, &message)))
     }
 
     /// Sends a message, once the stream has room.
     ///
     /// Fails with [`SendError::Blocked`] if it has none within the limit. Then the message was not sent, in no part.
     pub fn send_timeout(&mut self, message: Bytes, limit: Duration) -> Result<(), SendError> {
-        self.shared
-            .wait_timeout(limit, |hub| hub.send(self.id, message.clone()))
-            .unwrap_or(Err(SendError::Blocked))
+        let Self { shared, half } = self;
+        half.add(&message).unwrap_or_else(|| {
+            wait_timeout(shared, limit, |hub| half.send(hub, &message))
+                .unwrap_or(Err(SendError::Blocked))
+        })
     }
 
     /// Sends a message if the stream has room now.
     ///
     /// Fails with [`SendError::Blocked`] if not.
     pub fn try_send(&mut self, message: Bytes) -> Result<(), SendError> {
-        self.shared.with(|hub| hub.try_send(self.id, message))
+        self.half.try_send(&message)
     }
 
     /// Sends no more messages: the reader gets a clean end after those that were taken.
     ///
     /// Fails if the stream was finished or has ended.
     pub fn finish(&mut self) -> Result<(), SendError> {
-        self.shared.with(|hub| hub.finish(self.id))
+        self.half.finish()
     }
 
     /// Waits until it is known how sending ended. After [`finish`](Self::finish), [`SendEnd::Finished`] says that the
@@ -87,30 +92,23 @@ impl Sender {
     ///
     /// Can be waited for at any time and any number of times.
     pub fn finished(&mut self) -> SendEnd {
-        self.shared.wait(|hub| hub.send_end(self.id))
+        wait(&self.shared, |hub| hub.send_end(self.half.id()))
     }
 
     /// Waits as [`finished`](Self::finished) does, no longer than the limit.
     pub fn finished_timeout(&mut self, limit: Duration) -> Result<SendEnd, TimedOut> {
-        self.shared.wait_timeout(limit, |hub| hub.send_end(self.id))
+        wait_timeout(&self.shared, limit, |hub| hub.send_end(self.half.id()))
     }
 
     /// Gives up sending: messages that the other side has not received are dropped, and its reader learns the code.
     pub fn reset(&mut self, code: Code) {
-        self.shared.with(|hub| hub.reset(self.id, code));
-    }
-}
-
-impl Drop for Sender {
-    fn drop(&mut self) {
-        self.shared
-            .with(|hub| hub.release_sender(Instant::now(), self.id));
+        self.half.reset(code);
     }
 }
 
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sender({:?})", self.id)
+        write!(f, "Sender({:?})", self.id())
     }
 }
 
@@ -134,30 +132,36 @@ impl fmt::Debug for Sender {
 /// `Receiver` keeps its channel from being closed.
 pub struct Receiver {
     shared: Arc<Shared>,
-    id: StreamId,
+    half: RecvHalf<Waker>,
 }
 
 impl Receiver {
     /// A handle that the hub has counted.
     pub(super) fn counted(shared: Arc<Shared>, id: StreamId) -> Self {
-        Self { shared, id }
+        let half = RecvHalf::counted(Arc::clone(&shared), id);
+        Self { shared, half }
     }
 
     /// The stream's id, which its other half shares.
     pub fn id(&self) -> StreamId {
-        self.id
+        self.half.id()
     }
 
     /// Waits for the next message. `Ok(None)` is a clean end: that was all.
     pub fn recv(&mut self) -> Result<Option<Bytes>, RecvEnd> {
-        self.shared.wait(|hub| hub.recv(self.id))
+        let Self { shared, half } = self;
+        match half.take() {
+            Some(message) => Ok(Some(message)),
+            None => wait(shared, |hub| half.recv(hub)),
+        }
     }
 
     /// Waits for the next message as [`recv`](Self::recv) does.
     ///
     /// Fails with [`TryRecvError::Blocked`] if none comes within the limit. One that comes later goes to the next call.
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<Bytes>, TryRecvError> {
-        match self.shared.wait_timeout(limit, |hub| hub.recv(self.id)) {
+        let Self { shared, half } = self;
+        match wait_timeout(shared, limit, |hub| half.recv(hub)) {
             Ok(received) => Ok(received?),
             Err(TimedOut) => Err(TryRecvError::Blocked),
         }
@@ -167,12 +171,12 @@ impl Receiver {
     ///
     /// Fails with [`TryRecvError::Blocked`] if not.
     pub fn try_recv(&mut self) -> Result<Option<Bytes>, TryRecvError> {
-        self.shared.with(|hub| hub.try_recv(self.id))
+        self.half.try_recv()
     }
 
     /// Wants no more messages: the sender learns the code.
     pub fn stop(&mut self, code: Code) {
-        self.shared.with(|hub| hub.stop(self.id, code));
+        self.half.stop(code);
     }
 }
 
@@ -180,20 +184,17 @@ impl Iterator for Receiver {
     type Item = Result<Bytes, RecvEnd>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.shared.wait(|hub| hub.recv_next(self.id))
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.shared
-            .with(|hub| hub.release_receiver(Instant::now(), self.id));
+        let Self { shared, half } = self;
+        match half.take() {
+            Some(message) => Some(Ok(message)),
+            None => wait(shared, |hub| half.recv_next(hub)),
+        }
     }
 }
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Receiver({:?})", self.id)
+        write!(f, "Receiver({:?})", self.id())
     }
 }
 

@@ -1,12 +1,12 @@
 //! The one thread behind an endpoint.
 
-use std::{io, sync::Arc, time::Instant};
+use std::{io, ops::ControlFlow, sync::Arc, time::Instant};
 
 use conec_core::hub::Role;
-use conec_udp::Socket;
-use mio::{Events, Poll, Token, Waker};
+use conec_udp::{Socket, handles::Driven};
+use mio::{Events, Poll, Token};
 
-use super::shared::{self, Shared};
+use super::shared::{Shared, Waker};
 use crate::port::Port;
 
 /// Starts the thread. It ends with its endpoint, which is closed when nobody holds it any more.
@@ -14,14 +14,14 @@ pub(super) fn spawn<E>(shared: Arc<Shared<E>>, socket: Socket) -> io::Result<()>
 where
     E: Role + Send + 'static,
 {
+    let driven = Driven::new(shared);
     let poll = Poll::new()?;
-    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+    let waker = mio::Waker::new(poll.registry(), WAKER)?;
     let driver = Driver {
         port: Port::new(socket, poll.registry(), SOCKET)?,
         poll,
-        waker,
-        _end: End(Arc::clone(&shared)),
-        shared,
+        waker: Arc::new(waker),
+        driven,
     };
     std::thread::Builder::new()
         .name("conec".into())
@@ -32,36 +32,21 @@ where
 struct Driver<E: Role> {
     port: Port,
     poll: Poll,
-    waker: Arc<Waker>,
-    shared: Arc<Shared<E>>,
+    waker: Arc<mio::Waker>,
     /// Dropped last: who waits for the end finds the socket closed.
-    _end: End<E>,
-}
-
-/// However the thread ends: nobody waits in vain.
-struct End<E: Role>(Arc<Shared<E>>);
-
-impl<E: Role> Drop for End<E> {
-    fn drop(&mut self) {
-        self.0.with(|hub| hub.end());
-    }
+    driven: Driven<Waker, E>,
 }
 
 impl<E: Role> Driver<E> {
     fn run(mut self) {
         let mut events = Events::with_capacity(16);
         loop {
-            // From here on, whoever changes anything wakes us.
-            let waker = shared::Waker::Driver(Arc::clone(&self.waker));
-            self.shared.with(|hub| hub.set_driver(waker));
-            self.port.turn(Instant::now(), &mut &*self.shared);
-            let (finished, timeout) = self
-                .shared
-                .with(|hub| (hub.is_finished(), hub.endpoint().poll_timeout()));
-            if finished && self.port.is_flushed() {
+            let waker = Arc::clone(&self.waker);
+            self.driven.begin_turn(Waker::Driver(waker));
+            self.port.turn(Instant::now(), &mut self.driven);
+            let ControlFlow::Continue(due) = self.driven.next_turn(self.port.pump()) else {
                 return;
-            }
-            let due = self.port.due(timeout);
+            };
             let wait = due.map(|at| at.saturating_duration_since(Instant::now()));
             match self.poll.poll(&mut events, wait) {
                 Ok(()) => {}

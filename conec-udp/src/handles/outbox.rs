@@ -1,6 +1,6 @@
 //! Where messages wait for the driver, so that not each of them takes the lock that everybody shares.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use conec_core::{
@@ -8,35 +8,37 @@ use conec_core::{
     hub::{Attempt, Hub, SendError},
 };
 
+use super::lock;
+
 /// Messages on their way from a sending half into its stream.
 ///
 /// The first one asks the hub whether there is room, and has the driver come for them. Those that follow before it comes
 /// are added without asking, up to some 32 KiB.
-pub(crate) struct Outbox {
+pub(super) struct Outbox {
     id: StreamId,
     batch: Mutex<Option<Batch>>,
 }
 
 impl Outbox {
-    pub(crate) fn new(id: StreamId) -> Arc<Self> {
+    pub(super) fn new(id: StreamId) -> Arc<Self> {
         let batch = Mutex::new(None);
         Arc::new(Self { id, batch })
     }
 
     /// Adds a message to those that the driver comes for, if there are any and it fits.
-    pub(crate) fn add(&self, message: &Bytes) -> Option<Result<(), SendError>> {
-        let mut batch = self.lock();
+    pub(super) fn add(&self, message: &Bytes) -> Option<Result<(), SendError>> {
+        let mut batch = lock(&self.batch);
         let waiting = batch.as_mut().filter(|batch| Self::has_room(batch))?;
         Some(waiting.push(message).map_err(SendError::from))
     }
 
     /// Whether [`add`](Self::add) would.
-    pub(crate) fn is_open(&self) -> bool {
-        self.lock().as_ref().is_some_and(Self::has_room)
+    pub(super) fn is_open(&self) -> bool {
+        lock(&self.batch).as_ref().is_some_and(Self::has_room)
     }
 
     /// Whether there is room for a message that the driver has to come for.
-    pub(crate) fn ready<W, E: Endpoint + ?Sized>(
+    pub(super) fn ready<W, E: Endpoint + ?Sized>(
         &self,
         hub: &mut Hub<W, E>,
     ) -> Attempt<Result<(), SendError>> {
@@ -46,12 +48,12 @@ impl Outbox {
     }
 
     /// Begins with this message. The driver has to come for it.
-    pub(crate) fn begin<W, E: Endpoint + ?Sized>(
+    pub(super) fn begin<W, E: Endpoint + ?Sized>(
         &self,
         hub: &mut Hub<W, E>,
         message: &Bytes,
     ) -> Result<(), SendError> {
-        let mut batch = self.lock();
+        let mut batch = lock(&self.batch);
         if batch.is_none() {
             *batch = hub.batch(self.id);
         }
@@ -62,11 +64,11 @@ impl Outbox {
     }
 
     /// Hands everything over to the stream. What it does not take, because it has ended, is forgotten.
-    pub(crate) fn hand_over<W, E: Endpoint + ?Sized>(
+    pub(super) fn hand_over<W, E: Endpoint + ?Sized>(
         &self,
         hub: &mut Hub<W, E>,
     ) -> Attempt<Result<(), SendError>> {
-        let mut batch = self.lock();
+        let mut batch = lock(&self.batch);
         let handed = match batch.as_mut().filter(|batch| !batch.is_empty()) {
             Some(batch) => hub.send_batch(self.id, batch),
             None => Attempt::Done(Ok(())),
@@ -78,16 +80,12 @@ impl Outbox {
     }
 
     /// Forgets what was not handed over.
-    pub(crate) fn clear(&self) {
-        *self.lock() = None;
+    pub(super) fn clear(&self) {
+        *lock(&self.batch) = None;
     }
 
     fn has_room(batch: &Batch) -> bool {
         !batch.is_empty() && batch.bytes() < FULL
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Batch>> {
-        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
