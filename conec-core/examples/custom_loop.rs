@@ -1,8 +1,6 @@
 //! A loop of one's own around the core: the standard library's UDP socket, and `sleep`.
 //!
-//! ```text
-//! cargo run -p conec-core --features self-signed --example custom_loop
-//! ```
+//! `cargo run -p conec-core --features self-signed --example custom_loop`
 
 #![expect(clippy::disallowed_types, reason = "a driver has a socket")]
 #![expect(clippy::disallowed_methods, reason = "and a clock")]
@@ -27,8 +25,7 @@ impl<E: Endpoint> Node<E> {
         let Self(endpoint, socket) = self;
         // One clock for everything. The core has none: it is told.
         let now = time::Instant::now();
-        // 1. What has arrived; not without end, as others in the loop want their turn. Errors are mostly "nothing is
-        // there", and never a reason to give up.
+        // 1. What has arrived, not without end: others want their turn. No error, such as "nothing is there", is fatal.
         let mut buffer = [0; 2048];
         for _ in 0..64 {
             let Ok((length, source)) = socket.recv_from(&mut buffer) else {
@@ -48,7 +45,11 @@ impl<E: Endpoint> Node<E> {
         if endpoint.poll_timeout().is_some_and(|due| due <= now) {
             endpoint.handle_timeout(now);
         }
-        // 3. What is to be sent, one datagram at a time, as a plain socket does not take several at once.
+        // 3. Where the endpoint is to be found, for Clients nearby: a socket that is bound to one address knows it.
+        if endpoint.wants_host_addresses() {
+            endpoint.handle_host_addresses(now, socket.local_addr().ok().as_slice());
+        }
+        // 4. What is to be sent, one datagram at a time, as a plain socket does not take several at once.
         while let Some(transmit) = endpoint.poll_transmit(now, NonZeroUsize::MIN) {
             // What the socket does not take is lost, as on any network, and will be sent again.
             let _ = socket.send_to(&transmit.payload, transmit.destination);

@@ -13,13 +13,14 @@
 //! what to do. Commands are ordinary methods, and borrowed handles: `client.channel(id)`, `channel.stream(id).send(..)`.
 //!
 //! This is `examples/custom_loop.rs`, a whole program around three endpoints. `Node::turn` is all of a driver: what has
-//! arrived, what is due, what is to be sent. `main` is the application: it takes events, and gives commands. To go on
+//! arrived, what is due, where the socket is, what is to be sent. `main` is the application: it takes events, and gives commands. To go on
 //! from there:
 //!
 //! * wait until the sockets are readable, or the first [`poll_timeout`](Endpoint::poll_timeout), instead of asking again
 //!   and again. What is done to an endpoint can change its timeout, so ask for that last.
-//! * report the machine's addresses when a Client [wants](Endpoint::wants_host_addresses) them, so that it is found in its
-//!   own network, and the size of packets that its link takes, in [`ClientConfig::link_mtu`].
+//! * report the addresses of all interfaces where a socket is bound to none of them in particular, when a Client
+//!   [wants](Endpoint::wants_host_addresses) them, so that it is found in its own network; and the size of packets that its
+//!   link takes, in [`ClientConfig::link_mtu`].
 //! * `conec-udp` moves many datagrams with one system call, and does what `Node::turn` does.
 //! * where an application wants handles that wait, instead of events, the [`hub`] keeps the books.
 //!

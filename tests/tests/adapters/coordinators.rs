@@ -172,6 +172,9 @@ pub(crate) fn turn(endpoint: &mut impl Endpoint, socket: &UdpSocket) {
     if endpoint.poll_timeout().is_some_and(|due| due <= now) {
         endpoint.handle_timeout(now);
     }
+    if endpoint.wants_host_addresses() {
+        endpoint.handle_host_addresses(now, socket.local_addr().ok().as_slice());
+    }
     while let Some(transmit) = endpoint.poll_transmit(now, NonZeroUsize::MIN) {
         idle = false;
         let _ = socket.send_to(&transmit.payload, transmit.destination);
