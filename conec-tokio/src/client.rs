@@ -169,7 +169,7 @@ impl Client {
     /// ended.
     pub async fn accept(&self) -> Option<Offer> {
         let next = wait(&self.shared, |hub| hub.next_offer()).await;
-        next.map(|id| Offer::counted(&self.shared, id))
+        next.map(|id| self.offer(id))
     }
 
     /// The channels that others offer, as [`accept`](Self::accept) gives them. Keeps the Client from being closed.
@@ -177,7 +177,8 @@ impl Client {
         let client = self.clone();
         shared::stream(&self.shared, move |hub| {
             let next = hub.next_offer();
-            next.map(|offer| offer.map(|id| Offer::counted(&client.shared, id)))
+            // The closure keeps all of the Client, and so keeps it open.
+            next.map(|offer| offer.map(|id| client.offer(id)))
         })
     }
 
@@ -214,6 +215,14 @@ impl Client {
         Ok(channel)
     }
 
+    /// An offer whose channel the hub has counted as held.
+    fn offer(&self, id: ChannelId) -> Offer {
+        Offer {
+            channel: Channel::counted(self.shared.clone(), id),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
     fn core<T>(&self, f: impl FnOnce(&conec_core::Client) -> T) -> T {
         self.shared.with(|hub| f(hub.endpoint()))
     }
@@ -241,15 +250,8 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// An offer whose channel the hub has counted as held.
-    fn counted(shared: &Arc<Shared<conec_core::Client>>, id: ChannelId) -> Self {
-        Self {
-            channel: Channel::counted(shared.clone(), id),
-            shared: Arc::clone(shared),
-        }
-    }
-
-    /// Who wants it. The channel opens only if the other end proves to be that Client. `None` once the offer has expired.
+    /// Who wants it, be it still there or not. The channel opens only if the other end proves to be that Client. `None` if
+    /// the offer was gone before it could be looked at.
     pub fn peer(&self) -> Option<PeerInfo> {
         self.channel.peer()
     }

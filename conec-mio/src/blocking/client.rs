@@ -285,7 +285,8 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Who wants it. The channel opens only if the other end proves to be that Client. `None` once the offer has expired.
+    /// Who wants it, be it still there or not. The channel opens only if the other end proves to be that Client. `None` if
+    /// the offer was gone before it could be looked at.
     pub fn peer(&self) -> Option<PeerInfo> {
         self.channel.peer()
     }

@@ -86,6 +86,24 @@ async fn offers_are_rejected_by_word_and_by_dropping_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_offer_that_is_left_alone_expires() {
+    within(async {
+        let coordinator = coordinator().await;
+        let alice = client(&coordinator, "alice").await;
+        let mut config = config(&coordinator, "bob");
+        config.limits.answer_timeout = Duration::from_millis(100);
+        let at = coordinator.local_addr().to_string();
+        let bob = Client::connect(&at, config).await.unwrap();
+        let (opened, offer) = tokio::join!(alice.open(bob.id(), ""), offer(&bob));
+        let refused = opened.unwrap_err();
+        assert!(matches!(refused, OpenError::Closed(_)), "{refused}");
+        assert_eq!(offer.peer().unwrap().id, alice.id());
+        assert!(offer.accept().await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn channels_can_be_accepted_automatically() {
     within(async {
         let coordinator = coordinator().await;

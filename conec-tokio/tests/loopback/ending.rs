@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conec_tokio::{
-    Certificate, Client, CloseReason, Coordinator, CoordinatorConfig, ErrorCode, OpenChannelError,
-    OpenError, RecvEnd, SendEnd, SendError,
+    Certificate, Client, CloseReason, Coordinator, CoordinatorConfig, CoordinatorEvent, ErrorCode,
+    OpenChannelError, OpenError, RecvEnd, SendEnd, SendError,
 };
+use futures_util::StreamExt;
 
 use crate::{
     PATIENCE, World, client, config, coordinator, message, name, pair_of, round_trip, uni, within,
@@ -113,6 +114,45 @@ async fn the_last_handle_closes_the_endpoint() {
         assert!(bob_client.accept().await.is_none());
         assert!(bob_client.open(bob_client.id(), "").await.is_err());
         bob_client.close(PATIENCE).await;
+    })
+    .await;
+}
+
+/// Whoever waits for what comes next, or has an offer to answer, wants what it comes from.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_of_what_comes_and_offers_keep_it_open() {
+    within(async {
+        let World {
+            coordinator,
+            alice_client,
+            bob_client,
+            alice,
+            bob,
+        } = World::new().await;
+        let bobs_id = bob_client.id();
+        let mut events = coordinator.events();
+        let mut offers = bob_client.incoming();
+        let mut streams = bob.incoming();
+        drop((coordinator, bob_client, bob));
+
+        let _kept = alice.open_uni("still there").await.unwrap();
+        let stream = streams.next().await.unwrap();
+        assert_eq!(&stream.label[..], b"still there");
+        drop((stream, streams));
+        assert_eq!(alice.closed().await, CloseReason::Remote(ErrorCode::None));
+
+        let (opened, accepted) = tokio::join!(alice_client.open(bobs_id, ""), async {
+            let offer = offers.next().await.unwrap();
+            drop(offers);
+            offer.accept().await.unwrap()
+        });
+        round_trip(&opened.unwrap(), &accepted).await;
+        drop(accepted);
+        while !matches!(events.next().await, Some(CoordinatorEvent::Channel { .. })) {}
+
+        drop(events);
+        let reason = alice_client.closed().await;
+        assert_eq!(reason, CloseReason::Remote(ErrorCode::None));
     })
     .await;
 }
