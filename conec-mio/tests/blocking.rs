@@ -144,6 +144,76 @@ fn a_call_that_gives_up_has_lost_nothing() {
     });
 }
 
+/// Messages wait together for the thread that has the socket; what is done to the stream comes after them.
+#[test]
+fn small_messages_arrive_in_order_and_before_what_follows_them() {
+    within(|| {
+        let world = World::new();
+        let (mut sender, receiver) = world.uni();
+        let reader = thread::spawn(move || receiver.map(Result::unwrap).collect::<Vec<_>>());
+        let message = |at: usize| Bytes::from(at.to_string());
+        for at in 0..20_000 {
+            sender.send(message(at)).unwrap();
+        }
+        sender.finish().unwrap();
+        assert_eq!(sender.send(message(0)), Err(SendError::Finished));
+        assert_eq!(sender.finish(), Err(SendError::Finished));
+        drop(sender);
+        assert!(
+            reader
+                .join()
+                .unwrap()
+                .into_iter()
+                .eq((0..20_000).map(message))
+        );
+
+        // Given up, by either side.
+        let (mut sender, mut receiver) = world.uni();
+        sender.send("half of it".into()).unwrap();
+        assert_eq!(receiver.recv(), Ok(Some("half of it".into())));
+        sender.send("lost".into()).unwrap();
+        sender.reset(Code(4));
+        let end = loop {
+            match receiver.recv() {
+                Ok(message) => assert_eq!(message, Some("lost".into())),
+                Err(end) => break end,
+            }
+        };
+        assert_eq!(end, RecvEnd::Reset(Code(4)));
+        let (mut sender, mut receiver) = world.uni();
+        receiver.stop(Code(5));
+        assert_eq!(sender.finished(), SendEnd::Stopped(Code(5)));
+        let late = sender.send("late".into());
+        assert_eq!(late, Err(SendError::Ended(SendEnd::Stopped(Code(5)))));
+        assert_eq!(receiver.recv(), Err(RecvEnd::Stopped));
+
+        let (mut sender, _kept) = world.uni();
+        let large = Bytes::from(vec![0; (16 << 20) + 1]);
+        let max = 16 << 20;
+        assert_eq!(
+            sender.try_send(large.clone()),
+            Err(SendError::TooLarge { max })
+        );
+        assert_eq!(sender.send(large), Err(SendError::TooLarge { max }));
+        let label = world.a.open_uni([0; 256]).unwrap_err();
+        assert_eq!(label, OpenStreamError::LabelTooLong);
+    });
+}
+
+#[test]
+fn a_closed_coordinator_has_freed_its_port() {
+    within(|| {
+        let mut coordinator = coordinator();
+        for _ in 0..20 {
+            let client = client(&coordinator);
+            coordinator.close(PATIENCE);
+            assert_eq!(client.closed(), CloseReason::Remote(ErrorCode::None));
+            let address = coordinator.local_addr();
+            coordinator = Coordinator::bind(address, coordinator_config()).unwrap();
+        }
+    });
+}
+
 #[test]
 fn threads_share_handles() {
     within(|| {

@@ -24,7 +24,7 @@ use crate::{
 
 const KINDS: [Kind; 3] = [Kind::Tokio, Kind::Mio, Kind::Blocking];
 
-/// What the system may say to a datagram that it does not send: too large, no room, not welcome where the last one went,
+/// What the system may say instead of sending a datagram, or of giving one: too large, no room, not welcome where the last one went,
 /// a firewall, no network. As Linux numbers them.
 #[cfg(target_os = "linux")]
 const REFUSALS: [i32; 5] = [90, 105, 111, 1, 101];
@@ -179,7 +179,7 @@ fn talk(kind: Kind, address: SocketAddr, pin: KeyPin, tap: Arc<Faulty>) -> Endpo
     bob.join().unwrap();
     let (failed, sent) = (tap.failed.load(Relaxed), tap.sends.load(Relaxed));
     let expected = if tap.error.is_some() { failed } else { 0 };
-    assert_eq!(stats.socket_errors, expected, "{kind:?}");
+    assert_eq!(stats.socket_errors, expected, "{kind:?} {:?}", tap.error);
     if tap.every > 0 {
         assert!(failed > 10, "{kind:?}: {failed} of {sent}");
     }
@@ -228,7 +228,7 @@ fn lose_socket(kind: Kind, address: SocketAddr, pin: KeyPin, error: io::ErrorKin
     reason
 }
 
-/// Refuses every so many transmits, in one way.
+/// Fails every so many times, in one way.
 #[derive(Default)]
 struct Faulty {
     /// An error of the system's, or of a kind. The first of these is a loss.
@@ -246,15 +246,8 @@ struct Faulty {
     most: AtomicU64,
 }
 
-impl Tap for Faulty {
-    fn send(&self, transmit: &Transmit) -> Option<io::Result<()>> {
-        let number = self.sends.fetch_add(1, Relaxed) + 1;
-        if let Some(&gone) = self.gone.get() {
-            return Some(Err(gone.into()));
-        }
-        let size = transmit.segment_size.unwrap_or(transmit.payload.len());
-        let segments = transmit.payload.len().div_ceil(size.max(1));
-        self.most.fetch_max(segments as u64, Relaxed);
+impl Faulty {
+    fn fail(&self, number: u64) -> Option<io::Result<()>> {
         if self.every == 0 || !number.is_multiple_of(self.every) {
             return None;
         }
@@ -265,9 +258,22 @@ impl Tap for Faulty {
             (None, None) => unreachable!("something to fail with"),
         }))
     }
+}
+
+impl Tap for Faulty {
+    fn send(&self, transmit: &Transmit) -> Option<io::Result<()>> {
+        let number = self.sends.fetch_add(1, Relaxed) + 1;
+        if let Some(&gone) = self.gone.get() {
+            return Some(Err(gone.into()));
+        }
+        let size = transmit.segment_size.unwrap_or(transmit.payload.len());
+        let segments = transmit.payload.len().div_ceil(size.max(1));
+        self.most.fetch_max(segments as u64, Relaxed);
+        self.fail(number)
+    }
 
     fn recv(&self, into: &mut Vec<Datagram>) -> Option<io::Result<()>> {
-        self.recvs.fetch_add(1, Relaxed);
+        let number = self.recvs.fetch_add(1, Relaxed) + 1;
         if self.flood.load(Relaxed) {
             into.push(Datagram {
                 source: ([127, 0, 0, 1], 9).into(),
@@ -278,7 +284,14 @@ impl Tap for Faulty {
             });
             return Some(Ok(()));
         }
-        self.gone.get().map(|&gone| Err(gone.into()))
+        if let Some(&gone) = self.gone.get() {
+            return Some(Err(gone.into()));
+        }
+        // Nothing is there: true or not, that is the loop's to know.
+        if self.kind == Some(io::ErrorKind::WouldBlock) {
+            return None;
+        }
+        self.fail(number)
     }
 
     fn max_segments(&self, max: NonZeroUsize) -> NonZeroUsize {
