@@ -118,5 +118,5 @@ pub(crate) fn address(number: u16) -> SocketAddr {
 }
 
 const TICK: Duration = Duration::from_micros(50);
-/// As many as fit into the largest UDP datagram.
-pub(crate) const SEGMENTS: NonZeroUsize = NonZeroUsize::new(64).expect("not 0");
+/// As many of 1452 bytes as fit into the largest UDP datagram: more the system would not take at once.
+pub(crate) const SEGMENTS: NonZeroUsize = NonZeroUsize::new(45).expect("not 0");

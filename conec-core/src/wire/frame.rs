@@ -39,8 +39,8 @@ pub(crate) struct FrameTooLarge;
 ///
 /// What is given out never keeps a large buffer alive for a small message: received bytes are copied once, out of
 /// buffers that hold many packets into ones that hold one message or a run of small ones. Memory is taken as bytes
-/// arrive, not as they are announced.
-#[derive(Debug)]
+/// arrive, not as they are announced, but for as much as the message before has taken.
+#[derive(Debug, Clone)]
 pub(crate) struct FrameDecoder {
     max: usize,
     /// Small messages that have come together, all of them whole.
@@ -49,6 +49,8 @@ pub(crate) struct FrameDecoder {
     header: SmallVec<[u8; 8]>,
     /// A message of which not all has come, and its full length.
     partial: Option<(Vec<u8>, usize)>,
+    /// The length of the last one that came in parts and is complete.
+    proven: usize,
 }
 
 impl FrameDecoder {
@@ -59,6 +61,7 @@ impl FrameDecoder {
             run: Bytes::new(),
             header: SmallVec::new(),
             partial: None,
+            proven: 0,
         }
     }
 
@@ -104,7 +107,8 @@ impl FrameDecoder {
                 bytes.advance(len);
                 return Ok(Some(message));
             }
-            let partial = Vec::with_capacity(len.min(4 * bytes.len()));
+            // Who has sent so much before has to be given as much again, sooner or later.
+            let partial = Vec::with_capacity(len.min(self.proven.max(4 * bytes.len())));
             self.partial = Some((partial, len));
         }
         Ok(self.go_on(bytes))
@@ -162,6 +166,7 @@ impl FrameDecoder {
         if partial.len() < *len {
             return None;
         }
+        self.proven = *len;
         self.partial.take().map(|(message, _)| message.into())
     }
 }
@@ -267,6 +272,20 @@ mod tests {
         assert_eq!(decoder.next(&mut &frame_header(1 << 24)[..]), Ok(None));
         assert_eq!(decoder.next(&mut &[0; 100][..]), Ok(None));
         assert!(decoder.memory() <= 400);
+    }
+
+    #[test]
+    fn memory_is_taken_at_once_for_as_much_as_has_arrived_before() {
+        let mut decoder = FrameDecoder::new(1 << 24);
+        let bytes = encode(&[&[0; 5000]]);
+        let (mut one, mut other) = bytes.split_at(1000);
+        assert_eq!(decoder.next(&mut one), Ok(None));
+        assert!(decoder.next(&mut other).is_ok_and(|it| it.is_some()));
+        for (len, taken) in [(1 << 24, 5000), (4000, 4000)] {
+            let mut next = decoder.clone();
+            assert_eq!(next.next(&mut &frame_header(len)[..]), Ok(None));
+            assert_eq!(next.memory(), taken);
+        }
     }
 
     #[test]
