@@ -137,16 +137,22 @@ pub const GUARDS: &[Guard] = &[
         without: "false",
     },
     Guard {
-        what: "a silence is broken now and then",
+        what: "who gets no acknowledgement says something now and then",
         file: "conec-core/src/transport/silence.rs",
-        text: "if due { Sign::Speak } else { Sign::Silent }",
-        without: "Sign::Silent",
+        text: "due && owed",
+        without: "false",
+    },
+    Guard {
+        what: "who is heard after a silence is answered, however full the window is",
+        file: "conec-core/src/transport/link.rs",
+        text: "if silent {\n            // The engine",
+        without: "if false {\n            // The engine",
     },
     Guard {
         what: "how long a silence was is not taken for how long the way is",
         file: "conec-core/src/transport/link.rs",
-        text: "&& self.silence.is_doubtful(now, sent)",
-        without: "&& false",
+        text: "if silent && self.silence.is_doubtful(now, sent) {",
+        without: "if false {",
     },
     Guard {
         what: "a closed link is forgotten, however late the other side answers",

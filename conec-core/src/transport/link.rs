@@ -19,7 +19,7 @@ use super::{
     handshakes::Network,
     outgoing::{Gathered, Outgoing},
     settings::Control,
-    silence::{Sign, Silence},
+    silence::Silence,
     tls,
 };
 use crate::{CloseReason, Direction, SendDatagramError, Traffic, error::WireCode};
@@ -46,6 +46,8 @@ pub(crate) struct Link {
     /// Nothing is to be sent.
     pub(super) muted: bool,
     silence: Silence,
+    /// How much was sent that asks for an acknowledgement, and the latest of it when.
+    asked: (u64, Option<Instant>),
     /// The other side's address when it was last looked at.
     remote: SocketAddr,
     /// It has not proved that it is there (RFC 9000, 8.2): how many proofs there had been before.
@@ -122,6 +124,7 @@ impl Link {
             activity: 0,
             muted: false,
             silence: Silence::new(now),
+            asked: (0, None),
             events: VecDeque::new(),
             closed: false,
             leaves_at: None,
@@ -271,11 +274,15 @@ impl Link {
         let before = self.control.latest_acked();
         self.conn.handle_event(event);
         self.silence.end(now);
-        let acked = self.control.latest_acked().filter(|_| silent);
-        if let Some(sent) = acked.filter(|_| acked > before)
-            && self.silence.is_doubtful(now, sent)
-        {
-            self.path_changed(now, None);
+        let acked = self.control.latest_acked();
+        if let Some(sent) = acked.filter(|_| acked > before) {
+            self.silence.acknowledged();
+            if silent && self.silence.is_doubtful(now, sent) {
+                self.path_changed(now, None);
+            }
+        }
+        if silent {
+            // The engine keeps its acknowledgement to itself while its window is full of what the silence has swallowed.
             self.nudge();
         }
     }
@@ -284,13 +291,13 @@ impl Link {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         self.conn.handle_timeout(now);
-        match self.silence.timer_fired(now, self.rtt()) {
-            Sign::None => {}
-            Sign::Silent => self.events.push_back(LinkEvent::Silent),
-            Sign::Speak => {
-                self.events.push_back(LinkEvent::Silent);
-                self.nudge();
-            }
+        self.silence.timer_fired();
+        let (rtt, owed) = (self.rtt(), self.asked.1 > self.control.latest_acked());
+        if self.silence.lasts(now, rtt) {
+            self.events.push_back(LinkEvent::Silent);
+        }
+        if self.silence.is_time_to_speak(now, rtt, owed) {
+            self.nudge();
         }
         if self.alarm.is_some_and(|at| at <= now) {
             self.alarm = None;
@@ -382,21 +389,10 @@ impl Link {
 
     /// What an observer of the link's path wants to know.
     pub(crate) fn progress(&self) -> Progress {
-        let sent = self.conn.stats().frame_tx;
         Progress {
             acked: self.control.latest_acked(),
             activity: self.activity,
-            asked: sent.stream
-                + sent.datagram
-                + sent.ping
-                + sent.max_data
-                + sent.max_stream_data
-                + sent.max_streams_bidi
-                + sent.max_streams_uni
-                + sent.reset_stream
-                + sent.stop_sending
-                + sent.new_connection_id
-                + sent.retire_connection_id,
+            asked: self.asked.0,
             rtt: self.conn.rtt(),
         }
     }
@@ -500,8 +496,29 @@ impl Link {
         if urgent {
             self.control.set_urgent(false);
         }
+        if transmit.is_some() {
+            self.note_asked(now);
+        }
         self.saturated = transmit.is_none() && (self.saturated || flushed);
         transmit
+    }
+
+    fn note_asked(&mut self, now: Instant) {
+        let sent = self.conn.stats().frame_tx;
+        let asked = sent.stream
+            + sent.datagram
+            + sent.ping
+            + sent.max_data
+            + sent.max_stream_data
+            + sent.max_streams_bidi
+            + sent.max_streams_uni
+            + sent.reset_stream
+            + sent.stop_sending
+            + sent.new_connection_id
+            + sent.retire_connection_id;
+        if asked != self.asked.0 {
+            self.asked = (asked, Some(now));
+        }
     }
 
     /// Whether this must not be sent: a search for a larger MTU, at an address that has not proved to be the other

@@ -1,4 +1,4 @@
-//! Silence on a link: whether there is one, when to break it, and what not to believe after it.
+//! Silence on a link: whether there is one, when to break one's own, and what not to believe after it.
 
 use std::time::{Duration, Instant};
 
@@ -12,17 +12,6 @@ pub(super) struct Silence {
     speak_at: Option<Instant>,
     /// When a round-trip time was doubted last.
     doubted: Option<Instant>,
-}
-
-/// What a timer means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sign {
-    /// Nothing of this kind.
-    None,
-    /// Nothing is heard though something should be.
-    Silent,
-    /// The same, and it is time to say something.
-    Speak,
 }
 
 impl Silence {
@@ -39,28 +28,37 @@ impl Silence {
     pub(super) fn end(&mut self, now: Instant) {
         self.since = now;
         self.timeouts = 0;
+    }
+
+    /// Something that was sent is known to have arrived.
+    pub(super) fn acknowledged(&mut self) {
         self.speak_at = None;
     }
 
     /// One of the link's timers has fired.
-    ///
-    /// The engine's pauses double while it hears nothing. An outage of seconds would be followed by as many of its own
-    /// making, in which a channel can run into its idle timeout: so something is said now and then.
-    pub(super) fn timer_fired(&mut self, now: Instant, rtt: Duration) -> Sign {
+    pub(super) fn timer_fired(&mut self) {
         self.timeouts = self.timeouts.saturating_add(1);
-        let due = self.speak_at.take_if(|at| *at <= now).is_some();
-        if !self.lasts(now, rtt) {
-            return Sign::None;
-        }
-        self.speak_at
-            .get_or_insert_with(|| now + MAX_PAUSE.max(3 * rtt));
-        if due { Sign::Speak } else { Sign::Silent }
     }
 
     /// Whether nothing is heard though something should be.
     pub(super) fn lasts(&self, now: Instant, rtt: Duration) -> bool {
         // Timers of other kinds fire too, but not twice in a row during a silence as long as this.
         self.timeouts >= 2 && now.saturating_duration_since(self.since) > 3 * rtt
+    }
+
+    /// Whether to say something now that a timer has fired, where something sent is `owed` an acknowledgement.
+    ///
+    /// The engine's pauses double while it gets none. An outage of seconds would be followed by as many of its own making,
+    /// in which a channel can run into its idle timeout. And it acknowledges nothing while its window is full: two ends
+    /// of which that is true would wait for each other.
+    pub(super) fn is_time_to_speak(&mut self, now: Instant, rtt: Duration, owed: bool) -> bool {
+        let due = self.speak_at.take_if(|at| *at <= now).is_some();
+        if !owed {
+            self.speak_at = None;
+        } else if self.speak_at.is_none() {
+            self.speak_at = Some(now + MAX_PAUSE.max(3 * rtt));
+        }
+        due && owed
     }
 
     /// When something is to be said.
@@ -83,7 +81,7 @@ impl Silence {
     }
 }
 
-/// How long nothing is said, at most, while nothing is heard.
+/// How long nothing is said, at most, while something waits for its acknowledgement.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 /// What is acknowledged so late after a silence may be so for another reason than the way.
 const DOUBTFUL: Duration = Duration::from_secs(1);
@@ -100,43 +98,40 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_is_broken_every_two_seconds() {
+    fn there_is_silence_when_timers_fire_and_nothing_is_heard_for_long() {
         let start = Instant::now();
         let mut silence = Silence::new(start);
-        let mut fire = |at| silence.timer_fired(start + ms(at), RTT);
-        assert_eq!(fire(70), Sign::None, "once is nothing");
-        assert_eq!(fire(200), Sign::Silent);
-        assert_eq!(fire(500), Sign::Silent);
-        assert_eq!(fire(2199), Sign::Silent);
-        assert_eq!(fire(2200), Sign::Speak);
-        assert_eq!(fire(2201), Sign::Silent);
-        assert_eq!(fire(4200), Sign::Speak);
-        silence.end(start + ms(4300));
-        assert_eq!(silence.next_due(), None);
-        assert_eq!(silence.timer_fired(start + ms(6200), RTT), Sign::None);
+        silence.timer_fired();
+        assert!(!silence.lasts(start + ms(70), RTT), "once is nothing");
+        silence.timer_fired();
+        assert!(!silence.lasts(start + ms(60), RTT));
+        assert!(silence.lasts(start + ms(61), RTT));
+        silence.end(start + ms(100));
+        assert!(!silence.lasts(start + ms(1000), RTT));
     }
 
     #[test]
-    fn a_long_way_takes_its_time() {
+    fn who_gets_no_acknowledgement_speaks_every_two_seconds() {
         let start = Instant::now();
         let mut silence = Silence::new(start);
-        let rtt = ms(1500);
-        silence.timer_fired(start + ms(3000), rtt);
-        assert_eq!(silence.timer_fired(start + ms(4500), rtt), Sign::None);
-        assert_eq!(silence.timer_fired(start + ms(4501), rtt), Sign::Silent);
-        assert_eq!(silence.next_due(), Some(start + ms(9001)));
-    }
-
-    #[test]
-    fn a_timer_that_means_no_silence_is_not_due_for_ever() {
-        let start = Instant::now();
-        let mut silence = Silence::new(start);
-        silence.timer_fired(start + ms(70), RTT);
-        silence.timer_fired(start + ms(200), RTT);
-        // The round-trip time is not what it was.
-        let rtt = ms(5000);
-        assert_eq!(silence.timer_fired(start + ms(2200), rtt), Sign::None);
+        let mut fire = |at, owed| silence.is_time_to_speak(start + ms(at), RTT, owed);
+        assert!(!fire(200, true));
+        assert!(!fire(2199, true));
+        assert!(fire(2200, true));
+        assert!(!fire(2201, true));
+        assert!(fire(4200, true));
+        assert!(!fire(6200, false), "there is nothing to wait for");
         assert_eq!(silence.next_due(), None);
+        // What is heard is not what is waited for.
+        assert!(!silence.is_time_to_speak(start + ms(7000), RTT, true));
+        silence.end(start + ms(7100));
+        assert_eq!(silence.next_due(), Some(start + ms(9000)));
+        silence.acknowledged();
+        assert!(!silence.is_time_to_speak(start + ms(9000), RTT, true));
+        // A long way takes its time.
+        silence.acknowledged();
+        assert!(!silence.is_time_to_speak(start + ms(9000), ms(1500), true));
+        assert_eq!(silence.next_due(), Some(start + ms(13_500)));
     }
 
     #[test]

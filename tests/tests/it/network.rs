@@ -10,7 +10,11 @@ use conec_tests::{
     sim::{At, Burst, Half, LinkConfig, World},
 };
 
-use crate::{connecting::home, pair, proxied_pair};
+use crate::{
+    connecting::home,
+    direct::flow::{Flow, run},
+    pair, proxied_pair,
+};
 
 /// Sends numbered messages of this size from end to end, and sees them arrive.
 pub(crate) fn transfer(world: &mut World, from: At, to: At, messages: u32, size: usize) {
@@ -139,6 +143,38 @@ fn a_client_comes_back_soon_after_an_outage() {
         world.run_for(Duration::from_secs(60));
         assert!(world.client(alice).is_connected(), "{second}");
         assert_eq!(world.coordinator(coordinator).clients(), 1, "{second}");
+    }
+}
+
+/// An engine whose window is full acknowledges nothing until its own timer goes off, after as long as the outage took. Of
+/// two such engines each waits for the other.
+#[test]
+fn two_ends_that_have_sent_all_they_may_go_on_soon_after_an_outage() {
+    for seed in 0..10 {
+        let (mut world, coordinator, at_alice, at_bob) = proxied_pair(seed);
+        let mut flows = [(at_alice, at_bob), (at_bob, at_alice)]
+            .map(|(from, to)| Flow::new(&mut world, from, to, 1000));
+        world.network.default.rate = Some(500_000);
+        world.network.default.queue = 20_000;
+        run(&mut world, &mut flows, Duration::from_secs(1));
+        world.set_up(coordinator, false);
+        run(
+            &mut world,
+            &mut flows,
+            Duration::from_millis(19_000 + 100 * seed),
+        );
+        world.set_up(coordinator, true);
+        let back = world.elapsed();
+        run(&mut world, &mut flows, Duration::from_secs(20));
+        for flow in &flows {
+            let next = flow.arrivals.iter().find(|&&at| at > back);
+            let pause = next.map(|&at| at - back);
+            assert!(
+                pause <= Some(Duration::from_millis(2500)),
+                "{seed}: {pause:?}"
+            );
+            assert!(pause.is_some(), "{seed}");
+        }
     }
 }
 
