@@ -62,6 +62,7 @@ fn a_direct_path_is_found_within_a_round_trip_and_a_little() {
         let start = world.elapsed();
         until_direct(&mut world, [at_alice, at_bob]);
         let took = world.elapsed() - start;
+        println!("{through} ms through the Coordinator, {direct} ms directly: found in {took:?}");
         assert!(took <= ms(2 * through + 3 * 2 * direct), "{took:?}");
     }
 }
@@ -83,11 +84,15 @@ fn a_direct_path_is_found_soon_where_packets_get_lost() {
         })
         .collect();
     let late = percentile(&mut times, 99);
+    println!("found at 5 % loss in {late:?} (p99)");
     assert!(late <= ms(2500), "{late:?}");
 }
 
+/// No stall is longer than a round trip through the Coordinator. Goodput may dip for two of them: from the third on, it is
+/// no less than half of what it was.
 #[test]
 fn going_over_to_a_direct_path_stalls_nothing() {
+    let (mut longest, mut least): (f64, f64) = (0.0, 1.0);
     for rate in [250_000, 1_000_000] {
         for (through, direct) in DISTANCES {
             let (mut world, coordinator, nodes) = triangle(1, ms(through), ms(direct));
@@ -112,15 +117,20 @@ fn going_over_to_a_direct_path_stalls_nothing() {
             let case = format!("{rate} bytes/s, {through} ms and {direct} ms, {round_trip:?}");
             let stall = flows[0].longest_pause(moved);
             assert!(stall <= round_trip, "{case}: stalls for {stall:?}");
-            for number in 2..8 {
-                let begin = moved + round_trip * number;
-                let carried = flows[0].bytes(begin, begin + round_trip);
-                let rate = carried as f64 / round_trip.as_secs_f64();
-                assert!(rate >= 0.5 * usual as f64, "{case}: {rate} in {number}");
+            longest = longest.max(stall.as_secs_f64() / round_trip.as_secs_f64());
+            // One by one up to the eighth, and then all together: the queue overflows now and then, here as there.
+            let windows = (2..8).map(|number| (round_trip * number, round_trip));
+            let rest = (round_trip * 8, secs(4) - round_trip * 8);
+            for (after, time) in windows.chain([rest]) {
+                let carried = flows[0].bytes(moved + after, moved + after + time);
+                let share = carried as f64 / time.as_secs_f64() / usual as f64;
+                assert!(share >= 0.5, "{case}: {share} after {after:?}");
+                least = least.min(share);
             }
             flows[0].drain(&mut world);
         }
     }
+    println!("longest stall: {longest:.2} round trips; least goodput after two: {least:.2}");
 }
 
 #[test]
@@ -149,6 +159,7 @@ fn a_path_that_dies_under_load_is_left_within_seconds() {
         }
     }
     let (p95, p99) = (percentile(&mut times, 95), percentile(&mut times, 99));
+    println!("flowing again in {p95:?} (p95), {p99:?} (p99)");
     assert!(p95 <= ms(2500), "{p95:?}");
     assert!(p99 <= secs(5), "{p99:?}");
 }
@@ -197,7 +208,8 @@ fn a_direct_path_ends_with_the_connection_to_the_coordinator() {
 
 #[test]
 fn losses_make_no_path_flap() {
-    for (seed, pause) in (0..).zip([ms(1000), ms(100), ms(20)]) {
+    let paces = [Some(ms(1000)), Some(ms(100)), Some(ms(20)), None];
+    for (seed, pause) in (0..).zip(paces) {
         let (mut world, _, [alice, bob]) = triangle(seed, ms(50), ms(20));
         world.network.set_all(&LinkConfig {
             delay: ms(20),
@@ -209,10 +221,14 @@ fn losses_make_no_path_flap() {
         for at in [at_alice, at_bob] {
             changes(&mut world, at);
         }
-        let mut flows = [Flow::paced(&mut world, at_alice, at_bob, 500, pause)];
-        run(&mut world, &mut flows, secs(600));
+        let mut flow = Flow::new(&mut world, at_alice, at_bob, 500);
+        if let Some(pause) = pause {
+            flow.set_pace(&world, pause);
+        }
+        run(&mut world, &mut [flow], secs(600));
         for at in [at_alice, at_bob] {
             let flaps = changes(&mut world, at);
+            println!("pauses of {pause:?}: {} changes of path", flaps.len());
             assert!(flaps.len() <= 2, "there and back is one: {flaps:?}");
         }
         // Nor are many packets sent on both paths for fear of losses.
@@ -239,13 +255,20 @@ fn an_idle_path_costs_next_to_nothing_and_lapses() {
     let mut flows = [Flow::paced(&mut world, at_alice, at_bob, 500, ms(10))];
     run(&mut world, &mut flows, secs(1));
     flows[0].drain(&mut world);
+    let last_use = world.elapsed();
     world.run_for(secs(1));
     for (from, to) in [(alice, bob), (bob, alice)] {
         let packets = count_direct(&mut world, from, to, secs(45));
+        println!("{packets} packets in 45 s");
         assert!((2..=3).contains(&packets), "{packets}");
     }
-    // Two minutes and a half without use.
-    world.run_for(secs(60));
+    while is_direct(&mut world, at_alice) || is_direct(&mut world, at_bob) {
+        world.run_for(secs(1));
+    }
+    let lapsed = world.elapsed() - last_use;
+    println!("lapsed after {lapsed:?} without use");
+    // When the next packet would be due to keep it warm.
+    assert!((secs(120)..secs(138)).contains(&lapsed), "{lapsed:?}");
     for (from, to) in [(at_alice, at_bob), (at_bob, at_alice)] {
         assert_eq!(path(&mut world, from), Path::Proxied);
         let packets = count_direct(&mut world, from.node, to.node, secs(600));
