@@ -227,7 +227,9 @@ fn who_roams_is_found_again_wherever_a_direct_path_leads() {
             let took = scene.until_direct();
             let pause = scene.longest_pause(start);
             println!("seed {seed}: at most {pause:?} without a message, direct after {took:?}");
-            assert!(pause <= secs(3), "{pause:?}");
+            // Losses may hit all that is said of the move, several times in a row.
+            let patience = if seed & 1 == 0 { secs(2) } else { secs(10) };
+            assert!(pause <= patience, "{pause:?}");
             assert!(took <= secs(40), "{took:?}");
             let outside = match net {
                 Net::Internet => scene.world.address(node).ip(),
