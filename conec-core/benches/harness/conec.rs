@@ -144,7 +144,9 @@ impl World {
             .endpoint
             .connect(self.network.now, "localhost", &[to])
             .expect("a valid address");
+        let give_up = self.network.now + SETTLED;
         while !client.endpoint.is_connected() {
+            assert!(self.network.now < give_up, "the Coordinator takes everyone");
             self.network.turn(&mut [&mut self.coordinator, client]);
         }
     }
@@ -189,6 +191,7 @@ pub(crate) fn coordinator_config() -> CoordinatorConfig {
     let certificate = Certificate::new(vec![certificate], key.into()).expect("a valid certificate");
     let mut config = CoordinatorConfig::new(certificate);
     config.home.idle_timeout = PATIENCE;
+    config.limits.clients = MAX_CLIENTS;
     config
 }
 
@@ -211,6 +214,8 @@ pub(crate) fn open(client: &mut Conec<Client>, channel: ChannelId) -> StreamId {
         .expect("streams are allowed")
 }
 
+/// More than any benchmark has.
+const MAX_CLIENTS: usize = 20_000;
 /// Who has come stays, silent as it may be, while others come.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// After so long everything is said that is said at the beginning of a connection.
