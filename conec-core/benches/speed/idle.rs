@@ -9,24 +9,22 @@ use crate::harness::{SEGMENTS, conec::World};
 /// A Coordinator with connected Clients.
 pub(crate) struct Idle {
     world: World,
-    count: usize,
 }
 
 impl Idle {
-    pub(crate) fn new() -> Self {
-        Self {
-            world: World::new(),
-            count: 0,
+    pub(crate) fn new(clients: usize) -> Self {
+        let mut world = World::new();
+        for _ in 0..clients {
+            // Only the Coordinator's side is of interest, and it does not notice.
+            drop(world.idle_client());
         }
+        assert_eq!(world.coordinator.endpoint.clients(), clients);
+        Self { world }
     }
 
-    pub(crate) fn grow_to(&mut self, count: usize) {
-        while self.count < count {
-            // Only the Coordinator's side is of interest, and it does not notice.
-            drop(self.world.idle_client());
-            self.count += 1;
-        }
-        assert_eq!(self.world.coordinator.endpoint.clients(), count);
+    /// How many Clients there are.
+    pub(crate) fn count(&self) -> usize {
+        self.world.coordinator.endpoint.clients()
     }
 
     /// One round of everything that a driver polls.

@@ -87,22 +87,26 @@ fn main() -> Result<(), lexopt::Error> {
     table.print();
 
     let mut table = Table::new(["idle Clients", "ns a poll", "ratio to 1"]);
-    let (mut coordinators, mut one) = (idle::Idle::new(), 0.0);
-    for count in [1, 1000, 10_000] {
-        if count > clients || !is_wanted("idle") {
-            break;
+    let counts = [1, 1000, 10_000];
+    let counts = counts.into_iter().filter(|&count| count <= clients);
+    let mut coordinators = counts
+        .filter(|_| is_wanted("idle"))
+        .map(idle::Idle::new)
+        .collect::<Vec<_>>();
+    // In turn, as the processor's clock is not always the same.
+    let mut figures = vec![Vec::new(); coordinators.len()];
+    for _ in 0..rounds {
+        for (coordinator, figures) in coordinators.iter_mut().zip(&mut figures) {
+            figures.push(coordinator.nanoseconds_per_poll(time));
         }
-        coordinators.grow_to(count);
-        let figures = (0..rounds).map(|_| coordinators.nanoseconds_per_poll(time));
-        let nanoseconds = median(figures.collect());
-        if count == 1 {
-            one = nanoseconds;
-        }
+    }
+    for (coordinator, nanoseconds) in coordinators.iter().zip(&figures) {
+        let count = coordinator.count();
         let wanted = (count == 10_000).then_some(("≤", 1.5));
         table.row([
             count.to_string(),
-            figure(nanoseconds),
-            ratio(nanoseconds / one, wanted),
+            figure(median(nanoseconds.clone())),
+            ratio(ratios(nanoseconds, &figures[0]), wanted),
         ]);
     }
     table.print();
