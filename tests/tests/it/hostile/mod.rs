@@ -10,7 +10,7 @@
 //! | 1 | [`handshake::spoofed_handshakes_get_retries_then_silence_and_never_more_than_three_times_their_bytes`], [`handshake::a_network_full_of_silent_clients_leaves_room_for_those_of_others`] |
 //! | 2 | [`handshake::a_handshake_kept_alive_by_pings_is_ended_at_its_deadline`] |
 //! | 3 | [`handshake::who_says_nothing_after_the_handshake_is_thrown_out`] |
-//! | 4, 62 | [`handshake::nobody_gets_in_without_a_raw_key_of_its_own`], [`peers::another_key_than_the_one_asked_for_opens_nothing`], [`coordinator::only_the_pinned_key_is_a_coordinators`]. Expiry and chains are webpki's |
+//! | 4, 62 | [`handshake::nobody_gets_in_without_a_raw_key_of_its_own`], [`peers::another_key_than_the_one_asked_for_opens_nothing`], [`coordinator::home::only_the_pinned_key_is_a_coordinators`]. Expiry and chains are webpki's |
 //! | 5 | [`handshake::a_client_whose_certificate_is_refused_is_never_connected`] |
 //! | 6 | not ours: Clients have bare keys, and webpki matches the Coordinator's name |
 //! | 7 | [`control::a_name_that_is_held_is_refused_and_its_holder_untouched`] |
@@ -18,15 +18,15 @@
 //! | 9 | another key is refused; the same key: [`control::one_identity_with_many_connections_holds_one_session`], `limits::two_machines_with_one_key_do_not_push_each_other_out_for_ever` |
 //! | 10 | [`control::a_malformed_control_message_ends_that_client_alone`] |
 //! | 11 | tickets, resumption and 0-RTT are off: there is nothing to replay |
-//! | 12 | [`handshake::another_protocol_is_refused_as_such`], [`coordinator::another_protocol_is_told_as_such`], [`peers::a_home_channels_protocol_is_not_taken_for_a_peers`] |
-//! | 13 | [`control::a_message_at_the_wrong_time_ends_that_client_alone`], [`coordinator::a_coordinator_that_breaks_the_protocol_is_left_with_its_code`] |
+//! | 12 | [`handshake::another_protocol_is_refused_as_such`], [`coordinator::home::another_protocol_is_told_as_such`], [`peers::a_home_channels_protocol_is_not_taken_for_a_peers`] |
+//! | 13 | [`control::a_message_at_the_wrong_time_ends_that_client_alone`], [`coordinator::home::a_coordinator_that_breaks_the_protocol_is_left_with_its_code`] |
 //! | 14 | [`control::a_malformed_control_message_ends_that_client_alone`], [`control::unknown_messages_that_may_be_skipped_are`], `damaged_messages_are_refused_or_understood_but_never_more` in both directions |
-//! | 15 | [`control::requests_that_share_a_number_are_answered_each`], [`coordinator::news_of_unknown_channels_are_no_news`], [`coordinator::an_answer_that_does_not_fit_the_request_is_declined`] |
+//! | 15 | [`control::requests_that_share_a_number_are_answered_each`], [`coordinator::channels::news_of_unknown_channels_are_no_news`], [`coordinator::channels::an_answer_that_does_not_fit_the_request_is_declined`] |
 //! | 16 | `channels::a_request_that_is_given_up_leaves_nothing_behind` |
-//! | 17 | [`control::answers_that_nobody_reads_do_not_pile_up`], [`coordinator::answers_that_a_coordinator_does_not_read_do_not_pile_up`] |
+//! | 17 | [`control::answers_that_nobody_reads_do_not_pile_up`], [`coordinator::home::answers_that_a_coordinator_does_not_read_do_not_pile_up`] |
 //! | 18 | [`control::a_flood_of_control_messages_is_cut_off`], [`peers::a_control_stream_between_peers_must_neither_end_nor_flood`] |
 //! | 19 | [`control::a_control_stream_that_ends_takes_the_session_with_it`], [`peers::a_control_stream_between_peers_must_neither_end_nor_flood`] |
-//! | 20 | no message holds a time; counts: [`peers::a_peer_that_counts_wrongly_ends_by_patience_or_silence`]; codes: [`coordinator::refusals_are_told_by_their_codes`] |
+//! | 20 | no message holds a time; counts: [`peers::a_peer_that_counts_wrongly_ends_by_patience_or_silence`]; codes: [`coordinator::home::refusals_are_told_by_their_codes`] |
 //! | 21 | [`control::a_dripping_hello_is_as_late_as_none`], [`control::a_dripping_request_harms_nobody`] |
 //! | 22 | [`streams::a_message_too_large_ends_its_stream_alone`]; longer lengths than needed are allowed: [`control::unknown_messages_that_may_be_skipped_are`] |
 //! | 23 | [`streams::an_announced_message_that_never_comes_holds_up_nothing_else`]; that nothing is allocated: `memory_is_taken_as_bytes_arrive` in the core's `wire/frame.rs` |
@@ -40,7 +40,7 @@
 //! | 32 | `channels::an_offer_that_nobody_answers_ends`, [`peers::a_client_that_never_starts_what_it_asked_for_is_given_up_in_time`] |
 //! | 33 | `channels::unknown_clients_are_not_found`, `channels::a_client_has_a_channel_with_itself` |
 //! | 34 | `channels::crossing_requests_give_two_channels`, and the model |
-//! | 35, 36 | there are no named channels and no groups yet; channels are bounded: [`control::a_client_may_not_have_more_channels_than_allowed`], [`coordinator::a_flood_of_offers_takes_as_many_channels_as_allowed_and_no_more`] |
+//! | 35, 36 | there are no named channels and no groups yet; channels are bounded: [`control::a_client_may_not_have_more_channels_than_allowed`], [`coordinator::channels::a_flood_of_offers_takes_as_many_channels_as_allowed_and_no_more`] |
 //! | 37–42, 55 | there are no groups yet |
 //! | 43 | [`peers::a_peer_that_stops_reading_stops_its_own_streams_and_nothing_else`], `streams::a_reader_that_stops_reading_stops_the_sender_and_resuming_loses_nothing` |
 //! | 44 | the engine's: `send_window` bounds what is not acknowledged, and it skips packet numbers against early acknowledgements |
@@ -52,7 +52,7 @@
 //! | 53 | `channels::the_application_decides_who_may_reach_whom` |
 //! | 54 | [`datagrams::a_hog_has_its_packets_dropped_and_counted`] |
 //! | 67 | [`datagrams::garbage_is_dropped_whoever_it_seems_to_come_from`] |
-//! | 68 | [`datagrams::every_datagram_flipped_cut_short_or_sent_again_changes_nothing`], [`coordinator::packets_that_a_coordinator_makes_up_or_mixes_up_open_and_end_nothing`] |
+//! | 68 | [`datagrams::every_datagram_flipped_cut_short_or_sent_again_changes_nothing`], [`coordinator::channels::packets_that_a_coordinator_makes_up_or_mixes_up_open_and_end_nothing`] |
 //! | 69 | [`datagrams::a_batch_of_impossible_sizes_is_taken_for_what_it_can_be`] |
 //! | 70 | [`datagrams::timers_may_come_early_late_twice_or_from_the_past`] |
 //! | 71 | no wall clock is read but webpki's, for the Coordinator's certificate; the simulator has none |
