@@ -26,7 +26,7 @@ impl<E: Endpoint> Node<E> {
         // One clock for everything. The core has none: it is told.
         let now = time::Instant::now();
         // 1. What has arrived, not without end: others want their turn. No error, such as "nothing is there", is fatal.
-        let mut buffer = [0; 2048];
+        let mut buffer = [0; 9000]; // As long as the largest `max_mtu`.
         for _ in 0..64 {
             let Ok((length, source)) = socket.recv_from(&mut buffer) else {
                 break;
