@@ -7,7 +7,8 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 use conec_core::{
-    Channel, ChannelEvent, ChannelId, ClientId, CloseReason, Code, PairId, SendDatagramError,
+    Channel, ChannelEvent, ChannelId, ClientId, CloseReason, Code, Limits, PairId,
+    SendDatagramError,
 };
 
 use super::{
@@ -390,7 +391,8 @@ impl Run {
         let channel = &mut self.channels[index];
         let waited = self.world.now() - channel.since;
         // Handshakes have a deadline, and a few packets lost in a row take them beyond it.
-        let gives_up = channel.is_home() && channel.shaken && waited >= HANDSHAKE_TIMEOUT;
+        let patience = Limits::default().handshake_timeout;
+        let gives_up = channel.is_home() && channel.shaken && waited >= patience;
         channel.disturbed |= unanswered && waited > IN_TIME;
         channel.disturbed |= gives_up && channel.opened != [true; 2];
         channel.disturbed
@@ -520,8 +522,6 @@ fn datagram(channel: usize, side: usize, number: u32, size: usize) -> Bytes {
 
 /// Whoever is asked for an answer and gives it within this time is in time, whatever the network does.
 const IN_TIME: Duration = Duration::from_secs(20);
-/// As the limits have it.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const APPLICATION_ERROR: u64 = 0x0c;
 /// Home channels included.
 const MAX_CHANNELS: usize = 28;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use conec_core::{
     ChannelId, ClientConfig, ClientEvent, ClientId, CoordinatorConfig, CoordinatorEvent, Endpoint,
-    Policy,
+    Limits, Policy,
 };
 
 use super::{COORDINATOR, PARTIES, Run, channels::End};
@@ -84,7 +84,8 @@ impl Run {
         self.world.start_connecting(node, self.nodes[COORDINATOR]);
         // Another life of the same Client may be taken over from, but not any number of times a minute.
         let before = self.lives.iter().filter(|life| life.party == party).count() - 1;
-        let refused = self.lives[coordinator].phase != Phase::Running || before > MAX_TAKEOVERS;
+        let takeovers = Limits::default().takeovers_per_minute as usize;
+        let refused = self.lives[coordinator].phase != Phase::Running || before > takeovers;
         if refused || self.lives[coordinator].lagging || self.cut[COORDINATOR] {
             self.disturb(life);
         }
@@ -315,5 +316,3 @@ fn client_config(world: &World, party: usize, life: usize) -> ClientConfig {
 pub(super) const ASKING: usize = 2;
 const NAMES: [&str; PARTIES] = ["coordinator", "a", "b", "c"];
 const MAX_LIVES: usize = 16;
-/// How often a Client may take its own session over within a minute, as the limits have it.
-const MAX_TAKEOVERS: usize = 6;
