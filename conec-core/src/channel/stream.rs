@@ -115,6 +115,16 @@ impl RecvHalf {
         self.decoder.is_at_boundary()
     }
 
+    /// Whether memory is kept for messages to come.
+    pub(super) fn keeps_buffers(&self) -> bool {
+        self.decoder.keeps_buffers()
+    }
+
+    /// Keeps no memory for messages to come.
+    pub(super) fn rest(&mut self) {
+        self.decoder.rest();
+    }
+
     /// By how much the memory taken by messages has changed since this was last asked.
     pub(super) fn memory_change(&mut self) -> isize {
         let memory = self.decoder.memory() + self.ready_memory;

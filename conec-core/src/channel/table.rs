@@ -28,6 +28,16 @@ pub(crate) struct Entry<R> {
     memory: usize,
 }
 
+impl<R> Entry<R> {
+    /// Takes note of the memory that the channel takes now. Gives that of all.
+    fn weigh(&mut self, all: &mut usize) -> usize {
+        *all -= self.memory;
+        self.memory = self.core.memory();
+        *all += self.memory;
+        *all
+    }
+}
+
 impl<R> Channels<R> {
     pub(crate) fn new() -> Self {
         Self {
@@ -99,10 +109,14 @@ impl<R> Channels<R> {
 
     /// The channel that takes most, where all together take more than `limit`.
     fn weigh(&mut self, id: ChannelId, limit: usize) -> Option<ChannelId> {
-        let entry = self.entries.get_mut(&id)?;
-        self.memory -= entry.memory;
-        entry.memory = entry.core.memory();
-        self.memory += entry.memory;
+        if self.entries.get_mut(&id)?.weigh(&mut self.memory) <= limit {
+            return None;
+        }
+        // Nobody has to go for what is only kept for messages to come.
+        for entry in self.entries.values_mut() {
+            entry.core.rest();
+            entry.weigh(&mut self.memory);
+        }
         if self.memory <= limit {
             return None;
         }

@@ -1,8 +1,8 @@
 //! Messages on a stream: a QUIC variable-length integer for the length, then the payload.
 
-use std::ops::Deref;
+use std::ops::{Deref, RangeInclusive};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::codec::{varint_len, varint_value, write_varint};
@@ -40,7 +40,10 @@ pub(crate) struct FrameTooLarge;
 /// What is given out never keeps a large buffer alive for a small message: received bytes are copied once, out of
 /// buffers that hold many packets into ones that hold one message or a run of small ones. Memory is taken as bytes
 /// arrive, not as they are announced, but for as much as the message before has taken.
-#[derive(Debug, Clone)]
+///
+/// The buffers of large messages are used again once these are dropped. Otherwise an allocator that gives large pieces back
+/// to the system has every page of every message mapped anew, which costs as much as the copy.
+#[derive(Debug)]
 pub(crate) struct FrameDecoder {
     max: usize,
     /// Small messages that have come together, all of them whole.
@@ -48,9 +51,11 @@ pub(crate) struct FrameDecoder {
     /// The part of a header that came at the end of the bytes before.
     header: SmallVec<[u8; 8]>,
     /// A message of which not all has come, and its full length.
-    partial: Option<(Vec<u8>, usize)>,
+    partial: Option<(BytesMut, usize)>,
     /// The length of the last one that came in parts and is complete.
     proven: usize,
+    /// Buffers of the last large messages: while one is read, the next comes into the other.
+    lent: SmallVec<[Lent; MAX_LENT]>,
 }
 
 impl FrameDecoder {
@@ -62,6 +67,7 @@ impl FrameDecoder {
             header: SmallVec::new(),
             partial: None,
             proven: 0,
+            lent: SmallVec::new(),
         }
     }
 
@@ -83,11 +89,22 @@ impl FrameDecoder {
         self.partial.is_none() && self.header.is_empty() && self.run.is_empty()
     }
 
-    /// Memory taken by what has come and was not given out.
+    /// Memory taken by what has come and was not given out, and by buffers that are kept.
     pub(crate) fn memory(&self) -> usize {
-        let partial = self.partial.as_ref();
         let run = if self.run.is_empty() { 0 } else { MAX_RUN };
-        run + partial.map_or(0, |(partial, _)| partial.capacity())
+        let partial = self.partial.as_ref();
+        let lent: usize = self.lent.iter().map(|lent| lent.size).sum();
+        run + partial.map_or(0, |(partial, _)| partial.capacity()) + lent
+    }
+
+    /// Whether buffers are kept for messages to come.
+    pub(crate) fn keeps_buffers(&self) -> bool {
+        !self.lent.is_empty()
+    }
+
+    /// Keeps no buffers for messages to come.
+    pub(crate) fn rest(&mut self) {
+        self.lent.clear();
     }
 
     fn next_of(&mut self, bytes: &mut &[u8]) -> Result<Option<Bytes>, FrameTooLarge> {
@@ -108,8 +125,8 @@ impl FrameDecoder {
                 return Ok(Some(message));
             }
             // Who has sent so much before has to be given as much again, sooner or later.
-            let partial = Vec::with_capacity(len.min(self.proven.max(4 * bytes.len())));
-            self.partial = Some((partial, len));
+            let room = len.min(self.proven.max(4 * bytes.len()));
+            self.partial = Some((self.buffer(room), len));
         }
         Ok(self.go_on(bytes))
     }
@@ -152,6 +169,20 @@ impl FrameDecoder {
         }
     }
 
+    /// An empty buffer for so many bytes.
+    fn buffer(&mut self, room: usize) -> BytesMut {
+        match self.lent.iter_mut().position(|lent| lent.is_free_for(room)) {
+            Some(free) => self.lent.remove(free).buffer,
+            None => {
+                // The new one will be lent, too.
+                if self.lent.len() == MAX_LENT {
+                    self.lent.remove(0);
+                }
+                BytesMut::with_capacity(room)
+            }
+        }
+    }
+
     /// Goes on with the message of which a part has come.
     fn go_on(&mut self, bytes: &mut &[u8]) -> Option<Bytes> {
         let (partial, len) = self.partial.as_mut()?;
@@ -159,15 +190,46 @@ impl FrameDecoder {
         let (part, rest) = bytes.split_at(missing.min(bytes.len()));
         // Four times what has come, but never beyond what the message needs: every growth is another copy.
         if partial.capacity() - partial.len() < part.len() {
-            partial.reserve_exact(missing.min(part.len().max(3 * partial.len())));
+            let more = missing.min(part.len().max(3 * partial.len()));
+            let mut larger = BytesMut::with_capacity(partial.len() + more);
+            larger.extend_from_slice(partial);
+            *partial = larger;
         }
         partial.extend_from_slice(part);
         *bytes = rest;
         if partial.len() < *len {
             return None;
         }
-        self.proven = *len;
-        self.partial.take().map(|(message, _)| message.into())
+        let (message, len) = self.partial.take()?;
+        self.proven = len;
+        Some(self.lend(message).freeze())
+    }
+
+    /// The message, whose buffer comes back if it is a large one.
+    fn lend(&mut self, mut message: BytesMut) -> BytesMut {
+        if !LARGE.contains(&message.len()) {
+            return message;
+        }
+        let size = message.capacity();
+        let whole = message.split();
+        let buffer = message;
+        self.lent.push(Lent { buffer, size });
+        whole
+    }
+}
+
+/// The buffer of a message that was given out.
+#[derive(Debug)]
+struct Lent {
+    /// Shares it, with no room.
+    buffer: BytesMut,
+    size: usize,
+}
+
+impl Lent {
+    /// Takes all of it back, if the message was dropped and it would not be much too large.
+    fn is_free_for(&mut self, room: usize) -> bool {
+        (self.size - self.size / 8..=self.size).contains(&room) && self.buffer.try_reclaim(room)
     }
 }
 
@@ -190,6 +252,13 @@ impl Frame {
 
 /// How much memory a small message may keep alive, as one of a run.
 const MAX_RUN: usize = 2048;
+
+/// How many buffers are kept.
+const MAX_LENT: usize = 2;
+
+/// The length of messages whose buffers are worth keeping: allocators keep smaller ones themselves, and one that is larger
+/// would take much memory for few messages.
+const LARGE: RangeInclusive<usize> = 32 << 10..=512 << 10;
 
 /// The messages in `bytes`, cut as `cuts` say.
 #[cfg(test)]
@@ -220,6 +289,8 @@ pub(crate) fn decode_in_pieces(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn encode(messages: &[&[u8]]) -> Vec<u8> {
@@ -276,16 +347,63 @@ mod tests {
 
     #[test]
     fn memory_is_taken_at_once_for_as_much_as_has_arrived_before() {
-        let mut decoder = FrameDecoder::new(1 << 24);
-        let bytes = encode(&[&[0; 5000]]);
-        let (mut one, mut other) = bytes.split_at(1000);
-        assert_eq!(decoder.next(&mut one), Ok(None));
-        assert!(decoder.next(&mut other).is_ok_and(|it| it.is_some()));
         for (len, taken) in [(1 << 24, 5000), (4000, 4000)] {
-            let mut next = decoder.clone();
-            assert_eq!(next.next(&mut &frame_header(len)[..]), Ok(None));
-            assert_eq!(next.memory(), taken);
+            let mut decoder = FrameDecoder::new(1 << 24);
+            decode_in_halves(&mut decoder, 5000);
+            assert_eq!(decoder.next(&mut &frame_header(len)[..]), Ok(None));
+            assert_eq!(decoder.memory(), taken);
         }
+    }
+
+    #[test]
+    fn the_buffers_of_large_messages_are_used_again_once_these_are_dropped() {
+        let mut decoder = FrameDecoder::new(1 << 24);
+        let mut read = Bytes::new();
+        let mut buffers = BTreeSet::new();
+        for turn in 0..10 {
+            let message = decode_in_halves(&mut decoder, 100_000 - turn);
+            assert!(message.iter().all(|&byte| byte == 0));
+            assert!(decoder.memory() <= 200_000);
+            buffers.insert(message.as_ptr());
+            read = message;
+        }
+        assert_eq!((read.len(), buffers.len()), (99_991, 2));
+    }
+
+    #[test]
+    fn a_message_that_is_kept_keeps_its_buffer() {
+        let mut decoder = FrameDecoder::new(1 << 24);
+        let messages = [(); 5].map(|()| decode_in_halves(&mut decoder, 100_000));
+        let buffers: BTreeSet<_> = messages.iter().map(|message| message.as_ptr()).collect();
+        assert_eq!(buffers.len(), messages.len());
+        assert_eq!(decoder.memory(), 200_000);
+    }
+
+    #[test]
+    fn no_buffer_is_kept_for_messages_that_do_not_need_it() {
+        for len in [LARGE.start() - 1, LARGE.end() + 1] {
+            let mut decoder = FrameDecoder::new(1 << 24);
+            decode_in_halves(&mut decoder, len);
+            assert!(!decoder.keeps_buffers());
+        }
+        let mut decoder = FrameDecoder::new(1 << 24);
+        let large = decode_in_halves(&mut decoder, 100_000).as_ptr();
+        let smaller = decode_in_halves(&mut decoder, 50_000);
+        assert_ne!(smaller.as_ptr(), large, "it would keep twice its length");
+        decoder.rest();
+        assert_eq!(decoder.memory(), 0);
+    }
+
+    /// Gives the decoder a message of this length, in two pieces.
+    fn decode_in_halves(decoder: &mut FrameDecoder, len: usize) -> Bytes {
+        let bytes = encode(&[&vec![0; len]]);
+        let (mut one, mut other) = bytes.split_at(len / 2);
+        assert_eq!(decoder.next(&mut one), Ok(None));
+        decoder
+            .next(&mut other)
+            .ok()
+            .flatten()
+            .expect("it is whole")
     }
 
     #[test]

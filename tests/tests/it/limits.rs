@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use conec_core::{
     ChannelEvent, ClientEvent, CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode,
-    Target,
+    Target, testing::coordinator_entries,
 };
 use conec_tests::{
     keys,
     raw::{Dial, Key, Raw},
-    sim::{Event, NodeId, World},
+    sim::{At, Event, Half, NodeId, World},
 };
 
 use crate::connecting::home;
@@ -180,3 +180,50 @@ fn a_channel_whose_streams_wait_their_turn_still_ends_by_patience() {
     );
     assert!(world.now() - now < Duration::from_secs(4));
 }
+
+/// Has a Client send a large message to its Coordinator, which reads it. Gives the stream's two ends.
+fn large_message(world: &mut World, client: NodeId, coordinator: NodeId) -> (Half, Half) {
+    let id = world.client(client).id();
+    let session = world.coordinator(coordinator).find(id);
+    let at = At {
+        node: coordinator,
+        channel: session.expect("it is connected"),
+    };
+    let sender = world.open(home(client), Direction::Uni, b"");
+    world.send(sender, vec![1; LARGE]);
+    let receiver = world.accept_stream(at);
+    assert_eq!(world.recv(receiver).len(), LARGE);
+    (sender, receiver)
+}
+
+#[test]
+fn memory_is_not_kept_for_messages_that_do_not_come() {
+    let (mut world, coordinator) = limited(8, |_| {});
+    let client = world.add_client("client");
+    world.connect(client, coordinator);
+    let (sender, receiver) = large_message(&mut world, client, coordinator);
+    assert!(coordinator_entries(world.coordinator(coordinator)) >= LARGE);
+    world.run_for(Duration::from_secs(2));
+    assert!(coordinator_entries(world.coordinator(coordinator)) < 1000);
+    world.send(sender, vec![2; LARGE]);
+    assert_eq!(world.recv(receiver).len(), LARGE);
+}
+
+#[test]
+fn nobody_has_to_go_for_memory_that_is_kept_for_messages() {
+    let limit = 3 * LARGE;
+    let (mut world, coordinator) = limited(9, |config| config.limits.message_memory = limit);
+    let clients: Vec<_> = (0..6)
+        .map(|n| world.add_client(&format!("client-{n}")))
+        .collect();
+    for &client in &clients {
+        world.connect(client, coordinator);
+    }
+    for &client in &clients {
+        large_message(&mut world, client, coordinator);
+        assert!(coordinator_entries(world.coordinator(coordinator)) < limit + 1000);
+    }
+    assert_eq!(world.coordinator(coordinator).stats().channels_shed, 0);
+}
+
+const LARGE: usize = 400_000;

@@ -47,6 +47,9 @@ pub(crate) struct ChannelCore {
     streams: BTreeMap<u64, DataStream>,
     /// Bytes of messages that have arrived in part, or wait to be received.
     memory: usize,
+    /// Some of it is kept for messages to come, until then at most.
+    keeps_buffers: bool,
+    rest_at: Option<Instant>,
     /// How many data streams were opened here, and accepted from the other side.
     opened: Counts,
     accepted: Counts,
@@ -119,6 +122,9 @@ impl Control {
 /// Bytes of control messages that may wait for the other side to read them before no more of its own are read.
 const MAX_ANSWERS: usize = 64 << 10;
 
+/// How long memory is kept for messages to come. When they come all the time, doing without it once is cheap.
+const REST: Duration = Duration::from_secs(1);
+
 // What the owner of a channel calls.
 impl ChannelCore {
     pub(crate) fn new(id: ChannelId, config: &ChannelConfig, rate: Option<Bucket>) -> Self {
@@ -136,6 +142,8 @@ impl ChannelCore {
             },
             streams: BTreeMap::new(),
             memory: 0,
+            keeps_buffers: false,
+            rest_at: None,
             opened: Counts::default(),
             accepted: Counts::default(),
             open_blocked: [false; 2],
@@ -157,7 +165,7 @@ impl ChannelCore {
         self.id
     }
 
-    /// Bytes taken by messages that have arrived in part, or wait to be received.
+    /// Bytes taken by messages that have arrived in part, or wait to be received, and kept for others to come.
     pub(crate) fn memory(&self) -> usize {
         self.memory
     }
@@ -235,6 +243,7 @@ impl ChannelCore {
             self.accept_streams(link, now, Direction::Bi);
             self.accept_streams(link, now, Direction::Uni);
         }
+        self.rest_later(link, now);
         self.drain(link);
     }
 
@@ -341,6 +350,7 @@ impl ChannelCore {
             LinkEvent::Alarm => self.alarm(link, now),
             LinkEvent::Closed(reason) => self.end(reason),
         }
+        self.rest_later(link, now);
         self.drain(link);
     }
 }
@@ -348,7 +358,16 @@ impl ChannelCore {
 // How it is done.
 impl ChannelCore {
     fn set_alarm(&self, link: &mut Link) {
-        link.set_alarm([self.accept_at, self.close_at].into_iter().flatten().min());
+        let alarms = [self.accept_at, self.close_at, self.rest_at];
+        link.set_alarm(alarms.into_iter().flatten().min());
+    }
+
+    /// Sees to it that memory is not kept for messages that do not come.
+    fn rest_later(&mut self, link: &mut Link, now: Instant) {
+        if self.keeps_buffers && self.rest_at.is_none() {
+            self.rest_at = Some(now + REST);
+            self.set_alarm(link);
+        }
     }
 
     fn alarm(&mut self, link: &mut Link, now: Instant) {
@@ -358,6 +377,9 @@ impl ChannelCore {
         if self.accept_at.take_if(|at| *at <= now).is_some() {
             self.accept_streams(link, now, Direction::Bi);
             self.accept_streams(link, now, Direction::Uni);
+        }
+        if self.rest_at.take_if(|at| *at <= now).is_some() {
+            self.rest();
         }
         self.set_alarm(link);
     }

@@ -78,8 +78,19 @@ impl ChannelCore {
             }
             Some(_) | None => {
                 let change = recv.memory_change();
+                self.keeps_buffers |= recv.keeps_buffers();
                 self.memory = self.memory.saturating_add_signed(change);
                 self.tell_readable(index);
+            }
+        }
+    }
+
+    /// Keeps no memory for messages to come.
+    pub(crate) fn rest(&mut self) {
+        if std::mem::take(&mut self.keeps_buffers) {
+            for recv in self.streams.values_mut().flat_map(|it| &mut it.recv) {
+                recv.rest();
+                self.memory = self.memory.saturating_add_signed(recv.memory_change());
             }
         }
     }
