@@ -13,13 +13,15 @@
 use std::{fmt, sync::Arc};
 
 use rustls::{
-    crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     sign::{CertifiedKey, SigningKey},
 };
 use thiserror::Error;
 
-use crate::ClientId;
+use crate::{
+    ClientId,
+    crypto::{digest, provider},
+};
 
 /// A Client's Ed25519 key pair, which proves who the Client is.
 #[derive(Clone)]
@@ -37,7 +39,7 @@ impl Identity {
     /// 32 bytes from the operating system's randomness, for [`from_seed`](Self::from_seed).
     pub fn generate_seed() -> Result<[u8; 32], KeyError> {
         let mut seed = [0; 32];
-        ring::default_provider()
+        provider::default_provider()
             .secure_random
             .fill(&mut seed)
             .map_err(|_| KeyError::NoRandomness)?;
@@ -55,7 +57,7 @@ impl Identity {
 
     /// The identity of an Ed25519 private key in PKCS#8 form (RFC 8410), as most tools write it.
     pub fn from_pkcs8(key: PrivatePkcs8KeyDer<'static>) -> Result<Self, KeyError> {
-        let key = ring::sign::any_eddsa_type(&key).map_err(|_| KeyError::NotEd25519)?;
+        let key = provider::sign::any_eddsa_type(&key).map_err(|_| KeyError::NotEd25519)?;
         let public = key
             .public_key()
             .ok_or(KeyError::NotEd25519)?
@@ -97,7 +99,7 @@ impl Certificate {
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, KeyError> {
         let key: Arc<dyn SigningKey> =
-            ring::sign::any_supported_type(&key).map_err(|_| KeyError::Unsupported)?;
+            provider::sign::any_supported_type(&key).map_err(|_| KeyError::Unsupported)?;
         let certified = CertifiedKey::new(chain, key);
         certified
             .keys_match()
@@ -160,7 +162,7 @@ pub enum KeyError {
 
 /// The id of a raw public key, given as its SubjectPublicKeyInfo.
 pub(crate) fn id_of_public_key(spki: &[u8]) -> ClientId {
-    let hash = ::ring::digest::digest(&::ring::digest::SHA256, spki);
+    let hash = digest::digest(&digest::SHA256, spki);
     let mut id = [0; 32];
     id.copy_from_slice(hash.as_ref());
     ClientId(id)

@@ -15,6 +15,10 @@ use quinn_proto::{
     EndpointConfig, Event, IdleTimeout, StreamId, TransportConfig, VarInt,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
+#[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
+use rustls::crypto::aws_lc_rs as crypto;
+#[cfg(feature = "ring")]
+use rustls::crypto::ring as crypto;
 use rustls::{
     CertificateError, CipherSuite, DigitallySignedStruct, DistinguishedName, Error,
     SignatureScheme,
@@ -298,7 +302,7 @@ fn server_tls(
 
 fn client_tls(expected: CertificateDer<'static>) -> QuicClientConfig {
     let (_, key) = certificate();
-    let key = rustls::crypto::ring::sign::any_eddsa_type(&key).expect("a key");
+    let key = crypto::sign::any_eddsa_type(&key).expect("a key");
     let public = CertificateDer::from(key.public_key().expect("has one").to_vec());
     let certified = Arc::new(CertifiedKey::new(vec![public], key));
     let mut config = rustls::ClientConfig::builder_with_provider(provider())
@@ -315,7 +319,7 @@ fn client_tls(expected: CertificateDer<'static>) -> QuicClientConfig {
 
 /// With the suite that conec prefers, where processors have instructions for it.
 fn provider() -> Arc<CryptoProvider> {
-    let mut provider = rustls::crypto::ring::default_provider();
+    let mut provider = crypto::default_provider();
     let preferred = CipherSuite::TLS13_AES_128_GCM_SHA256;
     provider
         .cipher_suites

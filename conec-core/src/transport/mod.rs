@@ -8,6 +8,7 @@ mod cid;
 mod deadlines;
 mod event;
 mod handshakes;
+mod keys;
 mod link;
 mod outgoing;
 mod packets;
@@ -29,11 +30,11 @@ use quinn_proto::{
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
-use ring::{hkdf, hmac};
 
 use self::{
     cid::CidGenerator,
     handshakes::{Admission, Handshakes},
+    keys::{ResetKey, TokenKey},
     packets::PacketBuffer,
     settings::transport_config,
 };
@@ -513,8 +514,7 @@ impl Transport {
     ) -> Accepting {
         let mut token_key = [0; 64];
         self.rng.fill_bytes(&mut token_key);
-        let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&token_key);
-        let mut server = ServerConfig::new(tls, Arc::new(token_key));
+        let mut server = ServerConfig::new(tls, Arc::new(TokenKey::new(&token_key)));
         server
             .max_incoming(handshakes)
             .incoming_buffer_size(INCOMING_BUFFER)
@@ -538,7 +538,7 @@ impl Transport {
         self.rng.fill_bytes(&mut cid_seed);
         self.rng.fill_bytes(&mut engine_seed);
         self.rng.fill_bytes(&mut random_key);
-        let reset_key = hmac::Key::new(hmac::HMAC_SHA256, &reset_key.unwrap_or(random_key));
+        let reset_key = ResetKey::new(&reset_key.unwrap_or(random_key));
         let mut config = EndpointConfig::new(Arc::new(reset_key));
         config
             .rng_seed(Some(engine_seed))

@@ -9,13 +9,7 @@ use rustls::{
         AlwaysResolvesClientRawPublicKeys, Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{
-        CryptoProvider, WebPkiSupportedAlgorithms, ring,
-        ring::cipher_suite::{
-            TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
-        },
-        verify_tls13_signature_with_raw_key,
-    },
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key},
     pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime},
     server::{
         AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage, ResolvesServerCert,
@@ -27,6 +21,12 @@ use rustls::{
 
 use crate::{
     Certificate, ClientId, ConfigError, Identity, KeyPin, Trust,
+    crypto::provider::{
+        self,
+        cipher_suite::{
+            TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
+        },
+    },
     identity::{id_of_public_key, key_pin},
 };
 
@@ -90,7 +90,7 @@ pub(super) fn proven_identity(session: &dyn quinn_proto::crypto::Session) -> Opt
 
 /// The suite that comes first is the one that is used: the client's order counts.
 fn provider() -> Arc<CryptoProvider> {
-    let mut provider = ring::default_provider();
+    let mut provider = provider::default_provider();
     let mut suites = vec![TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384];
     if has_fast_aes() {
         suites.push(TLS13_CHACHA20_POLY1305_SHA256);
@@ -232,7 +232,7 @@ impl RawKeyVerifier {
     fn new(expected: Option<ClientId>) -> Arc<Self> {
         Arc::new(Self {
             expected,
-            algorithms: ring::default_provider().signature_verification_algorithms,
+            algorithms: provider::default_provider().signature_verification_algorithms,
         })
     }
 

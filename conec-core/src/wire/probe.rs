@@ -10,9 +10,9 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use ring::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use super::{message::Role, route::Route};
+use crate::crypto::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 /// The size of a probe that is not padded.
 pub(crate) const PROBE_LEN: usize = HEADER_LEN + BODY_LEN + TAG_LEN;
