@@ -30,6 +30,12 @@ pub trait Endpoint: sealed::Sealed {
     /// Takes received datagrams. Infallible: what strangers send is never the caller's error.
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram);
 
+    /// A buffer that a [batch](Datagram) of several datagrams was given in, whole and empty, once nobody has a use for it
+    /// any more: to receive into again, which is cheaper than to take and give back memory for each. To be asked before
+    /// receiving. Of those that nobody asks for, not many are kept.
+    #[must_use = "buffers are given back once"]
+    fn take_buffer(&mut self) -> Option<BytesMut>;
+
     /// Does what is due. To be called when [`poll_timeout`](Self::poll_timeout) is reached; harmless earlier or later.
     fn handle_timeout(&mut self, now: Instant);
 
@@ -110,7 +116,8 @@ pub struct Datagram {
     /// The size of each datagram in `payload`, except for the last, which may be smaller. At least the length of
     /// `payload` when it holds just one; 0 is taken as that.
     pub segment_size: usize,
-    /// The bytes. What is kept of them may keep the whole buffer alive, so it should not be much larger than they are.
+    /// The bytes. What is kept of them may keep the whole buffer alive, so it should not be much larger than they are. A
+    /// large one can be had [back](Endpoint::take_buffer).
     pub payload: BytesMut,
 }
 
@@ -208,55 +215,6 @@ impl Traffic {
             packets_received: self.packets_received.saturating_sub(other.packets_received),
             bytes_received: self.bytes_received.saturating_sub(other.bytes_received),
         }
-    }
-}
-
-/// What is left of a received batch.
-pub(crate) struct Batch {
-    payload: BytesMut,
-    /// The size of each packet but the last.
-    pub(crate) segment_size: usize,
-    /// It was one packet from the beginning.
-    single: bool,
-}
-
-impl Batch {
-    pub(crate) fn new(payload: BytesMut, segment_size: usize) -> Self {
-        let segment_size = match segment_size {
-            0 => payload.len(),
-            size => size,
-        };
-        Self {
-            single: payload.len() <= segment_size,
-            payload,
-            segment_size,
-        }
-    }
-
-    /// The first packet.
-    pub(crate) fn first(&self) -> Option<&[u8]> {
-        self.payload.chunks(self.segment_size.max(1)).next()
-    }
-
-    /// All that is left.
-    pub(crate) fn rest(&self) -> &[u8] {
-        &self.payload
-    }
-
-    /// Takes the first packet, in memory of its own: who keeps a few bytes of it must not keep the batch alive.
-    pub(crate) fn take_packet(&mut self) -> BytesMut {
-        let len = self.segment_size.min(self.payload.len());
-        let packet = self.payload.split_to(len);
-        if self.single {
-            packet
-        } else {
-            BytesMut::from(&packet[..])
-        }
-    }
-
-    /// Takes the first `len` bytes as they are.
-    pub(crate) fn take_run(&mut self, len: usize) -> BytesMut {
-        self.payload.split_to(len)
     }
 }
 

@@ -48,6 +48,7 @@
 
 #![forbid(unsafe_code)]
 
+mod buffers;
 mod channel;
 mod client;
 mod config;

@@ -1,6 +1,6 @@
 //! How much memory others can make an endpoint take.
 
-use crate::{ChannelConfig, ClientConfig, CoordinatorConfig};
+use crate::{ChannelConfig, ClientConfig, CoordinatorConfig, buffers::MAX_BUFFERS};
 
 impl ChannelConfig {
     /// The most memory that one channel can take by what the other side does, in bytes, with all that is sent to it
@@ -45,6 +45,7 @@ impl CoordinatorConfig {
             limits.forward_queue as u64,
             self.home.max_message_size as u64,
             limits.message_memory as u64,
+            MAX_BUFFERS as u64,
         ])
     }
 }
@@ -61,6 +62,7 @@ impl ClientConfig {
             times(limits.channels_per_client, peer),
             largest as u64,
             limits.message_memory as u64,
+            MAX_BUFFERS as u64,
         ])
     }
 }

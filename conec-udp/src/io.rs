@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use conec_core::{Datagram, Ecn, Transmit};
+use conec_core::{Datagram, Ecn, Endpoint, Transmit};
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
 
 use crate::{
@@ -81,6 +81,15 @@ impl Udp {
         let filled = metas.iter().take(count).enumerate();
         into.extend(filled.map(|(slot, meta)| datagram(meta, self.slots.take(slot, meta.len))));
         Ok(())
+    }
+
+    /// Takes buffers back from the endpoint that [received](Self::recv) datagrams were given to, to receive into again.
+    pub(crate) fn take_back(&mut self, endpoint: &mut dyn Endpoint) {
+        while self.slots.has_room_for_spare()
+            && let Some(buffer) = endpoint.take_buffer()
+        {
+            self.slots.add_spare(buffer);
+        }
     }
 
     /// Sends, with one system call.

@@ -106,6 +106,7 @@ impl Pump {
     /// socket that fails for good is one that nothing arrives at, so that the endpoint ends by its timeouts.
     pub fn turn(&mut self, now: Instant, io: &mut impl Io, endpoint: &mut impl Access) {
         self.last = Some(now);
+        endpoint.with(|endpoint| self.udp.take_back(endpoint));
         let errors = self.recv(io);
         endpoint.with(|endpoint| {
             for datagram in self.received.drain(..) {

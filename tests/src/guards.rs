@@ -286,4 +286,22 @@ pub const GUARDS: &[Guard] = &[
         text: "self.began.map(|at| at + EVERY).max(Some(now))",
         without: "Some(now)",
     },
+    Guard {
+        what: "few packets that are kept do not keep many batches alive",
+        file: "conec-core/src/buffers.rs",
+        text: "let whole = single || self.lent.len() < MAX_LENT;",
+        without: "let whole = true;",
+    },
+    Guard {
+        what: "memory is not kept for long for messages that do not come",
+        file: "conec-core/src/channel/core/mod.rs",
+        text: "if self.keeps_buffers && self.rest_at.is_none() {",
+        without: "if false {",
+    },
+    Guard {
+        what: "memory that is kept for messages goes before a channel goes",
+        file: "conec-core/src/channel/table.rs",
+        text: "entry.core.rest();",
+        without: "",
+    },
 ];

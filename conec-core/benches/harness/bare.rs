@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use conec_core::{ChannelConfig, Datagram, Ecn, Transmit};
 use quinn_proto::{
     Connection, ConnectionEvent, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, Endpoint,
@@ -143,6 +143,10 @@ impl Node for Bare {
         for index in 0..self.dirty.len() {
             self.look_after(self.dirty[index]);
         }
+    }
+
+    fn take_buffer(&mut self) -> Option<BytesMut> {
+        None
     }
 
     fn handle_timeout(&mut self, now: Instant) {

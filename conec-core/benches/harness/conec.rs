@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use conec_core::{
     Certificate, ChannelEvent, ChannelId, Client, ClientConfig, Coordinator, CoordinatorConfig,
     Datagram, Direction, Endpoint, Identity, KeyPin, StreamId, Target, Transmit, Trust,
@@ -82,6 +82,10 @@ impl<E: Endpoint> Node for Conec<E> {
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
         self.endpoint.handle_datagram(now, datagram);
         self.drain_events();
+    }
+
+    fn take_buffer(&mut self) -> Option<BytesMut> {
+        self.endpoint.take_buffer()
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -19,6 +19,8 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 pub(crate) trait Node {
     fn address(&self) -> SocketAddr;
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram);
+    /// Memory to receive into.
+    fn take_buffer(&mut self) -> Option<BytesMut>;
     fn handle_timeout(&mut self, now: Instant);
     fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit>;
     fn poll_timeout(&mut self) -> Option<Instant>;
@@ -60,7 +62,8 @@ impl Network {
                         .iter()
                         .position(|node| node.address() == transmit.destination)
                     {
-                        let datagram = receive(source, &transmit);
+                        let buffer = nodes[to].take_buffer().unwrap_or_default();
+                        let datagram = receive(source, &transmit, buffer);
                         self.timed(to, || nodes[to].handle_datagram(now, datagram));
                     }
                 }
@@ -94,13 +97,14 @@ impl Network {
 }
 
 /// What arrives of what was sent.
-pub(crate) fn receive(source: SocketAddr, transmit: &Transmit) -> Datagram {
+pub(crate) fn receive(source: SocketAddr, transmit: &Transmit, mut buffer: BytesMut) -> Datagram {
+    buffer.extend_from_slice(&transmit.payload);
     Datagram {
         source,
         destination_ip: None,
         ecn: transmit.ecn,
         segment_size: transmit.segment_size.unwrap_or(transmit.payload.len()),
-        payload: BytesMut::from(&transmit.payload[..]),
+        payload: buffer,
     }
 }
 

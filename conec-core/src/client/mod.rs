@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
+
 pub use self::{event::ClientEvent, nat::Nat};
 use self::{
     home::{Attempt, Home},
@@ -25,8 +27,9 @@ use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientConfig, ClientId, CloseReason, Code,
     ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, Name, OpenChannelError,
     PathPolicy, PathStats, Target, Transmit,
+    buffers::Buffers,
     channel::{ChannelCore, Channels, Notice},
-    endpoint::{Batch, sealed::Sealed},
+    endpoint::sealed::Sealed,
     error::WireCode,
     transport::{Deadlines, EngineId, HomeTls, LinkEvent, Transport, is_host_name},
     wire::{PacketKind, RequestId, Route, classify},
@@ -40,6 +43,7 @@ pub struct Client {
     config: ClientConfig,
     tls: HomeTls,
     transport: Transport,
+    buffers: Buffers,
     channels: Channels<Role>,
     home: Home,
     /// Peer channels by the route of this Client's end.
@@ -85,6 +89,7 @@ impl Client {
         Ok(Self {
             tls,
             transport: Transport::new(seed),
+            buffers: Buffers::default(),
             channels: Channels::new(),
             home: Home::Unused,
             routes: BTreeMap::new(),
@@ -259,7 +264,7 @@ impl Endpoint for Client {
             segment_size,
             payload,
         } = datagram;
-        let mut batch = Batch::new(payload, segment_size);
+        let mut batch = self.buffers.batch(payload, segment_size);
         while batch.first().is_some() {
             let packet = batch.take_packet();
             let from_home = self.home.address() == Some(source);
@@ -295,6 +300,10 @@ impl Endpoint for Client {
             }
         }
         self.settle(now);
+    }
+
+    fn take_buffer(&mut self) -> Option<BytesMut> {
+        self.buffers.take()
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -16,6 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
+
 pub use self::event::CoordinatorEvent;
 pub(crate) use self::forward::run_length;
 use self::{
@@ -28,8 +30,9 @@ use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
     Datagram, Endpoint, EndpointStats, KeyPin, Name, OpenChannelError, PairId, PathStats, Target,
     Transmit,
+    buffers::Buffers,
     channel::{Channels, Notice},
-    endpoint::{Batch, sealed::Sealed},
+    endpoint::sealed::Sealed,
     transport::{Deadlines, EngineId, LinkEvent, Transport},
     wire::{CoordinatorMessage, PacketKind, Route, classify},
 };
@@ -45,6 +48,7 @@ use crate::{
 pub struct Coordinator {
     config: CoordinatorConfig,
     transport: Transport,
+    buffers: Buffers,
     engine: EngineId,
     sessions: Channels<Session>,
     registry: Registry,
@@ -78,6 +82,7 @@ impl Coordinator {
         )?;
         Ok(Self {
             transport,
+            buffers: Buffers::default(),
             engine,
             sessions: Channels::new(),
             registry: Registry::default(),
@@ -212,7 +217,7 @@ impl Endpoint for Coordinator {
             segment_size,
             payload,
         } = datagram;
-        let mut batch = Batch::new(payload, segment_size);
+        let mut batch = self.buffers.batch(payload, segment_size);
         while let Some(first) = batch.first() {
             let (own, forward) = match classify(first) {
                 PacketKind::Short(Some(route)) | PacketKind::Long(Some(route))
@@ -262,6 +267,10 @@ impl Endpoint for Coordinator {
             self.tell(client, &CoordinatorMessage::Throttled { packets });
         }
         self.settle(now);
+    }
+
+    fn take_buffer(&mut self) -> Option<BytesMut> {
+        self.buffers.take()
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    iter,
     net::SocketAddr,
     num::NonZeroUsize,
     time::Instant,
@@ -113,6 +114,16 @@ impl Entity {
                 }
             }
         }
+    }
+
+    /// The largest of the buffers that the entity gives back; the others are dropped.
+    pub(super) fn take_buffer(&mut self) -> Option<BytesMut> {
+        iter::from_fn(|| match self {
+            Self::Client(client) => client.take_buffer(),
+            Self::Coordinator(coordinator) => coordinator.take_buffer(),
+            Self::Stranger(_) => None,
+        })
+        .max_by_key(BytesMut::capacity)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {

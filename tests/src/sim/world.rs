@@ -385,6 +385,14 @@ impl World {
             return;
         }
         self.trace.count((node.0, batch.len()));
+        let entity = &mut self.nodes[node.0].entity;
+        let batch = match entity.take_buffer() {
+            Some(mut buffer) if batch.len() > segment_size => {
+                buffer.extend_from_slice(&batch);
+                buffer
+            }
+            Some(_) | None => batch,
+        };
         let datagram = Datagram {
             source: first.source,
             destination_ip: Some(first.destination.ip()),
@@ -392,9 +400,7 @@ impl World {
             segment_size,
             payload: batch,
         };
-        self.nodes[node.0]
-            .entity
-            .handle_datagram(self.now, datagram);
+        entity.handle_datagram(self.now, datagram);
         self.flush(node);
     }
 

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientEvent, Datagram, Ecn, Endpoint, EndpointStats,
     Identity, PathStats, Transmit,
@@ -195,6 +195,10 @@ impl Endpoint for Recorder {
         self.now = now;
         self.record(Step::Received((&datagram).into()));
         self.client.handle_datagram(now, datagram);
+    }
+
+    fn take_buffer(&mut self) -> Option<BytesMut> {
+        self.client.take_buffer()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -464,6 +468,10 @@ impl Endpoint for Player {
         let mut script = self.script();
         script.received += 1;
         script.advance(Step::Received((&datagram).into()));
+    }
+
+    fn take_buffer(&mut self) -> Option<BytesMut> {
+        None
     }
 
     fn handle_timeout(&mut self, now: Instant) {
