@@ -94,11 +94,11 @@ impl<E: Endpoint> Node for Conec<E> {
     }
 
     fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
-        let transmit = self.endpoint.poll_transmit(now, max_segments);
-        if transmit.is_none() {
+        self.endpoint.poll_transmit(now, max_segments).or_else(|| {
             self.drain_events();
-        }
-        transmit
+            // Whatever the application has done takes effect with its events.
+            self.endpoint.poll_transmit(now, max_segments)
+        })
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {
