@@ -36,10 +36,13 @@ impl CoordinatorConfig {
     /// ```
     pub fn worst_case_bytes(&self) -> u64 {
         let limits = &self.limits;
-        let sessions = limits.clients.saturating_add(limits.handshakes);
+        let home = self.home.worst_case_bytes();
+        // Nothing is sent to them yet that could wait for them.
+        let newcomer = home - u64::from(self.home.send_window);
         let pairs = limits.clients.saturating_mul(limits.channels_per_client);
         sum([
-            times(sessions, self.home.worst_case_bytes()),
+            times(limits.clients, home),
+            times(limits.handshakes, newcomer),
             times(pairs, PAIR),
             times(limits.events, EVENT),
             limits.forward_queue as u64,
