@@ -76,6 +76,24 @@ fn connecting_fails_for_a_reason_and_in_time() {
 }
 
 #[test]
+fn a_change_of_path_is_waited_for_no_longer_than_the_limit() {
+    within(|| {
+        let coordinator = coordinator();
+        let alice = client(&coordinator);
+        let home = alice.home();
+        // The whole way.
+        assert_eq!(home.path(), Path::Proxied);
+        let known = home.path_other_than_timeout(Path::Proxied, SHORT);
+        assert_eq!(known, Err(TimedOut));
+        let elsewhere = Path::Direct(coordinator.local_addr());
+        let other = home.path_other_than_timeout(elsewhere, LONG);
+        assert_eq!(other, Ok(Some(Path::Proxied)));
+        coordinator.close(PATIENCE);
+        assert_eq!(home.path_other_than_timeout(Path::Proxied, LONG), Ok(None));
+    });
+}
+
+#[test]
 fn a_call_that_gives_up_has_lost_nothing() {
     within(|| {
         let world = World::new();
