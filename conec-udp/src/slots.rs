@@ -83,6 +83,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_stays_as_it_is() {
+        let mut slots = Slots::new();
+        let mut kept = Vec::new();
+        for round in 0..100 {
+            slots.room()[1].fill(round);
+            let batch = slots.take(1, 50_000).freeze();
+            kept.push(batch.slice(1000..1100));
+        }
+        for (round, part) in (0..).zip(&kept) {
+            assert_eq!(part, &vec![round; 100]);
+        }
+    }
+
+    #[test]
     fn not_more_is_kept_than_there_are_slots() {
         let mut slots = Slots::new();
         for _ in 0..100 {
