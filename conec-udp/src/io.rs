@@ -61,10 +61,11 @@ impl Udp {
         self.hosts.look()
     }
 
-    /// Receives what one system call gives: at least one datagram, or an error.
+    /// Receives what one system call gives.
     ///
-    /// Apart from [`WouldBlock`](io::ErrorKind::WouldBlock), errors are mostly about a datagram that was sent earlier;
-    /// receiving may well succeed the next time.
+    /// Fails with [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing more is there: it may have received the last of it
+    /// all the same, which spares the system call that would find nothing. Other errors are mostly about a datagram that
+    /// was sent earlier; receiving may well succeed the next time.
     pub fn recv<'a>(
         &mut self,
         socket: impl Into<UdpSockRef<'a>>,
@@ -80,6 +81,9 @@ impl Udp {
             .recv(socket.into(), &mut self.slots.room(), &mut metas)?;
         let filled = metas.iter().take(count).enumerate();
         into.extend(filled.map(|(slot, meta)| datagram(meta, self.slots.take(slot, meta.len))));
+        if SHORT_IS_ALL && count < SLOTS {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         Ok(())
     }
 
@@ -172,6 +176,10 @@ fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
     }
 }
 
+/// Whether a call that receives less than it has room for has found nothing more. What arrives later makes the socket
+/// ready again, for edge-triggered event loops too.
+const SHORT_IS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -219,6 +227,36 @@ mod tests {
             }
             let blocked = udp.recv(&receiver, &mut received).unwrap_err();
             assert_eq!(blocked.kind(), io::ErrorKind::WouldBlock);
+        }
+    }
+
+    #[test]
+    fn the_last_of_it_is_known_to_be_the_last() {
+        let (receiver, mut udp) = Socket::bind(([127, 0, 0, 1], 0).into())
+            .unwrap()
+            .into_parts();
+        let (sender, from) = Socket::bind(([127, 0, 0, 1], 0).into())
+            .unwrap()
+            .into_parts();
+        let mut received = Vec::new();
+        for (sent, calls) in [(1, 1), (SLOTS - 1, 1), (SLOTS, 2), (SLOTS + 1, 2)] {
+            for size in 1..=sent {
+                let transmit = Transmit {
+                    destination: receiver.local_addr().unwrap(),
+                    source_ip: None,
+                    ecn: None,
+                    segment_size: None,
+                    // Of several sizes that grow, so that the system does not put them together.
+                    payload: Bytes::from(vec![1; size]),
+                };
+                from.send(&sender, &transmit).unwrap();
+            }
+            received.clear();
+            let results = std::iter::repeat_with(|| udp.recv(&receiver, &mut received));
+            let called = 1 + results.take_while(Result::is_ok).count();
+            assert_eq!(received.len(), sent);
+            // Where the system does not tell, it takes one more that finds nothing.
+            assert_eq!(called, if SHORT_IS_ALL { calls } else { sent + 1 });
         }
     }
 
