@@ -1,6 +1,9 @@
 //! Reading and writing fields.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::Deref,
+};
 
 use bytes::{BufMut, Bytes};
 
@@ -10,13 +13,39 @@ use crate::{ClientId, Name};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// Writes a QUIC variable-length integer (RFC 9000, 16). Values of 2^62 and more are cut to 2^62 - 1.
+/// Writes a QUIC variable-length integer. Values of 2^62 and more are cut to 2^62 - 1.
 pub(crate) fn write_varint(value: u64, out: &mut impl BufMut) {
-    match value {
-        0..0x40 => out.put_u8(value as u8),
-        0x40..0x4000 => out.put_u16(value as u16 | 0x4000),
-        0x4000..0x4000_0000 => out.put_u32(value as u32 | 0x8000_0000),
-        _ => out.put_u64(value.min((1 << 62) - 1) | 0xc000_0000_0000_0000),
+    out.put_slice(&Varint::new(value));
+}
+
+/// The bytes of a QUIC variable-length integer (RFC 9000, 16).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Varint {
+    bytes: [u8; 8],
+    len: usize,
+}
+
+impl Varint {
+    /// Values of 2^62 and more are cut to 2^62 - 1.
+    pub(super) fn new(value: u64) -> Self {
+        let (len, two_bits) = match value {
+            0..0x40 => (1, 0),
+            0x40..0x4000 => (2, 1),
+            0x4000..0x4000_0000 => (4, 2),
+            _ => (8, 3),
+        };
+        let value = value.min((1 << 62) - 1);
+        // All of it is written at once: processors wait where a part is read back that was not written as a whole.
+        let bytes = (two_bits << 62 | value << (64 - 8 * len)).to_be_bytes();
+        Self { bytes, len }
+    }
+}
+
+impl Deref for Varint {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 

@@ -1,34 +1,15 @@
 //! Messages on a stream: a QUIC variable-length integer for the length, then the payload.
 
-use std::ops::{Deref, RangeInclusive};
+use std::ops::RangeInclusive;
 
 use bytes::{Buf, Bytes, BytesMut};
 use smallvec::SmallVec;
 
-use super::codec::{varint_len, varint_value, write_varint};
+use super::codec::{Varint, varint_len, varint_value};
 
 /// What goes in front of a message of `len` bytes.
-pub(crate) fn frame_header(len: usize) -> FrameHeader {
-    let mut bytes = [0; 8];
-    let mut room = &mut bytes[..];
-    write_varint(len as u64, &mut room);
-    let len = 8 - room.len();
-    FrameHeader { bytes, len }
-}
-
-/// The few bytes in front of a message.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FrameHeader {
-    bytes: [u8; 8],
-    len: usize,
-}
-
-impl Deref for FrameHeader {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
+pub(crate) fn frame_header(len: usize) -> Varint {
+    Varint::new(len as u64)
 }
 
 /// The next message is longer than allowed.
@@ -330,9 +311,7 @@ mod tests {
     fn a_message_over_the_limit_is_refused_before_memory_is_taken() {
         for len in [101, 1 << 20, (1 << 62) - 1] {
             let mut decoder = FrameDecoder::new(100);
-            let mut header = Vec::new();
-            write_varint(len, &mut header);
-            assert_eq!(decoder.next(&mut &header[..]), Err(FrameTooLarge));
+            assert_eq!(decoder.next(&mut &Varint::new(len)[..]), Err(FrameTooLarge));
             assert_eq!(decoder.memory(), 0);
         }
     }

@@ -58,7 +58,11 @@ impl<W: Wake> SendHalf<W> {
     /// Sends a message whether the stream has room or not: after it was [ready](Self::ready).
     pub fn start_send(&self, message: &Bytes) -> Result<(), SendError> {
         let send = |hub: &mut Hub<W>| self.shared.send_unasked(hub, &self.outbox, message);
-        self.add(message).unwrap_or_else(|| self.shared.with(send))
+        match self.add(message) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(error),
+            None => self.shared.with(send),
+        }
     }
 
     /// Sends a message if the stream has room now.
