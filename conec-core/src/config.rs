@@ -205,9 +205,6 @@ impl CoordinatorConfig {
                 bi_streams: 16,
                 uni_streams: 16,
                 stream_rate: Some(500),
-                // What many may send here at once. On a long fat path it holds up each of them.
-                stream_window: 1 << 20,
-                receive_window: 2 << 20,
                 max_message_size: 1 << 20,
                 keep_alive: None,
                 ..ChannelConfig::default()
@@ -216,6 +213,7 @@ impl CoordinatorConfig {
             second_port: None,
             limits: Limits {
                 message_memory: 256 << 20,
+                window_memory: 512 << 20,
                 ..Limits::default()
             },
         }
@@ -257,9 +255,11 @@ pub struct ChannelConfig {
     pub stream_rate: Option<u32>,
     /// Bytes that one stream may receive ahead of its reader.
     pub stream_window: u32,
-    /// Bytes that all streams together may receive ahead of their readers. Streams that nobody reads and that fill it hold
-    /// up the channel's control messages too, such as requests on a home channel.
+    /// Bytes that all streams together may receive ahead of their readers, in the beginning. Streams that nobody reads and
+    /// that fill it hold up the channel's control messages too, such as requests on a home channel.
     pub receive_window: u32,
+    /// Up to which `receive_window` grows when the other side fills it, as long as there is [`Limits::window_memory`].
+    pub max_receive_window: u32,
     /// Bytes sent and not yet acknowledged, over all streams.
     pub send_window: u32,
     /// Bytes that a stream takes from the application before it says [`Blocked`](crate::SendError::Blocked). A message
@@ -289,7 +289,8 @@ impl Default for ChannelConfig {
             stream_rate: None,
             // 1 Gbit/s over 100 ms are 12 MiB under way. A stream that nobody reads leaves room for others.
             stream_window: 16 << 20,
-            receive_window: 32 << 20,
+            receive_window: 2 << 20,
+            max_receive_window: 32 << 20,
             send_window: 16 << 20,
             send_buffer: 256 << 10,
             max_message_size: 16 << 20,
@@ -311,6 +312,12 @@ impl ChannelConfig {
         };
         positive("stream_window", self.stream_window as usize)?;
         positive("receive_window", self.receive_window as usize)?;
+        if self.max_receive_window < self.receive_window {
+            return Err(ConfigError::OutOfRange(
+                "max_receive_window",
+                "at least receive_window",
+            ));
+        }
         positive("send_window", self.send_window as usize)?;
         positive("send_buffer", self.send_buffer)?;
         positive(
@@ -386,6 +393,10 @@ pub struct Limits {
     /// Bytes of messages that have arrived in part or wait for their readers, over all channels. Above it the channel
     /// that holds most is ended, as [`Overloaded`](crate::CloseReason::Overloaded).
     pub message_memory: usize,
+    /// Bytes by which the receive windows of all channels together may [grow](ChannelConfig::max_receive_window). What a
+    /// channel has got is free again when it ends. Without, a long fat path is not filled, and a stream that nobody reads
+    /// holds up its channel.
+    pub window_memory: usize,
     /// How many events may wait for the Coordinator's application before it takes no more Clients and arranges no more
     /// channels, until some have been taken.
     pub events: usize,
@@ -418,6 +429,7 @@ impl Default for Limits {
             takeovers_per_minute: 6,
             channels_per_client: 256,
             message_memory: 1 << 30,
+            window_memory: 1 << 30,
             events: 16_384,
             answer_timeout: Duration::from_secs(30),
             control_rate: 100,

@@ -4,15 +4,14 @@ use crate::{ChannelConfig, ClientConfig, CoordinatorConfig, buffers::MAX_BUFFERS
 
 impl ChannelConfig {
     /// The most memory that one channel can take by what the other side does, in bytes, with all that is sent to it
-    /// and not acknowledged, but without messages that have arrived in part or wait for their readers: those are
-    /// bounded for all channels together by [`Limits::message_memory`](crate::Limits::message_memory).
+    /// and not acknowledged. Not counted is what is bounded for all channels together: messages that have arrived in part
+    /// or wait for their readers, by [`Limits::message_memory`](crate::Limits::message_memory), and what the receive window
+    /// grows by, by [`Limits::window_memory`](crate::Limits::window_memory).
     ///
     /// Memory is taken as bytes arrive. An idle channel takes a small fraction of this.
     pub fn worst_case_bytes(&self) -> u64 {
         let streams = 1 + u64::from(self.bi_streams) + u64::from(self.uni_streams);
-        // What the engine keeps of unread bytes may lie in up to two and a half times as much memory, and some more for
-        // each stream.
-        let unread = u64::from(self.receive_window) * 5 / 2 + streams * UNREAD_SLACK;
+        let unread = unread(self.receive_window.into()) + streams * UNREAD_SLACK;
         let datagrams = 2 * self.datagram_buffer as u64;
         CHANNEL + streams * STREAM + unread + u64::from(self.send_window) + datagrams
     }
@@ -48,6 +47,7 @@ impl CoordinatorConfig {
             limits.forward_queue as u64,
             self.home.max_message_size as u64,
             limits.message_memory as u64,
+            unread(limits.window_memory as u64),
             MAX_BUFFERS as u64,
         ])
     }
@@ -65,9 +65,16 @@ impl ClientConfig {
             times(limits.channels_per_client, peer),
             largest as u64,
             limits.message_memory as u64,
+            unread(limits.window_memory as u64),
             MAX_BUFFERS as u64,
         ])
     }
+}
+
+/// What the engine keeps of so many unread bytes may lie in up to two and a half times as much memory, and some more for
+/// each stream.
+fn unread(bytes: u64) -> u64 {
+    bytes.saturating_mul(5) / 2
 }
 
 fn times(count: usize, bytes: u64) -> u64 {

@@ -287,6 +287,30 @@ pub const GUARDS: &[Guard] = &[
         without: "Some(now)",
     },
     Guard {
+        what: "who only says that it is held up gets no larger window",
+        file: "conec-core/src/transport/window.rs",
+        text: "received - self.filled_at >= self.size / 2",
+        without: "received >= self.filled_at",
+    },
+    Guard {
+        what: "strangers get no larger windows",
+        file: "conec-core/src/transport/link.rs",
+        text: "if self.newcomer.is_none()",
+        without: "if true",
+    },
+    Guard {
+        what: "receive windows grow by no more than there is for all",
+        file: "conec-core/src/transport/window.rs",
+        text: "*store -= more;",
+        without: "",
+    },
+    Guard {
+        what: "a channel that ends gives back what its window has grown by",
+        file: "conec-core/src/transport/mod.rs",
+        text: "self.window_store += link.extra_window();",
+        without: "",
+    },
+    Guard {
         what: "few packets that are kept do not keep many batches alive",
         file: "conec-core/src/buffers.rs",
         text: "let whole = single || self.lent.len() < MAX_LENT;",

@@ -113,6 +113,7 @@ fn clients_at_every_limit_take_no_more_than_the_worst_case() {
     config.limits.events = 100;
     config.limits.forward_queue = 100 << 10;
     config.limits.message_memory = 8 << 20;
+    config.limits.window_memory = 4 << 20;
     let worst = config.worst_case_bytes();
     let mut world = World::new(3);
     let coordinator = world.add_coordinator_with(config.clone());

@@ -49,17 +49,16 @@ fn main() -> Result<(), lexopt::Error> {
             continue;
         }
         let bare = transfers::bare(path, time);
-        let beside = |rate: f64, wanted| {
-            let ratio = ratio(rate / bare, wanted);
+        let beside = |rate: f64| {
+            let ratio = ratio(rate / bare, Some(("≥", 0.8)));
             format!("{} = {ratio}", figure(rate))
         };
-        let fills = Some(("≥", 0.8));
         table.row([
             format!("{name}, {seconds} s"),
             figure(bare),
-            beside(transfers::between_clients(path, time), fills),
-            beside(transfers::from_coordinator(path, time), fills),
-            beside(transfers::to_coordinator(path, time), None),
+            beside(transfers::between_clients(path, time)),
+            beside(transfers::from_coordinator(path, time)),
+            beside(transfers::to_coordinator(path, time)),
         ]);
     }
     table.print();

@@ -88,7 +88,7 @@ impl Client {
         let tls = HomeTls::new(&config.identity, &config.trust)?;
         Ok(Self {
             tls,
-            transport: Transport::new(seed),
+            transport: Transport::new(seed, &config.limits),
             buffers: Buffers::default(),
             channels: Channels::new(),
             home: Home::Unused,

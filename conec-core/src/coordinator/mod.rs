@@ -73,7 +73,7 @@ impl Coordinator {
     /// unpredictable outside of tests.
     pub fn new(config: CoordinatorConfig, seed: [u8; 32]) -> Result<Self, ConfigError> {
         config.validate()?;
-        let mut transport = Transport::new(seed);
+        let mut transport = Transport::new(seed, &config.limits);
         let engine = transport.listen(
             &config.certificate,
             &config.home,

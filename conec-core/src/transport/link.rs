@@ -21,8 +21,9 @@ use super::{
     settings::Control,
     silence::Silence,
     tls,
+    window::ReceiveWindow,
 };
-use crate::{CloseReason, Direction, SendDatagramError, Traffic, error::WireCode};
+use crate::{ChannelConfig, CloseReason, Direction, SendDatagramError, Traffic, error::WireCode};
 
 /// A QUIC connection with conec's own send queues in front of it.
 ///
@@ -33,6 +34,7 @@ pub(crate) struct Link {
     pub(super) engine: EngineId,
     pub(super) handle: ConnectionHandle,
     control: Control,
+    window: ReceiveWindow,
     /// Boxed: an empty table keeps its room for eleven.
     outgoing: BTreeMap<u64, Box<Outgoing>>,
     /// Streams with something that the engine may take now.
@@ -109,6 +111,7 @@ impl Link {
         engine: EngineId,
         handle: ConnectionHandle,
         control: Control,
+        config: &ChannelConfig,
     ) -> Self {
         Self {
             remote: conn.remote_address(),
@@ -117,6 +120,7 @@ impl Link {
             engine,
             handle,
             control,
+            window: ReceiveWindow::new(config.receive_window, config.max_receive_window),
             outgoing: BTreeMap::new(),
             line: VecDeque::new(),
             saturated: false,
@@ -407,6 +411,23 @@ impl Link {
         }
     }
 
+    /// Lets the other side have more under way if that holds it up, out of what there is for all links.
+    pub(super) fn grow_window(&mut self, store: &mut u64) {
+        if self.newcomer.is_none()
+            && !self.closed
+            && let Some(size) = self.window.grow(store)
+        {
+            tracing::debug!(size, "the receive window grows");
+            let size = VarInt::from_u64(size).unwrap_or(VarInt::MAX);
+            self.conn.set_receive_window(size);
+        }
+    }
+
+    /// By how much the receive window has grown.
+    pub(super) fn extra_window(&self) -> u64 {
+        self.window.extra()
+    }
+
     pub(super) fn conn(&mut self) -> &mut Connection {
         &mut self.conn
     }
@@ -497,14 +518,18 @@ impl Link {
             self.control.set_urgent(false);
         }
         if transmit.is_some() {
-            self.note_asked(now);
+            self.take_stock(now);
         }
         self.saturated = transmit.is_none() && (self.saturated || flushed);
         transmit
     }
 
-    fn note_asked(&mut self, now: Instant) {
-        let sent = self.conn.stats().frame_tx;
+    /// Takes note of what the engine has counted.
+    fn take_stock(&mut self, now: Instant) {
+        let stats = self.conn.stats();
+        self.window
+            .note(stats.frame_rx.data_blocked, stats.udp_rx.bytes);
+        let sent = stats.frame_tx;
         let asked = sent.stream
             + sent.datagram
             + sent.ping

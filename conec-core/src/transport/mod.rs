@@ -15,6 +15,7 @@ mod packets;
 mod settings;
 mod silence;
 mod tls;
+mod window;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -70,6 +71,8 @@ pub(crate) struct Transport {
     events: VecDeque<(ChannelId, LinkEvent)>,
     /// Accepted links of which it is not known yet whose they are.
     handshakes: Handshakes,
+    /// By how many bytes receive windows may still grow.
+    window_store: u64,
     next_id: u64,
     rng: StdRng,
     packets: PacketBuffer,
@@ -98,7 +101,7 @@ struct Accepting {
 }
 
 impl Transport {
-    pub(crate) fn new(seed: [u8; 32]) -> Self {
+    pub(crate) fn new(seed: [u8; 32], limits: &Limits) -> Self {
         Self {
             engines: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -109,6 +112,7 @@ impl Transport {
             responses: VecDeque::new(),
             events: VecDeque::new(),
             handshakes: Handshakes::default(),
+            window_store: limits.window_memory as u64,
             next_id: 1,
             rng: StdRng::from_seed(seed),
             packets: PacketBuffer::default(),
@@ -219,9 +223,7 @@ impl Transport {
 
     /// Forgets a link without a word to the other side, and its engine with it.
     pub(crate) fn discard(&mut self, id: ChannelId) {
-        if let Some(link) = self.links.remove(&id) {
-            self.by_handle.remove(&(link.engine, link.handle.0));
-            self.deadlines.set(id, None);
+        if let Some(link) = self.forget(id) {
             self.engines.remove(&link.engine);
             self.events.retain(|&(of, _)| of != id);
         }
@@ -322,6 +324,7 @@ impl Transport {
             let Some(link) = self.links.get_mut(&id) else {
                 continue;
             };
+            link.grow_window(&mut self.window_store);
             let buf = self.packets.clear();
             // A muted link lines up again when it is touched.
             if !link.muted
@@ -413,15 +416,21 @@ impl Transport {
         self.events
             .extend(events.into_iter().map(|event| (id, event)));
         if drained {
-            let (engine, handle) = (link.engine, link.handle);
-            self.links.remove(&id);
-            self.by_handle.remove(&(engine, handle.0));
-            self.deadlines.set(id, None);
+            let engine = link.engine;
+            self.forget(id);
             self.engines
                 .retain(|&of, held| of != engine || matches!(held.kind, EngineKind::Public(..)));
         } else {
             self.deadlines.set(id, link.poll_timeout());
         }
+    }
+
+    fn forget(&mut self, id: ChannelId) -> Option<Box<Link>> {
+        let link = self.links.remove(&id)?;
+        self.by_handle.remove(&(link.engine, link.handle.0));
+        self.deadlines.set(id, None);
+        self.window_store += link.extra_window();
+        Some(link)
     }
 
     fn handle_incoming(&mut self, now: Instant, engine_id: EngineId, incoming: Incoming) {
@@ -470,7 +479,7 @@ impl Transport {
             .accept(incoming, now, buf, Some(Arc::new(server)))
         {
             Ok((handle, conn)) => {
-                let mut link = Link::new(now, conn, engine_id, handle, control);
+                let mut link = Link::new(now, conn, engine_id, handle, control, &accepting.channel);
                 let id = match id {
                     Some(id) => {
                         engine.kind = EngineKind::Single;
@@ -584,7 +593,10 @@ impl Transport {
             .initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&first_cid)));
         match engine.endpoint.connect(now, config, address, name) {
             Ok((handle, conn)) => {
-                self.add_link(id, Link::new(now, conn, engine_id, handle, control));
+                self.add_link(
+                    id,
+                    Link::new(now, conn, engine_id, handle, control, channel),
+                );
                 true
             }
             Err(error) => {

@@ -394,7 +394,7 @@ fn unread_streams_of_a_client_stop_it_and_not_the_others() {
     let at = scene.session();
     let streams: Vec<_> = (0..16).map(|_| announced(&mut scene, &conn, at)).collect();
     for &(stream, _) in &streams {
-        conn.write(stream, vec![0; 1 << 20]);
+        conn.write(stream, vec![0; 3 << 20]);
     }
     scene.world.run_for(secs(5));
     assert!(!conn.is_flushed());
@@ -414,6 +414,49 @@ fn unread_streams_of_a_client_stop_it_and_not_the_others() {
     scene.all_is_well(&[CloseReason::Local]);
 }
 
+/// How many bytes a stream takes that nobody reads.
+fn fill(scene: &mut Scene, conn: &RawConn) -> usize {
+    let stream = conn.open_uni().unwrap();
+    conn.write(stream, message::preamble(b"unread"));
+    const PIECE: usize = 10_000;
+    let mut pieces = 0;
+    while conn.is_flushed() {
+        assert_eq!(conn.stopped(stream), None);
+        conn.write(stream, message::frame(&[0; PIECE]));
+        scene.world.run_for(Duration::from_millis(20));
+        pieces += 1;
+    }
+    pieces * PIECE
+}
+
+/// What one channel takes there is not for others, until it ends. Strangers take none of it.
+#[test]
+fn receive_windows_grow_out_of_one_store() {
+    let mut scene = Scene::with(11, |config| {
+        config.home.receive_window = 100_000;
+        config.limits.window_memory = 1_000_000;
+    });
+    let small = 100_000..130_000;
+    let stranger = scene.shake_hands();
+    let taken = fill(&mut scene, &stranger);
+    assert!(small.contains(&taken), "{taken}");
+    scene.expect_end(&stranger, HELLO_TIMEOUT);
+
+    let greedy = scene.log_in();
+    let taken = fill(&mut scene, &greedy);
+    assert!((1_100_000..1_130_000).contains(&taken), "{taken}");
+
+    let late = scene.log_in_with(&Dial::home(Key::Identity(667)), b"late");
+    let taken = fill(&mut scene, &late);
+    assert!(small.contains(&taken), "{taken}");
+    scene.pair.talk(&mut scene.world);
+
+    greedy.close(scene.world.now(), 0);
+    scene.until("there is room again", || late.is_flushed().then_some(()));
+    let taken = fill(&mut scene, &late);
+    assert!(taken >= 900_000, "{taken}");
+}
+
 /// QUIC's window of a connection is for all its streams: what nobody reads holds up that channel's own control messages,
 /// and nothing else, until somebody does.
 #[test]
@@ -421,11 +464,11 @@ fn streams_that_nobody_reads_hold_up_only_their_own_channel() {
     let mut scene = Scene::new(5);
     let conn = scene.log_in();
     let at = scene.session();
-    // More than a channel's whole window.
+    // More than a channel's window can become.
     for _ in 0..16 {
         let stream = conn.open_uni().unwrap();
         conn.write(stream, message::preamble(b"unread"));
-        for _ in 0..16 {
+        for _ in 0..40 {
             conn.write(stream, message::frame(&[0; 65_000]));
         }
         conn.finish(stream);
@@ -438,7 +481,7 @@ fn streams_that_nobody_reads_hold_up_only_their_own_channel() {
 
     for _ in 0..16 {
         let half = scene.world.accept_stream(at);
-        for _ in 0..16 {
+        for _ in 0..40 {
             assert_eq!(scene.world.recv(half).len(), 65_000);
         }
     }
