@@ -6,6 +6,7 @@
 
 mod cid;
 mod deadlines;
+mod engines;
 mod event;
 mod handshakes;
 mod keys;
@@ -21,39 +22,26 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
-    sync::Arc,
     time::Instant,
 };
 
 use bytes::BytesMut;
-use quinn_proto::{
-    ConnectionId, DatagramEvent, EndpointConfig, EndpointEvent, Incoming, ServerConfig,
-    crypto::rustls::{QuicClientConfig, QuicServerConfig},
-};
-use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
+use quinn_proto::{DatagramEvent, EndpointEvent};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use self::{
-    cid::CidGenerator,
-    handshakes::{Admission, Handshakes},
-    keys::{ResetKey, TokenKey},
-    packets::PacketBuffer,
-    settings::transport_config,
-};
 pub(crate) use self::{
     deadlines::Deadlines,
+    engines::{EngineId, HomeTls, PeerEnd, is_host_name},
     event::LinkEvent,
     link::{CONTROL, Link, Progress, Read},
     outgoing::Gathered,
 };
-use crate::{
-    Certificate, ChannelConfig, ChannelId, ClientId, CloseReason, ConfigError, Ecn, EndpointStats,
-    Identity, Limits, Transmit, Trust,
-    wire::{CID_LEN, Route},
+use self::{
+    engines::{Engine, EngineKind},
+    handshakes::Handshakes,
+    packets::PacketBuffer,
 };
-
-/// Names an engine of a [`Transport`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct EngineId(u64);
+use crate::{ChannelId, CloseReason, Ecn, EndpointStats, Limits, Transmit};
 
 /// All links of an entity.
 pub(crate) struct Transport {
@@ -77,27 +65,6 @@ pub(crate) struct Transport {
     rng: StdRng,
     packets: PacketBuffer,
     pub(crate) stats: EndpointStats,
-}
-
-struct Engine {
-    endpoint: quinn_proto::Endpoint,
-    kind: EngineKind,
-}
-
-enum EngineKind {
-    /// Connects, or has accepted what it was made for.
-    Single,
-    /// Accepts one link, for this channel.
-    Awaiting(ChannelId, Accepting),
-    /// Accepts everyone's.
-    Public(Accepting, Limits),
-}
-
-/// How links are accepted.
-#[derive(Clone)]
-struct Accepting {
-    server: ServerConfig,
-    channel: ChannelConfig,
 }
 
 impl Transport {
@@ -132,93 +99,12 @@ impl Transport {
         self.rng.random()
     }
 
-    /// An engine that accepts home channels from everyone.
-    pub(crate) fn listen(
-        &mut self,
-        certificate: &Certificate,
-        channel: &ChannelConfig,
-        limits: &Limits,
-        reset_key: Option<[u8; 32]>,
-    ) -> Result<EngineId, ConfigError> {
-        let tls = tls::home_server(certificate)?;
-        let accepting = self.accepting(tls, channel, limits.handshakes);
-        let kind = EngineKind::Public(accepting, limits.clone());
-        Ok(self.add_engine(kind, None, channel, reset_key))
-    }
-
-    /// An engine with a link to a Coordinator, under [`ChannelId::HOME`].
-    pub(crate) fn connect_home(
-        &mut self,
-        now: Instant,
-        address: SocketAddr,
-        host_name: &str,
-        tls: &HomeTls,
-        channel: &ChannelConfig,
-    ) -> Option<EngineId> {
-        let mut first_cid = [0; MAX_CID];
-        self.rng.fill_bytes(&mut first_cid);
-        first_cid[0] &= 0x7f;
-        let engine = self.add_engine(EngineKind::Single, None, channel, None);
-        let tls = Arc::clone(&tls.0);
-        self.connect(
-            now,
-            engine,
-            ChannelId::HOME,
-            address,
-            host_name,
-            tls,
-            channel,
-            true,
-            first_cid,
-        )
-        .then_some(engine)
-    }
-
-    /// An engine with a link to the other end of a peer channel.
-    pub(crate) fn connect_peer(
-        &mut self,
-        now: Instant,
-        id: ChannelId,
-        identity: &Identity,
-        peer: &PeerEnd,
-        channel: &ChannelConfig,
-    ) -> Result<EngineId, ConfigError> {
-        let tls = tls::peer_client(identity, peer.id)?;
-        let mut first_cid = [0; CID_LEN];
-        self.rng.fill_bytes(&mut first_cid);
-        first_cid[..Route::LEN].copy_from_slice(&peer.peer_route.to_bytes());
-        let engine = self.add_engine(EngineKind::Single, Some(peer.own_route), channel, None);
-        self.connect(
-            now, engine, id, VIRTUAL, PEER_NAME, tls, channel, true, first_cid,
-        );
-        Ok(engine)
-    }
-
-    /// An engine that accepts the link from the other end of a peer channel.
-    pub(crate) fn await_peer(
-        &mut self,
-        id: ChannelId,
-        identity: &Identity,
-        peer: &PeerEnd,
-        channel: &ChannelConfig,
-    ) -> Result<EngineId, ConfigError> {
-        let tls = tls::peer_server(identity, peer.id)?;
-        let accepting = self.accepting(tls, channel, 1);
-        let kind = EngineKind::Awaiting(id, accepting);
-        Ok(self.add_engine(kind, Some(peer.own_route), channel, None))
-    }
-
     /// The other side of an accepted link has said who it is.
     pub(crate) fn introduced(&mut self, id: ChannelId) {
         let link = self.links.get_mut(&id);
         if let Some(network) = link.and_then(|link| link.newcomer.take()) {
             self.handshakes.end(network);
         }
-    }
-
-    /// Forgets an engine that has no link.
-    pub(crate) fn remove_engine(&mut self, id: EngineId) {
-        self.engines.remove(&id);
     }
 
     /// Forgets a link without a word to the other side, and its engine with it.
@@ -433,80 +319,6 @@ impl Transport {
         Some(link)
     }
 
-    fn handle_incoming(&mut self, now: Instant, engine_id: EngineId, incoming: Incoming) {
-        let Some(engine) = self.engines.get_mut(&engine_id) else {
-            return;
-        };
-        let buf = self.packets.clear();
-        let (accepting, id) = match &engine.kind {
-            EngineKind::Single => {
-                engine.endpoint.ignore(incoming);
-                return;
-            }
-            EngineKind::Awaiting(id, accepting) => (accepting.clone(), Some(*id)),
-            EngineKind::Public(accepting, limits) => {
-                let ip = incoming.remote_address().ip();
-                let proven = incoming.remote_address_validated();
-                match self.handshakes.admission(ip, proven, limits) {
-                    Admission::Accept => {}
-                    Admission::Retry => {
-                        match engine.endpoint.retry(incoming, buf) {
-                            Ok(transmit) => self.respond(&transmit),
-                            Err(error) => engine.endpoint.ignore(error.into_incoming()),
-                        }
-                        return;
-                    }
-                    Admission::Ignore => {
-                        self.stats.handshakes_refused += 1;
-                        engine.endpoint.ignore(incoming);
-                        return;
-                    }
-                }
-                if self.links.len() >= limits.clients.saturating_add(limits.handshakes) {
-                    self.stats.handshakes_refused += 1;
-                    let transmit = engine.endpoint.refuse(incoming, buf);
-                    self.respond(&transmit);
-                    return;
-                }
-                (accepting.clone(), None)
-            }
-        };
-        let (transport, control) = transport_config(now, &accepting.channel, id.is_none());
-        let mut server = accepting.server;
-        server.transport_config(transport);
-        match engine
-            .endpoint
-            .accept(incoming, now, buf, Some(Arc::new(server)))
-        {
-            Ok((handle, conn)) => {
-                let mut link = Link::new(now, conn, engine_id, handle, control, &accepting.channel);
-                let id = match id {
-                    Some(id) => {
-                        engine.kind = EngineKind::Single;
-                        id
-                    }
-                    None => {
-                        link.newcomer = Some(self.handshakes.begin(link.remote().ip()));
-                        self.fresh_id()
-                    }
-                };
-                self.add_link(id, link);
-                self.events.push_back((id, LinkEvent::Accepted));
-            }
-            Err(error) => {
-                self.stats.handshakes_refused += 1;
-                // Without an answer it was no more than a damaged packet.
-                if let Some(transmit) = error.response {
-                    self.respond(&transmit);
-                    if let Some(id) = id {
-                        let reason = event::close_reason(error.cause);
-                        self.events.push_back((id, LinkEvent::Closed(reason)));
-                    }
-                }
-            }
-        }
-    }
-
     /// Queues an answer to someone without a link.
     fn respond(&mut self, transmit: &quinn_proto::Transmit) {
         if self.responses.len() < MAX_RESPONSES {
@@ -515,127 +327,11 @@ impl Transport {
         }
     }
 
-    fn accepting(
-        &mut self,
-        tls: Arc<QuicServerConfig>,
-        channel: &ChannelConfig,
-        handshakes: usize,
-    ) -> Accepting {
-        let mut token_key = [0; 64];
-        self.rng.fill_bytes(&mut token_key);
-        let mut server = ServerConfig::new(tls, Arc::new(TokenKey::new(&token_key)));
-        server
-            .max_incoming(handshakes)
-            .incoming_buffer_size(INCOMING_BUFFER)
-            .incoming_buffer_size_total(INCOMING_BUFFER * 64);
-        Accepting {
-            server,
-            channel: channel.clone(),
-        }
-    }
-
-    fn add_engine(
-        &mut self,
-        kind: EngineKind,
-        route: Option<Route>,
-        channel: &ChannelConfig,
-        reset_key: Option<[u8; 32]>,
-    ) -> EngineId {
-        let mut cid_seed = [0; 32];
-        let mut engine_seed = [0; 32];
-        let mut random_key = [0; 32];
-        self.rng.fill_bytes(&mut cid_seed);
-        self.rng.fill_bytes(&mut engine_seed);
-        self.rng.fill_bytes(&mut random_key);
-        let reset_key = ResetKey::new(&reset_key.unwrap_or(random_key));
-        let mut config = EndpointConfig::new(Arc::new(reset_key));
-        config
-            .rng_seed(Some(engine_seed))
-            .supported_versions(vec![QUIC_V1])
-            // Probes are told from packets by the fixed bit.
-            .grease_quic_bit(false)
-            .cid_generator(move || Box::new(CidGenerator::new(route, cid_seed)));
-        // Fails below 1200, which the settings cannot be.
-        let _ = config.max_udp_payload_size(channel.max_mtu);
-        let server = match &kind {
-            EngineKind::Single => None,
-            EngineKind::Awaiting(_, accepting) | EngineKind::Public(accepting, _) => {
-                Some(Arc::new(accepting.server.clone()))
-            }
-        };
-        let endpoint = quinn_proto::Endpoint::new(Arc::new(config), server, true, None);
-        let id = EngineId(self.next_id);
-        self.next_id += 1;
-        self.engines.insert(id, Engine { endpoint, kind });
-        id
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "two callers, right above")]
-    fn connect<const N: usize>(
-        &mut self,
-        now: Instant,
-        engine_id: EngineId,
-        id: ChannelId,
-        address: SocketAddr,
-        name: &str,
-        tls: Arc<QuicClientConfig>,
-        channel: &ChannelConfig,
-        keep_alive: bool,
-        first_cid: [u8; N],
-    ) -> bool {
-        let Some(engine) = self.engines.get_mut(&engine_id) else {
-            return false;
-        };
-        let (transport, control) = transport_config(now, channel, keep_alive);
-        let mut config = quinn_proto::ClientConfig::new(tls);
-        config
-            .transport_config(transport)
-            .initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&first_cid)));
-        match engine.endpoint.connect(now, config, address, name) {
-            Ok((handle, conn)) => {
-                self.add_link(
-                    id,
-                    Link::new(now, conn, engine_id, handle, control, channel),
-                );
-                true
-            }
-            Err(error) => {
-                tracing::debug!(%error, %address, "cannot connect");
-                self.engines.remove(&engine_id);
-                false
-            }
-        }
-    }
-
     fn add_link(&mut self, id: ChannelId, mut link: Link) {
         touch(id, &mut link, &mut self.touched, &mut self.line);
         self.by_handle.insert((link.engine, link.handle.0), id);
         self.links.insert(id, Box::new(link));
     }
-}
-
-/// The TLS settings of a Client's home channel, made once.
-#[derive(Clone)]
-pub(crate) struct HomeTls(Arc<QuicClientConfig>);
-
-impl HomeTls {
-    pub(crate) fn new(identity: &Identity, trust: &Trust) -> Result<Self, ConfigError> {
-        tls::home_client(identity, trust).map(Self)
-    }
-}
-
-/// What the ends of a peer channel know of it, seen from one.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PeerEnd {
-    pub(crate) own_route: Route,
-    pub(crate) peer_route: Route,
-    /// Who is at the other end.
-    pub(crate) id: ClientId,
-}
-
-/// Whether this is a name or address that TLS can take for the server's.
-pub(crate) fn is_host_name(name: &str) -> bool {
-    rustls::pki_types::ServerName::try_from(name).is_ok()
 }
 
 fn touch(
@@ -688,10 +384,4 @@ const VIRTUAL: SocketAddr = SocketAddr::V6(std::net::SocketAddrV6::new(
     0,
     0,
 ));
-/// Not sent: peers are known by their keys. TLS wants a name all the same.
-const PEER_NAME: &str = "peer.invalid";
-const QUIC_V1: u32 = 1;
-const MAX_CID: usize = 20;
 const MAX_RESPONSES: usize = 256;
-/// Bytes held for a handshake before it is accepted; it is accepted at once.
-const INCOMING_BUFFER: u64 = 16 << 10;
