@@ -132,7 +132,7 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "the largest packets that arrive are not looked for at an address that is unproven",
-        file: "conec-core/src/transport/link.rs",
+        file: "conec-core/src/transport/link/mod.rs",
         text: "self.unproven.is_some() && is_search",
         without: "false",
     },
@@ -144,19 +144,19 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "who is heard after a silence is answered, however full the window is",
-        file: "conec-core/src/transport/link.rs",
+        file: "conec-core/src/transport/link/mod.rs",
         text: "if silent {\n            // The engine",
         without: "if false {\n            // The engine",
     },
     Guard {
         what: "how long a silence was is not taken for how long the way is",
-        file: "conec-core/src/transport/link.rs",
+        file: "conec-core/src/transport/link/mod.rs",
         text: "if silent && self.silence.is_doubtful(now, sent) {",
         without: "if false {",
     },
     Guard {
         what: "a closed link is forgotten, however late the other side answers",
-        file: "conec-core/src/transport/link.rs",
+        file: "conec-core/src/transport/link/mod.rs",
         text: "const MAX_LINGER: Duration = Duration::from_secs(10);",
         without: "const MAX_LINGER: Duration = Duration::from_secs(1000);",
     },
@@ -294,7 +294,7 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "strangers get no larger windows",
-        file: "conec-core/src/transport/link.rs",
+        file: "conec-core/src/transport/link/mod.rs",
         text: "if self.newcomer.is_none()",
         without: "if true",
     },

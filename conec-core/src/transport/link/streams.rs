@@ -1,0 +1,227 @@
+//! A link's streams.
+
+use bytes::Bytes;
+use quinn_proto::{Dir, ReadError, StreamEvent, StreamId, VarInt, WriteError};
+
+use super::{CONTROL, Link, varint};
+use crate::{
+    Direction,
+    error::WireCode,
+    transport::{event::LinkEvent, outgoing::Gathered},
+};
+
+/// Why nothing more was read on a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// The reader has enough.
+    Enough,
+    /// Nothing more yet; [`LinkEvent::Readable`] follows.
+    Blocked,
+    Finished,
+    Reset(WireCode),
+}
+
+impl Link {
+    /// Opens a stream, if the other side allows another.
+    pub(crate) fn open(&mut self, direction: Direction) -> Option<u64> {
+        self.conn.streams().open(dir(direction)).map(index)
+    }
+
+    /// The next stream that the other side has opened.
+    pub(crate) fn accept(&mut self, direction: Direction) -> Option<u64> {
+        self.conn.streams().accept(dir(direction)).map(index)
+    }
+
+    /// Adds bytes, with others in front, to what waits to be sent on a stream.
+    pub(crate) fn write(&mut self, stream: u64, front: &[u8], bytes: Bytes) {
+        if !self.closed {
+            let outgoing = self.outgoing.entry(stream).or_default();
+            outgoing.bytes.push(front, &bytes);
+            self.line_up(stream);
+        }
+    }
+
+    /// Adds bytes that were gathered before to what waits to be sent on a stream.
+    pub(crate) fn write_gathered(&mut self, stream: u64, bytes: &mut Gathered) {
+        if !self.closed {
+            self.outgoing.entry(stream).or_default().bytes.append(bytes);
+            self.line_up(stream);
+        }
+    }
+
+    /// How many bytes wait to be sent on a stream.
+    pub(crate) fn backlog(&self, stream: u64) -> usize {
+        self.outgoing
+            .get(&stream)
+            .map_or(0, |outgoing| outgoing.bytes.len())
+    }
+
+    /// Asks for [`LinkEvent::Flushed`] once less than `mark` bytes wait on a stream where more do now.
+    pub(crate) fn notify_below(&mut self, stream: u64, mark: usize) {
+        if let Some(outgoing) = self.outgoing.get_mut(&stream) {
+            outgoing.mark = Some(mark);
+        }
+    }
+
+    /// Ends a stream after what waits. [`LinkEvent::Finished`] follows.
+    pub(crate) fn finish(&mut self, stream: u64) {
+        if !self.closed {
+            self.outgoing.entry(stream).or_default().finished = true;
+            self.line_up(stream);
+        }
+    }
+
+    /// Ends a stream at once; what waits is dropped.
+    pub(crate) fn reset(&mut self, stream: u64, code: WireCode) {
+        self.outgoing.remove(&stream);
+        // Fails when the stream has ended already, which is as good.
+        let _ = self.conn.send_stream(id(stream)).reset(varint(code));
+    }
+
+    /// Tells the other side to send no more on a stream.
+    pub(crate) fn stop(&mut self, stream: u64, code: WireCode) {
+        let _ = self.conn.recv_stream(id(stream)).stop(varint(code));
+    }
+
+    /// With what the other side has told this one to send no more on a stream that this side can send on, if it has.
+    pub(crate) fn stop_code(&mut self, stream: u64) -> Option<WireCode> {
+        let stopped = self.conn.send_stream(id(stream)).stopped().ok().flatten();
+        stopped.map(|code| WireCode::from_wire(code.into_inner()))
+    }
+
+    /// Reads a stream, piece by piece, as long as `take` wants more.
+    pub(crate) fn read(&mut self, stream: u64, mut take: impl FnMut(&[u8]) -> bool) -> Read {
+        let mut incoming = self.conn.recv_stream(id(stream));
+        let Ok(mut chunks) = incoming.read(true) else {
+            return Read::Finished;
+        };
+        let mut taken = 0;
+        let read = loop {
+            match chunks.next(usize::MAX) {
+                Ok(Some(chunk)) => {
+                    taken += 1;
+                    if !take(&chunk.bytes) {
+                        break Read::Enough;
+                    }
+                }
+                Ok(None) => break Read::Finished,
+                Err(ReadError::Blocked) => break Read::Blocked,
+                Err(ReadError::Reset(code)) => {
+                    break Read::Reset(WireCode::from_wire(code.into_inner()));
+                }
+            }
+        };
+        // The link is looked after anyway, since it was borrowed.
+        let _ = chunks.finalize();
+        if stream != CONTROL {
+            self.activity += taken;
+        }
+        read
+    }
+
+    pub(super) fn collect_stream_event(&mut self, event: StreamEvent) {
+        let event = match event {
+            StreamEvent::Opened { dir } => LinkEvent::Opened(direction(dir)),
+            StreamEvent::Available { dir } => LinkEvent::Available(direction(dir)),
+            StreamEvent::Readable { id } => LinkEvent::Readable(index(id)),
+            StreamEvent::Finished { id } => LinkEvent::Finished(index(id)),
+            StreamEvent::Stopped { id, error_code } => {
+                LinkEvent::Stopped(index(id), WireCode::from_wire(error_code.into_inner()))
+            }
+            StreamEvent::Writable { id } => return self.line_up(index(id)),
+        };
+        // Every packet of a batch makes the same news.
+        if self.events.back() != Some(&event) {
+            self.events.push_back(event);
+        }
+    }
+
+    /// Passes on what the engine takes; whether it took anything.
+    pub(super) fn flush(&mut self) -> bool {
+        if !self.connected || self.closed {
+            return false;
+        }
+        let mut took = false;
+        for _ in 0..self.line.len() {
+            let Some(stream) = self.line.pop_front() else {
+                break;
+            };
+            took |= self.flush_stream(stream);
+        }
+        took
+    }
+
+    fn flush_stream(&mut self, stream: u64) -> bool {
+        let Some(outgoing) = self.outgoing.get_mut(&stream) else {
+            return false;
+        };
+        outgoing.in_line = false;
+        let mut took = false;
+        while outgoing.bytes.len() > 0 {
+            let mut engine = self.conn.send_stream(id(stream));
+            match outgoing
+                .bytes
+                .offer(|pieces| engine.write_chunks(pieces).map(|done| done.bytes))
+            {
+                Ok(written) => {
+                    took |= written > 0;
+                    self.activity += u64::from(written > 0 && stream != CONTROL);
+                }
+                // The engine says when to go on.
+                Err(WriteError::Blocked) => break,
+                // The engine has told, or will.
+                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => {
+                    self.outgoing.remove(&stream);
+                    return took;
+                }
+            }
+        }
+        if outgoing
+            .mark
+            .is_some_and(|mark| outgoing.bytes.len() < mark)
+        {
+            outgoing.mark = None;
+            self.events.push_back(LinkEvent::Flushed(stream));
+        }
+        if outgoing.bytes.len() == 0 {
+            if outgoing.finished {
+                // Fails only when the other side has stopped the stream, which the engine tells by itself.
+                took |= self.conn.send_stream(id(stream)).finish().is_ok();
+            }
+            // Idle streams cost nothing here.
+            self.outgoing.remove(&stream);
+        }
+        took
+    }
+
+    fn line_up(&mut self, stream: u64) {
+        if let Some(outgoing) = self.outgoing.get_mut(&stream)
+            && !outgoing.in_line
+        {
+            outgoing.in_line = true;
+            self.line.push_back(stream);
+        }
+    }
+}
+
+fn dir(direction: Direction) -> Dir {
+    match direction {
+        Direction::Bi => Dir::Bi,
+        Direction::Uni => Dir::Uni,
+    }
+}
+
+fn direction(dir: Dir) -> Direction {
+    match dir {
+        Dir::Bi => Direction::Bi,
+        Dir::Uni => Direction::Uni,
+    }
+}
+
+fn index(id: StreamId) -> u64 {
+    VarInt::from(id).into_inner()
+}
+
+fn id(index: u64) -> StreamId {
+    VarInt::from_u64(index).unwrap_or(VarInt::MAX).into()
+}
