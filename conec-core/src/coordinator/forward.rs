@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use crate::{
     ChannelId, Ecn, EndpointStats, Limits, Transmit,
     channel::Bucket,
+    transport::MAX_BATCH,
     wire::{PacketKind, Route, classify},
 };
 
@@ -184,14 +185,22 @@ impl Forwarding {
         let limit = front
             .segment_size
             .map_or(usize::MAX, |size| size.saturating_mul(max_segments));
-        let transmit = if front.payload.len() <= limit {
-            self.queue.pop_front()?
-        } else {
+        let transmit = if front.payload.len() > limit {
             let payload = front.payload.split_to(limit);
+            let several = |bytes: usize| front.segment_size.filter(|&size| bytes > size);
+            let (segment_size, left) = (several(payload.len()), several(front.payload.len()));
+            front.segment_size = left;
             Transmit {
-                segment_size: front.segment_size.filter(|&size| payload.len() > size),
+                segment_size,
                 payload,
                 ..front.clone()
+            }
+        } else {
+            let front = self.queue.pop_front()?;
+            let (count, bytes) = followers(&front, &self.queue, max_segments);
+            match count {
+                0 => front,
+                _ => put_together(front, self.queue.drain(..count), bytes),
             }
         };
         self.queued -= transmit.payload.len();
@@ -227,9 +236,59 @@ pub(crate) fn run_length(payload: &[u8], segment_size: usize, route: Route) -> u
         .sum()
 }
 
+/// How many of the next transmits can be sent together with the first, and how many bytes they all have. To copy small
+/// ones costs less than to send each.
+fn followers(first: &Transmit, next: &VecDeque<Transmit>, max_segments: usize) -> (usize, usize) {
+    let segment_size = segment_size(first);
+    let max = segment_size.saturating_mul(max_segments).min(MAX_BATCH);
+    let mut bytes = first.payload.len();
+    let mut count = 0;
+    for next in next {
+        let fits = first.payload.len() <= SMALL
+            && next.payload.len() <= SMALL
+            && bytes + next.payload.len() <= max
+            && (next.destination, next.source_ip) == (first.destination, first.source_ip)
+            && next.ecn == first.ecn
+            // Only the last packet of a batch may be shorter than the others.
+            && bytes.is_multiple_of(segment_size)
+            && match next.segment_size {
+                Some(size) => size == segment_size,
+                None => next.payload.len() <= segment_size,
+            };
+        if !fits {
+            break;
+        }
+        bytes += next.payload.len();
+        count += 1;
+    }
+    (count, bytes)
+}
+
+fn put_together(first: Transmit, next: impl Iterator<Item = Transmit>, bytes: usize) -> Transmit {
+    let segment_size = segment_size(&first);
+    let mut payload = BytesMut::with_capacity(bytes);
+    payload.extend_from_slice(&first.payload);
+    next.for_each(|next| payload.extend_from_slice(&next.payload));
+    Transmit {
+        segment_size: Some(segment_size),
+        payload: payload.freeze(),
+        ..first
+    }
+}
+
+fn segment_size(transmit: &Transmit) -> usize {
+    let whole = transmit.payload.len().max(1);
+    transmit.segment_size.map_or(whole, |size| size.max(1))
+}
+
+/// What is worth a copy: a packet of any size.
+const SMALL: usize = 9 << 10;
+
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 mod tests {
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+
     use super::*;
 
     const SEGMENT: usize = 100;
@@ -329,6 +388,69 @@ mod tests {
             forwarding.forward(now, route, run(route, 1, 8), &mut stats);
         }
         assert!(stats.bytes_forwarded <= 65_536);
+    }
+
+    #[test]
+    fn small_runs_that_follow_each_other_go_on_together() {
+        let (mut forwarding, route) = forwarding(&Limits::default());
+        let mut stats = EndpointStats::default();
+        let now = Instant::now();
+        for packets in [1, 2, 1, 3] {
+            forwarding.forward(now, route, run(route, 1, packets), &mut stats);
+        }
+        // A shorter one, after which there can be no other.
+        let mut short = run(route, 1, 2);
+        short.payload.truncate(150);
+        forwarding.forward(now, route, short, &mut stats);
+        forwarding.forward(now, route, run(route, 1, 1), &mut stats);
+        let mut marked = run(route, 1, 1);
+        marked.ecn = None;
+        forwarding.forward(now, route, marked, &mut stats);
+        let sizes = std::iter::from_fn(|| forwarding.poll_transmit(10))
+            .map(|transmit| (transmit.payload.len(), transmit.segment_size))
+            .collect::<Vec<_>>();
+        assert_eq!(sizes, [(850, Some(SEGMENT)), (100, None), (100, None)]);
+    }
+
+    /// However they are put together, each packet arrives as it was, in order, and no batch is too large.
+    #[test]
+    fn packets_stay_as_they_are() {
+        for seed in 0..300 {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let (mut forwarding, route) = forwarding(&Limits::default());
+            let other = Route::from_bits(2);
+            forwarding.add(other, (ChannelId(1), place(1)), (ChannelId(3), place(3)));
+            let mut stats = EndpointStats::default();
+            let mut expected = Vec::new();
+            for number in 0..40 {
+                let (route, to) = [(route, 2), (other, 3)][usize::from(rng.random_bool(0.1))];
+                let segment_size = 500 * rng.random_range(1..3);
+                let max = [segment_size, 5 * segment_size, 30_000][rng.random_range(0..3)];
+                let payload = vec![number; rng.random_range(1..=max)];
+                let ecn = rng.random_bool(0.1).then_some(Ecn::Ce);
+                let packets = payload.chunks(segment_size);
+                expected.extend(packets.map(|packet| (address(to), ecn, packet.to_vec())));
+                let run = Run {
+                    source: address(1),
+                    ecn,
+                    segment_size,
+                    payload: BytesMut::from(&payload[..]),
+                };
+                forwarding.forward(Instant::now(), route, run, &mut stats);
+            }
+            let max_segments = rng.random_range(1..70);
+            let mut sent = Vec::new();
+            while let Some(transmit) = forwarding.poll_transmit(max_segments) {
+                let size = transmit.segment_size.unwrap_or(transmit.payload.len());
+                let packets = transmit.payload.chunks(size);
+                assert!(packets.len() <= max_segments, "seed {seed}");
+                assert_eq!(transmit.segment_size.is_some(), packets.len() > 1);
+                let to = (transmit.destination, transmit.ecn);
+                sent.extend(packets.map(|packet| (to.0, to.1, packet.to_vec())));
+            }
+            assert!(sent == expected, "seed {seed}");
+            assert_eq!(forwarding.queued, 0);
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(crate) use self::{
     deadlines::Deadlines,
     engines::{EngineId, HomeTls, PeerEnd, is_host_name},
     event::LinkEvent,
-    link::{CONTROL, Link, Progress, Read},
+    link::{CONTROL, Link, MAX_BATCH, Progress, Read},
     outgoing::Gathered,
 };
 use self::{

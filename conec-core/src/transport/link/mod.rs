@@ -446,6 +446,6 @@ fn varint(code: WireCode) -> VarInt {
 /// The control stream is the first one that the QUIC client opens (RFC 9000, 2.1).
 pub(crate) const CONTROL: u64 = 0;
 /// What fits in one UDP datagram's length field, headers aside, and so in one batch.
-const MAX_BATCH: usize = 65_000;
+pub(crate) const MAX_BATCH: usize = 65_000;
 /// For how long a closed link stays, to say goodbye once more to whom the first one did not reach.
 const MAX_LINGER: Duration = Duration::from_secs(10);
