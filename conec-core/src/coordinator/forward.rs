@@ -249,11 +249,13 @@ fn followers(first: &Transmit, next: &VecDeque<Transmit>, max_segments: usize) -
             && bytes + next.payload.len() <= max
             && (next.destination, next.source_ip) == (first.destination, first.source_ip)
             && next.ecn == first.ecn
-            // Only the last packet of a batch may be shorter than the others.
+            // Only the last packet of a batch may be shorter than the others. And none that is larger than all others: if it
+            // searches for a larger MTU, the system may refuse it, and all with it.
             && bytes.is_multiple_of(segment_size)
             && match next.segment_size {
                 Some(size) => size == segment_size,
-                None => next.payload.len() <= segment_size,
+                None if next.payload.len() < segment_size => bytes > segment_size,
+                None => next.payload.len() == segment_size,
             };
         if !fits {
             break;
@@ -398,7 +400,7 @@ mod tests {
         for packets in [1, 2, 1, 3] {
             forwarding.forward(now, route, run(route, 1, packets), &mut stats);
         }
-        // A shorter one, after which there can be no other.
+        // One with a shorter end, after which there can be no other.
         let mut short = run(route, 1, 2);
         short.payload.truncate(150);
         forwarding.forward(now, route, short, &mut stats);
@@ -406,10 +408,26 @@ mod tests {
         let mut marked = run(route, 1, 1);
         marked.ecn = None;
         forwarding.forward(now, route, marked, &mut stats);
+        // One that is larger than others, alone; then some with a shorter end.
+        let mut large = run(route, 1, 3);
+        large.segment_size = 3 * SEGMENT;
+        forwarding.forward(now, route, large, &mut stats);
+        for len in [SEGMENT, SEGMENT, 50] {
+            let mut run = run(route, 1, 1);
+            run.payload.truncate(len);
+            forwarding.forward(now, route, run, &mut stats);
+        }
         let sizes = std::iter::from_fn(|| forwarding.poll_transmit(10))
             .map(|transmit| (transmit.payload.len(), transmit.segment_size))
             .collect::<Vec<_>>();
-        assert_eq!(sizes, [(850, Some(SEGMENT)), (100, None), (100, None)]);
+        let expected = [
+            (850, Some(SEGMENT)),
+            (100, None),
+            (100, None),
+            (300, None),
+            (250, Some(SEGMENT)),
+        ];
+        assert_eq!(sizes, expected);
     }
 
     /// However they are put together, each packet arrives as it was, in order, and no batch is too large.
