@@ -71,8 +71,7 @@ impl ClientConfig {
     }
 }
 
-/// What the engine keeps of so many unread bytes may lie in up to two and a half times as much memory, and some more for
-/// each stream.
+/// What the engine keeps of so many unread bytes may lie in up to two and a half times as much memory.
 fn unread(bytes: u64) -> u64 {
     bytes.saturating_mul(5) / 2
 }

@@ -58,6 +58,7 @@ impl<W: Wake> SendHalf<W> {
     /// Sends a message whether the stream has room or not: after it was [ready](Self::ready).
     pub fn start_send(&self, message: &Bytes) -> Result<(), SendError> {
         let send = |hub: &mut Hub<W>| self.shared.send_unasked(hub, &self.outbox, message);
+        // Spelled out: what is passed on as a whole has to be waited for, where nearly always it is this.
         match self.add(message) {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => Err(error),
