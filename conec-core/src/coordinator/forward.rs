@@ -197,11 +197,7 @@ impl Forwarding {
             }
         } else {
             let front = self.queue.pop_front()?;
-            let (count, bytes) = followers(&front, &self.queue, max_segments);
-            match count {
-                0 => front,
-                _ => put_together(front, self.queue.drain(..count), bytes),
-            }
+            put_together(front, &mut self.queue, max_segments)
         };
         self.queued -= transmit.payload.len();
         Some(transmit)
@@ -236,14 +232,14 @@ pub(crate) fn run_length(payload: &[u8], segment_size: usize, route: Route) -> u
         .sum()
 }
 
-/// How many of the next transmits can be sent together with the first, and how many bytes they all have. To copy small
-/// ones costs less than to send each.
-fn followers(first: &Transmit, next: &VecDeque<Transmit>, max_segments: usize) -> (usize, usize) {
-    let segment_size = segment_size(first);
+/// The first transmit together with those of the next that can be sent with it. To copy small ones costs less than to send
+/// each.
+fn put_together(first: Transmit, next: &mut VecDeque<Transmit>, max_segments: usize) -> Transmit {
+    let segment_size = first.segment_size.unwrap_or(first.payload.len()).max(1);
     let max = segment_size.saturating_mul(max_segments).min(MAX_BATCH);
     let mut bytes = first.payload.len();
     let mut count = 0;
-    for next in next {
+    for next in next.iter() {
         let fits = first.payload.len() <= SMALL
             && next.payload.len() <= SMALL
             && bytes + next.payload.len() <= max
@@ -263,24 +259,19 @@ fn followers(first: &Transmit, next: &VecDeque<Transmit>, max_segments: usize) -
         bytes += next.payload.len();
         count += 1;
     }
-    (count, bytes)
-}
-
-fn put_together(first: Transmit, next: impl Iterator<Item = Transmit>, bytes: usize) -> Transmit {
-    let segment_size = segment_size(&first);
+    if count == 0 {
+        return first;
+    }
     let mut payload = BytesMut::with_capacity(bytes);
     payload.extend_from_slice(&first.payload);
-    next.for_each(|next| payload.extend_from_slice(&next.payload));
+    for next in next.drain(..count) {
+        payload.extend_from_slice(&next.payload);
+    }
     Transmit {
         segment_size: Some(segment_size),
         payload: payload.freeze(),
         ..first
     }
-}
-
-fn segment_size(transmit: &Transmit) -> usize {
-    let whole = transmit.payload.len().max(1);
-    transmit.segment_size.map_or(whole, |size| size.max(1))
 }
 
 /// What is worth a copy: a packet of any size.
