@@ -232,12 +232,8 @@ mod tests {
 
     #[test]
     fn the_last_of_it_is_known_to_be_the_last() {
-        let (receiver, mut udp) = Socket::bind(([127, 0, 0, 1], 0).into())
-            .unwrap()
-            .into_parts();
-        let (sender, from) = Socket::bind(([127, 0, 0, 1], 0).into())
-            .unwrap()
-            .into_parts();
+        let (receiver, mut udp) = on_loopback();
+        let (sender, from) = on_loopback();
         let mut received = Vec::new();
         for (sent, calls) in [(1, 1), (SLOTS - 1, 1), (SLOTS, 2), (SLOTS + 1, 2)] {
             for size in 1..=sent {
@@ -267,9 +263,7 @@ mod tests {
             return;
         };
         let (both, mut udp) = both.into_parts();
-        let (v4, mut from) = Socket::bind(([127, 0, 0, 1], 0).into())
-            .unwrap()
-            .into_parts();
+        let (v4, mut from) = on_loopback();
         let to = |destination| Transmit {
             destination,
             source_ip: None,
@@ -291,9 +285,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_is_an_error_and_nothing_worse() {
-        let (socket, udp) = Socket::bind(([127, 0, 0, 1], 0).into())
-            .unwrap()
-            .into_parts();
+        let (socket, udp) = on_loopback();
         let mut transmit = Transmit {
             destination: socket.local_addr().unwrap(),
             source_ip: None,
@@ -305,6 +297,11 @@ mod tests {
         assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
         transmit.payload.truncate(100);
         udp.send(&socket, &transmit).unwrap();
+    }
+
+    fn on_loopback() -> (UdpSocket, Udp) {
+        let socket = Socket::bind((Ipv4Addr::LOCALHOST, 0).into());
+        socket.unwrap().into_parts()
     }
 
     fn recv(socket: &UdpSocket, udp: &mut Udp, into: &mut Vec<Datagram>, bytes: usize) {
