@@ -12,6 +12,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -52,6 +53,50 @@ fn an_idle_client_costs_nothing() {
     assert_eq!(tap.take(), (0, 0));
     // Once, at the start: to look at the interfaces takes system calls too.
     assert_eq!(tap.looks.load(Relaxed), 1);
+}
+
+/// A driver stays awake where answers come fast, until one does not, and only if it may.
+#[test]
+fn quick_answers_are_waited_for_awake() {
+    const LIMIT: Duration = Duration::from_millis(10);
+    for (may, exchanges) in [(LIMIT, 10_000), (Duration::ZERO, 50)] {
+        let coordinator = coordinator();
+        let mut config = config(&coordinator);
+        config.busy_poll = may;
+        let mut scene = Scene::new();
+        let mut client = scene.client(config, &coordinator, &Arc::default());
+        thread::spawn(move || echo(&coordinator));
+        while !client.endpoint().is_connected() {
+            scene.run(&mut client, Duration::from_millis(5), |_| false);
+        }
+        let is_awake = |client: &conec_mio::Client| {
+            let deadline = client.deadline();
+            deadline.is_some_and(|at| at <= Instant::now())
+        };
+        let wakeful = (0..exchanges).any(|_| {
+            say_something(&mut client);
+            client.turn(Instant::now());
+            scene.run(&mut client, Duration::from_secs(5), Event::is_readable);
+            is_awake(&client)
+        });
+        assert_eq!(wakeful, !may.is_zero());
+        // Nothing comes any more.
+        scene.run(&mut client, 3 * LIMIT, |_| false);
+        assert!(!is_awake(&client));
+    }
+}
+
+/// Gives back what Clients say.
+fn echo(coordinator: &blocking::Coordinator) {
+    for event in coordinator.events() {
+        if let CoordinatorEvent::ClientConnected { client, .. } = event
+            && let Some(home) = coordinator.channel(client)
+        {
+            while let Some(said) = home.recv_datagram() {
+                home.send_datagram(said).unwrap();
+            }
+        }
+    }
 }
 
 /// When the network seems to be another one, the machine's addresses are looked up at once; and not all the time.

@@ -35,6 +35,7 @@
 
 #![forbid(unsafe_code)]
 
+mod busy_poll;
 pub mod handles;
 mod hosts;
 mod io;

@@ -1,12 +1,13 @@
 use std::{
     io,
     net::UdpSocket,
+    thread,
     time::{Duration, Instant},
 };
 
 use conec_core::{Datagram, Endpoint, Transmit};
 
-use crate::Udp;
+use crate::{Udp, busy_poll::BusyPoll};
 
 /// Moves datagrams and time between a socket and an endpoint: all of a driver but waiting.
 ///
@@ -44,6 +45,7 @@ pub struct Pump {
     /// When the last turn was, and whether it left something to receive.
     last: Option<Instant>,
     more: bool,
+    busy: BusyPoll,
 }
 
 /// A socket as its event loop sees it. [`WouldBlock`](io::ErrorKind::WouldBlock) says that the loop will call when the
@@ -94,6 +96,7 @@ impl Pump {
             failures: 0,
             last: None,
             more: false,
+            busy: BusyPoll::new(),
         }
     }
 
@@ -102,12 +105,15 @@ impl Pump {
     ///
     /// To be called when the socket is ready, and when it is [due](Self::due).
     ///
+    /// While it waits [awake](Endpoint::busy_poll), a turn that finds nothing to do yields the processor to other threads.
+    ///
     /// Errors of the socket are counted in [`EndpointStats`](conec_core::EndpointStats) and otherwise as good as loss: a
     /// socket that fails for good is one that nothing arrives at, so that the endpoint ends by its timeouts.
     pub fn turn(&mut self, now: Instant, io: &mut impl Io, endpoint: &mut impl Access) {
         self.last = Some(now);
         endpoint.with(|endpoint| self.udp.take_back(endpoint));
         let errors = self.recv(io);
+        let received = self.received_bytes();
         endpoint.with(|endpoint| {
             for datagram in self.received.drain(..) {
                 endpoint.handle_datagram(now, datagram);
@@ -120,7 +126,13 @@ impl Pump {
             }
         });
         endpoint.settle();
-        self.send(now, io, endpoint);
+        let sent = self.send(now, io, endpoint);
+        let limit = endpoint.with(|endpoint| endpoint.busy_poll());
+        self.busy.handle_turn(now, limit, received, sent);
+        if self.busy.is_active() && received + sent == 0 {
+            // Whoever is to send what is waited for may need this very processor.
+            thread::yield_now();
+        }
         if endpoint.with(|endpoint| endpoint.wants_host_addresses()) {
             self.report_addresses(now, endpoint);
         }
@@ -143,6 +155,8 @@ impl Pump {
             timeout.filter(|&at| at > last).or(retry).min(retry)
         } else if self.failures >= MAX_FAILURES {
             timeout.or(retry).min(retry)
+        } else if self.busy.is_active() {
+            Some(last)
         } else {
             timeout
         }
@@ -198,7 +212,9 @@ impl Pump {
         sizes.sum()
     }
 
-    fn send(&mut self, now: Instant, io: &mut impl Io, endpoint: &mut impl Access) {
+    /// Sends as much as is fair; how many bytes.
+    fn send(&mut self, now: Instant, io: &mut impl Io, endpoint: &mut impl Access) -> usize {
+        let mut sent = 0;
         for _ in 0..SENDS {
             let max_segments = self.udp.max_segments();
             let next = self
@@ -206,13 +222,13 @@ impl Pump {
                 .take()
                 .or_else(|| endpoint.with(|endpoint| endpoint.poll_transmit(now, max_segments)));
             let Some(transmit) = next else {
-                return;
+                return sent;
             };
             match io.send(&self.udp, &transmit) {
-                Ok(()) => {}
+                Ok(()) => sent += transmit.payload.len(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = Some(transmit);
-                    return;
+                    return sent;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     self.blocked = Some(transmit);
@@ -223,6 +239,7 @@ impl Pump {
                 }
             }
         }
+        sent
     }
 }
 

@@ -237,6 +237,10 @@ impl Endpoint for Recorder {
         self.client.poll_timeout()
     }
 
+    fn busy_poll(&self) -> Duration {
+        self.client.busy_poll()
+    }
+
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
         self.client.channel(id)
     }
@@ -519,6 +523,10 @@ impl Endpoint for Player {
             Step::Slept => Some(script.asleep_since? + NAP),
             Step::Received(_) => None,
         }
+    }
+
+    fn busy_poll(&self) -> Duration {
+        Duration::from_micros(150)
     }
 
     fn channel(&mut self, _: ChannelId) -> Option<Channel<'_>> {
