@@ -127,17 +127,18 @@ impl Pump {
         });
         endpoint.settle();
         let sent = self.send(now, io, endpoint);
-        let limit = endpoint.with(|endpoint| endpoint.busy_poll());
-        self.busy.handle_turn(now, limit, received, sent);
-        if self.busy.is_active() && received + sent == 0 {
-            // Whoever is to send what is waited for may need this very processor.
-            thread::yield_now();
-        }
-        if endpoint.with(|endpoint| endpoint.wants_host_addresses()) {
+        let (busy_poll, wants_addresses) =
+            endpoint.with(|endpoint| (endpoint.busy_poll(), endpoint.wants_host_addresses()));
+        if wants_addresses {
             self.report_addresses(now, endpoint);
         }
         // Sending makes room.
         endpoint.settle();
+        self.busy.handle_turn(now, busy_poll, received, sent);
+        if self.busy.is_active() && received + sent == 0 {
+            // Whoever is to send what is waited for may need this very processor.
+            thread::yield_now();
+        }
     }
 
     /// When the next turn is due, unless the socket is ready before; a time that has passed says at once.
