@@ -37,6 +37,7 @@ fn main() -> Result<(), lexopt::Error> {
                 clients = 1000;
             }
             Long("rounds") => rounds = args.value()?.parse()?,
+            Long("seconds") => time = args.value()?.parse_with(seconds)?,
             Value(word) => wanted.push(word.string()?),
             Short(_) | Long(_) => return Err(arg.unexpected()),
         }
@@ -111,6 +112,10 @@ fn main() -> Result<(), lexopt::Error> {
     }
     table.print();
     Ok(())
+}
+
+fn seconds(value: &str) -> Result<Duration, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(Duration::try_from_secs_f64(value.parse()?)?)
 }
 
 /// Measures two things in turn.
