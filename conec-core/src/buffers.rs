@@ -1,6 +1,6 @@
 //! The memory in which packets are received.
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 /// Buffers of received batches, parts of which may still be in use.
 ///
@@ -71,6 +71,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// The first packet.
+    #[inline]
     pub(crate) fn first(&self) -> Option<&[u8]> {
         self.payload.chunks(self.segment_size.max(1)).next()
     }
@@ -81,18 +82,28 @@ impl Batch {
     }
 
     /// Takes the first packet.
+    #[inline]
     pub(crate) fn take_packet(&mut self) -> BytesMut {
-        let packet = self.take_run(self.segment_size.min(self.payload.len()));
         if self.whole {
-            packet
+            self.take_run(self.first_len())
         } else {
-            BytesMut::from(&packet[..])
+            BytesMut::from(&self.take_run(self.first_len())[..])
         }
     }
 
+    /// Drops the first packet.
+    pub(crate) fn skip_packet(&mut self) {
+        self.payload.advance(self.first_len());
+    }
+
     /// Takes the first `len` bytes as they are.
+    #[inline]
     pub(crate) fn take_run(&mut self, len: usize) -> BytesMut {
         self.payload.split_to(len)
+    }
+
+    fn first_len(&self) -> usize {
+        self.segment_size.min(self.payload.len())
     }
 }
 

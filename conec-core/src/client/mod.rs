@@ -31,7 +31,7 @@ use crate::{
     channel::{ChannelCore, Channels, Notice},
     endpoint::sealed::Sealed,
     error::WireCode,
-    transport::{Deadlines, EngineId, HomeTls, LinkEvent, Transport, is_host_name},
+    transport::{Arrival, Deadlines, EngineId, HomeTls, LinkEvent, Transport, is_host_name},
     wire::{PacketKind, RequestId, Route, classify},
 };
 
@@ -265,35 +265,50 @@ impl Endpoint for Client {
             payload,
         } = datagram;
         let mut batch = self.buffers.batch(payload, segment_size);
-        while batch.first().is_some() {
-            let packet = batch.take_packet();
+        let at_home = Arrival {
+            remote: Some(source),
+            local_ip: None,
+            ecn,
+        };
+        let on_any_path = Arrival {
+            remote: None,
+            ..at_home
+        };
+        while let Some(packet) = batch.first() {
+            let len = packet.len();
             let from_home = self.home.address() == Some(source);
-            let (engine, remote, peer) = match classify(&packet) {
-                PacketKind::Long(Some(_)) if !from_home => (None, None, None),
+            let (engine, peer) = match classify(packet) {
+                PacketKind::Long(Some(_)) if !from_home => (None, None),
                 PacketKind::Long(Some(route)) => match self.routes.get(&route) {
-                    Some(&(id, engine)) => (engine, None, Some(id)),
-                    None => (None, None, None),
+                    Some(&(id, engine)) => (engine, Some(id)),
+                    None => (None, None),
                 },
                 // A stateless reset looks as if it were going anywhere.
                 PacketKind::Short(Some(route)) => match self.routes.get(&route) {
-                    Some(&(id, Some(engine))) => (Some(engine), None, Some(id)),
-                    Some((_, None)) | None => (self.home.engine(), Some(source), None),
+                    Some(&(id, Some(engine))) => (Some(engine), Some(id)),
+                    Some((_, None)) | None => (self.home.engine(), None),
                 },
-                PacketKind::Long(None) | PacketKind::Short(None) => {
-                    (self.home.engine(), Some(source), None)
-                }
+                PacketKind::Long(None) | PacketKind::Short(None) => (self.home.engine(), None),
                 PacketKind::Probe(route) => {
+                    let packet = batch.take_packet();
                     self.handle_probe(now, source, route, packet);
                     continue;
                 }
-                PacketKind::Other => (None, None, None),
+                PacketKind::Other => (None, None),
             };
-            let len = packet.len();
+            let arrival = if peer.is_some() {
+                &on_any_path
+            } else {
+                &at_home
+            };
             match engine {
                 Some(engine) => self
                     .transport
-                    .handle_datagram(now, engine, remote, None, ecn, packet),
-                None => self.transport.stats.datagrams_dropped += 1,
+                    .handle_packet(now, engine, arrival, &mut batch),
+                None => {
+                    batch.skip_packet();
+                    self.transport.stats.datagrams_dropped += 1;
+                }
             }
             if let Some(id) = peer {
                 self.path_heard(now, id, from_home, len);

@@ -33,7 +33,7 @@ use crate::{
     buffers::Buffers,
     channel::{Channels, Notice},
     endpoint::sealed::Sealed,
-    transport::{Deadlines, EngineId, LinkEvent, Transport},
+    transport::{Arrival, Deadlines, EngineId, LinkEvent, Transport},
     wire::{CoordinatorMessage, PacketKind, Route, classify},
 };
 
@@ -218,6 +218,11 @@ impl Endpoint for Coordinator {
             payload,
         } = datagram;
         let mut batch = self.buffers.batch(payload, segment_size);
+        let arrival = Arrival {
+            remote: Some(source),
+            local_ip: destination_ip,
+            ecn,
+        };
         while let Some(first) = batch.first() {
             let (own, forward) = match classify(first) {
                 PacketKind::Short(Some(route)) | PacketKind::Long(Some(route))
@@ -249,17 +254,11 @@ impl Endpoint for Coordinator {
                     .forward(now, route, run, &mut self.transport.stats);
                 continue;
             }
-            let packet = batch.take_packet();
             if own {
-                self.transport.handle_datagram(
-                    now,
-                    self.engine,
-                    Some(source),
-                    destination_ip,
-                    ecn,
-                    packet,
-                );
+                self.transport
+                    .handle_packet(now, self.engine, &arrival, &mut batch);
             } else {
+                batch.skip_packet();
                 self.transport.stats.datagrams_dropped += 1;
             }
         }
