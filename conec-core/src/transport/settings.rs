@@ -141,6 +141,7 @@ impl ControllerFactory for ControllerBuilder {
                 ..Brake::default()
             }),
             control: self.control.clone(),
+            acked: None,
         })
     }
 }
@@ -154,6 +155,8 @@ struct PathController {
     /// While it starts slowly, but not for a link's first path.
     brake: Option<Brake>,
     control: Control,
+    /// When the latest of the packets was sent that the acknowledgement in hand is for.
+    acked: Option<Instant>,
 }
 
 impl Controller for PathController {
@@ -169,7 +172,7 @@ impl Controller for PathController {
         app_limited: bool,
         rtt: &RttEstimator,
     ) {
-        self.control.acked(sent);
+        self.acked = self.acked.max(Some(sent));
         let Some(brake) = &mut self.brake else {
             return self.cubic.on_ack(now, sent, bytes, app_limited, rtt);
         };
@@ -196,6 +199,9 @@ impl Controller for PathController {
         app_limited: bool,
         largest_packet_num_acked: Option<u64>,
     ) {
+        if let Some(sent) = self.acked.take() {
+            self.control.acked(sent);
+        }
         self.cubic
             .on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
     }
