@@ -1,4 +1,4 @@
-//! Takes the core's guards away, one after the other, and sees that a test fails each time.
+//! Takes the guards away, one after the other, and sees that a test fails each time.
 //!
 //! ```sh
 //! cargo run -p conec-tests --example guards            # all of them: about a minute each
@@ -87,14 +87,21 @@ impl Copy {
         Ok(outcome)
     }
 
-    /// Runs the core's own tests and the scenarios.
+    /// Runs the own tests of the core and of `conec-udp`, and the scenarios.
     fn test(&self) -> io::Result<Outcome> {
         let cargo = |last: &[&str]| {
             // Of coreutils: a run that does not end is ended with all its processes.
             let mut command = Command::new("timeout");
             command
                 .args([PATIENCE, env!("CARGO"), "test", "--quiet"])
-                .args(["--no-fail-fast", "-p", "conec-core", "--lib"])
+                .args([
+                    "--no-fail-fast",
+                    "-p",
+                    "conec-core",
+                    "-p",
+                    "conec-udp",
+                    "--lib",
+                ])
                 .args(["-p", "conec-tests", "--test", "it"])
                 .args(last)
                 .current_dir(&self.0)

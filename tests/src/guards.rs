@@ -1,7 +1,7 @@
-//! What protects the core, one guard at a time, and how to take it away. The example `guards` does, and sees that a test
+//! What protects conec, one guard at a time, and how to take it away. The example `guards` does, and sees that a test
 //! fails each time: a scenario that passes without the guard that it is about shows nothing.
 
-/// A condition in the core that refuses something.
+/// A condition that refuses something.
 #[derive(Debug, Clone, Copy)]
 pub struct Guard {
     /// What it sees to.
@@ -327,5 +327,11 @@ pub const GUARDS: &[Guard] = &[
         file: "conec-core/src/channel/table.rs",
         text: "entry.core.rest();",
         without: "",
+    },
+    Guard {
+        what: "what is not an answer keeps nobody awake",
+        file: "conec-udp/src/busy_poll.rs",
+        text: "} else if received > 0 && self.answered {",
+        without: "} else if received > 0 {",
     },
 ];
