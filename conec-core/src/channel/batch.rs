@@ -22,6 +22,7 @@ impl Batch {
     }
 
     /// Adds a message, unless it is larger than the channel takes.
+    #[inline]
     pub fn push(&mut self, message: &Bytes) -> Result<(), MessageTooLarge> {
         if message.len() > self.max {
             return Err(MessageTooLarge { max: self.max });
@@ -39,11 +40,13 @@ impl Batch {
     }
 
     /// How many bytes its messages take, together with what tells them apart.
+    #[inline]
     pub fn bytes(&self) -> usize {
         self.messages.len()
     }
 
     /// Whether it holds no message.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.messages.len() == 0
     }

@@ -31,11 +31,13 @@ pub(crate) struct Gathered {
 
 impl Gathered {
     /// How many bytes there are.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Adds bytes, with a few others in front.
+    #[inline]
     pub(crate) fn push(&mut self, front: &[u8], bytes: &Bytes) {
         if bytes.len() < COPY_BELOW {
             return self.copy(front, bytes);
@@ -82,6 +84,7 @@ impl Gathered {
         Ok(written)
     }
 
+    #[inline]
     fn copy(&mut self, front: &[u8], bytes: &[u8]) {
         let len = front.len() + bytes.len();
         if self.tail.len() + len > PIECE {

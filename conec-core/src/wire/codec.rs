@@ -27,6 +27,7 @@ pub(crate) struct Varint {
 
 impl Varint {
     /// Values of 2^62 and more are cut to 2^62 - 1.
+    #[inline]
     pub(super) fn new(value: u64) -> Self {
         let (len, two_bits) = match value {
             0..0x40 => (1, 0),
@@ -44,6 +45,7 @@ impl Varint {
 impl Deref for Varint {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.bytes[..self.len]
     }

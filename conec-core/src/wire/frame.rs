@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::codec::{Varint, varint_len, varint_value};
 
 /// What goes in front of a message of `len` bytes.
+#[inline]
 pub(crate) fn frame_header(len: usize) -> Varint {
     Varint::new(len as u64)
 }
