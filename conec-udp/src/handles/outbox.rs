@@ -1,6 +1,9 @@
 //! Where messages wait for the driver, so that not each of them takes the lock that everybody shares.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use conec_core::{
@@ -17,24 +20,36 @@ use super::lock;
 pub(super) struct Outbox {
     id: StreamId,
     batch: Mutex<Option<Batch>>,
+    /// Whether messages wait with room behind them, as said whenever that changes. A lock for every such question would
+    /// cost as much as to add a small message.
+    open: AtomicBool,
 }
 
 impl Outbox {
     pub(super) fn new(id: StreamId) -> Arc<Self> {
-        let batch = Mutex::new(None);
-        Arc::new(Self { id, batch })
+        Arc::new(Self {
+            id,
+            batch: Mutex::new(None),
+            open: AtomicBool::new(false),
+        })
     }
 
     /// Adds a message to those that the driver comes for, if there are any and it fits.
+    #[inline]
     pub(super) fn add(&self, message: &Bytes) -> Option<Result<(), SendError>> {
         let mut batch = lock(&self.batch);
-        let waiting = batch.as_mut().filter(|batch| Self::has_room(batch))?;
-        Some(waiting.push(message).map_err(SendError::from))
+        let waiting = batch.as_mut().filter(|batch| has_room(batch))?;
+        let pushed = waiting.push(message);
+        if !has_room(waiting) {
+            self.note(&batch);
+        }
+        Some(pushed.map_err(SendError::from))
     }
 
-    /// Whether [`add`](Self::add) would.
+    /// Whether [`add`](Self::add) would, unless the driver comes first.
+    #[inline]
     pub(super) fn is_open(&self) -> bool {
-        lock(&self.batch).as_ref().is_some_and(Self::has_room)
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Whether there is room for a message that the driver has to come for.
@@ -57,10 +72,12 @@ impl Outbox {
         if batch.is_none() {
             *batch = hub.batch(self.id);
         }
-        match &mut *batch {
-            Some(batch) => Ok(batch.push(message)?),
-            None => Err(SendError::Ended(SendEnd::Closed(CloseReason::Local))),
-        }
+        let Some(begun) = batch.as_mut() else {
+            return Err(SendError::Ended(SendEnd::Closed(CloseReason::Local)));
+        };
+        begun.push(message)?;
+        self.note(&batch);
+        Ok(())
     }
 
     /// Hands everything over to the stream. What it does not take, because it has ended, is forgotten.
@@ -76,17 +93,26 @@ impl Outbox {
         if let Attempt::Done(Err(_)) = handed {
             *batch = None;
         }
+        self.note(&batch);
         handed
     }
 
     /// Forgets what was not handed over.
     pub(super) fn clear(&self) {
-        *lock(&self.batch) = None;
+        let mut batch = lock(&self.batch);
+        *batch = None;
+        self.note(&batch);
     }
 
-    fn has_room(batch: &Batch) -> bool {
-        !batch.is_empty() && batch.bytes() < FULL
+    /// Says whether there is room, as it is now with the lock held.
+    fn note(&self, batch: &Option<Batch>) {
+        let open = batch.as_ref().is_some_and(has_room);
+        self.open.store(open, Ordering::Relaxed);
     }
+}
+
+fn has_room(batch: &Batch) -> bool {
+    !batch.is_empty() && batch.bytes() < FULL
 }
 
 const FULL: usize = 32 << 10;
