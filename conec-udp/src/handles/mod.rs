@@ -45,6 +45,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod brief_lock;
 mod driven;
 mod outbox;
 mod stream;

@@ -1,7 +1,7 @@
 //! Where messages wait for the driver, so that not each of them takes the lock that everybody shares.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -11,7 +11,7 @@ use conec_core::{
     hub::{Attempt, Hub, SendError},
 };
 
-use super::lock;
+use super::brief_lock::BriefLock;
 
 /// Messages on their way from a sending half into its stream.
 ///
@@ -19,7 +19,7 @@ use super::lock;
 /// are added without asking, up to some 32 KiB.
 pub(super) struct Outbox {
     id: StreamId,
-    batch: Mutex<Option<Batch>>,
+    batch: BriefLock<Option<Batch>>,
     /// Whether messages wait with room behind them, as said whenever that changes. A lock for every such question would
     /// cost as much as to add a small message.
     open: AtomicBool,
@@ -29,7 +29,7 @@ impl Outbox {
     pub(super) fn new(id: StreamId) -> Arc<Self> {
         Arc::new(Self {
             id,
-            batch: Mutex::new(None),
+            batch: BriefLock::new(None),
             open: AtomicBool::new(false),
         })
     }
@@ -37,7 +37,7 @@ impl Outbox {
     /// Adds a message to those that the driver comes for, if there are any and it fits.
     #[inline]
     pub(super) fn add(&self, message: &Bytes) -> Option<Result<(), SendError>> {
-        let mut batch = lock(&self.batch);
+        let mut batch = self.batch.lock();
         let waiting = batch.as_mut().filter(|batch| has_room(batch))?;
         let pushed = waiting.push(message);
         if !has_room(waiting) {
@@ -68,7 +68,7 @@ impl Outbox {
         hub: &mut Hub<W, E>,
         message: &Bytes,
     ) -> Result<(), SendError> {
-        let mut batch = lock(&self.batch);
+        let mut batch = self.batch.lock();
         if batch.is_none() {
             *batch = hub.batch(self.id);
         }
@@ -85,7 +85,7 @@ impl Outbox {
         &self,
         hub: &mut Hub<W, E>,
     ) -> Attempt<Result<(), SendError>> {
-        let mut batch = lock(&self.batch);
+        let mut batch = self.batch.lock();
         let handed = match batch.as_mut().filter(|batch| !batch.is_empty()) {
             Some(batch) => hub.send_batch(self.id, batch),
             None => Attempt::Done(Ok(())),
@@ -99,7 +99,7 @@ impl Outbox {
 
     /// Forgets what was not handed over.
     pub(super) fn clear(&self) {
-        let mut batch = lock(&self.batch);
+        let mut batch = self.batch.lock();
         *batch = None;
         self.note(&batch);
     }
