@@ -25,7 +25,7 @@ pub(crate) struct Gathered {
     pieces: VecDeque<Bytes>,
     tail: BytesMut,
     len: usize,
-    /// How long the last tail became.
+    /// How long tails have become lately.
     usual: usize,
 }
 
@@ -91,7 +91,13 @@ impl Gathered {
             self.seal();
         }
         if self.tail.capacity() == 0 {
-            self.tail.reserve(self.usual.max(len));
+            // Growing costs another copy, which the room left over in a piece does not.
+            let usual = if self.usual > PIECE / 4 {
+                PIECE
+            } else {
+                self.usual
+            };
+            self.tail.reserve(usual.max(len));
         }
         self.tail.extend_from_slice(front);
         self.tail.extend_from_slice(bytes);
@@ -100,7 +106,8 @@ impl Gathered {
 
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.usual = self.tail.len();
+            // A large write, or the end of a batch, cuts one short.
+            self.usual = self.tail.len().max(self.usual / 2);
             self.pieces
                 .push_back(std::mem::take(&mut self.tail).freeze());
         }
@@ -143,6 +150,28 @@ mod tests {
         assert_eq!(outgoing.len(), 116_000);
         assert_eq!(outgoing.pieces.len(), 3);
         assert_eq!(outgoing.pieces[1].as_ptr(), large.as_ptr());
+    }
+
+    #[test]
+    fn a_piece_that_was_cut_short_does_not_make_the_next_one_grow() {
+        let mut outgoing = Gathered::default();
+        let small = Bytes::from(vec![1; 1000]);
+        let mut fill = |messages| {
+            for _ in 0..messages {
+                outgoing.push(b"", &small);
+            }
+            let room = outgoing.tail.capacity();
+            outgoing.seal();
+            room
+        };
+        fill(32);
+        fill(1);
+        assert_eq!(fill(1), PIECE);
+        // Not forever.
+        for _ in 0..10 {
+            fill(1);
+        }
+        assert_eq!(fill(1), 1000);
     }
 
     #[test]
