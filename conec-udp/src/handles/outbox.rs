@@ -16,7 +16,7 @@ use super::brief_lock::BriefLock;
 /// Messages on their way from a sending half into its stream.
 ///
 /// The first one asks the hub whether there is room, and has the driver come for them. Those that follow before it comes
-/// are added without asking, up to some 32 KiB.
+/// are added without asking, up to some 60 KiB.
 pub(super) struct Outbox {
     id: StreamId,
     batch: BriefLock<Option<Batch>>,
@@ -115,4 +115,5 @@ fn has_room(batch: &Batch) -> bool {
     !batch.is_empty() && batch.bytes() < FULL
 }
 
-const FULL: usize = 32 << 10;
+/// As much as the system sends at once, headers aside. The rest of a larger batch would be sent by itself.
+const FULL: usize = 60 << 10;
