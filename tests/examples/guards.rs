@@ -94,15 +94,8 @@ impl Copy {
             let mut command = Command::new("timeout");
             command
                 .args([PATIENCE, env!("CARGO"), "test", "--quiet"])
-                .args([
-                    "--no-fail-fast",
-                    "-p",
-                    "conec-core",
-                    "-p",
-                    "conec-udp",
-                    "--lib",
-                ])
-                .args(["-p", "conec-tests", "--test", "it"])
+                .args(["--no-fail-fast", "-p", "conec-core", "-p", "conec-udp"])
+                .args(["--lib", "-p", "conec-tests", "--test", "it"])
                 .args(last)
                 .current_dir(&self.0)
                 .env("CARGO_TARGET_DIR", self.0.with_file_name("build"))

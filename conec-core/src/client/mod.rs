@@ -301,15 +301,8 @@ impl Endpoint for Client {
             } else {
                 &at_home
             };
-            match engine {
-                Some(engine) => self
-                    .transport
-                    .handle_packet(now, engine, arrival, &mut batch),
-                None => {
-                    batch.skip_packet();
-                    self.transport.stats.datagrams_dropped += 1;
-                }
-            }
+            self.transport
+                .handle_packet(now, engine, arrival, &mut batch);
             if let Some(id) = peer {
                 self.path_heard(now, id, from_home, len);
             }

@@ -254,13 +254,9 @@ impl Endpoint for Coordinator {
                     .forward(now, route, run, &mut self.transport.stats);
                 continue;
             }
-            if own {
-                self.transport
-                    .handle_packet(now, self.engine, &arrival, &mut batch);
-            } else {
-                batch.skip_packet();
-                self.transport.stats.datagrams_dropped += 1;
-            }
+            let engine = own.then_some(self.engine);
+            self.transport
+                .handle_packet(now, engine, &arrival, &mut batch);
         }
         while let Some((client, packets)) = self.forwarding.pop_throttled() {
             self.tell(client, &CoordinatorMessage::Throttled { packets });

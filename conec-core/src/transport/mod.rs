@@ -136,7 +136,7 @@ impl Transport {
         self.links.get(&id).map(|link| &**link)
     }
 
-    /// Gives the first packet of a batch to an engine.
+    /// Gives the first packet of a batch to an engine, or drops it if it is for none.
     ///
     /// The packet leaves the batch at the last moment, and `arrival` is made once for a batch: what is written in small
     /// parts and copied as a whole right after makes the processor wait, which is felt with every packet.
@@ -144,11 +144,12 @@ impl Transport {
     pub(crate) fn handle_packet(
         &mut self,
         now: Instant,
-        engine_id: EngineId,
+        engine_id: Option<EngineId>,
         arrival: &Arrival,
         batch: &mut Batch,
     ) {
-        let Some(engine) = self.engines.get_mut(&engine_id) else {
+        let engine = engine_id.and_then(|id| Some((id, self.engines.get_mut(&id)?)));
+        let Some((engine_id, engine)) = engine else {
             batch.skip_packet();
             self.stats.datagrams_dropped += 1;
             return;
