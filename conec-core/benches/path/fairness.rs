@@ -15,10 +15,14 @@ use crate::{
 /// Who is beside whom. The second is to be fair to the first, or to give way to it.
 fn pairs() -> Vec<(&'static str, Engine, Engine)> {
     let conec = Engine::ToCoordinator(Control::Default);
+    let background = Engine::ToCoordinator(Control::Background);
     vec![
         ("two channels", conec, conec),
         ("beside bare Cubic", Engine::Bare, conec),
         ("two bare Cubics", Engine::Bare, Engine::Bare),
+        ("background beside fair", conec, background),
+        ("background beside bare Cubic", Engine::Bare, background),
+        ("fair after background", background, conec),
     ]
 }
 

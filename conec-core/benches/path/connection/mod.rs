@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use conec_core::ChannelConfig;
+use conec_core::{ChannelConfig, CongestionControl};
 
 use crate::harness::Node;
 
@@ -113,6 +113,8 @@ impl fmt::Display for Engine {
         };
         match control {
             Control::Default => f.write_str(name),
+            Control::LossTolerant => write!(f, "{name}, loss-tolerant"),
+            Control::Background => write!(f, "{name}, background"),
         }
     }
 }
@@ -120,19 +122,23 @@ impl fmt::Display for Engine {
 /// The congestion control of conec's channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Control {
-    /// What channels have without being told.
+    /// What channels have without being told: the fair one.
     Default,
+    LossTolerant,
+    Background,
 }
 
 impl Control {
-    pub(crate) const ALL: [Self; 1] = [Self::Default];
+    pub(crate) const ALL: [Self; 3] = [Self::Default, Self::LossTolerant, Self::Background];
 
     fn configure(self, config: &mut ChannelConfig) {
         // The harness lets channels be silent for ever. Here they are to end when they are stuck.
         config.idle_timeout = IDLE_TIMEOUT;
-        match self {
-            Self::Default => {}
-        }
+        config.congestion = match self {
+            Self::Default => CongestionControl::default(),
+            Self::LossTolerant => CongestionControl::LossTolerant,
+            Self::Background => CongestionControl::Background,
+        };
     }
 }
 
