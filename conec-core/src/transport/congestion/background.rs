@@ -305,7 +305,10 @@ mod tests {
         };
         let took = path.now - began;
         let pause = until - path.now;
-        assert!(pause >= 7 * took && pause <= 9 * took, "{pause:?} after {took:?}");
+        assert!(
+            pause >= 7 * took && pause <= 9 * took,
+            "{pause:?} after {took:?}"
+        );
     }
 
     #[test]
