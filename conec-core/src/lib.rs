@@ -21,7 +21,7 @@
 //! * report the addresses of all interfaces where a socket is bound to none of them in particular, when a Client
 //!   [wants](Endpoint::wants_host_addresses) them, so that it is found in its own network; and the size of packets that its
 //!   link takes, in [`ClientConfig::link_mtu`].
-//! * `conec-udp` moves many datagrams with one system call, and does what `Node::turn` does.
+//! * `conec-driver` moves many datagrams with one system call, and does what `Node::turn` does.
 //! * where an application wants handles that wait, instead of events, the [`hub`] keeps the books.
 //!
 #![cfg_attr(feature = "self-signed", doc = "```")]

@@ -4,7 +4,7 @@ use conec_core::{
     ClientConfig, CoordinatorConfig, Endpoint, EndpointStats, Identity,
     hub::{BindError, ConnectError},
 };
-use conec_udp::{Socket, look_up_link};
+use conec_driver::{Socket, look_up_link};
 use mio::{Registry, Token, event::Event};
 
 use crate::port::Port;

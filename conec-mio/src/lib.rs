@@ -72,4 +72,4 @@ pub use conec_core;
 pub use driver::{Client, Coordinator, Driver};
 
 #[doc(no_inline)]
-pub use conec_udp::Socket;
+pub use conec_driver::Socket;

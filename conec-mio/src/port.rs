@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, time::Instant};
 
 use conec_core::{Datagram, Transmit};
-use conec_udp::{Access, Io, Pump, Socket, Udp};
+use conec_driver::{Access, Io, Pump, Socket, Udp};
 use mio::{Interest, Registry, Token, event::Event, net::UdpSocket};
 
 /// A registered socket, and what moves datagrams through it.

@@ -5,7 +5,7 @@ use conec_core::{
     EndpointStats, KeyPin, Name, OpenChannelError, PairId, Target,
     hub::{BindError, Hub},
 };
-use conec_udp::Socket;
+use conec_driver::Socket;
 use futures_core::Stream;
 use tokio::net::ToSocketAddrs;
 

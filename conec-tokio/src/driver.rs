@@ -11,7 +11,7 @@ use std::{
 };
 
 use conec_core::hub::Role;
-use conec_udp::{Pump, Socket, handles::Driven};
+use conec_driver::{Pump, Socket, handles::Driven};
 use tokio::{net::UdpSocket, time::Instant, time::Sleep};
 
 use crate::{

@@ -69,4 +69,4 @@ pub use conec_core::{
 };
 
 #[doc(no_inline)]
-pub use conec_udp::Socket;
+pub use conec_driver::Socket;

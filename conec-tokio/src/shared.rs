@@ -12,7 +12,7 @@ use conec_core::{
     Endpoint,
     hub::{self, Attempt, Ticket},
 };
-use conec_udp::handles::{self, Wake};
+use conec_driver::handles::{self, Wake};
 use futures_core::Stream;
 
 pub(crate) type Shared<E = dyn Endpoint + Send> = handles::Shared<Task, E>;

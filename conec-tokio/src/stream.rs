@@ -10,7 +10,7 @@ use conec_core::{
     Code, RecvEnd, SendEnd, StreamId,
     hub::{SendError, TryRecvError},
 };
-use conec_udp::handles::{RecvHalf, SendHalf};
+use conec_driver::handles::{RecvHalf, SendHalf};
 use futures_core::Stream;
 use futures_sink::Sink;
 

@@ -3,7 +3,7 @@
 use std::{future::Future, io};
 
 use conec_core::{hub::Role, testing::hub};
-use conec_udp::Socket;
+use conec_driver::Socket;
 
 use crate::{driver::Driver, shared::Shared};
 

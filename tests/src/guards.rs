@@ -330,7 +330,7 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "what is not an answer keeps nobody awake",
-        file: "conec-udp/src/busy_poll.rs",
+        file: "conec-driver/src/busy_poll.rs",
         text: "} else if received > 0 && self.answered {",
         without: "} else if received > 0 {",
     },

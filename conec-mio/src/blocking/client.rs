@@ -10,7 +10,7 @@ use conec_core::{
     PathPolicy, PeerInfo, Target,
     hub::{BindError, ConnectError, Hub, OpenError, host_of},
 };
-use conec_udp::{Socket, look_up_link};
+use conec_driver::{Socket, look_up_link};
 
 use super::{
     Channel, TimedOut,

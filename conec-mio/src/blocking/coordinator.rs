@@ -10,7 +10,7 @@ use conec_core::{
     EndpointStats, KeyPin, Name, OpenChannelError, PairId, Target,
     hub::{BindError, Hub},
 };
-use conec_udp::Socket;
+use conec_driver::Socket;
 
 use super::{
     Channel, TimedOut,

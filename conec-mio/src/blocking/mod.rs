@@ -67,7 +67,7 @@ pub use conec_core::{
 };
 
 #[doc(no_inline)]
-pub use conec_udp::Socket;
+pub use conec_driver::Socket;
 
 /// Nothing has happened within the time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

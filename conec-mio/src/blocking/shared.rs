@@ -11,7 +11,7 @@ use conec_core::{
     Endpoint,
     hub::{self, Attempt, Ticket},
 };
-use conec_udp::handles::{self, Wake};
+use conec_driver::handles::{self, Wake};
 
 use super::TimedOut;
 

@@ -5,7 +5,7 @@ use conec_core::{
     Code, RecvEnd, SendEnd, StreamId,
     hub::{SendError, TryRecvError},
 };
-use conec_udp::handles::{RecvHalf, SendHalf};
+use conec_driver::handles::{RecvHalf, SendHalf};
 
 use super::{
     TimedOut,

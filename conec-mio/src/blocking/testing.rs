@@ -3,7 +3,7 @@
 use std::io;
 
 use conec_core::{hub::Role, testing::hub};
-use conec_udp::Socket;
+use conec_driver::Socket;
 
 use super::{shared::Shared, thread};
 

@@ -3,7 +3,7 @@
 use std::{io, ops::ControlFlow, sync::Arc, time::Instant};
 
 use conec_core::hub::Role;
-use conec_udp::{Socket, handles::Driven};
+use conec_driver::{Socket, handles::Driven};
 use mio::{Events, Poll, Token};
 
 use super::shared::{Shared, Waker};

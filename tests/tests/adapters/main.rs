@@ -34,8 +34,8 @@ use conec_core::{
     Certificate, ClientConfig, ClientId, CoordinatorConfig, Datagram, Identity, KeyPin, Transmit,
     Trust,
 };
+use conec_driver::Tap;
 use conec_mio::blocking;
-use conec_udp::Tap;
 
 /// What can drive an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,8 +21,8 @@ use conec_core::{
     hub::{Hub, Role},
     testing::Sealed,
 };
+use conec_driver::{Socket, Tap};
 use conec_mio::{Driver, blocking};
-use conec_udp::{Socket, Tap};
 use mio::{Poll, Token};
 
 use crate::{

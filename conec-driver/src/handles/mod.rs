@@ -6,7 +6,7 @@
 //! ```
 //! use std::{ops::ControlFlow, sync::Arc, task::Poll, thread, time::{Duration, Instant}};
 //! use conec_core::{Certificate, CoordinatorConfig, hub::{Hub, Ticket}};
-//! use conec_udp::{Pump, Socket, handles::{Driven, Handle, Shared, Wake}};
+//! use conec_driver::{Pump, Socket, handles::{Driven, Handle, Shared, Wake}};
 //!
 //! struct Parked(thread::Thread);
 //! impl Wake for Parked {

@@ -14,7 +14,7 @@ use crate::{Udp, busy_poll::BusyPoll};
 /// ```
 /// use std::{io, net::UdpSocket, thread, time::{Duration, Instant}};
 /// use conec_core::*;
-/// use conec_udp::{Pump, Socket};
+/// use conec_driver::{Pump, Socket};
 ///
 /// let config = CoordinatorConfig::new(Certificate::self_signed(["localhost"])?);
 /// let mut coordinator = Coordinator::new(config, Identity::generate_seed()?)?;

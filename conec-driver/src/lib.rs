@@ -9,7 +9,7 @@
 //! ```
 //! use std::net::UdpSocket;
 //! use conec_core::{Datagram, Transmit};
-//! use conec_udp::Socket;
+//! use conec_driver::Socket;
 //!
 //! let (receiver, mut udp) = Socket::bind(([127, 0, 0, 1], 0).into())?.into_parts();
 //! let (sender, from) = Socket::any()?.into_parts();
