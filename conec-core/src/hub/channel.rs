@@ -239,6 +239,7 @@ impl<W, E: Endpoint + ?Sized> Hub<W, E> {
                 }
                 Some(_) | None => self.discard_stream(stream),
             },
+            ChannelEvent::StreamsWaiting => {}
             ChannelEvent::Readable { stream } => self.waiters.wake(Subject::Recv(stream)),
             ChannelEvent::Writable { stream } => self.waiters.wake(Subject::Send(stream)),
             ChannelEvent::SendEnded { stream, end } => self.end_sending(stream, end),

@@ -4,8 +4,8 @@ use std::{io, net::SocketAddr, time::Instant};
 
 use super::{Attempt, BindError, ConnectError, Hub, Role, channel::Entry, waiters::Subject};
 use crate::{
-    ChannelEvent, ChannelId, Client, ClientConfig, ClientEvent, Code, Identity, OpenChannelError,
-    PathPolicy, Target,
+    ChannelEvent, ChannelId, Client, ClientConfig, ClientEvent, Code, Endpoint, Identity,
+    OpenChannelError, PathPolicy, Target,
 };
 
 impl<W> Hub<W, Client> {

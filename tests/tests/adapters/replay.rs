@@ -17,9 +17,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientEvent, Datagram, Ecn, Endpoint, EndpointStats,
-    Identity, PathStats, Transmit,
-    hub::{Hub, Role},
-    testing::Sealed,
+    Identity, PathStats, PeerInfo, Transmit, testing::Sealed,
 };
 use conec_driver::{Socket, Tap};
 use conec_mio::{Driver, blocking};
@@ -233,8 +231,20 @@ impl Endpoint for Recorder {
         self.client.poll_event()
     }
 
+    fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)> {
+        self.client.poll_channel_event()
+    }
+
+    fn has_application_events(&self) -> bool {
+        self.client.has_application_events()
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         self.client.poll_timeout()
+    }
+
+    fn poll_wakeup(&self) -> Option<Instant> {
+        self.client.poll_wakeup()
     }
 
     fn busy_poll(&self) -> Duration {
@@ -259,6 +269,10 @@ impl Endpoint for Recorder {
 
     fn stats(&self) -> EndpointStats {
         self.client.stats()
+    }
+
+    fn peer(&self, id: ChannelId) -> Option<PeerInfo> {
+        self.client.peer(id)
     }
 
     fn path_stats(&self, id: ChannelId) -> Option<PathStats> {
@@ -505,6 +519,14 @@ impl Endpoint for Player {
         })
     }
 
+    fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)> {
+        None
+    }
+
+    fn has_application_events(&self) -> bool {
+        false
+    }
+
     fn poll_transmit(&mut self, _: Instant, _: NonZeroUsize) -> Option<Transmit> {
         let mut script = self.script();
         let Some(Step::Sent(piece)) = script.trace.get(script.done) else {
@@ -523,6 +545,10 @@ impl Endpoint for Player {
             Step::Slept => Some(script.asleep_since? + NAP),
             Step::Received(_) => None,
         }
+    }
+
+    fn poll_wakeup(&self) -> Option<Instant> {
+        self.poll_timeout()
     }
 
     fn busy_poll(&self) -> Duration {
@@ -545,6 +571,10 @@ impl Endpoint for Player {
 
     fn stats(&self) -> EndpointStats {
         EndpointStats::default()
+    }
+
+    fn peer(&self, _: ChannelId) -> Option<PeerInfo> {
+        None
     }
 
     fn path_stats(&self, _: ChannelId) -> Option<PathStats> {
