@@ -1,10 +1,12 @@
-//! UDP sockets that speak the language of [`conec_core`]: [`Datagram`] in, [`Transmit`] out, in batches (GRO, GSO) and
-//! with ECN wherever the system can.
+//! What every driver of an endpoint of [`conec_core`] needs on a real machine: sockets, what moves datagrams through them,
+//! and the handles that applications hold. `conec-tokio` and `conec-mio` stand on it.
 //!
-//! It is what every driver of an endpoint needs of the operating system, and has nothing of an event loop: a [`Pump`]
-//! moves datagrams between a socket and an endpoint, and waiting until there is something to move is left to the driver.
-//! `conec-tokio` and `conec-mio` stand on it. An adapter with handles that are used from several tasks or threads finds in
-//! [`handles`] what they have in common.
+//! * [`Socket`] and [`Udp`] speak the language of the core: [`Datagram`] in, [`Transmit`] out, in batches (GRO, GSO) and with
+//!   ECN wherever the system can.
+//! * A [`Pump`] moves datagrams and time between a socket and an endpoint. It has nothing of an event loop: to wait until
+//!   there is something to move is left to its owner.
+//! * [`Client`], [`Coordinator`], [`Channel`], [`Sender`], [`Receiver`] and [`Offer`] are handles to an endpoint that a
+//!   [`Driver`] drives. They are async and run on any executor: who waits is woken by its [`Waker`](std::task::Waker).
 //!
 //! ```
 //! use std::net::UdpSocket;
@@ -36,16 +38,28 @@
 #![forbid(unsafe_code)]
 
 mod busy_poll;
-pub mod handles;
+mod driver;
+mod error;
+mod handles;
 mod hosts;
 mod io;
 mod link;
 mod pump;
+mod shared;
 mod slots;
 mod socket;
 #[cfg(feature = "__testing")]
 mod tap;
+#[cfg(feature = "__testing")]
+#[doc(hidden)]
+pub mod testing;
 
+pub use driver::{Driver, Sockets};
+pub use error::{
+    BindError, ConnectError, OpenError, OpenStreamError, SendDatagramError, SendError,
+    TryOpenStreamError, TryRecvError, TrySendError,
+};
+pub use handles::{Channel, Client, Coordinator, IncomingStream, Offer, Receiver, Sender, host_of};
 pub use io::Udp;
 pub use link::look_up_link;
 pub use pump::{Access, Io, Pump};

@@ -74,16 +74,21 @@ pub trait Access {
     /// Does something to the endpoint.
     fn with<T>(&mut self, f: impl FnOnce(&mut dyn Endpoint) -> T) -> T;
 
-    /// Takes note of what the endpoint has to tell, if that is not left to the application.
-    fn settle(&mut self);
+    /// The same at the beginning of a turn.
+    fn begin_turn<T>(&mut self, f: impl FnOnce(&mut dyn Endpoint) -> T) -> T {
+        self.with(f)
+    }
+
+    /// The same, and takes note of what the endpoint then has to tell, if that is not left to the application.
+    fn settle<T>(&mut self, f: impl FnOnce(&mut dyn Endpoint) -> T) -> T {
+        self.with(f)
+    }
 }
 
 impl<E: Endpoint> Access for E {
     fn with<T>(&mut self, f: impl FnOnce(&mut dyn Endpoint) -> T) -> T {
         f(self)
     }
-
-    fn settle(&mut self) {}
 }
 
 impl Pump {
@@ -111,10 +116,10 @@ impl Pump {
     /// socket that fails for good is one that nothing arrives at, so that the endpoint ends by its timeouts.
     pub fn turn(&mut self, now: Instant, io: &mut impl Io, endpoint: &mut impl Access) {
         self.last = Some(now);
-        endpoint.with(|endpoint| self.udp.take_back(endpoint));
+        endpoint.begin_turn(|endpoint| self.udp.take_back(endpoint));
         let errors = self.recv(io);
         let received = self.received_bytes();
-        endpoint.with(|endpoint| {
+        endpoint.settle(|endpoint| {
             for datagram in self.received.drain(..) {
                 endpoint.handle_datagram(now, datagram);
             }
@@ -125,15 +130,13 @@ impl Pump {
                 endpoint.handle_timeout(now);
             }
         });
-        endpoint.settle();
         let sent = self.send(now, io, endpoint);
+        // Sending makes room, of which there is something to tell.
         let (busy_poll, wants_addresses) =
-            endpoint.with(|endpoint| (endpoint.busy_poll(), endpoint.wants_host_addresses()));
+            endpoint.settle(|endpoint| (endpoint.busy_poll(), endpoint.wants_host_addresses()));
         if wants_addresses {
             self.report_addresses(now, endpoint);
         }
-        // Sending makes room.
-        endpoint.settle();
         self.busy.handle_turn(now, busy_poll, received, sent);
         if self.busy.is_active() && received + sent == 0 {
             // Whoever is to send what is waited for may need this very processor.
@@ -171,7 +174,7 @@ impl Pump {
     fn report_addresses(&self, now: Instant, endpoint: &mut impl Access) {
         match self.udp.host_addresses() {
             Ok(addresses) => {
-                endpoint.with(|endpoint| endpoint.handle_host_addresses(now, &addresses));
+                endpoint.settle(|endpoint| endpoint.handle_host_addresses(now, &addresses));
             }
             // It goes on with those that it knows of, and will ask again.
             Err(error) => tracing::debug!(%error, "the machine's addresses are not to be had"),

@@ -6,7 +6,7 @@ use std::{
 use conec_core::CoordinatorConfig;
 use socket2::{Domain, Protocol, Type};
 
-use crate::Udp;
+use crate::{Sockets, Udp};
 
 /// A UDP socket that is ready for an endpoint.
 #[derive(Debug)]
@@ -86,6 +86,12 @@ impl Socket {
     /// The socket itself, to be watched by an event loop, and what it takes to send and receive on it.
     pub fn into_parts(self) -> (UdpSocket, Udp) {
         (self.socket, self.udp)
+    }
+
+    pub(crate) fn into_driver(mut self) -> (Udp, Sockets) {
+        let second = self.take_second();
+        let (socket, udp) = self.into_parts();
+        (udp, Sockets { socket, second })
     }
 
     /// Has a test stand between the adapter and the system.

@@ -14,6 +14,7 @@ mod coordinators;
 mod echo;
 mod faults;
 mod handles;
+mod lagging;
 mod matrix;
 mod programs;
 mod replay;

@@ -2,7 +2,7 @@
 //!
 //! TLS makes each run of an endpoint another one, so the endpoint that hears the trace is a player, which says what the
 //! recorded one said at that point, and sleeps where that one slept. Everything below it is real: loop, task or thread,
-//! locks, hub and pump. Whatever an adapter lost, repeated, reordered or changed on the way would show.
+//! locks and pump. Whatever an adapter lost, repeated, reordered or changed on the way would show.
 
 use std::{
     collections::BTreeSet,
@@ -519,7 +519,11 @@ impl Endpoint for Player {
         })
     }
 
+    /// Drivers with handles take these after whatever was done: everything is heard in time then.
     fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)> {
+        while let Some(event) = self.poll_event() {
+            self.script().heard.events.push(event);
+        }
         None
     }
 
@@ -579,12 +583,6 @@ impl Endpoint for Player {
 
     fn path_stats(&self, _: ChannelId) -> Option<PathStats> {
         None
-    }
-}
-
-impl Role for Player {
-    fn handle_event<W>(hub: &mut Hub<W, Self>, event: usize) {
-        hub.endpoint().script().heard.events.push(event);
     }
 }
 

@@ -1,15 +1,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use conec_core::{
-    ChannelId, CloseReason, Code, Direction, OpenStreamError, Path, PathStats, PeerInfo,
-    SendDatagramError, StreamId, hub::Attempt,
-};
+use conec_core::{ChannelId, CloseReason, Code, Direction, Path, PathStats, PeerInfo, StreamId};
 use futures_core::Stream;
 
 use crate::{
-    IncomingStream, Receiver, Sender,
-    shared::{self, Handle, Hub, Shared, now, wait},
+    OpenStreamError, Receiver, SendDatagramError, Sender, TryOpenStreamError,
+    shared::{Handle, Shared},
 };
 
 /// A channel with another entity.
@@ -18,7 +15,7 @@ use crate::{
 /// nothing; what it would have given goes to the next call.
 ///
 /// ```no_run
-/// # async fn run(channel: conec_tokio::Channel) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn run(channel: conec_driver::Channel) -> Result<(), Box<dyn std::error::Error>> {
 /// // Ask.
 /// let (mut sender, mut receiver) = channel.open_bi("question").await?;
 /// sender.send("What is the answer?".into()).await?;
@@ -48,8 +45,8 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// A handle that the hub has counted.
-    pub(crate) fn counted(shared: Arc<Shared>, id: ChannelId) -> Self {
+    /// A handle that was counted already.
+    pub(super) fn counted(shared: Arc<Shared>, id: ChannelId) -> Self {
         let handle = Handle::counted(shared, Some(id));
         Self { handle, id }
     }
@@ -61,7 +58,7 @@ impl Channel {
 
     /// Who is at the other end. `None` if that is the Coordinator.
     pub fn peer(&self) -> Option<PeerInfo> {
-        self.shared().with(|hub| hub.peer(self.id))
+        self.shared().with(|state| state.peer(self.id))
     }
 
     /// The current estimate of the round-trip time on the [path](Self::path) in use, while the channel is there.
@@ -73,7 +70,7 @@ impl Channel {
     /// to the other Client. The other end decides for itself.
     ///
     /// ```no_run
-    /// # use conec_tokio::*;
+    /// # use conec_driver::*;
     /// # async fn run(channel: Channel) {
     /// let mut path = channel.path();
     /// loop {
@@ -86,23 +83,28 @@ impl Channel {
     /// # }
     /// ```
     pub fn path(&self) -> Path {
-        self.shared().with(|hub| hub.path(self.id))
+        self.shared().with(|state| state.path(self.id))
     }
 
     /// Waits until what is sent travels on another path than this one, and gives it. `None` once the channel is over.
     pub async fn path_other_than(&self, known: Path) -> Option<Path> {
-        wait(self.shared(), |hub| hub.path_other_than(self.id, known)).await
+        self.shared()
+            .wait(|state| state.path_other_than(self.id, known))
+            .await
     }
 
     /// What the channel's packets have travelled on so far. `None` for home channels, and once the channel is over.
     pub fn path_stats(&self) -> Option<PathStats> {
-        self.shared().with(|hub| hub.path_stats(self.id))
+        self.shared()
+            .with(|state| match state.close_reason(self.id) {
+                Some(_) => None,
+                None => state.endpoint().path_stats(self.id),
+            })
     }
 
     /// Opens a bidirectional stream under a label of at most 255 bytes, once the other side allows another.
     ///
-    /// Fails with [`OpenStreamError::LabelTooLong`] or, when the channel is being closed or has ended,
-    /// [`OpenStreamError::Closed`]; never with `Blocked`.
+    /// Fails if the label is too long, and when the channel is being closed or has ended.
     pub async fn open_bi(
         &self,
         label: impl AsRef<[u8]>,
@@ -117,32 +119,54 @@ impl Channel {
         Ok(self.sender(id))
     }
 
+    /// Opens a bidirectional stream if the other side allows another now.
+    pub fn try_open_bi(
+        &self,
+        label: impl AsRef<[u8]>,
+    ) -> Result<(Sender, Receiver), TryOpenStreamError> {
+        let id = self.try_open(Direction::Bi, label.as_ref())?;
+        Ok((self.sender(id), self.receiver(id)))
+    }
+
+    /// Opens a unidirectional stream if the other side allows another now.
+    pub fn try_open_uni(&self, label: impl AsRef<[u8]>) -> Result<Sender, TryOpenStreamError> {
+        let id = self.try_open(Direction::Uni, label.as_ref())?;
+        Ok(self.sender(id))
+    }
+
     /// The next stream that the other side opens. `None` once the channel is over.
     ///
-    /// A stream that the other side gave up before it was accepted is not seen here.
+    /// A stream that the other side gave up before it was accepted is not seen here. Those that nobody accepts wait with what
+    /// was sent on them; their number is bounded, and then the other side waits to open more.
     pub async fn accept(&self) -> Option<IncomingStream> {
-        wait(self.shared(), |hub| self.try_accept(hub)).await
+        let accepted = self.shared().wait(|state| state.accept_stream(self.id));
+        Some(self.incoming_stream(accepted.await?))
     }
 
     /// The streams that the other side opens, as [`accept`](Self::accept) gives them. Keeps the channel from being
     /// closed.
     pub fn incoming(&self) -> impl Stream<Item = IncomingStream> + Send + Unpin + use<> {
         let channel = self.clone();
-        shared::stream(self.shared(), move |hub| channel.try_accept(hub))
+        self.shared().stream(move |state| {
+            let accepted = state.accept_stream(channel.id);
+            accepted.map(|accepted| Some(channel.incoming_stream(accepted?)))
+        })
     }
 
     /// Sends bytes that arrive whole or not at all, in any order, once there is room to send them.
     ///
-    /// Fails if they are more than fits ([`max_datagram_size`](Self::max_datagram_size)), or the channel is over; never
-    /// with `Blocked`.
+    /// Fails if they are more than fits ([`max_datagram_size`](Self::max_datagram_size)), or the channel is over.
     pub async fn send_datagram(&self, bytes: Bytes) -> Result<(), SendDatagramError> {
-        let send = |hub: &mut Hub| hub.send_datagram(self.id, bytes.clone());
-        wait(self.shared(), send).await
+        self.shared()
+            .wait(|state| state.send_datagram(self.id, bytes.clone()))
+            .await
     }
 
     /// The next datagram. `None` once the channel is over.
     pub async fn recv_datagram(&self) -> Option<Bytes> {
-        wait(self.shared(), |hub| hub.recv_datagram(self.id)).await
+        self.shared()
+            .wait(|state| state.recv_datagram(self.id))
+            .await
     }
 
     /// The largest datagram that can be sent now, in bytes; 0 when none can.
@@ -156,41 +180,50 @@ impl Channel {
     ///
     /// Dropped early, the channel is being closed nonetheless.
     pub async fn close(&self, patience: Duration) -> CloseReason {
+        let now = self.shared().now();
         self.shared()
-            .with(|hub| hub.close_channel(now(), self.id, patience));
+            .with(|state| state.close_channel(now, self.id, patience));
         self.closed().await
     }
 
     /// Ends the channel at once and tells the other side this code. Whatever was under way may or may not arrive.
     pub fn abort(&self, code: Code) {
-        self.shared()
-            .with(|hub| hub.abort_channel(now(), self.id, code));
+        self.shared().command(|endpoint, now| {
+            if let Some(mut channel) = endpoint.channel(self.id) {
+                channel.abort(now, code);
+            }
+        });
     }
 
     /// Waits for the channel's end.
     pub async fn closed(&self) -> CloseReason {
-        wait(self.shared(), |hub| hub.closed(self.id)).await
+        self.shared().wait(|state| state.closed(self.id)).await
     }
 
     /// Waits until the channel is open, or over.
-    pub(crate) async fn opened(&self) -> Result<(), CloseReason> {
-        wait(self.shared(), |hub| hub.opened(self.id)).await
+    pub(super) async fn opened(&self) -> Result<(), CloseReason> {
+        self.shared().wait(|state| state.opened(self.id)).await
     }
 
     async fn open(&self, direction: Direction, label: &[u8]) -> Result<StreamId, OpenStreamError> {
-        let open = |hub: &mut Hub| hub.open_stream(self.id, direction, label);
-        wait(self.shared(), open).await
+        self.shared()
+            .wait(|state| state.open_stream(self.id, direction, label))
+            .await
     }
 
-    fn try_accept(&self, hub: &mut Hub) -> Attempt<Option<IncomingStream>> {
-        hub.accept_stream(self.id).map(|accepted| {
-            let (id, label) = accepted?;
-            Some(IncomingStream {
-                label,
-                sender: (id.direction() == Direction::Bi).then(|| self.sender(id)),
-                receiver: self.receiver(id),
-            })
-        })
+    fn try_open(&self, direction: Direction, label: &[u8]) -> Result<StreamId, TryOpenStreamError> {
+        let opened = self
+            .shared()
+            .with(|state| state.open_stream(self.id, direction, label));
+        Ok(opened.map_err(|_| TryOpenStreamError::Blocked)??)
+    }
+
+    fn incoming_stream(&self, (id, label): (StreamId, Bytes)) -> IncomingStream {
+        IncomingStream {
+            label,
+            sender: (id.direction() == Direction::Bi).then(|| self.sender(id)),
+            receiver: self.receiver(id),
+        }
     }
 
     fn sender(&self, id: StreamId) -> Sender {
@@ -203,7 +236,7 @@ impl Channel {
 
     fn core<T>(&self, f: impl FnOnce(&mut conec_core::Channel<'_>) -> T) -> Option<T> {
         self.shared()
-            .with(|hub| hub.endpoint_mut().channel(self.id).as_mut().map(f))
+            .with(|state| state.endpoint_mut().channel(self.id).as_mut().map(f))
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -215,4 +248,15 @@ impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Channel({:?})", self.id)
     }
+}
+
+/// A stream that the other side has opened.
+#[derive(Debug)]
+pub struct IncomingStream {
+    /// What the opener says it is for.
+    pub label: Bytes,
+    /// The half to answer on, if the stream is bidirectional.
+    pub sender: Option<Sender>,
+    /// The half to receive from.
+    pub receiver: Receiver,
 }

@@ -6,18 +6,16 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use conec_core::{
-    Batch, CloseReason, Endpoint, SendEnd, StreamId,
-    hub::{Attempt, Hub, SendError},
-};
+use conec_core::{Batch, CloseReason, Endpoint, SendEnd, StreamId};
 
-use super::brief_lock::BriefLock;
+use super::{State, brief_lock::BriefLock, waiters::Subject};
+use crate::SendError;
 
 /// Messages on their way from a sending half into its stream.
 ///
-/// The first one asks the hub whether there is room, and has the driver come for them. Those that follow before it comes
-/// are added without asking, up to some 60 KiB.
-pub(super) struct Outbox {
+/// The first one asks whether there is room, and has the driver come for them. Those that follow before it comes are
+/// added without asking, up to some 60 KiB.
+pub(crate) struct Outbox {
     id: StreamId,
     batch: BriefLock<Option<Batch>>,
     /// Whether messages wait with room behind them, as said whenever that changes. A lock for every such question would
@@ -26,7 +24,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(id: StreamId) -> Arc<Self> {
+    pub(crate) fn new(id: StreamId) -> Arc<Self> {
         Arc::new(Self {
             id,
             batch: BriefLock::new(None),
@@ -34,9 +32,13 @@ impl Outbox {
         })
     }
 
+    pub(crate) fn id(&self) -> StreamId {
+        self.id
+    }
+
     /// Adds a message to those that the driver comes for, if there are any and it fits.
     #[inline]
-    pub(super) fn add(&self, message: &Bytes) -> Option<Result<(), SendError>> {
+    pub(crate) fn add(&self, message: &Bytes) -> Option<Result<(), SendError>> {
         let mut batch = self.batch.lock();
         let waiting = batch.as_mut().filter(|batch| has_room(batch))?;
         let pushed = waiting.push(message);
@@ -48,29 +50,29 @@ impl Outbox {
 
     /// Whether [`add`](Self::add) would, unless the driver comes first.
     #[inline]
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
     }
 
     /// Whether there is room for a message that the driver has to come for.
-    pub(super) fn ready<W, E: Endpoint + ?Sized>(
+    pub(crate) fn ready<E: Endpoint + ?Sized>(
         &self,
-        hub: &mut Hub<W, E>,
-    ) -> Attempt<Result<(), SendError>> {
+        state: &mut State<E>,
+    ) -> Result<Result<(), SendError>, Subject> {
         // If it has ended, that is told next.
-        let _ = self.hand_over(hub);
-        hub.send_ready(self.id)
+        let _ = self.hand_over(state);
+        state.send_by(self.id, |stream| stream.poll_ready())
     }
 
     /// Begins with this message. The driver has to come for it.
-    pub(super) fn begin<W, E: Endpoint + ?Sized>(
+    pub(super) fn begin<E: Endpoint + ?Sized>(
         &self,
-        hub: &mut Hub<W, E>,
+        state: &mut State<E>,
         message: &Bytes,
     ) -> Result<(), SendError> {
         let mut batch = self.batch.lock();
         if batch.is_none() {
-            *batch = hub.batch(self.id);
+            *batch = state.batch(self.id);
         }
         let Some(begun) = batch.as_mut() else {
             return Err(SendError::Ended(SendEnd::Closed(CloseReason::Local)));
@@ -81,16 +83,16 @@ impl Outbox {
     }
 
     /// Hands everything over to the stream. What it does not take, because it has ended, is forgotten.
-    pub(super) fn hand_over<W, E: Endpoint + ?Sized>(
+    pub(super) fn hand_over<E: Endpoint + ?Sized>(
         &self,
-        hub: &mut Hub<W, E>,
-    ) -> Attempt<Result<(), SendError>> {
+        state: &mut State<E>,
+    ) -> Result<Result<(), SendError>, Subject> {
         let mut batch = self.batch.lock();
         let handed = match batch.as_mut().filter(|batch| !batch.is_empty()) {
-            Some(batch) => hub.send_batch(self.id, batch),
-            None => Attempt::Done(Ok(())),
+            Some(batch) => state.send_by(self.id, |stream| stream.send_batch(batch)),
+            None => Ok(Ok(())),
         };
-        if let Attempt::Done(Err(_)) = handed {
+        if let Ok(Err(_)) = handed {
             *batch = None;
         }
         self.note(&batch);
@@ -98,7 +100,7 @@ impl Outbox {
     }
 
     /// Forgets what was not handed over.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let mut batch = self.batch.lock();
         *batch = None;
         self.note(&batch);

@@ -1,61 +1,14 @@
 //! A socket in an event loop.
 
-use std::{io, net::SocketAddr, time::Instant};
+use std::{io, net::SocketAddr};
 
 use conec_core::{Datagram, Transmit};
-use conec_driver::{Access, Io, Pump, Socket, Udp};
+use conec_driver::{Io, Sockets, Udp};
 use mio::{Interest, Registry, Token, event::Event, net::UdpSocket};
 
-/// A registered socket, and what moves datagrams through it.
+/// A registered socket, and a second one to receive from if there is one.
 #[derive(Debug)]
-pub(crate) struct Port {
-    watched: Watched,
-    pump: Pump,
-}
-
-impl Port {
-    pub(crate) fn new(mut socket: Socket, registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut second = socket.take_second().map(UdpSocket::from_std);
-        if let Some(second) = &mut second {
-            registry.register(second, token, Interest::READABLE)?;
-        }
-        let (socket, udp) = socket.into_parts();
-        let mut socket = UdpSocket::from_std(socket);
-        registry.register(&mut socket, token, Interest::READABLE)?;
-        let registry = registry.try_clone()?;
-        Ok(Self {
-            watched: Watched {
-                socket,
-                second,
-                registry,
-                token,
-                readable: true,
-                full: false,
-            },
-            pump: Pump::new(udp),
-        })
-    }
-
-    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.watched.socket.local_addr()
-    }
-
-    pub(crate) fn ready(&mut self, event: &Event) {
-        self.watched.readable |= event.is_readable() || event.is_error();
-    }
-
-    pub(crate) fn turn(&mut self, now: Instant, endpoint: &mut impl Access) {
-        self.pump.turn(now, &mut self.watched, endpoint);
-        self.watched.watch(self.pump.is_blocked());
-    }
-
-    pub(crate) fn pump(&self) -> &Pump {
-        &self.pump
-    }
-}
-
-#[derive(Debug)]
-struct Watched {
+pub(crate) struct Watched {
     socket: UdpSocket,
     /// Received from only.
     second: Option<UdpSocket>,
@@ -68,7 +21,33 @@ struct Watched {
 }
 
 impl Watched {
-    fn watch(&mut self, full: bool) {
+    pub(crate) fn new(sockets: Sockets, registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut second = sockets.second.map(UdpSocket::from_std);
+        if let Some(second) = &mut second {
+            registry.register(second, token, Interest::READABLE)?;
+        }
+        let mut socket = UdpSocket::from_std(sockets.socket);
+        registry.register(&mut socket, token, Interest::READABLE)?;
+        Ok(Self {
+            socket,
+            second,
+            registry: registry.try_clone()?,
+            token,
+            readable: true,
+            full: false,
+        })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    pub(crate) fn ready(&mut self, event: &Event) {
+        self.readable |= event.is_readable() || event.is_error();
+    }
+
+    /// Has the loop tell when the socket takes more, if it is full.
+    pub(crate) fn watch(&mut self, full: bool) {
         if full == self.full {
             return;
         }

@@ -5,42 +5,34 @@ use std::{
     io,
     ops::ControlFlow,
     pin::{Pin, pin},
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use conec_core::hub::Role;
-use conec_driver::{Pump, Socket, handles::Driven};
+use conec_core::Endpoint;
+use conec_driver::{Driver, Sockets};
 use tokio::{net::UdpSocket, time::Instant, time::Sleep};
 
-use crate::{
-    shared::{Shared, Task, now},
-    socket::Watched,
-};
+use crate::socket::Watched;
 
-/// Moves datagrams, time and events between the socket, the core and the handles.
-pub(crate) struct Driver<E: Role> {
+/// Turns a driver when its socket, its timer or its handles say so.
+pub(crate) struct Task<E: Endpoint> {
     socket: UdpSocket,
     /// Received from only.
     second: Option<UdpSocket>,
-    pump: Pump,
     timer: Pin<Box<Sleep>>,
     /// Dropped last: who waits for the end finds the socket closed.
-    driven: Driven<Task, E>,
+    driver: Driver<E>,
 }
 
-impl<E: Role> Driver<E> {
-    pub(crate) fn new(shared: Arc<Shared<E>>, mut socket: Socket) -> io::Result<Self> {
-        let driven = Driven::new(shared);
-        let second = socket.take_second().map(UdpSocket::from_std).transpose()?;
-        let (socket, udp) = socket.into_parts();
+impl<E: Endpoint> Task<E> {
+    pub(crate) fn new(driver: Driver<E>, sockets: Sockets) -> io::Result<Self> {
+        let Sockets { socket, second } = sockets;
         Ok(Self {
             socket: UdpSocket::from_std(socket)?,
-            second,
-            pump: Pump::new(udp),
+            second: second.map(UdpSocket::from_std).transpose()?,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            driven,
+            driver,
         })
     }
 
@@ -60,29 +52,32 @@ impl<E: Role> Driver<E> {
     }
 }
 
-impl<E: Role> Future for Driver<E> {
+impl<E: Endpoint + Unpin> Future for Task<E> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self {
             socket,
             second,
-            pump,
-            driven,
+            driver,
             ..
         } = &mut *self;
-        driven.begin_turn(Task::of(cx));
         let now = now();
-        let second = second.as_ref();
-        pump.turn(now, &mut Watched { socket, second, cx }, driven);
-        let ControlFlow::Continue(due) = driven.next_turn(pump) else {
+        let (waker, second) = (cx.waker().clone(), second.as_ref());
+        let mut watched = Watched { socket, second, cx };
+        let ControlFlow::Continue(due) = driver.turn(now, &waker, &mut watched) else {
             return Poll::Ready(());
         };
         if due.is_some_and(|at| at <= now || self.poll_timer(cx, at.into())) {
-            // After others have run, the runtime's main task included, which a task that just wakes itself would run before:
-            // who takes what has come finds it in the processor's cache, and the other side hears soon that it may send more.
+            // Yield behind all other tasks, `block_on`'s included, so that readers run while the data is in cache, and the
+            // other side hears soon that it may send more.
             let _ = pin!(tokio::task::yield_now()).poll(cx);
         }
         Poll::Pending
     }
+}
+
+/// The runtime's clock, which tests can stop.
+pub(crate) fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }
