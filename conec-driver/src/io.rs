@@ -5,12 +5,12 @@ use std::{
 };
 
 use bytes::BytesMut;
-use conec_core::{Datagram, Ecn, Endpoint, Transmit};
+use conec_core::{Datagram, Ecn, Transmit};
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
 
 use crate::{
     hosts::Hosts,
-    slots::{SLOTS, Slots},
+    slots::{self, SLOTS},
 };
 
 /// What it takes to send and receive on a socket, apart from the socket itself.
@@ -20,8 +20,6 @@ pub struct Udp {
     v6: bool,
     /// At which addresses the socket is to be found.
     hosts: Hosts,
-    /// Where batches arrive.
-    slots: Slots,
     #[cfg(feature = "__testing")]
     tap: Option<Box<dyn crate::Tap>>,
 }
@@ -34,7 +32,6 @@ impl Udp {
             state,
             v6: socket.local_addr()?.is_ipv6(),
             hosts: Hosts::new(socket)?,
-            slots: Slots::new(),
             #[cfg(feature = "__testing")]
             tap: None,
         })
@@ -76,24 +73,17 @@ impl Udp {
             return received;
         }
         let mut metas = [RecvMeta::default(); SLOTS];
-        let count = self
-            .state
-            .recv(socket.into(), &mut self.slots.room(), &mut metas)?;
-        let filled = metas.iter().take(count).enumerate();
-        into.extend(filled.map(|(slot, meta)| datagram(meta, self.slots.take(slot, meta.len))));
-        if SHORT_IS_ALL && count < SLOTS {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        Ok(())
-    }
-
-    /// Takes buffers back from the endpoint that [received](Self::recv) datagrams were given to, to receive into again.
-    pub(crate) fn take_back(&mut self, endpoint: &mut dyn Endpoint) {
-        while self.slots.has_room_for_spare()
-            && let Some(buffer) = endpoint.take_buffer()
-        {
-            self.slots.add_spare(buffer);
-        }
+        slots::with(|slots| {
+            let count = self
+                .state
+                .recv(socket.into(), &mut slots.room(), &mut metas)?;
+            let filled = metas.iter().take(count).enumerate();
+            into.extend(filled.map(|(slot, meta)| datagram(meta, slots.take(slot, meta.len))));
+            if SHORT_IS_ALL && count < SLOTS {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        })
     }
 
     /// Sends, with one system call.

@@ -7,7 +7,7 @@ use std::{
 
 use conec_core::{Datagram, Endpoint, Transmit};
 
-use crate::{Udp, busy_poll::BusyPoll};
+use crate::{Udp, busy_poll::BusyPoll, slots};
 
 /// Moves datagrams and time between a socket and an endpoint: all of a driver but waiting.
 ///
@@ -116,7 +116,7 @@ impl Pump {
     /// socket that fails for good is one that nothing arrives at, so that the endpoint ends by its timeouts.
     pub fn turn(&mut self, now: Instant, io: &mut impl Io, endpoint: &mut impl Access) {
         self.last = Some(now);
-        endpoint.begin_turn(|endpoint| self.udp.take_back(endpoint));
+        endpoint.begin_turn(take_back);
         let errors = self.recv(io);
         let received = self.received_bytes();
         endpoint.settle(|endpoint| {
@@ -245,6 +245,21 @@ impl Pump {
         }
         sent
     }
+}
+
+/// Takes buffers back from an endpoint that received datagrams were given to, to receive into again.
+fn take_back(endpoint: &mut dyn Endpoint) {
+    let Some(first) = endpoint.take_buffer() else {
+        return;
+    };
+    slots::with(|slots| {
+        slots.add_spare(first);
+        while slots.has_room_for_spare()
+            && let Some(buffer) = endpoint.take_buffer()
+        {
+            slots.add_spare(buffer);
+        }
+    });
 }
 
 /// How often one turn receives and sends.

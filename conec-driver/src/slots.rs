@@ -1,6 +1,10 @@
 //! Where received batches are put, and how their memory is used again.
 
-use std::io::IoSliceMut;
+use std::{
+    io::IoSliceMut,
+    sync::{Mutex, OnceLock, PoisonError},
+    thread,
+};
 
 use bytes::BytesMut;
 use quinn_udp::BATCH_SIZE;
@@ -16,8 +20,26 @@ pub(crate) struct Slots {
     spare: Vec<BytesMut>,
 }
 
+/// Has a use for slots, for as long as it receives. All sockets of a process share them: most of many have nothing to receive
+/// at any moment, and memory that was used just now is likely to be in the processor's cache.
+pub(crate) fn with<T>(f: impl FnOnce(&mut Slots) -> T) -> T {
+    static IDLE: Mutex<Vec<Box<Slots>>> = Mutex::new(Vec::new());
+    static MOST: OnceLock<usize> = OnceLock::new();
+    let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let taken = idle().pop();
+    let mut slots = taken.unwrap_or_else(|| Box::new(Slots::new()));
+    let result = f(&mut slots);
+    // As many as can receive at once.
+    let most = *MOST.get_or_init(|| thread::available_parallelism().map_or(1, usize::from));
+    let mut idle = idle();
+    if idle.len() < most {
+        idle.push(slots);
+    }
+    result
+}
+
 impl Slots {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             slots: std::array::from_fn(|_| BytesMut::zeroed(SLOT)),
             spare: Vec::new(),
