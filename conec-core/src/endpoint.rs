@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{Channel, ChannelEvent, ChannelId};
+use crate::{Channel, ChannelEvent, ChannelId, PeerInfo};
 
 /// A protocol endpoint without a socket or a clock: a [`Client`](crate::Client) or a
 /// [`Coordinator`](crate::Coordinator).
@@ -67,6 +67,20 @@ pub trait Endpoint: sealed::Sealed {
     where
         Self: Sized;
 
+    /// The next event about a channel's inside, for drivers that take these by themselves and leave all else where it is
+    /// until the application asks for it: offers ([`Client::poll_offer`](crate::Client::poll_offer)), events
+    /// ([`Coordinator::poll_application_event`](crate::Coordinator::poll_application_event)), and streams
+    /// ([`Channel::accept`]), of which [`StreamsWaiting`](ChannelEvent::StreamsWaiting) tells here.
+    ///
+    /// What waits like that is bounded, and slows down who causes it. Use either this or
+    /// [`poll_event`](Self::poll_event).
+    #[must_use = "events are given once"]
+    fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)>;
+
+    /// Whether an offer waits for the application, or an event, apart from those about channels.
+    #[must_use]
+    fn has_application_events(&self) -> bool;
+
     /// The next datagrams to send, at most `max_segments` of them at once, all to one destination.
     ///
     /// Pass 1 without segmentation offload. A datagram that cannot be sent may be dropped, as a network would.
@@ -77,6 +91,11 @@ pub trait Endpoint: sealed::Sealed {
     #[must_use]
     fn poll_timeout(&self) -> Option<Instant>;
 
+    /// Like [`poll_timeout`](Self::poll_timeout) for drivers that take [channel events](Self::poll_channel_event) by
+    /// themselves: what waits for the application is no reason to act.
+    #[must_use]
+    fn poll_wakeup(&self) -> Option<Instant>;
+
     /// For how long the driver may wait awake: as [`ClientConfig::busy_poll`](crate::ClientConfig::busy_poll) and
     /// [`CoordinatorConfig::busy_poll`](crate::CoordinatorConfig::busy_poll) have it. A driver that always sleeps may pay
     /// no heed to it.
@@ -85,6 +104,11 @@ pub trait Endpoint: sealed::Sealed {
 
     /// Access to a channel, until its [terminal event](ChannelEvent).
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>>;
+
+    /// Who is at the other end of a channel: of a peer channel from the offer on, of a Client's home channel as long as it is
+    /// connected. `None` where that is the Coordinator.
+    #[must_use]
+    fn peer(&self, id: ChannelId) -> Option<PeerInfo>;
 
     /// What a peer channel's packets have travelled on so far. `None` for home channels, and once the channel's
     /// [terminal event](ChannelEvent) was given.

@@ -21,8 +21,8 @@
 //! * report the addresses of all interfaces where a socket is bound to none of them in particular, when a Client
 //!   [wants](Endpoint::wants_host_addresses) them, so that it is found in its own network; and the size of packets that its
 //!   link takes, in [`ClientConfig::link_mtu`].
-//! * `conec-udp` moves many datagrams with one system call, and does what `Node::turn` does.
-//! * where an application wants handles that wait, instead of events, the [`hub`] keeps the books.
+//! * `conec-driver` moves many datagrams with one system call, and does what `Node::turn` does. It also has handles that wait,
+//!   for applications that want these instead of events.
 //!
 #![cfg_attr(feature = "self-signed", doc = "```")]
 #![cfg_attr(not(feature = "self-signed"), doc = "```ignore")]
@@ -56,7 +56,6 @@ mod coordinator;
 mod crypto;
 mod endpoint;
 mod error;
-pub mod hub;
 mod id;
 mod identity;
 mod memory;

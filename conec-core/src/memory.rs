@@ -1,6 +1,9 @@
 //! How much memory others can make an endpoint take.
 
-use crate::{ChannelConfig, ClientConfig, CoordinatorConfig, buffers::MAX_BUFFERS};
+use crate::{
+    ChannelConfig, ClientConfig, CoordinatorConfig, buffers::MAX_BUFFERS,
+    channel::EVENTS_PER_STREAM,
+};
 
 impl ChannelConfig {
     /// The most memory that one channel can take by what the other side does, in bytes, with all that is sent to it
@@ -13,7 +16,8 @@ impl ChannelConfig {
         let streams = 1 + u64::from(self.bi_streams) + u64::from(self.uni_streams);
         let unread = unread(self.receive_window.into()) + streams * UNREAD_SLACK;
         let datagrams = 2 * self.datagram_buffer as u64;
-        CHANNEL + streams * STREAM + unread + u64::from(self.send_window) + datagrams
+        let incoming = EVENTS_PER_STREAM as u64 * streams * INCOMING;
+        CHANNEL + streams * STREAM + incoming + unread + u64::from(self.send_window) + datagrams
     }
 }
 
@@ -92,4 +96,7 @@ const STREAM: u64 = 2 << 10;
 const UNREAD_SLACK: u64 = 32 << 10;
 /// Both ends of a channel between Clients, with label, routes and deadlines.
 const PAIR: u64 = 2 << 10;
-const EVENT: u64 = 1 << 10;
+/// With a token, a label, and names.
+const EVENT: u64 = 5 << 10;
+/// A stream that waits to be accepted, over or not, with its label and what is queued of it.
+const INCOMING: u64 = 512;

@@ -6,7 +6,6 @@ use bytes::Bytes;
 pub use crate::endpoint::sealed::Sealed;
 use crate::{
     Client, Coordinator, coordinator,
-    hub::{Hub, Role},
     wire::{
         self, ChannelMessage, ClientMessage, CoordinatorMessage, PacketKind, PeerMessage,
         RoleMessage, Route,
@@ -21,11 +20,6 @@ pub fn client_entries(client: &Client) -> usize {
 /// How many things a Coordinator keeps in tables and queues: none when nobody is there.
 pub fn coordinator_entries(coordinator: &Coordinator) -> usize {
     coordinator.entries()
-}
-
-/// A hub for an endpoint of a test's own, held once.
-pub fn hub<W, E: Role>(endpoint: E) -> Hub<W, E> {
-    Hub::new(endpoint)
 }
 
 /// Who sends a control message.

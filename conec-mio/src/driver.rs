@@ -1,13 +1,10 @@
 use std::{fmt, io, net::SocketAddr, time::Instant};
 
-use conec_core::{
-    ClientConfig, CoordinatorConfig, Endpoint, EndpointStats, Identity,
-    hub::{BindError, ConnectError},
-};
-use conec_udp::{Socket, look_up_link};
+use conec_core::{ClientConfig, CoordinatorConfig, Endpoint, EndpointStats, Identity};
+use conec_driver::{BindError, ConnectError, Pump, Socket, Sockets, look_up_link};
 use mio::{Registry, Token, event::Event};
 
-use crate::port::Port;
+use crate::socket::Watched;
 
 /// A Client in an event loop.
 pub type Client = Driver<conec_core::Client>;
@@ -66,7 +63,8 @@ pub type Coordinator = Driver<conec_core::Coordinator>;
 /// A driver that is dropped says goodbye to nobody; the others notice by their idle timeouts. [Close](Endpoint::close)
 /// the endpoint first, and go on until the driver [is finished](Self::is_finished).
 pub struct Driver<E: Endpoint> {
-    port: Port,
+    watched: Watched,
+    pump: Pump,
     endpoint: E,
 }
 
@@ -110,32 +108,43 @@ impl Driver<conec_core::Coordinator> {
 
 impl<E: Endpoint> Driver<E> {
     /// Registers a socket of one's own under a token of the loop's choice, for an endpoint.
-    pub fn new(endpoint: E, socket: Socket, registry: &Registry, token: Token) -> io::Result<Self> {
-        let port = Port::new(socket, registry, token)?;
-        Ok(Self { port, endpoint })
+    pub fn new(
+        endpoint: E,
+        mut socket: Socket,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<Self> {
+        let second = socket.take_second();
+        let (socket, udp) = socket.into_parts();
+        Ok(Self {
+            watched: Watched::new(Sockets { socket, second }, registry, token)?,
+            pump: Pump::new(udp),
+            endpoint,
+        })
     }
 
     /// Where the socket is bound: the port is the actual one.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.port.local_addr()
+        self.watched.local_addr()
     }
 
     /// Takes note of what the loop says about the socket. A [`turn`](Self::turn) is to follow.
     pub fn ready(&mut self, event: &Event) {
-        self.port.ready(event);
+        self.watched.ready(event);
     }
 
     /// Receives, does what is due, and sends: as much of it as is fair to others in the loop. What is left makes the
     /// [`deadline`](Self::deadline) pass at once. Harmless at any time; without anything to do, it makes no system call,
     /// but to yield to other threads while it waits [awake](ClientConfig::busy_poll): then too the deadline has passed.
     pub fn turn(&mut self, now: Instant) {
-        self.port.turn(now, &mut self.endpoint);
+        self.pump.turn(now, &mut self.watched, &mut self.endpoint);
+        self.watched.watch(self.pump.is_blocked());
     }
 
     /// When the next [`turn`](Self::turn) is due, unless the socket is ready before. It may have passed: then it is due at
     /// once. To be asked right before waiting, as everything that is done to the endpoint can change it.
     pub fn deadline(&self) -> Option<Instant> {
-        self.port.pump().due(self.endpoint.poll_timeout())
+        self.pump.due(self.endpoint.poll_timeout())
     }
 
     /// The next event of the endpoint. To be taken until there is none.
@@ -161,7 +170,7 @@ impl<E: Endpoint> Driver<E> {
 
     /// Whether the endpoint was closed, or has ended, and nothing is left to do: the driver can be dropped.
     pub fn is_finished(&self) -> bool {
-        self.endpoint.is_finished() && !self.port.pump().is_blocked()
+        self.endpoint.is_finished() && !self.pump.is_blocked()
     }
 }
 
@@ -169,7 +178,7 @@ impl<E: Endpoint + fmt::Debug> fmt::Debug for Driver<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver")
             .field("endpoint", &self.endpoint)
-            .field("port", &self.port)
+            .field("pump", &self.pump)
             .finish()
     }
 }

@@ -66,10 +66,10 @@
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod driver;
-mod port;
+mod socket;
 
 pub use conec_core;
 pub use driver::{Client, Coordinator, Driver};
 
 #[doc(no_inline)]
-pub use conec_udp::Socket;
+pub use conec_driver::{BindError, ConnectError, Socket};

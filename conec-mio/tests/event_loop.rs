@@ -16,8 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use conec_driver::Tap;
 use conec_mio::{Driver, Socket, blocking, conec_core::*};
-use conec_udp::Tap;
 use mio::{Events, Poll, Token, event::Event};
 
 /// Between keep-alives a Client that has nothing to do does nothing: no call of the socket, and no wake-up.

@@ -42,31 +42,31 @@
 
 #![forbid(unsafe_code)]
 
-mod channel;
 mod client;
 mod coordinator;
-mod driver;
-mod shared;
 mod socket;
-mod stream;
+mod task;
 #[cfg(feature = "__testing")]
 #[doc(hidden)]
 pub mod testing;
 
-pub use channel::Channel;
-pub use client::{Client, Offer};
+pub use client::Client;
 pub use coordinator::Coordinator;
-pub use stream::{IncomingStream, Receiver, Sender};
 
 #[doc(no_inline)]
 pub use conec_core::{
     AnswerError, Certificate, ChannelConfig, ChannelEvent, ChannelId, ClientConfig, ClientId,
     CloseReason, Code, ConfigError, CoordinatorConfig, CoordinatorEvent, Direction, EndpointStats,
     ErrorCode, Identity, InvalidName, KeyError, KeyPin, Limits, Name, Nat, OpenChannelError,
-    OpenStreamError, PairId, Path, PathConfig, PathPolicy, PathStats, PeerInfo, Policy,
-    PrivateAddresses, RecvEnd, SendDatagramError, SendEnd, StreamId, Target, Traffic, Trust,
-    hub::{BindError, ConnectError, OpenError, SendError, TryRecvError},
+    PairId, Path, PathConfig, PathPolicy, PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd,
+    SendEnd, StreamId, Target, Traffic, Trust,
 };
 
+#[doc(inline)]
+pub use conec_driver::{Channel, IncomingStream, Offer, Receiver, Sender};
+
 #[doc(no_inline)]
-pub use conec_udp::Socket;
+pub use conec_driver::{
+    BindError, ConnectError, OpenError, OpenStreamError, SendDatagramError, SendError, Socket,
+    TryOpenStreamError, TryRecvError, TrySendError,
+};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use conec_core::{Datagram, Transmit};
-use conec_udp::{Io, Udp};
+use conec_driver::{Io, Udp};
 use tokio::{io::Interest, net::UdpSocket};
 
 /// A socket, a second one to receive from if there is one, and the task that is woken when they are ready.

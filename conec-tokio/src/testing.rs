@@ -2,12 +2,16 @@
 
 use std::{future::Future, io};
 
-use conec_core::{hub::Role, testing::hub};
-use conec_udp::Socket;
+use conec_core::Endpoint;
+use conec_driver::{Socket, testing::driver};
 
-use crate::{driver::Driver, shared::Shared};
+use crate::task::Task;
 
 /// The task that drives an endpoint.
-pub fn drive<E: Role>(endpoint: E, socket: Socket) -> io::Result<impl Future<Output = ()>> {
-    Driver::new(Shared::new(hub(endpoint)), socket)
+pub fn drive<E: Endpoint + Unpin>(
+    endpoint: E,
+    socket: Socket,
+) -> io::Result<impl Future<Output = ()>> {
+    let (driver, sockets) = driver(endpoint, socket, crate::task::now);
+    Task::new(driver, sockets)
 }

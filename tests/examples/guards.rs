@@ -87,15 +87,16 @@ impl Copy {
         Ok(outcome)
     }
 
-    /// Runs the own tests of the core and of `conec-udp`, and the scenarios.
+    /// Runs the own tests of the core and of `conec-driver`, those of its handles, and the scenarios.
     fn test(&self) -> io::Result<Outcome> {
         let cargo = |last: &[&str]| {
             // Of coreutils: a run that does not end is ended with all its processes.
             let mut command = Command::new("timeout");
             command
                 .args([PATIENCE, env!("CARGO"), "test", "--quiet"])
-                .args(["--no-fail-fast", "-p", "conec-core", "-p", "conec-udp"])
+                .args(["--no-fail-fast", "-p", "conec-core", "-p", "conec-driver"])
                 .args(["--lib", "-p", "conec-tests", "--test", "it"])
+                .args(["--test", "handles"])
                 .args(last)
                 .current_dir(&self.0)
                 .env("CARGO_TARGET_DIR", self.0.with_file_name("build"))

@@ -42,8 +42,8 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "nothing begins while the Coordinator's application lags behind",
-        file: "conec-core/src/coordinator/mod.rs",
-        text: "self.events.len() >= self.config.limits.events",
+        file: "conec-core/src/coordinator/event.rs",
+        text: "!self.ignored && self.waiting.len() >= self.limit",
         without: "false",
     },
     Guard {
@@ -199,8 +199,20 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "streams wait while the application lags behind",
         file: "conec-core/src/channel/core/streams.rs",
-        text: "if self.events.len() >= self.max_events() {",
+        text: "if self.is_full() {",
         without: "if false {",
+    },
+    Guard {
+        what: "events that nobody asks for do not pile up",
+        file: "conec-core/src/coordinator/event.rs",
+        text: "if self.ignored && self.waiting.len() >= self.limit {",
+        without: "if false {",
+    },
+    Guard {
+        what: "offers that are over leave no place taken, if nobody has heard of them",
+        file: "conec-core/src/client/peer.rs",
+        text: "false => self.channels.remove(id),",
+        without: "false => {}",
     },
     Guard {
         what: "the other side opens streams at no more than their rate",
@@ -354,7 +366,7 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "what is not an answer keeps nobody awake",
-        file: "conec-udp/src/busy_poll.rs",
+        file: "conec-driver/src/busy_poll.rs",
         text: "} else if received > 0 && self.answered {",
         without: "} else if received > 0 {",
     },

@@ -7,7 +7,8 @@ use crate::{CloseReason, Direction, RecvEnd, SendEnd, StreamId};
 /// What happens on a channel.
 ///
 /// Events say that something is ready or has changed; they carry no payload. At most one of each kind waits for each
-/// stream, so an application that lags behind pays per stream, not per event.
+/// stream, so an application that lags behind pays per stream, not per event. Of a stream that the other side has opened
+/// nothing is told before the stream itself was taken.
 ///
 /// Every half of a stream ends in one [`SendEnded`](Self::SendEnded) or [`RecvEnded`](Self::RecvEnded), every channel in
 /// one [`Closed`](Self::Closed), its last event.
@@ -23,6 +24,10 @@ pub enum ChannelEvent {
         /// What the opener says it is for.
         label: Bytes,
     },
+    /// Streams that the other side has opened wait to be [accepted](crate::Channel::accept). Instead of
+    /// [`StreamOpened`](Self::StreamOpened), where channel events are taken
+    /// [by themselves](crate::Endpoint::poll_channel_event).
+    StreamsWaiting,
     /// A whole message can be received.
     Readable {
         /// The stream.

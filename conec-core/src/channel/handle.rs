@@ -46,6 +46,16 @@ impl Channel<'_> {
         }
     }
 
+    /// The next stream that the other side has opened, and its label. For drivers that take
+    /// [channel events by themselves](crate::Endpoint::poll_channel_event); others are told by
+    /// [`StreamOpened`](crate::ChannelEvent::StreamOpened).
+    ///
+    /// Streams that nobody accepts wait with what has arrived on them. Their number is bounded: then the other side can open
+    /// no more.
+    pub fn accept(&mut self) -> Option<(StreamId, Bytes)> {
+        self.core.take_stream()
+    }
+
     /// Access to a stream of this channel. A stream that is unknown or over says so when it is used.
     pub fn stream(&mut self, id: StreamId) -> Stream<'_> {
         Stream {

@@ -9,6 +9,7 @@ mod core;
 mod datagrams;
 mod event;
 mod handle;
+mod incoming;
 mod state;
 mod stream;
 mod table;
@@ -20,6 +21,6 @@ pub use self::{
 };
 pub(crate) use self::{
     bucket::Bucket,
-    core::{ChannelCore, Notice},
-    table::Channels,
+    core::{ChannelCore, EVENTS_PER_STREAM, Notice},
+    table::{Channels, Entry},
 };

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::incoming::Arrival;
 use crate::{
     RecvEnd, SendEnd,
     wire::{FrameDecoder, FrameTooLarge, PreambleDecoder},
@@ -14,8 +15,10 @@ use crate::{
 pub(super) struct DataStream {
     pub(super) send: Option<SendHalf>,
     pub(super) recv: Option<RecvHalf>,
-    /// How the sending half ended before the application knew of the stream.
+    /// How the sending half ended before the label had come.
     pub(super) early_end: Option<SendEnd>,
+    /// Where it waits for the application to take it, if it does.
+    pub(super) arrival: Option<Arrival>,
 }
 
 impl DataStream {
@@ -24,6 +27,7 @@ impl DataStream {
             send,
             recv,
             early_end: None,
+            arrival: None,
         }
     }
 
@@ -31,8 +35,8 @@ impl DataStream {
         self.send.is_none() && self.recv.is_none()
     }
 
-    /// Whether the application knows of it: not before the label has come.
-    pub(super) fn is_announced(&self) -> bool {
+    /// Whether its label has come. Before that, the application cannot know of it.
+    pub(super) fn is_labelled(&self) -> bool {
         self.recv
             .as_ref()
             .is_none_or(|recv| recv.preamble.is_none())

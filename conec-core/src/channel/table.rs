@@ -24,11 +24,17 @@ pub(crate) struct Entry<R> {
     pub(crate) core: ChannelCore,
     pub(crate) role: R,
     eventful: bool,
+    /// The application has not heard of it: its events wait.
+    unheard: bool,
     /// What the channel counts for in the memory of all.
     memory: usize,
 }
 
 impl<R> Entry<R> {
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.unheard
+    }
+
     /// Takes note of the memory that the channel takes now. Gives that of all.
     fn weigh(&mut self, all: &mut usize) -> usize {
         *all -= self.memory;
@@ -52,6 +58,7 @@ impl<R> Channels<R> {
             core,
             role,
             eventful: false,
+            unheard: false,
             memory: 0,
         };
         self.entries.insert(id, Box::new(entry));
@@ -74,11 +81,25 @@ impl<R> Channels<R> {
     /// A channel, whose events are then looked at.
     pub(crate) fn get_mut(&mut self, id: ChannelId) -> Option<&mut Entry<R>> {
         let entry = self.entries.get_mut(&id)?;
-        if !entry.eventful {
+        if !entry.eventful && !entry.unheard {
             entry.eventful = true;
             self.eventful.push_back(id);
         }
         Some(entry)
+    }
+
+    /// Keeps a channel's events back until the application [has heard](Self::let_through) of it.
+    pub(crate) fn hold_back(&mut self, id: ChannelId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.unheard = true;
+        }
+    }
+
+    pub(crate) fn let_through(&mut self, id: ChannelId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.unheard = false;
+        }
+        self.get_mut(id);
     }
 
     /// Forgets a channel whose events are of no interest.
@@ -132,19 +153,20 @@ impl<R> Channels<R> {
         self.entries.iter().map(|(&id, entry)| (id, &**entry))
     }
 
-    /// The next event of any channel. A channel is forgotten with its last.
+    /// The next event of any channel, by `poll`. A channel is forgotten with its last.
     ///
     /// Where taking it made [room](ChannelCore::has_room), the channel is added to `roomy`.
     pub(crate) fn poll_event(
         &mut self,
         roomy: &mut BTreeSet<ChannelId>,
+        poll: fn(&mut ChannelCore) -> Option<ChannelEvent>,
     ) -> Option<(ChannelId, ChannelEvent)> {
         while let Some(&id) = self.eventful.front() {
             let Some(entry) = self.entries.get_mut(&id) else {
                 self.eventful.pop_front();
                 continue;
             };
-            let Some(event) = entry.core.poll_event() else {
+            let Some(event) = poll(&mut entry.core) else {
                 entry.eventful = false;
                 self.eventful.pop_front();
                 continue;

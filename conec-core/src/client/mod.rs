@@ -55,6 +55,8 @@ pub struct Client {
     /// Until when a channel must have been set up.
     deadlines: Deadlines<ChannelId>,
     events: VecDeque<ClientEvent>,
+    /// Channels that others want, of which the application has not heard.
+    offers: BTreeSet<ChannelId>,
     /// Channels that the application, or the other kind of channel, may have ended.
     accessed: BTreeSet<ChannelId>,
     /// The latest time seen.
@@ -99,6 +101,7 @@ impl Client {
             next_request: 0,
             deadlines: Deadlines::new(),
             events: VecDeque::new(),
+            offers: BTreeSet::new(),
             accessed: BTreeSet::new(),
             now: None,
             config,
@@ -217,12 +220,16 @@ impl Client {
         Ok(())
     }
 
-    /// What is known of the other end of a peer channel, from the offer on.
-    pub fn peer(&self, id: ChannelId) -> Option<PeerInfo> {
-        match &self.channels.get(id)?.role {
-            Role::Home => None,
-            Role::Peer(peer) => peer.info(),
-        }
+    /// The next channel that another Client, or the Coordinator on its own account, wants with this one: to be
+    /// [accepted](Self::accept) or [rejected](Self::reject), or open already where it was accepted
+    /// [automatically](ClientConfig::auto_accept).
+    ///
+    /// For drivers that take [channel events by themselves](Endpoint::poll_channel_event). Others are told by
+    /// [`Offered`](ClientEvent::Offered). An offer that is withdrawn before it was taken is never seen.
+    pub fn poll_offer(&mut self) -> Option<ChannelId> {
+        let id = self.offers.pop_first()?;
+        self.channels.let_through(id);
+        Some(id)
     }
 
     /// Tells the Client at which other addresses it can be reached, such as that of a port which a router forwards,
@@ -347,21 +354,26 @@ impl Endpoint for Client {
     }
 
     fn poll_event(&mut self) -> Option<ClientEvent> {
-        if let Some(now) = self.now
-            && (self.transport.has_output() || !self.accessed.is_empty())
-        {
-            self.settle(now);
-        }
+        self.settle_output();
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        if let Some((channel, event)) = self.channels.poll_event(&mut self.accessed) {
-            return Some(ClientEvent::Channel { channel, event });
+        while let Some(id) = self.poll_offer() {
+            if let Some(offered) = self.offer(id) {
+                return Some(offered);
+            }
         }
-        // The home channel's end is the last event of all.
-        self.end_home_when_alone();
-        let (channel, event) = self.channels.poll_event(&mut self.accessed)?;
+        let (channel, event) = self.next_channel_event(ChannelCore::poll_event)?;
         Some(ClientEvent::Channel { channel, event })
+    }
+
+    fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)> {
+        self.settle_output();
+        self.next_channel_event(ChannelCore::poll_signal)
+    }
+
+    fn has_application_events(&self) -> bool {
+        !self.offers.is_empty()
     }
 
     fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
@@ -382,11 +394,16 @@ impl Endpoint for Client {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
+        if !self.events.is_empty() || self.has_application_events() || self.channels.is_eventful() {
+            return self.now;
+        }
+        self.poll_wakeup()
+    }
+
+    fn poll_wakeup(&self) -> Option<Instant> {
         if self.transport.has_output()
             || self.paths.has_output()
             || !self.accessed.is_empty()
-            || !self.events.is_empty()
-            || self.channels.is_eventful()
             || self.home_ends_next()
         {
             return self.now;
@@ -414,6 +431,13 @@ impl Endpoint for Client {
             core: &mut entry.core,
             link,
         })
+    }
+
+    fn peer(&self, id: ChannelId) -> Option<PeerInfo> {
+        match &self.channels.get(id)?.role {
+            Role::Home => None,
+            Role::Peer(peer) => peer.info(),
+        }
     }
 
     fn path_stats(&self, id: ChannelId) -> Option<PathStats> {
@@ -456,6 +480,27 @@ impl Client {
         *self
             .now
             .insert(self.now.map_or(now, |latest| latest.max(now)))
+    }
+
+    /// Does what is to be done before events are given.
+    fn settle_output(&mut self) {
+        if let Some(now) = self.now
+            && (self.transport.has_output() || !self.accessed.is_empty())
+        {
+            self.settle(now);
+        }
+    }
+
+    fn next_channel_event(
+        &mut self,
+        poll: fn(&mut ChannelCore) -> Option<ChannelEvent>,
+    ) -> Option<(ChannelId, ChannelEvent)> {
+        let next = self.channels.poll_event(&mut self.accessed, poll);
+        next.or_else(|| {
+            // The home channel's end is the last event of all.
+            self.end_home_when_alone();
+            self.channels.poll_event(&mut self.accessed, poll)
+        })
     }
 
     /// Reacts to what happened on the links until nothing is left to react to.
@@ -537,6 +582,7 @@ impl Client {
     pub(crate) fn entries(&self) -> usize {
         let tables = self.routes.len() + self.requests.len() + self.deadlines.entries();
         let queues = self.events.len() + self.accessed.len() + self.paths.entries();
+        let queues = queues + self.offers.len();
         tables + queues + self.transport.entries() + self.channels.entries()
     }
 

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::{Client, ClientEvent, Home, PeerInfo, Role, path::Required};
 use crate::{
-    AnswerError, ChannelId, ClientId, CloseReason, ErrorCode, OpenChannelError, PathPolicy, Target,
-    Violation,
-    channel::{Bucket, ChannelCore},
+    AnswerError, ChannelId, ClientId, CloseReason, Endpoint, ErrorCode, OpenChannelError,
+    PathPolicy, Target, Violation,
+    channel::{Bucket, ChannelCore, Entry},
     error::WireCode,
     transport::{Link, PeerEnd},
     wire::{
@@ -133,20 +133,15 @@ impl Client {
                     };
                     return self.decline(offer.own_route, code.into());
                 }
-                let (route, peer, name) = (offer.own_route, offer.peer, offer.peer_name.clone());
-                let label = offer.label.clone();
+                let (route, label) = (offer.own_route, offer.label.clone());
                 let policy = self.config.paths.policy;
-                let channel = self.add_peer(now, label.clone(), policy, Phase::Offered(offer));
+                let channel = self.add_peer(now, label, policy, Phase::Offered(offer));
+                self.channels.hold_back(channel);
                 self.routes.insert(route, (channel, None));
                 if self.config.auto_accept {
                     self.accept_offer(now, channel, policy);
                 } else {
-                    self.events.push_back(ClientEvent::Offered {
-                        channel,
-                        peer,
-                        name,
-                        label,
-                    });
+                    self.offers.insert(channel);
                 }
             }
         }
@@ -389,6 +384,9 @@ impl Client {
             peer.phase = Phase::Bound(offer.clone());
             self.deadlines.set(id, None);
             entry.core.open(link, now);
+            if entry.is_unheard() {
+                self.offers.insert(id);
+            }
         }
         if able {
             let required = required.then(|| Required::new(patience));
@@ -408,6 +406,9 @@ impl Client {
             peer.phase = Phase::Bound(offer.clone());
             self.deadlines.set(id, None);
             entry.core.open(link, now);
+            if entry.is_unheard() {
+                self.offers.insert(id);
+            }
         }
     }
 
@@ -452,6 +453,31 @@ impl Client {
         }
         self.release_peer(id, Some(code));
         self.update_home_hold();
+        if self.channels.get(id).is_some_and(Entry::is_unheard) {
+            self.offers.remove(&id);
+            match self.config.auto_accept {
+                // Its end is the application's to know.
+                true => self.channels.let_through(id),
+                // The end of an offer that it has not seen is not.
+                false => self.channels.remove(id),
+            }
+        }
+    }
+
+    /// Whether the application is to answer the offer of this channel, and which that is.
+    pub(super) fn offer(&self, id: ChannelId) -> Option<ClientEvent> {
+        self.answerable(id).ok()?;
+        let PeerInfo {
+            id: peer,
+            name,
+            label,
+        } = self.peer(id)?;
+        Some(ClientEvent::Offered {
+            channel: id,
+            peer,
+            name,
+            label,
+        })
     }
 
     /// Ends a peer channel from outside its link. With a code, the Coordinator is told.

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{collections::VecDeque, net::SocketAddr};
 
 use bytes::Bytes;
 
@@ -69,4 +69,54 @@ pub enum CoordinatorEvent {
         /// What happened.
         event: ChannelEvent,
     },
+}
+
+/// Events that the application has not taken.
+#[derive(Debug)]
+pub(super) struct Events {
+    waiting: VecDeque<CoordinatorEvent>,
+    limit: usize,
+    /// The oldest give way to others, as nobody wants them.
+    ignored: bool,
+    missed: u64,
+}
+
+impl Events {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            limit,
+            ignored: false,
+            missed: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, event: CoordinatorEvent) {
+        if self.ignored && self.waiting.len() >= self.limit {
+            self.waiting.pop_front();
+            self.missed += 1;
+        }
+        self.waiting.push_back(event);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<CoordinatorEvent> {
+        self.waiting.pop_front()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether so many wait that nothing may begin which leads to more.
+    pub(super) fn is_full(&self) -> bool {
+        !self.ignored && self.waiting.len() >= self.limit
+    }
+
+    pub(super) fn ignore(&mut self, ignored: bool) {
+        self.ignored = ignored;
+    }
+
+    pub(super) fn missed(&self) -> u64 {
+        self.missed
+    }
 }

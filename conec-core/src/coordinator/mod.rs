@@ -9,29 +9,30 @@ mod second;
 mod session;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::SocketAddr,
     num::NonZeroUsize,
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 pub use self::event::CoordinatorEvent;
 pub(crate) use self::forward::run_length;
 use self::{
     broker::Broker,
+    event::Events,
     forward::{Forwarding, Run},
     registry::Registry,
     session::Session,
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
-    Datagram, Endpoint, EndpointStats, KeyPin, Name, OpenChannelError, PairId, PathStats, Target,
-    Transmit,
+    Datagram, Endpoint, EndpointStats, KeyPin, Name, OpenChannelError, PairId, PathStats, PeerInfo,
+    Target, Transmit,
     buffers::Buffers,
-    channel::{Channels, Notice},
+    channel::{ChannelCore, Channels, Notice},
     endpoint::sealed::Sealed,
     transport::{Arrival, Deadlines, EngineId, LinkEvent, Transport},
     wire::{CoordinatorMessage, PacketKind, Route, classify},
@@ -58,7 +59,7 @@ pub struct Coordinator {
     second_routes: BTreeMap<Route, ChannelId>,
     /// Until when a Client must have completed its handshake, introduced itself, or been answered.
     deadlines: Deadlines<ChannelId>,
-    events: VecDeque<CoordinatorEvent>,
+    events: Events,
     /// Sessions that the application may have ended.
     accessed: BTreeSet<ChannelId>,
     closing: bool,
@@ -90,7 +91,7 @@ impl Coordinator {
             forwarding: Forwarding::new(&config.limits),
             second_routes: BTreeMap::new(),
             deadlines: Deadlines::new(),
-            events: VecDeque::new(),
+            events: Events::new(config.limits.events),
             accessed: BTreeSet::new(),
             closing: false,
             forward_next: false,
@@ -178,6 +179,25 @@ impl Coordinator {
         let disconnected = self.disconnect_pair(pair, code);
         self.settle(now);
         disconnected
+    }
+
+    /// The next event of those that are not about a channel's inside, and the ends of home channels.
+    ///
+    /// For drivers that take [channel events by themselves](Endpoint::poll_channel_event), when the application asks for an
+    /// event. What nobody asks for waits, and [`Limits::events`](crate::Limits::events) bounds it.
+    pub fn poll_application_event(&mut self) -> Option<CoordinatorEvent> {
+        self.events.pop()
+    }
+
+    /// Says whether the application has no use for events. As long as it has none they hold up nothing: of those that
+    /// nobody takes, the oldest give way.
+    pub fn ignore_events(&mut self, ignored: bool) {
+        self.events.ignore(ignored);
+    }
+
+    /// How many events have given way.
+    pub fn missed_events(&self) -> u64 {
+        self.events.missed()
     }
 
     /// The home channel of a connected Client.
@@ -291,16 +311,29 @@ impl Endpoint for Coordinator {
     fn handle_host_addresses(&mut self, _: Instant, _: &[SocketAddr]) {}
 
     fn poll_event(&mut self) -> Option<CoordinatorEvent> {
-        if let Some(now) = self.now
-            && (self.transport.has_output() || !self.accessed.is_empty())
-        {
-            self.settle(now);
-        }
-        if let Some(event) = self.events.pop_front() {
+        self.settle_output();
+        if let Some(event) = self.events.pop() {
             return Some(event);
         }
-        let (channel, event) = self.sessions.poll_event(&mut self.accessed)?;
+        let poll = ChannelCore::poll_event;
+        let (channel, event) = self.sessions.poll_event(&mut self.accessed, poll)?;
         Some(CoordinatorEvent::Channel { channel, event })
+    }
+
+    fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)> {
+        self.settle_output();
+        let poll = ChannelCore::poll_signal;
+        let (channel, event) = self.sessions.poll_event(&mut self.accessed, poll)?;
+        if let ChannelEvent::Closed { .. } = event {
+            let event = event.clone();
+            self.events
+                .push(CoordinatorEvent::Channel { channel, event });
+        }
+        Some((channel, event))
+    }
+
+    fn has_application_events(&self) -> bool {
+        self.events.len() > 0
     }
 
     fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
@@ -318,12 +351,14 @@ impl Endpoint for Coordinator {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        if self.transport.has_output()
-            || !self.accessed.is_empty()
-            || !self.forwarding.is_idle()
-            || !self.events.is_empty()
-            || self.sessions.is_eventful()
-        {
+        if self.has_application_events() || self.sessions.is_eventful() {
+            return self.now;
+        }
+        self.poll_wakeup()
+    }
+
+    fn poll_wakeup(&self) -> Option<Instant> {
+        if self.transport.has_output() || !self.accessed.is_empty() || !self.forwarding.is_idle() {
             return self.now;
         }
         [
@@ -347,6 +382,15 @@ impl Endpoint for Coordinator {
         Some(Channel {
             core: &mut entry.core,
             link,
+        })
+    }
+
+    fn peer(&self, id: ChannelId) -> Option<PeerInfo> {
+        let (id, name) = self.client(id)?;
+        Some(PeerInfo {
+            id,
+            name: name.cloned(),
+            label: Bytes::new(),
         })
     }
 
@@ -405,7 +449,16 @@ impl Coordinator {
 
     /// Whether so many events wait that nothing may begin which leads to more.
     fn is_lagging(&self) -> bool {
-        self.events.len() >= self.config.limits.events
+        self.events.is_full()
+    }
+
+    /// Does what is to be done before events are given.
+    fn settle_output(&mut self) {
+        if let Some(now) = self.now
+            && (self.transport.has_output() || !self.accessed.is_empty())
+        {
+            self.settle(now);
+        }
     }
 
     /// Reacts to what happened on the links until nothing is left to react to.

@@ -157,7 +157,7 @@ impl Coordinator {
             };
             self.tell(end.client, &message);
         }
-        self.events.push_back(CoordinatorEvent::PairClosed {
+        self.events.push(CoordinatorEvent::PairClosed {
             pair: id,
             reason: code.into(),
         });
@@ -217,7 +217,7 @@ impl Coordinator {
 
     fn ask_for_pair(&mut self, id: PairId) {
         if let Some(pair) = self.broker.get(id) {
-            self.events.push_back(CoordinatorEvent::PairAsks {
+            self.events.push(CoordinatorEvent::PairAsks {
                 pair: id,
                 from: pair.end(Side::Initiator).id,
                 to: pair.end(Side::Acceptor).id,
@@ -257,7 +257,7 @@ impl Coordinator {
             from.client,
             &CoordinatorMessage::Start { route: from.route },
         );
-        self.events.push_back(CoordinatorEvent::PairStarted {
+        self.events.push(CoordinatorEvent::PairStarted {
             pair: id,
             from: from.id,
             to: to.id,

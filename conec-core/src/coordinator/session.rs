@@ -185,7 +185,7 @@ impl Coordinator {
                 }
                 self.deadlines
                     .set(client, Some(now + self.config.limits.answer_timeout));
-                self.events.push_back(CoordinatorEvent::ClientAsks {
+                self.events.push(CoordinatorEvent::ClientAsks {
                     client,
                     id,
                     name,
@@ -270,7 +270,7 @@ impl Coordinator {
         entry.core.send_control(link, welcome.encode());
         entry.core.open(link, now);
         tracing::debug!(?client, ?id, ?name, %address, "client connected");
-        self.events.push_back(CoordinatorEvent::ClientConnected {
+        self.events.push(CoordinatorEvent::ClientConnected {
             client,
             id,
             name,

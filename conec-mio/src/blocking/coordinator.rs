@@ -1,26 +1,23 @@
+//! Coordinators for threads.
+
 use std::{
-    fmt, iter,
-    net::{SocketAddr, ToSocketAddrs},
-    sync::Arc,
+    iter,
+    net::ToSocketAddrs,
+    ops::Deref,
     time::{Duration, Instant},
 };
 
-use conec_core::{
-    AnswerError, ChannelId, ClientId, Code, CoordinatorConfig, CoordinatorEvent, Endpoint,
-    EndpointStats, KeyPin, Name, OpenChannelError, PairId, Target,
-    hub::{BindError, Hub},
-};
-use conec_udp::Socket;
+use conec_core::{ChannelId, CoordinatorConfig, CoordinatorEvent};
+use conec_driver::{BindError, Socket};
 
 use super::{
-    Channel, TimedOut,
-    shared::{Handle, Shared, wait, wait_timeout},
-    thread,
+    Channel, TimedOut, thread,
+    wait::{derefs, wait, wait_timeout, waiting},
 };
 
-/// A Coordinator: the one server that all Clients connect to.
+/// A Coordinator, the one server that all Clients connect to: [`conec_driver::Coordinator`], whose waiting calls block.
 ///
-/// A cheap handle: clones are the same Coordinator. One background thread has its socket. A Client is named by its home channel's id, as events tell it.
+/// A cheap handle: clones are the same Coordinator. One background thread has its socket.
 ///
 /// ```no_run
 /// # #[cfg(feature = "self-signed")]
@@ -44,17 +41,8 @@ use super::{
 /// # Ok(())
 /// # }
 /// ```
-///
-/// # Dropping
-///
-/// When the last handle is dropped, the Coordinator closes gracefully in the background, with a patience of 10 seconds,
-/// and then its thread ends. [`Channel`]s, [`Sender`](super::Sender)s and [`Receiver`](super::Receiver)s count as handles. A
-/// program that is about to exit should call [`close`](Self::close) instead, which waits for it.
-pub struct Coordinator {
-    shared: Arc<Shared<conec_core::Coordinator>>,
-    handle: Handle,
-    address: SocketAddr,
-}
+#[derive(Debug, Clone)]
+pub struct Coordinator(conec_driver::Coordinator);
 
 impl Coordinator {
     /// Takes Clients at this address, such as `"[::]:4433"`, which serves IPv4 as well where the system is able to.
@@ -64,45 +52,17 @@ impl Coordinator {
 
     /// Takes Clients on a socket of one's own. The configuration's [second port](CoordinatorConfig::second_port) is bound
     /// beside it.
-    pub fn over(mut socket: Socket, mut config: CoordinatorConfig) -> Result<Self, BindError> {
-        let address = socket.local_addr()?;
-        socket.bind_second(&mut config)?;
-        let shared = Shared::new(Hub::coordinator(config)?);
-        let handle = Handle::counted(shared.clone(), None);
-        thread::spawn(Arc::clone(&shared), socket)?;
-        Ok(Self {
-            shared,
-            handle,
-            address,
-        })
+    pub fn over(socket: Socket, config: CoordinatorConfig) -> Result<Self, BindError> {
+        let started = conec_driver::Coordinator::start(socket, config, Instant::now);
+        let (coordinator, driver, sockets) = started?;
+        thread::spawn(driver, sockets)?;
+        Ok(Self(coordinator))
     }
 
-    /// Where it listens: the port is the actual one.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The hash of the Coordinator's key, for [`Trust::Pin`](conec_core::Trust::Pin).
-    pub fn pin(&self) -> KeyPin {
-        self.core(|core| core.pin())
-    }
-
-    /// Waits for the next event. `None` once the Coordinator has ended. The only [`Channel`](CoordinatorEvent::Channel) event is
-    /// [`Closed`](conec_core::ChannelEvent::Closed), which tells that a Client is gone.
-    ///
-    /// An application whose [policies](conec_core::Policy) leave no questions can ignore events: at most 65536 wait to
-    /// be taken, then the oldest are dropped. One that keeps book by them and may lag behind that far looks at
-    /// [`missed_events`](Self::missed_events).
-    pub fn next_event(&self) -> Option<CoordinatorEvent> {
-        wait(&self.shared, |hub| hub.next_event())
-    }
-
-    /// Waits as [`next_event`](Self::next_event) does, no longer than the limit.
-    pub fn next_event_timeout(
-        &self,
-        limit: Duration,
-    ) -> Result<Option<CoordinatorEvent>, TimedOut> {
-        wait_timeout(&self.shared, limit, |hub| hub.next_event())
+    waiting! { "Coordinator":
+        next_event, next_event_timeout [&self] () -> Option<CoordinatorEvent> {
+            self.0.next_event()
+        }
     }
 
     /// The events, as [`next_event`](Self::next_event) gives them.
@@ -110,110 +70,17 @@ impl Coordinator {
         iter::from_fn(|| self.next_event())
     }
 
-    /// How many events were dropped because too many waited to be taken. What they told of must be asked for: whether a
-    /// Client is there with [`find`](Self::find). Questions that were dropped are answered with no after
-    /// [`answer_timeout`](conec_core::Limits::answer_timeout).
-    pub fn missed_events(&self) -> u64 {
-        self.shared.with(|hub| hub.missed_events())
-    }
-
-    /// Lets a Client in that [asked](CoordinatorEvent::ClientAsks), under a name of the application's choice.
-    pub fn admit(&self, client: ChannelId, name: Option<Name>) -> Result<(), AnswerError> {
-        self.command(|core| core.admit(Instant::now(), client, name))
-    }
-
-    /// Turns a Client away that [asked](CoordinatorEvent::ClientAsks); it learns the code.
-    pub fn refuse(&self, client: ChannelId, code: Code) -> Result<(), AnswerError> {
-        self.command(|core| core.refuse(Instant::now(), client, code))
-    }
-
-    /// Connects two Clients. Each is offered the channel and can reject it, `from` as its initiator.
-    ///
-    /// [`PairStarted`](CoordinatorEvent::PairStarted) or [`PairClosed`](CoordinatorEvent::PairClosed) follows.
-    pub fn connect(
-        &self,
-        from: impl Into<Target>,
-        to: impl Into<Target>,
-        label: impl AsRef<[u8]>,
-    ) -> Result<PairId, OpenChannelError> {
-        self.command(|core| core.connect(Instant::now(), from, to, label.as_ref()))
-    }
-
-    /// Lets a Client have the channel that it [asked](CoordinatorEvent::PairAsks) for, if the other end wants it too.
-    pub fn grant(&self, pair: PairId) -> Result<(), AnswerError> {
-        self.command(|core| core.grant(Instant::now(), pair))
-    }
-
-    /// Denies a Client the channel that it [asked](CoordinatorEvent::PairAsks) for.
-    pub fn deny(&self, pair: PairId) -> Result<(), AnswerError> {
-        self.command(|core| core.deny(Instant::now(), pair))
-    }
-
-    /// Takes a channel from the two Clients that it connects; both learn the code.
-    pub fn disconnect(&self, pair: PairId, code: Code) -> Result<(), AnswerError> {
-        self.command(|core| core.disconnect(Instant::now(), pair, code))
-    }
-
     /// The home channel of a connected Client, for streams between it and this application. Closing it disconnects the
     /// Client.
     pub fn channel(&self, client: ChannelId) -> Option<Channel> {
-        let id = self.shared.with(|hub| hub.home_channel(client))?;
-        Some(Channel::counted(self.shared.clone(), id))
-    }
-
-    /// The home channel's id of a connected Client.
-    pub fn find(&self, target: impl Into<Target>) -> Option<ChannelId> {
-        self.core(|core| core.find(target))
-    }
-
-    /// Who is connected on this home channel, and under which name.
-    pub fn client(&self, client: ChannelId) -> Option<(ClientId, Option<Name>)> {
-        self.core(|core| core.client(client).map(|(id, name)| (id, name.cloned())))
-    }
-
-    /// How many Clients are connected.
-    pub fn clients(&self) -> usize {
-        self.core(|core| core.clients())
-    }
-
-    /// Where a Client's packets come from: the last address that it has confirmed.
-    pub fn address(&self, client: ChannelId) -> Option<SocketAddr> {
-        self.core(|core| core.address(client))
-    }
-
-    /// What was counted so far.
-    pub fn stats(&self) -> EndpointStats {
-        self.core(Endpoint::stats)
+        self.0.channel(client).map(Channel)
     }
 
     /// Takes no more Clients, lets those that are there complete what is under way, disconnects them, after `patience` in
     /// any case, and waits for the end.
     pub fn close(&self, patience: Duration) {
-        self.shared.with(|hub| hub.close(Instant::now(), patience));
-        wait(&self.shared, |hub| hub.ended());
-    }
-
-    fn core<T>(&self, f: impl FnOnce(&conec_core::Coordinator) -> T) -> T {
-        self.shared.with(|hub| f(hub.endpoint()))
-    }
-
-    fn command<T>(&self, f: impl FnOnce(&mut conec_core::Coordinator) -> T) -> T {
-        self.shared.with(|hub| f(hub.command()))
+        wait(self.0.close(patience));
     }
 }
 
-impl Clone for Coordinator {
-    fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            handle: self.handle.clone(),
-            address: self.address,
-        }
-    }
-}
-
-impl fmt::Debug for Coordinator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Coordinator({})", self.address)
-    }
-}
+derefs!(Coordinator);

@@ -1,9 +1,12 @@
 //! Handles for plain threads: every call waits until it is done.
 //!
 //! Each [`Client`] and each [`Coordinator`] runs one background thread, which has the socket and ends with its endpoint.
-//! Handles can be shared and sent between threads. Where a call can wait for long, there is a second one with a time
-//! limit, its name ending in `_timeout`. A call that has given up has done nothing: what it would have given goes to the
-//! next call.
+//! Handles can be shared and sent between threads. They are those of [`conec_driver`], and have all of their methods that do
+//! not wait.
+//!
+//! Each call that waits has a second one with a time limit, its name ending in `_timeout`, which fails with [`TimedOut`] when
+//! that is exceeded, and gives what the first one gives otherwise. A call that has given up has done nothing: what it would
+//! have given goes to the next call. Those that close something have none, as `patience` is their limit.
 //!
 //! ```
 //! # #[cfg(feature = "self-signed")] {
@@ -42,32 +45,34 @@
 mod channel;
 mod client;
 mod coordinator;
-mod shared;
-mod stream;
+mod streams;
 #[cfg(feature = "__testing")]
 #[doc(hidden)]
 pub mod testing;
 mod thread;
+mod wait;
 
 use thiserror::Error;
 
-pub use channel::Channel;
-pub use client::{Client, Offer};
+pub use channel::{Channel, Offer};
+pub use client::Client;
 pub use coordinator::Coordinator;
-pub use stream::{IncomingStream, Receiver, Sender};
+pub use streams::{IncomingStream, Receiver, Sender};
 
 #[doc(no_inline)]
 pub use conec_core::{
     AnswerError, Certificate, ChannelConfig, ChannelEvent, ChannelId, ClientConfig, ClientId,
     CloseReason, Code, ConfigError, CoordinatorConfig, CoordinatorEvent, Direction, EndpointStats,
     ErrorCode, Identity, InvalidName, KeyError, KeyPin, Limits, Name, Nat, OpenChannelError,
-    OpenStreamError, PairId, Path, PathConfig, PathPolicy, PathStats, PeerInfo, Policy,
-    PrivateAddresses, RecvEnd, SendDatagramError, SendEnd, StreamId, Target, Traffic, Trust,
-    hub::{BindError, ConnectError, OpenError, SendError, TryRecvError},
+    PairId, Path, PathConfig, PathPolicy, PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd,
+    SendEnd, StreamId, Target, Traffic, Trust,
 };
 
 #[doc(no_inline)]
-pub use conec_udp::Socket;
+pub use conec_driver::{
+    BindError, ConnectError, OpenError, OpenStreamError, SendDatagramError, SendError, Socket,
+    TryOpenStreamError, TryRecvError, TrySendError,
+};
 
 /// Nothing has happened within the time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

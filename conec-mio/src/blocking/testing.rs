@@ -1,16 +1,17 @@
 //! What conec's own tests look at inside. No promise is made of anything here.
 
-use std::io;
+use std::{io, time::Instant};
 
-use conec_core::{hub::Role, testing::hub};
-use conec_udp::Socket;
+use conec_core::Endpoint;
+use conec_driver::{Socket, testing::driver};
 
-use super::{shared::Shared, thread};
+use super::thread;
 
 /// Starts the thread that drives an endpoint.
 pub fn drive<E>(endpoint: E, socket: Socket) -> io::Result<()>
 where
-    E: Role + Send + 'static,
+    E: Endpoint + Send + 'static,
 {
-    thread::spawn(Shared::new(hub(endpoint)), socket)
+    let (driver, sockets) = driver(endpoint, socket, Instant::now);
+    thread::spawn(driver, sockets)
 }

@@ -1,52 +1,50 @@
 //! The one thread behind an endpoint.
 
-use std::{io, ops::ControlFlow, sync::Arc, time::Instant};
+use std::{io, ops::ControlFlow, sync::Arc, task, time::Instant};
 
-use conec_core::hub::Role;
-use conec_udp::{Socket, handles::Driven};
+use conec_core::Endpoint;
+use conec_driver::{Driver, Sockets};
 use mio::{Events, Poll, Token};
 
-use super::shared::{Shared, Waker};
-use crate::port::Port;
+use crate::socket::Watched;
 
 /// Starts the thread. It ends with its endpoint, which is closed when nobody holds it any more.
-pub(super) fn spawn<E>(shared: Arc<Shared<E>>, socket: Socket) -> io::Result<()>
+pub(super) fn spawn<E>(driver: Driver<E>, sockets: Sockets) -> io::Result<()>
 where
-    E: Role + Send + 'static,
+    E: Endpoint + Send + 'static,
 {
-    let driven = Driven::new(shared);
     let poll = Poll::new()?;
     let waker = mio::Waker::new(poll.registry(), WAKER)?;
-    let driver = Driver {
-        port: Port::new(socket, poll.registry(), SOCKET)?,
+    let thread = Thread {
+        watched: Watched::new(sockets, poll.registry(), SOCKET)?,
         poll,
-        waker: Arc::new(waker),
-        driven,
+        waker: task::Waker::from(Arc::new(Waker(waker))),
+        driver,
     };
     std::thread::Builder::new()
         .name("conec".into())
-        .spawn(move || driver.run())?;
+        .spawn(move || thread.run())?;
     Ok(())
 }
 
-struct Driver<E: Role> {
-    port: Port,
+struct Thread<E: Endpoint> {
+    watched: Watched,
     poll: Poll,
-    waker: Arc<mio::Waker>,
+    waker: task::Waker,
     /// Dropped last: who waits for the end finds the socket closed.
-    driven: Driven<Waker, E>,
+    driver: Driver<E>,
 }
 
-impl<E: Role> Driver<E> {
+impl<E: Endpoint> Thread<E> {
     fn run(mut self) {
         let mut events = Events::with_capacity(16);
         loop {
-            let waker = Arc::clone(&self.waker);
-            self.driven.begin_turn(Waker::Driver(waker));
-            self.port.turn(Instant::now(), &mut self.driven);
-            let ControlFlow::Continue(due) = self.driven.next_turn(self.port.pump()) else {
+            let now = Instant::now();
+            let turn = self.driver.turn(now, &self.waker, &mut self.watched);
+            let ControlFlow::Continue(due) = turn else {
                 return;
             };
+            self.watched.watch(self.driver.is_blocked());
             let wait = due.map(|at| at.saturating_duration_since(Instant::now()));
             match self.poll.poll(&mut events, wait) {
                 Ok(()) => {}
@@ -54,9 +52,19 @@ impl<E: Role> Driver<E> {
                 Err(_) => return,
             }
             for event in events.iter().filter(|event| event.token() == SOCKET) {
-                self.port.ready(event);
+                self.watched.ready(event);
             }
         }
+    }
+}
+
+/// Wakes the thread from its poll.
+struct Waker(mio::Waker);
+
+impl task::Wake for Waker {
+    fn wake(self: Arc<Self>) {
+        // If it cannot be woken, it wakes by its timeouts.
+        let _ = self.0.wake();
     }
 }
 

@@ -5,6 +5,7 @@ use std::{pin::pin, time::Duration};
 use bytes::Bytes;
 use conec_tokio::{
     CloseReason, Code, ErrorCode, OpenStreamError, RecvEnd, SendEnd, SendError, TryRecvError,
+    TrySendError,
 };
 use futures_util::{SinkExt, StreamExt, stream};
 
@@ -55,7 +56,9 @@ async fn streams_carry_messages_both_ways() {
         assert_eq!(sender.finished().await, SendEnd::Stopped(Code(4)));
         assert_eq!(
             sender.try_send("late".into()),
-            Err(SendError::Ended(SendEnd::Stopped(Code(4))))
+            Err(TrySendError::Failed(SendError::Ended(SendEnd::Stopped(
+                Code(4)
+            ))))
         );
         let long = world.alice.open_uni([0; 256]).await;
         assert_eq!(long.unwrap_err(), OpenStreamError::LabelTooLong);
@@ -77,7 +80,10 @@ async fn a_message_can_be_large_but_not_too_large() {
             sender.send(more.clone()).await,
             Err(SendError::TooLarge { max })
         );
-        assert_eq!(sender.try_send(more), Err(SendError::TooLarge { max }));
+        assert_eq!(
+            sender.try_send(more),
+            Err(SendError::TooLarge { max }.into())
+        );
         sender.send("small".into()).await.unwrap();
         assert_eq!(receiver.recv().await, Ok(Some("small".into())));
     })
@@ -138,7 +144,7 @@ async fn a_reader_that_does_not_read_stops_the_writer() {
             sent += 1;
             assert!(sent < 200, "more than the windows hold");
         }
-        assert_eq!(sender.try_send(piece(sent)), Err(SendError::Blocked));
+        assert_eq!(sender.try_send(piece(sent)), Err(TrySendError::Blocked));
         assert!(sent * 100_000 > 2 << 20, "less than the stream's window");
         let writer = tokio::spawn(async move {
             for at in sent..sent + 100 {

@@ -12,8 +12,8 @@ use std::{
 };
 
 use conec_core::{Coordinator, CoordinatorConfig, Datagram, Endpoint, Identity, KeyPin};
+use conec_driver::Socket;
 use conec_mio::blocking;
-use conec_udp::Socket;
 use mio::{Events, Poll, Token};
 use tokio::runtime::Runtime;
 

@@ -13,8 +13,8 @@ use std::{
 };
 
 use conec_core::{CloseReason, Code, Datagram, EndpointStats, KeyPin, Transmit};
+use conec_driver::{Socket, Tap};
 use conec_mio::blocking;
-use conec_udp::{Socket, Tap};
 
 use crate::{
     Kind, client_config,

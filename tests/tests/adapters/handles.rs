@@ -20,8 +20,8 @@ use conec_core::{
     EndpointStats, Identity, OpenChannelError, OpenStreamError, Path, PathPolicy, PathStats,
     PeerInfo, RecvEnd, RecvError, SendEnd, SendError, StreamId,
 };
+use conec_driver::Socket;
 use conec_mio::Driver;
-use conec_udp::Socket;
 use mio::{Events, Poll, Token};
 
 use crate::{coordinators, scripts::Pause};

@@ -14,6 +14,7 @@ mod coordinators;
 mod echo;
 mod faults;
 mod handles;
+mod lagging;
 mod matrix;
 mod programs;
 mod replay;
@@ -34,8 +35,8 @@ use conec_core::{
     Certificate, ClientConfig, ClientId, CoordinatorConfig, Datagram, Identity, KeyPin, Transmit,
     Trust,
 };
+use conec_driver::Tap;
 use conec_mio::blocking;
-use conec_udp::Tap;
 
 /// What can drive an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use std::{
 };
 
 use conec_core::{ClientConfig, ClientId, Nat};
+use conec_driver::{Socket, Tap};
 use conec_mio::blocking;
-use conec_udp::{Socket, Tap};
 
 use crate::{
     Cable, KINDS, Kind, client_config, coordinator_config,

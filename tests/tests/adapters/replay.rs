@@ -2,7 +2,7 @@
 //!
 //! TLS makes each run of an endpoint another one, so the endpoint that hears the trace is a player, which says what the
 //! recorded one said at that point, and sleeps where that one slept. Everything below it is real: loop, task or thread,
-//! locks, hub and pump. Whatever an adapter lost, repeated, reordered or changed on the way would show.
+//! locks and pump. Whatever an adapter lost, repeated, reordered or changed on the way would show.
 
 use std::{
     collections::BTreeSet,
@@ -17,12 +17,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientEvent, Datagram, Ecn, Endpoint, EndpointStats,
-    Identity, PathStats, Transmit,
-    hub::{Hub, Role},
-    testing::Sealed,
+    Identity, PathStats, PeerInfo, Transmit, testing::Sealed,
 };
+use conec_driver::{Socket, Tap};
 use conec_mio::{Driver, blocking};
-use conec_udp::{Socket, Tap};
 use mio::{Poll, Token};
 
 use crate::{
@@ -233,8 +231,20 @@ impl Endpoint for Recorder {
         self.client.poll_event()
     }
 
+    fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)> {
+        self.client.poll_channel_event()
+    }
+
+    fn has_application_events(&self) -> bool {
+        self.client.has_application_events()
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         self.client.poll_timeout()
+    }
+
+    fn poll_wakeup(&self) -> Option<Instant> {
+        self.client.poll_wakeup()
     }
 
     fn busy_poll(&self) -> Duration {
@@ -259,6 +269,10 @@ impl Endpoint for Recorder {
 
     fn stats(&self) -> EndpointStats {
         self.client.stats()
+    }
+
+    fn peer(&self, id: ChannelId) -> Option<PeerInfo> {
+        self.client.peer(id)
     }
 
     fn path_stats(&self, id: ChannelId) -> Option<PathStats> {
@@ -505,6 +519,18 @@ impl Endpoint for Player {
         })
     }
 
+    /// Drivers with handles take these after whatever was done: everything is heard in time then.
+    fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)> {
+        while let Some(event) = self.poll_event() {
+            self.script().heard.events.push(event);
+        }
+        None
+    }
+
+    fn has_application_events(&self) -> bool {
+        false
+    }
+
     fn poll_transmit(&mut self, _: Instant, _: NonZeroUsize) -> Option<Transmit> {
         let mut script = self.script();
         let Some(Step::Sent(piece)) = script.trace.get(script.done) else {
@@ -523,6 +549,10 @@ impl Endpoint for Player {
             Step::Slept => Some(script.asleep_since? + NAP),
             Step::Received(_) => None,
         }
+    }
+
+    fn poll_wakeup(&self) -> Option<Instant> {
+        self.poll_timeout()
     }
 
     fn busy_poll(&self) -> Duration {
@@ -547,14 +577,12 @@ impl Endpoint for Player {
         EndpointStats::default()
     }
 
-    fn path_stats(&self, _: ChannelId) -> Option<PathStats> {
+    fn peer(&self, _: ChannelId) -> Option<PeerInfo> {
         None
     }
-}
 
-impl Role for Player {
-    fn handle_event<W>(hub: &mut Hub<W, Self>, event: usize) {
-        hub.endpoint().script().heard.events.push(event);
+    fn path_stats(&self, _: ChannelId) -> Option<PathStats> {
+        None
     }
 }
 

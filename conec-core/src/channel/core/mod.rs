@@ -3,6 +3,8 @@
 mod commands;
 mod streams;
 
+pub(crate) use self::streams::EVENTS_PER_STREAM;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
@@ -14,6 +16,7 @@ use super::{
     bucket::Bucket,
     datagrams::Datagrams,
     event::{ChannelEvent, Path},
+    incoming::Incoming,
     state::State,
     stream::DataStream,
 };
@@ -69,6 +72,10 @@ pub(crate) struct ChannelCore {
     held_open: bool,
     notices: VecDeque<Notice>,
     events: VecDeque<ChannelEvent>,
+    /// Streams that the application has not taken.
+    incoming: Incoming,
+    /// How the channel ended, until that was told: after everything else.
+    closed: Option<CloseReason>,
 }
 
 #[derive(Debug)]
@@ -158,6 +165,8 @@ impl ChannelCore {
             held_open: false,
             notices: VecDeque::new(),
             events: VecDeque::new(),
+            incoming: Incoming::default(),
+            closed: None,
         }
     }
 
@@ -236,7 +245,7 @@ impl ChannelCore {
         self.drain(link);
     }
 
-    /// Does what the application has made possible, by taking events or by what it did through handles.
+    /// Does what the application has made possible, by taking events and streams or by what it did through handles.
     pub(crate) fn resume(&mut self, link: &mut Link, now: Instant) {
         if self.has_room() {
             self.deferred = false;
@@ -249,7 +258,7 @@ impl ChannelCore {
 
     /// Whether streams wait to be accepted that now can be.
     pub(crate) fn has_room(&self) -> bool {
-        self.deferred && self.events.len() < self.max_events()
+        self.deferred && !self.is_full()
     }
 
     /// Takes the next step towards a graceful end, if there is one to take.
@@ -284,7 +293,34 @@ impl ChannelCore {
         pop(&mut self.notices)
     }
 
+    /// The next of all events.
     pub(crate) fn poll_event(&mut self) -> Option<ChannelEvent> {
+        if let Some(event) = self.pop_event() {
+            return Some(event);
+        }
+        if let Some((stream, label)) = self.take_stream() {
+            return Some(ChannelEvent::StreamOpened { stream, label });
+        }
+        self.poll_closed()
+    }
+
+    /// The next event for who takes the streams by themselves.
+    pub(crate) fn poll_signal(&mut self) -> Option<ChannelEvent> {
+        if let Some(event) = self.pop_event() {
+            return Some(event);
+        }
+        if self.incoming.announce() {
+            return Some(ChannelEvent::StreamsWaiting);
+        }
+        self.poll_closed()
+    }
+
+    fn poll_closed(&mut self) -> Option<ChannelEvent> {
+        let reason = self.closed.take()?;
+        Some(ChannelEvent::Closed { reason })
+    }
+
+    fn pop_event(&mut self) -> Option<ChannelEvent> {
         let event = pop(&mut self.events)?;
         match &event {
             ChannelEvent::Readable { stream } => {
@@ -300,6 +336,7 @@ impl ChannelCore {
             ChannelEvent::DatagramsReadable => self.datagrams.announced = false,
             ChannelEvent::Opened
             | ChannelEvent::StreamOpened { .. }
+            | ChannelEvent::StreamsWaiting
             | ChannelEvent::SendEnded { .. }
             | ChannelEvent::RecvEnded { .. }
             | ChannelEvent::StreamsAvailable { .. }
@@ -312,7 +349,7 @@ impl ChannelCore {
     }
 
     pub(crate) fn has_events(&self) -> bool {
-        !self.events.is_empty()
+        !self.events.is_empty() || self.incoming.len() > 0 || self.closed.is_some()
     }
 
     pub(crate) fn handle_link_event(&mut self, link: &mut Link, now: Instant, event: LinkEvent) {
@@ -480,7 +517,7 @@ impl ChannelCore {
             self.end_recv(index, RecvEnd::Closed(reason));
         }
         tracing::debug!(channel = ?self.id, ?reason, "channel closed");
-        self.events.push_back(ChannelEvent::Closed { reason });
+        self.closed = Some(reason);
         self.notices.push_back(Notice::Ended(reason));
     }
 }

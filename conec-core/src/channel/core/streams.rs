@@ -2,11 +2,14 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::ChannelCore;
 use crate::{
     Direction, ErrorCode, RecvEnd, SendEnd, StreamId,
     channel::{
         event::ChannelEvent,
+        incoming::Waiting,
         stream::{DataStream, RecvHalf, SendHalf},
     },
     error::WireCode,
@@ -27,7 +30,7 @@ impl ChannelCore {
         // Until the sides know who they are to each other, what the other side opens waits.
         while self.state.carries_data() {
             // And while the application lags behind: streams that were not accepted make no room for others.
-            if self.events.len() >= self.max_events() {
+            if self.is_full() {
                 self.deferred = true;
                 return;
             }
@@ -60,9 +63,36 @@ impl ChannelCore {
         }
     }
 
-    /// How many events may wait before no more streams are accepted: about all that the allowed streams can cause.
-    pub(super) fn max_events(&self) -> usize {
-        4 * (1 + self.config.bi_streams as usize + self.config.uni_streams as usize)
+    /// Whether so much waits for the application that no more streams are accepted: about all that the allowed streams can
+    /// cause.
+    pub(super) fn is_full(&self) -> bool {
+        let streams = 1 + self.config.bi_streams as usize + self.config.uni_streams as usize;
+        self.events.len() + self.incoming.len() >= EVENTS_PER_STREAM * streams
+    }
+
+    /// The next stream that the other side has opened. What has happened on it is told from now on.
+    pub(in crate::channel) fn take_stream(&mut self) -> Option<(StreamId, Bytes)> {
+        let Waiting {
+            index,
+            label,
+            send_end,
+            recv_end,
+        } = self.incoming.pop()?;
+        let stream = self.stream_id(index);
+        if let Some(stream) = self.streams.get_mut(&index) {
+            stream.arrival = None;
+        }
+        if let Some(end) = send_end {
+            self.events
+                .push_back(ChannelEvent::SendEnded { stream, end });
+        }
+        match recv_end {
+            Some(end) => self
+                .events
+                .push_back(ChannelEvent::RecvEnded { stream, end }),
+            None => self.tell_readable(index),
+        }
+        Some((stream, label))
     }
 
     /// Reads on if no message is there. Tells of those that are, or that there will be no more.
@@ -96,7 +126,6 @@ impl ChannelCore {
     }
 
     fn read_ahead(&mut self, link: &mut Link, index: u64) {
-        let id = self.stream_id(index);
         let Some(stream) = self.streams.get_mut(&index) else {
             return;
         };
@@ -113,17 +142,8 @@ impl ChannelCore {
                     Ok(None) => return true,
                     Ok(Some(label)) => {
                         recv.preamble = None;
-                        let stream_id = id;
-                        self.events.push_back(ChannelEvent::StreamOpened {
-                            stream: stream_id,
-                            label,
-                        });
-                        if let Some(end) = stream.early_end.take() {
-                            self.events.push_back(ChannelEvent::SendEnded {
-                                stream: stream_id,
-                                end,
-                            });
-                        }
+                        let early_end = stream.early_end.take();
+                        stream.arrival = Some(self.incoming.push(index, label, early_end));
                     }
                     Err(_) => {
                         fault = Some((RecvEnd::Refused(ErrorCode::Protocol), ErrorCode::Protocol))
@@ -160,7 +180,11 @@ impl ChannelCore {
 
     fn tell_readable(&mut self, index: u64) {
         let stream = self.stream_id(index);
-        if let Some(recv) = self.recv_half(stream)
+        if let Some(DataStream {
+            recv: Some(recv),
+            arrival: None,
+            ..
+        }) = self.streams.get_mut(&index)
             && recv.has_message()
             && !std::mem::replace(&mut recv.readable_queued, true)
         {
@@ -196,7 +220,7 @@ impl ChannelCore {
     /// Nobody will ever send on a stream that ended before the application heard of it.
     fn end_unannounced_send(&mut self, link: &mut Link, index: u64) {
         if let Some(stream) = self.streams.get_mut(&index)
-            && !stream.is_announced()
+            && !stream.is_labelled()
             && stream.send.take().is_some()
         {
             link.reset(index, ErrorCode::Dropped.into());
@@ -208,7 +232,11 @@ impl ChannelCore {
         if let Some(stream) = self.streams.get_mut(&index)
             && stream.send.take().is_some()
         {
-            if stream.is_announced() {
+            if let Some(arrival) = stream.arrival {
+                if let Some(waiting) = self.incoming.get_mut(arrival) {
+                    waiting.send_end = Some(end);
+                }
+            } else if stream.is_labelled() {
                 let stream = id;
                 self.events
                     .push_back(ChannelEvent::SendEnded { stream, end });
@@ -222,10 +250,14 @@ impl ChannelCore {
     pub(super) fn end_recv(&mut self, index: u64, end: RecvEnd) {
         let id = self.stream_id(index);
         if let Some(stream) = self.streams.get_mut(&index) {
-            let announced = stream.is_announced();
+            let (labelled, arrival) = (stream.is_labelled(), stream.arrival);
             let ended = stream.recv.take();
             self.memory -= ended.as_ref().map_or(0, |recv| recv.memory);
-            if ended.is_some() && announced {
+            if let Some(waiting) = arrival.and_then(|arrival| self.incoming.get_mut(arrival)) {
+                if ended.is_some() {
+                    waiting.recv_end = Some(end);
+                }
+            } else if ended.is_some() && labelled {
                 let stream = id;
                 self.events
                     .push_back(ChannelEvent::RecvEnded { stream, end });
@@ -261,3 +293,6 @@ impl ChannelCore {
             .filter(|_| id.channel == self.id)
     }
 }
+
+/// Events that wait, for each stream that is allowed, before no more streams are accepted.
+pub(crate) const EVENTS_PER_STREAM: usize = 4;

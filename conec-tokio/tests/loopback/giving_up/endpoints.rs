@@ -19,8 +19,8 @@ async fn connecting_can_be_given_up_at_any_time() {
     use std::sync::{Arc, atomic::AtomicUsize, atomic::Ordering::Relaxed};
 
     use conec_core::Transmit;
+    use conec_driver::Tap;
     use conec_tokio::Socket;
-    use conec_udp::Tap;
 
     #[derive(Default)]
     struct Calls(AtomicUsize);

@@ -1,0 +1,145 @@
+//! What can go wrong at a handle, beyond what the core's own errors say.
+//!
+//! Calls that wait have errors of their own: there is nothing that they would be blocked by.
+
+use std::io;
+
+use conec_core::{
+    CloseReason, ConfigError, KeyError, MessageTooLarge, OpenChannelError, RecvEnd, SendEnd,
+};
+use thiserror::Error;
+
+/// Why an endpoint could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The address cannot be resolved or used.
+    #[error("cannot use the local address")]
+    Io(#[from] io::Error),
+    /// The configuration cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The operating system gave no randomness.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// Why a [`Client`](crate::Client) is not connected to its Coordinator.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The Coordinator is not written as `host:port`, or its host name cannot be resolved.
+    #[error("cannot resolve {host}")]
+    Resolve {
+        /// What was to be resolved.
+        host: String,
+        /// Why it cannot be.
+        #[source]
+        error: io::Error,
+    },
+    /// No address to connect to, or a host name that is none.
+    #[error(transparent)]
+    Address(#[from] conec_core::ConnectError),
+    /// The Client could not be made.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The Coordinator could not be reached, did not prove who it is, or has refused this Client.
+    #[error("not connected to the coordinator")]
+    Closed(#[from] CloseReason),
+}
+
+/// Why a channel did not come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It could not even be asked for.
+    #[error(transparent)]
+    Refused(#[from] OpenChannelError),
+    /// The Coordinator or the other end did not want it, or did not answer.
+    #[error("the channel did not open")]
+    Closed(#[from] CloseReason),
+}
+
+/// Why a stream was not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OpenStreamError {
+    /// A label is at most 255 bytes.
+    #[error("a label is at most 255 bytes")]
+    LabelTooLong,
+    /// The channel is being closed, or has ended.
+    #[error("the channel is not open")]
+    Closed,
+}
+
+/// Why a stream was not opened without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TryOpenStreamError {
+    /// The other side allows no more streams for now.
+    #[error("the other side allows no more streams for now")]
+    Blocked,
+    /// It will not be opened.
+    #[error(transparent)]
+    Failed(#[from] OpenStreamError),
+}
+
+/// Why a message was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The message exceeds the maximum, in bytes.
+    #[error("the message exceeds the maximum of {max} bytes")]
+    TooLarge {
+        /// The maximum.
+        max: usize,
+    },
+    /// This half was finished.
+    #[error("the stream was finished")]
+    Finished,
+    /// Nothing can be sent any more.
+    #[error("the stream has ended: {0}")]
+    Ended(SendEnd),
+}
+
+impl From<MessageTooLarge> for SendError {
+    fn from(MessageTooLarge { max }: MessageTooLarge) -> Self {
+        Self::TooLarge { max }
+    }
+}
+
+/// Why a message was not sent without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TrySendError {
+    /// The stream has as much waiting as it may.
+    #[error("the stream is full for now")]
+    Blocked,
+    /// It will not be sent.
+    #[error(transparent)]
+    Failed(#[from] SendError),
+}
+
+/// Why there is no message now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TryRecvError {
+    /// No whole message has arrived yet.
+    #[error("no whole message has arrived yet")]
+    Blocked,
+    /// The stream did not end regularly.
+    #[error(transparent)]
+    Ended(#[from] RecvEnd),
+}
+
+/// Why a datagram was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendDatagramError {
+    /// The datagram does not fit in a packet of the channel's path.
+    #[error("the datagram exceeds the current maximum of {max} bytes")]
+    TooLarge {
+        /// What fits now. Grows when the path is found to take larger packets.
+        max: usize,
+    },
+    /// The channel is over, or the other side takes no datagrams.
+    #[error("the channel is over, or the other side takes no datagrams")]
+    Closed,
+}

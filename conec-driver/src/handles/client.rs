@@ -1,0 +1,218 @@
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use conec_core::{
+    ChannelId, ClientConfig, ClientId, CloseReason, Code, Endpoint, EndpointStats, Identity, Name,
+    Nat, PathPolicy, Target,
+};
+use futures_core::Stream;
+
+use crate::{
+    BindError, Channel, ConnectError, Driver, Offer, OpenError, Socket, Sockets, look_up_link,
+    shared::Shared,
+};
+
+/// A Client: connected to one Coordinator, and through it to other Clients.
+///
+/// A cheap handle: clones are the same Client. Every waiting call can be dropped at any time; what it would have given
+/// goes to the next call.
+///
+/// Adapters have a shorter way to one than [`start`](Self::start): they connect, and drive it.
+///
+/// # Dropping
+///
+/// When the last handle is dropped, the Client closes gracefully in the background, with a patience of 10 seconds, and
+/// then its driver ends. [`Channel`]s, [`Sender`](crate::Sender)s, [`Receiver`](crate::Receiver)s and [`Offer`]s count as
+/// handles. A program that is about to exit should call [`close`](Self::close) instead, which can be waited for.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared<conec_core::Client>>,
+    home: Channel,
+}
+
+impl Client {
+    /// Begins to connect to the Coordinator at one of these addresses, tried in this order. It goes on as the driver is
+    /// turned, and is over when [`connected`](Self::connected) is.
+    ///
+    /// The Coordinator's certificate is checked against `host_name`, unless its key is [pinned](conec_core::Trust::Pin).
+    /// `clock` is the one whose time the driver is turned with.
+    pub fn start(
+        socket: Socket,
+        host_name: &str,
+        addresses: &[SocketAddr],
+        mut config: ClientConfig,
+        clock: fn() -> Instant,
+    ) -> Result<(Self, Driver<conec_core::Client>, Sockets), ConnectError> {
+        look_up_link(&mut config, addresses);
+        let seed = Identity::generate_seed().map_err(BindError::from)?;
+        let mut client = conec_core::Client::new(config, seed).map_err(BindError::from)?;
+        client.connect(clock(), host_name, addresses)?;
+        let shared = Shared::new(client, clock);
+        shared.with(|state| state.hold_home());
+        let home = Channel::counted(shared.clone(), ChannelId::HOME);
+        let (udp, sockets) = socket.into_driver();
+        let driver = Driver::new(udp, Arc::clone(&shared));
+        Ok((Self { shared, home }, driver, sockets))
+    }
+
+    /// Waits until the Client is connected, or cannot be.
+    pub async fn connected(&self) -> Result<(), ConnectError> {
+        Ok(self.home.opened().await?)
+    }
+
+    /// This Client's identity.
+    pub fn id(&self) -> ClientId {
+        self.core(|core| core.id())
+    }
+
+    /// The name that the Coordinator has granted, while connected.
+    pub fn name(&self) -> Option<Name> {
+        self.core(|core| core.name().cloned())
+    }
+
+    /// Where this Client's packets come from, as the Coordinator sees it, while connected.
+    pub fn observed_address(&self) -> Option<SocketAddr> {
+        self.core(|core| core.observed_address())
+    }
+
+    /// What this Client is behind, by what is known so far. Where the Coordinator has a second port, that takes a round
+    /// trip after connecting, and after each change of the [observed address](Self::observed_address).
+    pub fn nat(&self) -> Nat {
+        self.core(|core| core.nat())
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> EndpointStats {
+        self.core(Endpoint::stats)
+    }
+
+    /// Says at which other addresses this Client can be reached, such as that of a port which a router forwards, instead of
+    /// those that were said before. Other Clients with whom a direct path is looked for are told them first of all. At most
+    /// 12 addresses of all kinds are told.
+    ///
+    /// The machine's own addresses, and the one that the Coordinator sees, need not be said.
+    pub fn set_mapped_addresses(&self, addresses: &[SocketAddr]) {
+        self.shared
+            .command(|core, now| core.set_mapped_addresses(now, addresses));
+    }
+
+    /// The channel with the Coordinator. Its end is the end of this Client.
+    pub fn home(&self) -> Channel {
+        self.home.clone()
+    }
+
+    /// Opens a channel to another Client, by name or by id, under a label of at most 255 bytes.
+    ///
+    /// Waits until the other end has accepted. Dropped before, the channel is given up.
+    pub async fn open(
+        &self,
+        target: impl Into<Target>,
+        label: impl AsRef<[u8]>,
+    ) -> Result<Channel, OpenError> {
+        self.open_channel(target.into(), label.as_ref(), None).await
+    }
+
+    /// Opens a channel as [`open`](Self::open) does, with a policy for what this channel's packets may travel on instead
+    /// of the Client's ([`PathConfig`](conec_core::PathConfig)).
+    ///
+    /// With [`DirectOnly`](PathPolicy::DirectOnly) it waits until there is a direct path, and fails with
+    /// [`NoDirectPath`](CloseReason::NoDirectPath) if there is none in time.
+    pub async fn open_with(
+        &self,
+        target: impl Into<Target>,
+        label: impl AsRef<[u8]>,
+        policy: PathPolicy,
+    ) -> Result<Channel, OpenError> {
+        let policy = Some(policy);
+        self.open_channel(target.into(), label.as_ref(), policy)
+            .await
+    }
+
+    /// The next channel that another Client, or the Coordinator on its own account, offers. `None` once this Client has
+    /// ended.
+    pub async fn accept(&self) -> Option<Offer> {
+        let next = self.shared.wait(|state| state.next_offer()).await;
+        next.map(|id| self.offer(id))
+    }
+
+    /// The channels that others offer, as [`accept`](Self::accept) gives them. Keeps the Client from being closed.
+    pub fn incoming(&self) -> impl Stream<Item = Offer> + Send + Unpin + use<> {
+        let client = self.clone();
+        self.shared.stream(move |state| {
+            let next = state.next_offer();
+            // The closure keeps all of the Client, and so keeps it open.
+            next.map(|offer| offer.map(|id| client.offer(id)))
+        })
+    }
+
+    /// Closes all channels gracefully, the one with the Coordinator last, and waits for the end. After `patience`
+    /// everything ends in any case.
+    ///
+    /// Dropped early, the Client is being closed nonetheless.
+    pub async fn close(&self, patience: Duration) {
+        let now = self.shared.now();
+        self.shared.with(|state| state.close(now, patience));
+        self.shared.wait(|state| state.ended()).await;
+    }
+
+    /// Ends all channels at once and tells the other sides this code.
+    pub fn abort(&self, code: Code) {
+        self.shared.command(|core, now| core.abort(now, code));
+    }
+
+    /// Waits for the end of this Client, which is that of its home channel.
+    pub async fn closed(&self) -> CloseReason {
+        self.home.closed().await
+    }
+
+    async fn open_channel(
+        &self,
+        target: Target,
+        label: &[u8],
+        policy: Option<PathPolicy>,
+    ) -> Result<Channel, OpenError> {
+        let now = self.shared.now();
+        let opened = self
+            .shared
+            .with(|state| state.open_channel(now, target, label, policy));
+        let channel = Channel::counted(self.shared.clone(), opened?);
+        channel.opened().await?;
+        Ok(channel)
+    }
+
+    /// An offer whose channel was counted as held.
+    fn offer(&self, id: ChannelId) -> Offer {
+        Offer {
+            channel: Channel::counted(self.shared.clone(), id),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    fn core<T>(&self, f: impl FnOnce(&conec_core::Client) -> T) -> T {
+        self.shared.with(|state| f(state.endpoint()))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({:?})", self.id())
+    }
+}
+
+/// The host in `host:port`, without the brackets of an IPv6 address.
+pub fn host_of(coordinator: &str) -> Result<&str, ConnectError> {
+    let (host, _) = coordinator
+        .rsplit_once(':')
+        .ok_or_else(|| ConnectError::Resolve {
+            host: coordinator.into(),
+            error: io::Error::new(io::ErrorKind::InvalidInput, "write it as host:port"),
+        })?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    Ok(bare.unwrap_or(host))
+}

@@ -1,0 +1,198 @@
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use conec_core::{
+    AnswerError, ChannelId, ClientId, Code, CoordinatorConfig, CoordinatorEvent, Endpoint,
+    EndpointStats, Identity, KeyPin, Name, OpenChannelError, PairId, Target,
+};
+use futures_core::Stream;
+
+use crate::{
+    BindError, Channel, Driver, Socket, Sockets,
+    shared::{Handle, Shared},
+};
+
+/// A Coordinator: the one server that all Clients connect to.
+///
+/// A cheap handle: clones are the same Coordinator. A Client is named by its home channel's id, as events tell it.
+///
+/// Adapters have a shorter way to one than [`start`](Self::start): they bind, and drive it.
+///
+/// # Dropping
+///
+/// When the last handle is dropped, the Coordinator closes gracefully in the background, with a patience of 10 seconds,
+/// and then its driver ends. [`Channel`]s, [`Sender`](crate::Sender)s and [`Receiver`](crate::Receiver)s count as handles. A
+/// program that is about to exit should call [`close`](Self::close) instead, which can be waited for.
+pub struct Coordinator {
+    shared: Arc<Shared<conec_core::Coordinator>>,
+    handle: Handle,
+    address: SocketAddr,
+}
+
+impl Coordinator {
+    /// Takes Clients on this socket, as the driver is turned. The configuration's
+    /// [second port](CoordinatorConfig::second_port) is bound beside it. `clock` is the one whose time the driver is turned
+    /// with.
+    pub fn start(
+        mut socket: Socket,
+        mut config: CoordinatorConfig,
+        clock: fn() -> Instant,
+    ) -> Result<(Self, Driver<conec_core::Coordinator>, Sockets), BindError> {
+        let address = socket.local_addr()?;
+        socket.bind_second(&mut config)?;
+        let mut coordinator = conec_core::Coordinator::new(config, Identity::generate_seed()?)?;
+        // Until the application asks for one.
+        coordinator.ignore_events(true);
+        let shared = Shared::new(coordinator, clock);
+        let (udp, sockets) = socket.into_driver();
+        let driver = Driver::new(udp, Arc::clone(&shared));
+        let this = Self {
+            handle: Handle::counted(shared.clone(), None),
+            shared,
+            address,
+        };
+        Ok((this, driver, sockets))
+    }
+
+    /// Where it listens: the port is the actual one.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The hash of the Coordinator's key, for [`Trust::Pin`](conec_core::Trust::Pin).
+    pub fn pin(&self) -> KeyPin {
+        self.core(|core| core.pin())
+    }
+
+    /// The next event, or `None` once the Coordinator has ended. The only [`Channel`](CoordinatorEvent::Channel) event is
+    /// [`Closed`](conec_core::ChannelEvent::Closed), which tells that a Client is gone.
+    ///
+    /// From the first call on, events wait for the application: when [`Limits::events`](conec_core::Limits::events) do, no
+    /// more Clients are let in and no more channels arranged until it takes some. One whose
+    /// [policies](conec_core::Policy) leave no questions need not ask for events at all: then the oldest give way, and are
+    /// [counted](Self::missed_events).
+    pub async fn next_event(&self) -> Option<CoordinatorEvent> {
+        self.shared.wait(|state| state.next_event()).await
+    }
+
+    /// The events, as [`next_event`](Self::next_event) gives them. Keeps the Coordinator from being closed.
+    pub fn events(&self) -> impl Stream<Item = CoordinatorEvent> + Send + Unpin + use<> {
+        let handle = self.handle.clone();
+        self.shared.stream(move |state| {
+            let _keeps_open = &handle;
+            state.next_event()
+        })
+    }
+
+    /// How many events have given way to others before the application asked for the first.
+    pub fn missed_events(&self) -> u64 {
+        self.core(|core| core.missed_events())
+    }
+
+    /// Lets a Client in that [asked](CoordinatorEvent::ClientAsks), under a name of the application's choice.
+    pub fn admit(&self, client: ChannelId, name: Option<Name>) -> Result<(), AnswerError> {
+        self.shared
+            .command(|core, now| core.admit(now, client, name))
+    }
+
+    /// Turns a Client away that [asked](CoordinatorEvent::ClientAsks); it learns the code.
+    pub fn refuse(&self, client: ChannelId, code: Code) -> Result<(), AnswerError> {
+        self.shared
+            .command(|core, now| core.refuse(now, client, code))
+    }
+
+    /// Connects two Clients. Each is offered the channel and can reject it, `from` as its initiator.
+    ///
+    /// [`PairStarted`](CoordinatorEvent::PairStarted) or [`PairClosed`](CoordinatorEvent::PairClosed) follows.
+    pub fn connect(
+        &self,
+        from: impl Into<Target>,
+        to: impl Into<Target>,
+        label: impl AsRef<[u8]>,
+    ) -> Result<PairId, OpenChannelError> {
+        self.shared
+            .command(|core, now| core.connect(now, from, to, label.as_ref()))
+    }
+
+    /// Lets a Client have the channel that it [asked](CoordinatorEvent::PairAsks) for, if the other end wants it too.
+    pub fn grant(&self, pair: PairId) -> Result<(), AnswerError> {
+        self.shared.command(|core, now| core.grant(now, pair))
+    }
+
+    /// Denies a Client the channel that it [asked](CoordinatorEvent::PairAsks) for.
+    pub fn deny(&self, pair: PairId) -> Result<(), AnswerError> {
+        self.shared.command(|core, now| core.deny(now, pair))
+    }
+
+    /// Takes a channel from the two Clients that it connects; both learn the code.
+    pub fn disconnect(&self, pair: PairId, code: Code) -> Result<(), AnswerError> {
+        self.shared
+            .command(|core, now| core.disconnect(now, pair, code))
+    }
+
+    /// The home channel of a connected Client, for streams between it and this application. Closing it disconnects the
+    /// Client.
+    pub fn channel(&self, client: ChannelId) -> Option<Channel> {
+        let held = self.shared.with(|state| state.hold_client(client));
+        held.then(|| Channel::counted(self.shared.clone(), client))
+    }
+
+    /// The home channel's id of a connected Client.
+    pub fn find(&self, target: impl Into<Target>) -> Option<ChannelId> {
+        self.core(|core| core.find(target))
+    }
+
+    /// Who is connected on this home channel, and under which name.
+    pub fn client(&self, client: ChannelId) -> Option<(ClientId, Option<Name>)> {
+        self.core(|core| core.client(client).map(|(id, name)| (id, name.cloned())))
+    }
+
+    /// How many Clients are connected.
+    pub fn clients(&self) -> usize {
+        self.core(|core| core.clients())
+    }
+
+    /// Where a Client's packets come from: the last address that it has confirmed.
+    pub fn address(&self, client: ChannelId) -> Option<SocketAddr> {
+        self.core(|core| core.address(client))
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> EndpointStats {
+        self.core(Endpoint::stats)
+    }
+
+    /// Takes no more Clients, lets those that are there complete what is under way, disconnects them, after `patience` in
+    /// any case, and waits for the end.
+    ///
+    /// Dropped early, the Coordinator is being closed nonetheless.
+    pub async fn close(&self, patience: Duration) {
+        let now = self.shared.now();
+        self.shared.with(|state| state.close(now, patience));
+        self.shared.wait(|state| state.ended()).await;
+    }
+
+    fn core<T>(&self, f: impl FnOnce(&conec_core::Coordinator) -> T) -> T {
+        self.shared.with(|state| f(state.endpoint()))
+    }
+}
+
+impl Clone for Coordinator {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            handle: self.handle.clone(),
+            address: self.address,
+        }
+    }
+}
+
+impl fmt::Debug for Coordinator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Coordinator({})", self.address)
+    }
+}

@@ -1,0 +1,171 @@
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    num::NonZeroUsize,
+};
+
+use bytes::BytesMut;
+use conec_core::{Datagram, Ecn, Transmit};
+use quinn_udp::{EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
+
+use crate::{
+    hosts::Hosts,
+    slots::{self, SLOTS},
+};
+
+/// What it takes to send and receive on a socket, apart from the socket itself.
+pub struct Udp {
+    state: UdpSocketState,
+    /// Whether addresses are IPv6, with IPv4 ones mapped into it.
+    v6: bool,
+    /// At which addresses the socket is to be found.
+    hosts: Hosts,
+    #[cfg(feature = "__testing")]
+    tap: Option<Box<dyn crate::Tap>>,
+}
+
+impl Udp {
+    pub(crate) fn new(socket: &UdpSocket) -> io::Result<Self> {
+        let state = UdpSocketState::new(socket.into())?;
+        disable_timestamps(socket);
+        Ok(Self {
+            state,
+            v6: socket.local_addr()?.is_ipv6(),
+            hosts: Hosts::new(socket)?,
+            #[cfg(feature = "__testing")]
+            tap: None,
+        })
+    }
+
+    /// How many datagrams one transmit may hold. Falls to 1 when the system turns out to be unable.
+    pub fn max_segments(&self) -> NonZeroUsize {
+        let max = NonZeroUsize::new(self.state.max_gso_segments()).unwrap_or(NonZeroUsize::MIN);
+        #[cfg(feature = "__testing")]
+        let max = self.tap.as_ref().map_or(max, |tap| tap.max_segments(max));
+        max
+    }
+
+    /// The addresses of this machine at which the socket is to be found now, for
+    /// [`handle_host_addresses`](conec_core::Endpoint::handle_host_addresses): that of the default route first, loopback
+    /// addresses last.
+    ///
+    /// Takes a few system calls, unless the socket is bound to one address: some ten microseconds for each interface.
+    pub fn host_addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        #[cfg(feature = "__testing")]
+        if let Some(addresses) = self.tap.as_ref().and_then(|tap| tap.host_addresses()) {
+            return Ok(addresses);
+        }
+        self.hosts.look()
+    }
+
+    /// Receives what one system call gives.
+    ///
+    /// Fails with [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing more is there: it may have received the last of it
+    /// all the same, which spares the system call that would find nothing. Other errors are mostly about a datagram that
+    /// was sent earlier; receiving may well succeed the next time.
+    pub fn recv<'a>(
+        &mut self,
+        socket: impl Into<UdpSockRef<'a>>,
+        into: &mut Vec<Datagram>,
+    ) -> io::Result<()> {
+        #[cfg(feature = "__testing")]
+        if let Some(received) = self.tap.as_ref().and_then(|tap| tap.recv(into)) {
+            return received;
+        }
+        let mut metas = [RecvMeta::default(); SLOTS];
+        slots::with(|slots| {
+            let count = self
+                .state
+                .recv(socket.into(), &mut slots.room(), &mut metas)?;
+            let filled = metas.iter().take(count).enumerate();
+            into.extend(filled.map(|(slot, meta)| datagram(meta, slots.take(slot, meta.len))));
+            if SHORT_IS_ALL && count < SLOTS {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        })
+    }
+
+    /// Sends, with one system call.
+    ///
+    /// Apart from [`WouldBlock`](io::ErrorKind::WouldBlock), what the system refuses is as good as lost on the way: it
+    /// refuses probes for larger packets, for one. Tell the endpoint of it by
+    /// [`handle_socket_error`](conec_core::Endpoint::handle_socket_error), and go on.
+    pub fn send<'a>(
+        &self,
+        socket: impl Into<UdpSockRef<'a>>,
+        transmit: &Transmit,
+    ) -> io::Result<()> {
+        #[cfg(feature = "__testing")]
+        if let Some(sent) = self.tap.as_ref().and_then(|tap| tap.send(transmit)) {
+            return sent;
+        }
+        let transmit = quinn_udp::Transmit {
+            destination: self.to_system(transmit.destination),
+            ecn: transmit.ecn.map(|ecn| match ecn {
+                Ecn::Ect0 => EcnCodepoint::Ect0,
+                Ecn::Ect1 => EcnCodepoint::Ect1,
+                Ecn::Ce => EcnCodepoint::Ce,
+            }),
+            contents: &transmit.payload,
+            segment_size: transmit.segment_size,
+            src_ip: transmit.source_ip,
+        };
+        self.state.try_send(socket.into(), &transmit)
+    }
+
+    #[cfg(feature = "__testing")]
+    pub(crate) fn set_tap(&mut self, tap: Box<dyn crate::Tap>) {
+        self.tap = Some(tap);
+    }
+
+    fn to_system(&self, address: SocketAddr) -> SocketAddr {
+        match address.ip() {
+            IpAddr::V4(ip) if self.v6 => (ip.to_ipv6_mapped(), address.port()).into(),
+            IpAddr::V4(_) | IpAddr::V6(_) => address,
+        }
+    }
+}
+
+impl fmt::Debug for Udp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Udp")
+            .field("v6", &self.v6)
+            .field("max_segments", &self.max_segments())
+            .finish_non_exhaustive()
+    }
+}
+
+/// quinn-udp 0.6.3 asks for timestamps, for which its buffer of control messages has no room beside those of a GRO
+/// batch: the last one would be lost, which is the ECN codepoint.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn disable_timestamps(socket: &UdpSocket) {
+    use nix::sys::socket::{setsockopt, sockopt::ReceiveTimestampns};
+    // Where there are none, none can be disabled.
+    let _ = setsockopt(socket, ReceiveTimestampns, &false);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn disable_timestamps(_: &UdpSocket) {}
+
+fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
+    Datagram {
+        source: match meta.addr.ip().to_canonical() {
+            ip @ IpAddr::V4(_) => (ip, meta.addr.port()).into(),
+            // With its scope.
+            IpAddr::V6(_) => meta.addr,
+        },
+        destination_ip: meta.dst_ip.map(|ip| ip.to_canonical()),
+        ecn: meta.ecn.map(|ecn| match ecn {
+            EcnCodepoint::Ect0 => Ecn::Ect0,
+            EcnCodepoint::Ect1 => Ecn::Ect1,
+            EcnCodepoint::Ce => Ecn::Ce,
+        }),
+        segment_size: meta.stride,
+        payload,
+    }
+}
+
+/// Whether a call that receives less than it has room for has found nothing more. What arrives later makes the socket
+/// ready again, for edge-triggered event loops too.
+const SHORT_IS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));

@@ -1,0 +1,71 @@
+//! What every driver of an endpoint of [`conec_core`] needs on a real machine: sockets, what moves datagrams through them,
+//! and the handles that applications hold. `conec-tokio` and `conec-mio` stand on it.
+//!
+//! * [`Socket`] and [`Udp`] speak the language of the core: [`Datagram`] in, [`Transmit`] out, in batches (GRO, GSO) and with
+//!   ECN wherever the system can.
+//! * A [`Pump`] moves datagrams and time between a socket and an endpoint. It has nothing of an event loop: to wait until
+//!   there is something to move is left to its owner.
+//! * [`Client`], [`Coordinator`], [`Channel`], [`Sender`], [`Receiver`] and [`Offer`] are handles to an endpoint that a
+//!   [`Driver`] drives. They are async and run on any executor: who waits is woken by its [`Waker`](std::task::Waker).
+//!
+//! ```
+//! use std::net::UdpSocket;
+//! use conec_core::{Datagram, Transmit};
+//! use conec_driver::Socket;
+//!
+//! let (receiver, mut udp) = Socket::bind(([127, 0, 0, 1], 0).into())?.into_parts();
+//! let (sender, from) = Socket::any()?.into_parts();
+//! from.send(&sender, &Transmit {
+//!     destination: receiver.local_addr()?,
+//!     source_ip: None,
+//!     ecn: None,
+//!     segment_size: Some(5),
+//!     payload: "HelloWorld".into(),
+//! })?;
+//!
+//! let mut received: Vec<Datagram> = Vec::new();
+//! while received.iter().map(|datagram| datagram.payload.len()).sum::<usize>() < 10 {
+//!     // A driver would wait until the socket is readable, instead of asking again and again.
+//!     let _ = udp.recv(&receiver, &mut received);
+//! }
+//! assert_eq!(received[0].segment_size, 5);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! [`Datagram`]: conec_core::Datagram
+//! [`Transmit`]: conec_core::Transmit
+
+#![forbid(unsafe_code)]
+
+mod busy_poll;
+mod driver;
+mod error;
+mod handles;
+mod hosts;
+mod io;
+mod link;
+mod pump;
+mod shared;
+mod slots;
+mod socket;
+#[cfg(feature = "__testing")]
+mod tap;
+#[cfg(feature = "__testing")]
+#[doc(hidden)]
+pub mod testing;
+
+pub use driver::{Driver, Sockets};
+pub use error::{
+    BindError, ConnectError, OpenError, OpenStreamError, SendDatagramError, SendError,
+    TryOpenStreamError, TryRecvError, TrySendError,
+};
+pub use handles::{Channel, Client, Coordinator, IncomingStream, Offer, Receiver, Sender, host_of};
+pub use io::Udp;
+pub use link::look_up_link;
+pub use pump::{Access, Io, Pump};
+pub use socket::Socket;
+#[cfg(feature = "__testing")]
+pub use tap::Tap;
+
+#[doc(no_inline)]
+pub use quinn_udp::UdpSockRef;

@@ -1,0 +1,300 @@
+//! What the handles of channels do.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use conec_core::{
+    Channel, ChannelId, CloseReason, Direction, Endpoint, Path, PeerInfo, RecvEnd, StreamId,
+};
+
+use super::{
+    State,
+    state::PATIENCE,
+    streams::{Receiving, Sending},
+    waiters::{Subject, Topic},
+};
+use crate::{OpenStreamError, SendDatagramError};
+
+/// A channel that somebody holds.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Stays open when nobody holds it.
+    home: bool,
+    peer: Option<PeerInfo>,
+    opened: bool,
+    closed: Option<CloseReason>,
+    handles: usize,
+    /// Everybody has let go of it.
+    dropped: bool,
+}
+
+impl Held {
+    /// A channel that is held once, and not open as far as is known.
+    pub(super) fn new(home: bool, peer: Option<PeerInfo>) -> Self {
+        Self {
+            home,
+            peer,
+            opened: false,
+            closed: None,
+            handles: 1,
+            dropped: false,
+        }
+    }
+
+    pub(super) fn opened(self) -> Self {
+        Self {
+            opened: true,
+            ..self
+        }
+    }
+
+    pub(super) fn hold(&mut self) {
+        self.handles += 1;
+    }
+
+    pub(super) fn unhold(&mut self) {
+        self.handles = self.handles.saturating_sub(1);
+    }
+
+    pub(super) fn end(&mut self, reason: CloseReason) {
+        self.closed.get_or_insert(reason);
+    }
+}
+
+// What the handles call.
+impl<E: Endpoint + ?Sized> State<E> {
+    pub(crate) fn peer(&self, id: ChannelId) -> Option<PeerInfo> {
+        self.channels.get(&id)?.peer.clone()
+    }
+
+    /// How a channel ended, if it has.
+    pub(crate) fn close_reason(&self, id: ChannelId) -> Option<CloseReason> {
+        match self.channels.get(&id) {
+            Some(held) => held.closed,
+            None => Some(CloseReason::Local),
+        }
+    }
+
+    /// Access to a channel that is not known to be over.
+    pub(crate) fn live_channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
+        match self.close_reason(id) {
+            Some(_) => None,
+            None => self.endpoint.channel(id),
+        }
+    }
+
+    /// Whether a channel is open, or over.
+    pub(crate) fn opened(&self, id: ChannelId) -> Result<Result<(), CloseReason>, Subject> {
+        match (self.close_reason(id), self.channels.get(&id)) {
+            (Some(reason), _) => Ok(Err(reason)),
+            (None, Some(Held { opened: true, .. })) => Ok(Ok(())),
+            (None, _) => Err(Subject::Channel(id, Topic::Life)),
+        }
+    }
+
+    /// Whether a channel is over.
+    pub(crate) fn closed(&self, id: ChannelId) -> Result<CloseReason, Subject> {
+        let life = Subject::Channel(id, Topic::Life);
+        self.close_reason(id).ok_or(life)
+    }
+
+    pub(crate) fn path(&mut self, id: ChannelId) -> Path {
+        let channel = self.live_channel(id);
+        channel.map_or(Path::Proxied, |channel| channel.path())
+    }
+
+    pub(crate) fn path_other_than(
+        &mut self,
+        id: ChannelId,
+        known: Path,
+    ) -> Result<Option<Path>, Subject> {
+        match self.live_channel(id).map(|channel| channel.path()) {
+            Some(path) if path == known => Err(Subject::Channel(id, Topic::Path)),
+            path => Ok(path),
+        }
+    }
+
+    /// Closes a channel gracefully, as [`Channel::close`] does.
+    pub(crate) fn close_channel(&mut self, now: Instant, id: ChannelId, patience: Duration) {
+        self.command(|endpoint| {
+            if let Some(mut channel) = endpoint.channel(id) {
+                channel.close(now, patience);
+            }
+        });
+        // Who waits to open a stream waits in vain.
+        self.waiters.wake_channel(id);
+    }
+
+    /// Opens a stream, once the other side allows another.
+    pub(crate) fn open_stream(
+        &mut self,
+        id: ChannelId,
+        direction: Direction,
+        label: &[u8],
+    ) -> Result<Result<StreamId, OpenStreamError>, Subject> {
+        let opened = match self.live_channel(id) {
+            Some(mut channel) => channel.open(direction, label),
+            None => Err(conec_core::OpenStreamError::Closed),
+        };
+        match opened {
+            Ok(stream) => {
+                self.waiters.wake_driver();
+                self.hold_stream(stream, true, direction == Direction::Bi);
+                Ok(Ok(stream))
+            }
+            Err(conec_core::OpenStreamError::Blocked) => {
+                Err(Subject::Channel(id, Topic::Available(direction)))
+            }
+            Err(conec_core::OpenStreamError::LabelTooLong) => {
+                Ok(Err(OpenStreamError::LabelTooLong))
+            }
+            Err(conec_core::OpenStreamError::Closed) => Ok(Err(OpenStreamError::Closed)),
+        }
+    }
+
+    /// The next stream that the other side has opened, and not given up meanwhile.
+    pub(crate) fn accept_stream(
+        &mut self,
+        id: ChannelId,
+    ) -> Result<Option<(StreamId, Bytes)>, Subject> {
+        while let Some((stream, label)) = self.live_channel(id).and_then(|mut it| it.accept()) {
+            // There may be room for another.
+            self.waiters.wake_driver();
+            self.hold_stream(stream, stream.direction() == Direction::Bi, true);
+            self.settle();
+            match self.recv_end(stream) {
+                Some(RecvEnd::Reset(_) | RecvEnd::Refused(_)) => self.discard_held(stream),
+                Some(_) | None => return Ok(Some((stream, label))),
+            }
+        }
+        let over = self.close_reason(id);
+        over.map(|_| None)
+            .ok_or(Subject::Channel(id, Topic::Streams))
+    }
+
+    /// Sends bytes that arrive whole or not at all, once there is room.
+    pub(crate) fn send_datagram(
+        &mut self,
+        id: ChannelId,
+        bytes: Bytes,
+    ) -> Result<Result<(), SendDatagramError>, Subject> {
+        let sent = match self.live_channel(id) {
+            Some(mut channel) => channel.send_datagram(bytes),
+            None => Err(conec_core::SendDatagramError::Closed),
+        };
+        match sent {
+            Ok(()) => {
+                self.waiters.wake_driver();
+                Ok(Ok(()))
+            }
+            Err(conec_core::SendDatagramError::Blocked) => {
+                Err(Subject::Channel(id, Topic::DatagramsWritable))
+            }
+            Err(conec_core::SendDatagramError::TooLarge { max }) => {
+                Ok(Err(SendDatagramError::TooLarge { max }))
+            }
+            Err(conec_core::SendDatagramError::Closed) => Ok(Err(SendDatagramError::Closed)),
+        }
+    }
+
+    /// The next datagram. `None` once the channel is over.
+    pub(crate) fn recv_datagram(&mut self, id: ChannelId) -> Result<Option<Bytes>, Subject> {
+        if self.close_reason(id).is_some() {
+            return Ok(None);
+        }
+        let received = self.live_channel(id).and_then(|mut it| it.recv_datagram());
+        received
+            .map(Some)
+            .ok_or(Subject::Channel(id, Topic::DatagramsReadable))
+    }
+}
+
+// What the endpoint tells, and what follows from it.
+impl<E: Endpoint + ?Sized> State<E> {
+    pub(super) fn channel_opened(&mut self, id: ChannelId) {
+        if let Some(held) = self.channels.get_mut(&id) {
+            held.opened = true;
+            if !held.home {
+                held.peer = self.endpoint.peer(id);
+            }
+        }
+        self.waiters.wake(Subject::Channel(id, Topic::Life));
+    }
+
+    pub(super) fn channel_closed(&mut self, id: ChannelId, reason: CloseReason) {
+        if let Some(held) = self.channels.get_mut(&id) {
+            held.end(reason);
+            if held.handles == 0 {
+                self.channels.remove(&id);
+            }
+        }
+        self.waiters.wake_channel(id);
+        // There will be no offers without a home channel.
+        self.waiters.wake(Subject::Application);
+    }
+
+    pub(super) fn streams_waiting(&mut self, id: ChannelId) {
+        match self.channels.get(&id) {
+            Some(held) if held.dropped => self.discard_streams(id),
+            // Without a handle to it, a home channel's streams wait.
+            Some(_) | None => self.waiters.wake(Subject::Channel(id, Topic::Streams)),
+        }
+    }
+
+    pub(super) fn release_channel(&mut self, now: Instant, id: ChannelId) {
+        let Some(held) = self.channels.get_mut(&id) else {
+            return;
+        };
+        held.unhold();
+        if held.handles > 0 {
+            return;
+        }
+        if held.closed.is_some() || held.home {
+            self.channels.remove(&id);
+        } else {
+            held.dropped = true;
+            // Nobody will ever accept these, and they must not hold up the end.
+            self.discard_streams(id);
+            self.close_channel(now, id, PATIENCE);
+        }
+    }
+
+    /// Lets go of the streams that nobody has accepted.
+    fn discard_streams(&mut self, id: ChannelId) {
+        let Some(mut channel) = self.endpoint.channel(id) else {
+            return;
+        };
+        while let Some((stream, _)) = channel.accept() {
+            let mut stream = channel.stream(stream);
+            // Either half may have ended or never been.
+            let _ = stream.abandon_send();
+            let _ = stream.abandon_recv();
+        }
+    }
+
+    /// Lets go of a stream before anybody has a handle to it.
+    fn discard_held(&mut self, id: StreamId) {
+        if self.sending.remove(&id).is_some() {
+            self.unhold(id.channel());
+        }
+        if self.receiving.remove(&id).is_some() {
+            self.unhold(id.channel());
+        }
+        if let Some(mut channel) = self.endpoint.channel(id.channel()) {
+            // It may have ended.
+            let _ = channel.stream(id).abandon_send();
+        }
+    }
+
+    /// The halves of a stream, each with a handle to it.
+    fn hold_stream(&mut self, id: StreamId, send: bool, recv: bool) {
+        if send {
+            self.sending.insert(id, Sending::default());
+            self.hold(Some(id.channel()));
+        }
+        if recv {
+            self.receiving.insert(id, Receiving::default());
+            self.hold(Some(id.channel()));
+        }
+    }
+}

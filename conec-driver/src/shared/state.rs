@@ -1,0 +1,190 @@
+//! What is behind the lock: the endpoint, what its handles hold, and who waits.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use conec_core::{ChannelEvent, ChannelId, CloseReason, Endpoint, RecvEnd, SendEnd, StreamId};
+
+use super::{
+    Outbox,
+    channels::Held,
+    streams::{Receiving, Sending},
+    waiters::{Subject, Topic, Waiters},
+};
+
+/// An endpoint, and what its handles have to know beyond it. Nothing that the core tells is kept for later, but how things
+/// ended that somebody holds.
+pub(crate) struct State<E: ?Sized> {
+    pub(super) waiters: Waiters,
+    /// Those with messages that the driver is to come for.
+    pub(super) outboxes: Vec<Arc<Outbox>>,
+    /// Channels that somebody holds, or that are being closed as nobody does.
+    pub(super) channels: BTreeMap<ChannelId, Held>,
+    /// The halves of streams that somebody holds.
+    pub(super) sending: BTreeMap<StreamId, Sending>,
+    pub(super) receiving: BTreeMap<StreamId, Receiving>,
+    handles: usize,
+    /// Nobody drives the endpoint any more.
+    pub(super) ended: bool,
+    pub(super) endpoint: E,
+}
+
+impl<E> State<E> {
+    pub(super) fn new(endpoint: E) -> Self {
+        Self {
+            waiters: Waiters::default(),
+            outboxes: Vec::new(),
+            channels: BTreeMap::new(),
+            sending: BTreeMap::new(),
+            receiving: BTreeMap::new(),
+            handles: 1,
+            ended: false,
+            endpoint,
+        }
+    }
+}
+
+// For the driver.
+impl<E: Endpoint + ?Sized> State<E> {
+    pub(crate) fn endpoint_mut(&mut self) -> &mut E {
+        &mut self.endpoint
+    }
+
+    /// From here on, whoever gives the driver something to do wakes it, once. What was given before is handed over.
+    pub(crate) fn begin_turn(&mut self, driver: &Waker) {
+        self.waiters.set_driver(driver);
+        self.collect();
+    }
+
+    /// Takes note of what the endpoint has to tell. To be called after whatever was done to it.
+    pub(crate) fn settle(&mut self) {
+        while let Some((id, event)) = self.endpoint.poll_channel_event() {
+            self.handle_channel_event(id, event);
+        }
+        if self.endpoint.has_application_events() {
+            self.waiters.wake(Subject::Application);
+        }
+    }
+
+    /// Nobody drives the endpoint any more: whoever waits is told so.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+        let reason = CloseReason::Local;
+        for channel in self.channels.values_mut() {
+            channel.end(reason);
+        }
+        for half in self.sending.values_mut() {
+            half.end(SendEnd::Closed(reason));
+        }
+        for half in self.receiving.values_mut() {
+            half.end(RecvEnd::Closed(reason));
+        }
+        self.waiters.wake_all();
+        // Nobody comes for these any more.
+        self.collect();
+    }
+
+    /// Hands over the messages of all who wait for that.
+    fn collect(&mut self) {
+        let mut outboxes = std::mem::take(&mut self.outboxes);
+        for outbox in outboxes.drain(..) {
+            // If it has ended, who holds it is told.
+            let _ = outbox.hand_over(self);
+        }
+        // It keeps its room.
+        self.outboxes = outboxes;
+    }
+
+    fn handle_channel_event(&mut self, id: ChannelId, event: ChannelEvent) {
+        match event {
+            ChannelEvent::Opened => self.channel_opened(id),
+            ChannelEvent::StreamsWaiting => self.streams_waiting(id),
+            ChannelEvent::Readable { stream } => self.waiters.wake(Subject::Recv(stream)),
+            ChannelEvent::Writable { stream } => self.waiters.wake(Subject::Send(stream)),
+            ChannelEvent::SendEnded { stream, end } => self.end_sending(stream, end),
+            ChannelEvent::RecvEnded { stream, end } => self.end_receiving(stream, end),
+            ChannelEvent::StreamsAvailable { direction } => {
+                let topic = Topic::Available(direction);
+                self.waiters.wake(Subject::Channel(id, topic));
+            }
+            ChannelEvent::DatagramsReadable => {
+                let topic = Topic::DatagramsReadable;
+                self.waiters.wake(Subject::Channel(id, topic));
+            }
+            ChannelEvent::DatagramsWritable => {
+                let topic = Topic::DatagramsWritable;
+                self.waiters.wake(Subject::Channel(id, topic));
+            }
+            ChannelEvent::PathChanged { .. } => {
+                self.waiters.wake(Subject::Channel(id, Topic::Path));
+            }
+            // Who waits to open a stream waits in vain.
+            ChannelEvent::Closing => self.waiters.wake_channel(id),
+            ChannelEvent::Closed { reason } => self.channel_closed(id, reason),
+            // The first is told in another way, and what a later version adds is of no concern.
+            ChannelEvent::StreamOpened { .. } | _ => {}
+        }
+    }
+}
+
+// For the handles.
+impl<E: Endpoint + ?Sized> State<E> {
+    /// The endpoint, to look at.
+    pub(crate) fn endpoint(&self) -> &E {
+        &self.endpoint
+    }
+
+    /// Does something to the endpoint that may need a turn of the driver, and takes note of what came of it.
+    pub(crate) fn command<T>(&mut self, f: impl FnOnce(&mut E) -> T) -> T {
+        self.waiters.wake_driver();
+        let result = f(&mut self.endpoint);
+        self.settle();
+        result
+    }
+
+    /// Closes the endpoint gracefully, as [`Endpoint::close`] does.
+    pub(crate) fn close(&mut self, now: Instant, patience: Duration) {
+        self.command(|endpoint| endpoint.close(now, patience));
+        // Who waits to open a stream waits in vain.
+        self.waiters.wake_all();
+    }
+
+    /// Whether nobody drives the endpoint any more.
+    pub(crate) fn ended(&self) -> Result<(), Subject> {
+        self.ended.then_some(()).ok_or(Subject::End)
+    }
+
+    /// Counts another handle to the endpoint, or to a channel of it.
+    pub(crate) fn hold(&mut self, channel: Option<ChannelId>) {
+        self.handles += 1;
+        if let Some(held) = channel.and_then(|id| self.channels.get_mut(&id)) {
+            held.hold();
+        }
+    }
+
+    /// A handle to a channel that was counted, and will not be given out.
+    pub(super) fn unhold(&mut self, channel: ChannelId) {
+        self.handles = self.handles.saturating_sub(1);
+        if let Some(held) = self.channels.get_mut(&channel) {
+            held.unhold();
+        }
+    }
+
+    /// A handle is gone. With the last one, what it was about is closed.
+    pub(crate) fn release(&mut self, now: Instant, channel: Option<ChannelId>) {
+        if let Some(id) = channel {
+            self.release_channel(now, id);
+        }
+        self.handles = self.handles.saturating_sub(1);
+        if self.handles == 0 {
+            self.command(|endpoint| endpoint.close(now, PATIENCE));
+        }
+    }
+}
+
+/// How long what nobody holds any more may take to end gracefully.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,105 @@
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+};
+
+use conec_core::CoordinatorConfig;
+use socket2::{Domain, Protocol, Type};
+
+use crate::{Sockets, Udp};
+
+/// A UDP socket that is ready for an endpoint.
+#[derive(Debug)]
+pub struct Socket {
+    socket: UdpSocket,
+    udp: Udp,
+    /// From where is received as well.
+    second: Option<UdpSocket>,
+}
+
+impl Socket {
+    /// Takes datagrams for this address, and for IPv4 too if it is IPv6's unspecified one and the system is able to.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let domain = Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() && address.ip().is_unspecified() {
+            // Some systems cannot, and serve IPv6 alone.
+            let _ = socket.set_only_v6(false);
+        }
+        // The system may grant less.
+        let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
+        let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
+        socket.bind(&address.into())?;
+        Self::from_std(socket.into())
+    }
+
+    /// Takes datagrams for the first of these addresses that can be bound.
+    pub fn bind_any(addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<Self> {
+        let mut bound = Err(io::ErrorKind::AddrNotAvailable.into());
+        for address in addresses {
+            bound = Self::bind(address);
+            if bound.is_ok() {
+                break;
+            }
+        }
+        bound
+    }
+
+    /// A port of the system's choice, for IPv6 and IPv4 where there are both.
+    pub fn any() -> io::Result<Self> {
+        Self::bind((Ipv6Addr::UNSPECIFIED, 0).into())
+            .or_else(|_| Self::bind((Ipv4Addr::UNSPECIFIED, 0).into()))
+    }
+
+    /// A socket that was bound elsewhere. Its buffers stay as they are; it becomes non-blocking.
+    pub fn from_std(socket: UdpSocket) -> io::Result<Self> {
+        let udp = Udp::new(&socket)?;
+        Ok(Self {
+            socket,
+            udp,
+            second: None,
+        })
+    }
+
+    /// Binds the [second port](CoordinatorConfig::second_port) that a Coordinator is configured with, if it is, at the same
+    /// address, and tells the configuration which one it is.
+    pub fn bind_second(&mut self, config: &mut CoordinatorConfig) -> io::Result<()> {
+        if let Some(port) = &mut config.second_port {
+            let address = SocketAddr::new(self.local_addr()?.ip(), *port);
+            let second = Self::bind(address)?;
+            *port = second.local_addr()?.port();
+            self.second = Some(second.socket);
+        }
+        Ok(())
+    }
+
+    /// The second port's socket, if one was bound: to be watched as well, and received from by the first one's [`Udp`].
+    pub fn take_second(&mut self) -> Option<UdpSocket> {
+        self.second.take()
+    }
+
+    /// Where it is bound: the port is the actual one.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// The socket itself, to be watched by an event loop, and what it takes to send and receive on it.
+    pub fn into_parts(self) -> (UdpSocket, Udp) {
+        (self.socket, self.udp)
+    }
+
+    pub(crate) fn into_driver(mut self) -> (Udp, Sockets) {
+        let second = self.take_second();
+        let (socket, udp) = self.into_parts();
+        (udp, Sockets { socket, second })
+    }
+
+    /// Has a test stand between the adapter and the system.
+    #[cfg(feature = "__testing")]
+    pub fn tapped(mut self, tap: impl crate::Tap + 'static) -> Self {
+        self.udp.set_tap(Box::new(tap));
+        self
+    }
+}
+
+const KERNEL_BUFFER: usize = 4 << 20;

@@ -1,0 +1,377 @@
+//! The handles without an executor: a Coordinator and two Clients in a network without delay, each turned by hand.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails where something is not as it must be"
+)]
+
+mod world;
+
+use std::{pin::pin, time::Duration};
+
+use bytes::Bytes;
+use conec_core::{
+    ChannelEvent, CloseReason, Code, CoordinatorEvent, ErrorCode, OpenChannelError, RecvEnd,
+    SendEnd,
+};
+use conec_driver::{SendError, TryOpenStreamError, TryRecvError, TrySendError};
+use futures_core::Stream;
+
+use world::{Count, World, now_or_never, ready};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[test]
+fn who_waits_is_woken_once_and_for_what_it_waits() {
+    let mut world = World::new();
+    let (at_alice, at_bob) = world.channel();
+    let (stream, datagram) = (Count::new(), Count::new());
+    let mut accepting = pin!(at_bob.accept());
+    let mut receiving = pin!(at_bob.recv_datagram());
+    assert!(stream.poll(accepting.as_mut()).is_pending());
+    assert!(datagram.poll(receiving.as_mut()).is_pending());
+    world.run();
+    assert_eq!((stream.get(), datagram.get()), (0, 0));
+
+    let mut sender = ready(at_alice.open_uni("hello")).unwrap();
+    world.run();
+    assert_eq!((stream.get(), datagram.get()), (1, 0));
+    let incoming = ready(accepting).unwrap();
+    assert_eq!(incoming.label, "hello");
+
+    // Polling twice is waiting once, with the last waker.
+    let mut receiver = incoming.receiver;
+    let counts = [Count::new(), Count::new()];
+    {
+        let mut receiving = pin!(receiver.recv());
+        for count in &counts {
+            assert!(count.poll(receiving.as_mut()).is_pending());
+        }
+        assert!(counts[0].is_forgotten() && !counts[1].is_forgotten());
+        assert_eq!(ready(sender.send("one".into())), Ok(()));
+        world.run();
+        assert_eq!([counts[0].get(), counts[1].get()], [0, 1]);
+    }
+    // Who has given up is not woken, and nothing is kept of it.
+    let count = Count::new();
+    assert!(count.poll(pin!(at_bob.closed())).is_pending());
+    assert!(count.is_forgotten());
+    at_alice.abort(Code(1));
+    // The one who waits for a datagram waits in vain.
+    world.run();
+    assert_eq!((count.get(), datagram.get()), (0, 1));
+    assert_eq!(ready(receiving), None);
+}
+
+#[test]
+fn how_a_stream_ended_is_known_as_long_as_it_is_held() {
+    let mut world = World::new();
+    let (at_alice, at_bob) = world.channel();
+    let (mut sender, mut back) = ready(at_alice.open_bi("")).unwrap();
+    world.run();
+    let incoming = ready(at_bob.accept()).unwrap();
+    let (mut answer, mut receiver) = (incoming.sender.unwrap(), incoming.receiver);
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Blocked));
+    assert_eq!(sender.try_send("only".into()), Ok(()));
+    assert_eq!(sender.finish(), Ok(()));
+    assert_eq!(sender.finish(), Err(SendError::Finished));
+    world.run();
+    for _ in 0..2 {
+        assert_eq!(ready(sender.finished()), SendEnd::Finished);
+    }
+    assert_eq!(receiver.try_recv(), Ok(Some("only".into())));
+    for _ in 0..2 {
+        assert_eq!(receiver.try_recv(), Ok(None));
+        assert_eq!(next(&mut receiver), None);
+    }
+    // The way back. How it ended is known at once where it was done.
+    answer.reset(Code(3));
+    let ended = SendError::Ended(SendEnd::Reset);
+    assert_eq!(answer.try_send("late".into()), Err(ended.into()));
+    world.run();
+    let failed = RecvEnd::Reset(Code(3));
+    assert_eq!(next(&mut back), Some(Err(failed)));
+    assert_eq!(next(&mut back), None);
+    assert_eq!(ready(back.recv()), Err(failed));
+    back.stop(Code(4));
+    assert_eq!(ready(back.recv()), Err(failed));
+}
+
+#[test]
+fn what_nobody_holds_is_closed() {
+    let mut world = World::new();
+    let (at_alice, at_bob) = world.channel();
+    let sender = ready(at_alice.open_uni("")).unwrap();
+    let mut early = ready(at_bob.open_uni("never accepted")).unwrap();
+    world.run();
+    let mut receiver = ready(at_bob.accept()).unwrap().receiver;
+    // The sender alone keeps the channel.
+    drop(at_alice);
+    world.run();
+    assert!(now_or_never(at_bob.closed()).is_none());
+    drop(sender);
+    world.run();
+    let dropped = ErrorCode::Dropped;
+    assert_eq!(ready(early.finished()), SendEnd::Refused(dropped));
+    assert_eq!(ready(receiver.recv()), Err(RecvEnd::Refused(dropped)));
+    let closed = CloseReason::Remote(ErrorCode::None);
+    assert_eq!(ready(at_bob.closed()), closed);
+    // Known until nobody asks any more.
+    drop((receiver, early));
+    assert_eq!(ready(at_bob.closed()), closed);
+
+    // The home channel was the last that anybody held.
+    world.bob.handle = None;
+    drop(at_bob);
+    assert!(world.bob.was_woken());
+    world.run();
+    assert!(world.bob.is_over());
+}
+
+/// They cost the other side no credit once they are read, so they wait where nobody accepts them, and no more are taken.
+#[test]
+fn streams_that_nobody_accepts_hold_up_who_opens_them() {
+    for bidirectional in [false, true] {
+        let mut world = World::new();
+        let (at_alice, at_bob) = world.channel();
+        let mut opened = 0;
+        let mut idle = 0;
+        while idle < 3 {
+            let before = opened;
+            while let Ok(mut sender) = match bidirectional {
+                false => at_alice.try_open_uni(opened.to_string()),
+                true => at_alice.try_open_bi(opened.to_string()).map(|it| it.0),
+            } {
+                sender.finish().unwrap();
+                opened += 1;
+            }
+            world.run();
+            idle = if opened == before { idle + 1 } else { 0 };
+        }
+        let refused = at_alice.try_open_uni("").err();
+        assert!(bidirectional || refused == Some(TryOpenStreamError::Blocked));
+        assert!((400..700).contains(&opened), "{opened}");
+        // Those that are there are clean ends, in order, and make room.
+        for number in 0..opened {
+            let mut stream = ready(at_bob.accept()).unwrap();
+            assert_eq!(stream.label, number.to_string());
+            assert_eq!(ready(stream.receiver.recv()), Ok(None));
+            world.run();
+        }
+        assert!(now_or_never(at_bob.accept()).is_none());
+        assert!(at_alice.try_open_uni("").is_ok());
+        // Nothing of it holds up an orderly end.
+        drop((at_alice, at_bob));
+        world.run();
+        world.close();
+    }
+}
+
+#[test]
+fn a_stream_that_was_given_up_before_it_was_accepted_is_not_seen() {
+    let mut world = World::new();
+    let (at_alice, at_bob) = world.channel();
+    let (mut reset, mut dropped) = (
+        ready(at_alice.open_uni("reset")).unwrap(),
+        ready(at_alice.open_bi("dropped")).unwrap(),
+    );
+    let mut torn = ready(at_alice.open_uni("kept")).unwrap();
+    world.run();
+    reset.reset(Code(1));
+    drop(dropped.0);
+    torn.finish().unwrap();
+    world.run();
+    let mut seen = ready(at_bob.accept()).unwrap();
+    assert_eq!(seen.label, "kept");
+    assert_eq!(ready(seen.receiver.recv()), Ok(None));
+    assert!(now_or_never(at_bob.accept()).is_none());
+    // The half to answer on is gone with it.
+    world.run();
+    let refused = RecvEnd::Refused(ErrorCode::Dropped);
+    assert_eq!(ready(dropped.1.recv()), Err(refused));
+}
+
+#[test]
+fn offers_that_were_withdrawn_are_not_given_out() {
+    let mut world = World::new();
+    let (alice, bob) = (world.alice(), world.bob());
+    let mut opening = Box::pin(alice.open(bob.id(), ""));
+    assert!(Count::new().poll(opening.as_mut()).is_pending());
+    world.run();
+    let count = Count::new();
+    drop(opening);
+    world.run();
+    assert!(count.poll(pin!(bob.accept())).is_pending());
+    // Nor do they take the place of others.
+    for _ in 0..300 {
+        let mut opening = Box::pin(alice.open(bob.id(), ""));
+        assert!(Count::new().poll(opening.as_mut()).is_pending());
+        world.run();
+        drop(opening);
+        world.run();
+    }
+    world.channel();
+}
+
+/// Events are taken when the application asks for them, and until then count.
+#[test]
+fn a_coordinator_whose_application_lags_behind_lets_nobody_in() {
+    let mut world = World::with_events(3);
+    let coordinator = world.coordinator();
+    let come = || now_or_never(coordinator.next_event()).map(Option::unwrap);
+    while come().is_some() {}
+    let admitted = world.connect_many(20);
+    assert_eq!(admitted, 3);
+    for _ in 0..3 {
+        let event = come().unwrap();
+        assert!(matches!(event, CoordinatorEvent::ClientConnected { .. }));
+    }
+    assert!(come().is_none());
+    assert_eq!(coordinator.missed_events(), 0);
+    assert_eq!(world.connect_many(1), 1);
+}
+
+/// Who has no questions need not know of events at all.
+#[test]
+fn a_coordinator_whose_application_asks_for_no_events_drops_the_oldest() {
+    let mut world = World::with_events(3);
+    assert_eq!(world.connect_many(20), 20);
+    let coordinator = world.coordinator();
+    assert_eq!(coordinator.missed_events(), 19);
+    let mut left = 0;
+    while now_or_never(coordinator.next_event()).is_some() {
+        left += 1;
+    }
+    assert_eq!(left, 3);
+}
+
+#[test]
+fn the_end_of_a_client_is_an_event() {
+    let mut world = World::new();
+    let (coordinator, bob) = (world.coordinator(), world.bob().id());
+    let home = coordinator.find(bob).unwrap();
+    while now_or_never(coordinator.next_event()).is_some() {}
+    let channel = coordinator.channel(home).unwrap();
+    assert_eq!(channel.peer().unwrap().id, bob);
+    world.bob().abort(Code(5));
+    let waiting = Count::new();
+    let mut next = pin!(coordinator.next_event());
+    assert!(waiting.poll(next.as_mut()).is_pending());
+    world.run();
+    assert_eq!(waiting.get(), 1);
+    let reason = CloseReason::Application(Code(5));
+    let gone = CoordinatorEvent::Channel {
+        channel: home,
+        event: ChannelEvent::Closed { reason },
+    };
+    assert_eq!(ready(next), Some(gone));
+    assert_eq!(ready(channel.closed()), reason);
+    assert!(coordinator.channel(home).is_none() || channel.id() == home);
+    drop(channel);
+    assert!(coordinator.channel(home).is_none());
+}
+
+#[test]
+fn without_a_driver_nobody_waits() {
+    let mut world = World::new();
+    let (at_alice, at_bob) = world.channel();
+    let (mut sender, mut receiver) = ready(at_alice.open_bi("")).unwrap();
+    world.run();
+    let counts = [(); 5].map(|()| Count::new());
+    let alice = world.alice();
+    let mut waiting = (
+        Box::pin(receiver.recv()),
+        Box::pin(sender.finished()),
+        Box::pin(at_alice.closed()),
+        Box::pin(alice.accept()),
+        Box::pin(alice.closed()),
+    );
+    assert!(counts[0].poll(waiting.0.as_mut()).is_pending());
+    assert!(counts[1].poll(waiting.1.as_mut()).is_pending());
+    assert!(counts[2].poll(waiting.2.as_mut()).is_pending());
+    assert!(counts[3].poll(waiting.3.as_mut()).is_pending());
+    assert!(counts[4].poll(waiting.4.as_mut()).is_pending());
+    world.alice.driver = None;
+    assert!(counts.iter().all(|count| count.get() == 1));
+    let reason = CloseReason::Local;
+    assert_eq!(ready(waiting.0), Err(RecvEnd::Closed(reason)));
+    assert_eq!(ready(waiting.1), SendEnd::Closed(reason));
+    assert_eq!(ready(waiting.2), reason);
+    assert_eq!(ready(waiting.3).map(drop), None);
+    assert_eq!(ready(waiting.4), reason);
+    ready(alice.close(PATIENCE));
+    let opened = ready(alice.open(world.bob().id(), "")).unwrap_err();
+    let expected = OpenChannelError::NotConnected.into();
+    assert_eq!(opened, expected);
+    assert!(now_or_never(at_bob.closed()).is_none());
+}
+
+/// Found where the driver never had a turn between two messages: each was added to those that wait for it.
+#[test]
+fn who_sends_on_an_aborted_channel_is_told_so_at_once() {
+    let mut world = World::new();
+    let (at_alice, _at_bob) = world.channel();
+    for home in [false, true] {
+        let channel = if home {
+            world.alice().home()
+        } else {
+            at_alice.clone()
+        };
+        let mut sender = ready(channel.open_uni("")).unwrap();
+        let mut idle = ready(channel.open_uni("")).unwrap();
+        channel.abort(Code(1));
+        let mut sent = 0;
+        while ready(sender.send(Bytes::from_static(&[0; 100]))).is_ok() {
+            sent += 1;
+            assert!(sent < 10_000, "no end");
+        }
+        let ended = SendError::Ended(SendEnd::Closed(CloseReason::Local));
+        assert_eq!(
+            sender.try_send("late".into()),
+            Err(TrySendError::Failed(ended))
+        );
+        assert_eq!(
+            idle.try_send("late".into()),
+            Err(TrySendError::Failed(ended))
+        );
+    }
+}
+
+/// At whatever moment: the other end may begin in the same one.
+#[test]
+fn a_channel_that_is_let_go_of_while_it_is_set_up_leaves_nothing() {
+    for steps in 0..20 {
+        let mut world = World::new();
+        let (alice, bob) = (world.alice(), world.bob());
+        let mut opening = Box::pin(alice.open(bob.id(), ""));
+        assert!(now_or_never(opening.as_mut()).is_none());
+        world.run();
+        let mut accepting = Box::pin(ready(bob.accept()).unwrap().accept());
+        let accepted = now_or_never(accepting.as_mut());
+        for _ in 0..steps {
+            world.step();
+        }
+        drop((accepting, accepted));
+        world.run();
+        let opened = ready(opening);
+        if let Ok(channel) = opened {
+            ready(channel.closed());
+        }
+        drop((alice, bob));
+        world.close();
+    }
+}
+
+fn next(receiver: &mut conec_driver::Receiver) -> Option<Result<Bytes, RecvEnd>> {
+    struct Next<'a>(&'a mut conec_driver::Receiver);
+    impl Future for Next<'_> {
+        type Output = Option<Result<Bytes, RecvEnd>>;
+        fn poll(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Self::Output> {
+            std::pin::Pin::new(&mut *self.0).poll_next(cx)
+        }
+    }
+    ready(Next(receiver))
+}

@@ -1,0 +1,150 @@
+//! Sockets of the system, on the loopback interface.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails where something is not as it must be"
+)]
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use conec_core::{Datagram, Ecn, Transmit};
+use conec_driver::{Socket, Udp};
+
+#[test]
+fn batches_arrive_with_ecn_and_boundaries() {
+    for ip in [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ] {
+        // Not every machine has IPv6.
+        let Ok(receiver) = Socket::bind((ip, 0).into()) else {
+            assert!(ip.is_ipv6());
+            continue;
+        };
+        let (receiver, mut udp) = receiver.into_parts();
+        let (sender, from) = Socket::bind((ip, 0).into()).unwrap().into_parts();
+        let segments = from.max_segments().get().min(10);
+        let payload = Bytes::from_iter((0..segments * 1000 - 300).map(|at| (at / 7) as u8));
+        let transmit = Transmit {
+            destination: receiver.local_addr().unwrap(),
+            source_ip: Some(ip),
+            ecn: Some(Ecn::Ect0),
+            segment_size: Some(1000),
+            payload: payload.clone(),
+        };
+        from.send(&sender, &transmit).unwrap();
+        let mut received = Vec::new();
+        recv(&receiver, &mut udp, &mut received, payload.len());
+        let whole = received.iter().flat_map(|datagram| &datagram.payload[..]);
+        assert!(whole.eq(&payload[..]));
+        for datagram in &received {
+            assert_eq!(datagram.source, sender.local_addr().unwrap());
+            assert_eq!(datagram.destination_ip, Some(ip));
+            assert_eq!(datagram.ecn, Some(Ecn::Ect0), "{datagram:?}");
+            assert!(datagram.segment_size.min(datagram.payload.len()) <= 1000);
+        }
+        let blocked = udp.recv(&receiver, &mut received).unwrap_err();
+        assert_eq!(blocked.kind(), io::ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn the_last_of_it_is_known_to_be_the_last() {
+    let (receiver, mut udp) = on_loopback();
+    let (sender, from) = on_loopback();
+    let mut received = Vec::new();
+    for (sent, calls) in [(1, 1), (SLOTS - 1, 1), (SLOTS, 2), (SLOTS + 1, 2)] {
+        for size in 1..=sent {
+            let transmit = Transmit {
+                destination: receiver.local_addr().unwrap(),
+                source_ip: None,
+                ecn: None,
+                segment_size: None,
+                // Of several sizes that grow, so that the system does not put them together.
+                payload: Bytes::from(vec![1; size]),
+            };
+            from.send(&sender, &transmit).unwrap();
+        }
+        received.clear();
+        let results = std::iter::repeat_with(|| udp.recv(&receiver, &mut received));
+        let called = 1 + results.take_while(Result::is_ok).count();
+        assert_eq!(received.len(), sent);
+        // Where the system does not tell, it takes one more that finds nothing.
+        assert_eq!(called, if SHORT_IS_ALL { calls } else { sent + 1 });
+    }
+}
+
+#[test]
+fn a_socket_for_both_ip_versions_speaks_of_ipv4_as_such() {
+    // Not every machine has IPv6.
+    let Ok(both) = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()) else {
+        return;
+    };
+    let (both, mut udp) = both.into_parts();
+    let (v4, mut from) = on_loopback();
+    let to = |destination| Transmit {
+        destination,
+        source_ip: None,
+        ecn: None,
+        segment_size: None,
+        payload: Bytes::from("hello"),
+    };
+    let port = both.local_addr().unwrap().port();
+    from.send(&v4, &to(([127, 0, 0, 1], port).into())).unwrap();
+    let mut received = Vec::new();
+    recv(&both, &mut udp, &mut received, 5);
+    assert_eq!(received[0].source, v4.local_addr().unwrap());
+    assert_eq!(received[0].destination_ip, Some([127, 0, 0, 1].into()));
+    udp.send(&both, &to(received[0].source)).unwrap();
+    received.clear();
+    recv(&v4, &mut from, &mut received, 5);
+    assert_eq!(received[0].source, ([127, 0, 0, 1], port).into());
+}
+
+#[test]
+fn what_cannot_be_sent_is_an_error_and_nothing_worse() {
+    let (socket, udp) = on_loopback();
+    let mut transmit = Transmit {
+        destination: socket.local_addr().unwrap(),
+        source_ip: None,
+        ecn: None,
+        segment_size: None,
+        payload: Bytes::from(vec![0; 70_000]),
+    };
+    let error = udp.send(&socket, &transmit).unwrap_err();
+    assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
+    transmit.payload.truncate(100);
+    udp.send(&socket, &transmit).unwrap();
+}
+
+fn on_loopback() -> (UdpSocket, Udp) {
+    let socket = Socket::bind((Ipv4Addr::LOCALHOST, 0).into());
+    socket.unwrap().into_parts()
+}
+
+fn recv(socket: &UdpSocket, udp: &mut Udp, into: &mut Vec<Datagram>, bytes: usize) {
+    for _ in 0..1000 {
+        match udp.recv(socket, into) {
+            Ok(()) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        let got: usize = into.iter().map(|datagram| datagram.payload.len()).sum();
+        if got >= bytes {
+            assert_eq!(got, bytes);
+            return;
+        }
+    }
+    panic!("not all has arrived");
+}
+
+/// How many batches one call receives, and whether one that receives less has found nothing more.
+const SLOTS: usize = 8;
+const SHORT_IS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));

@@ -1,0 +1,83 @@
+//! The one task behind an endpoint.
+
+use std::{
+    future::Future,
+    io,
+    ops::ControlFlow,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use conec_core::Endpoint;
+use conec_driver::{Driver, Sockets};
+use tokio::{net::UdpSocket, time::Instant, time::Sleep};
+
+use crate::socket::Watched;
+
+/// Turns a driver when its socket, its timer or its handles say so.
+pub(crate) struct Task<E: Endpoint> {
+    socket: UdpSocket,
+    /// Received from only.
+    second: Option<UdpSocket>,
+    timer: Pin<Box<Sleep>>,
+    /// Dropped last: who waits for the end finds the socket closed.
+    driver: Driver<E>,
+}
+
+impl<E: Endpoint> Task<E> {
+    pub(crate) fn new(driver: Driver<E>, sockets: Sockets) -> io::Result<Self> {
+        let Sockets { socket, second } = sockets;
+        Ok(Self {
+            socket: UdpSocket::from_std(socket)?,
+            second: second.map(UdpSocket::from_std).transpose()?,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            driver,
+        })
+    }
+
+    /// Whether the time has come. The timer is left alone where it will fire early enough: deadlines move with almost
+    /// every packet, mostly away.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, at: Instant) -> bool {
+        if self.timer.deadline() > at {
+            self.timer.as_mut().reset(at);
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if self.timer.deadline() == at {
+                return true;
+            }
+            self.timer.as_mut().reset(at);
+        }
+        false
+    }
+}
+
+impl<E: Endpoint + Unpin> Future for Task<E> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self {
+            socket,
+            second,
+            driver,
+            ..
+        } = &mut *self;
+        let now = now();
+        let (waker, second) = (cx.waker().clone(), second.as_ref());
+        let mut watched = Watched { socket, second, cx };
+        let ControlFlow::Continue(due) = driver.turn(now, &waker, &mut watched) else {
+            return Poll::Ready(());
+        };
+        if due.is_some_and(|at| at <= now || self.poll_timer(cx, at.into())) {
+            // Yield behind all other tasks, `block_on`'s included, so that readers run while the data is in cache, and the
+            // other side hears soon that it may send more.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+        }
+        Poll::Pending
+    }
+}
+
+/// The runtime's clock, which tests can stop.
+pub(crate) fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
