@@ -441,6 +441,10 @@ impl ChannelCore {
                 tell.is_ok()
             }
             ChannelMessage::Drained => self.state.peer_drained().is_ok(),
+            ChannelMessage::HeldUp => {
+                link.other_side_is_held_up();
+                true
+            }
         };
         // Whoever hears last closes the link: then everything that was said was heard.
         if self.state.is_drained() {

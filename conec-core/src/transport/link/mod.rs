@@ -36,6 +36,8 @@ pub(crate) struct Link {
     pub(super) handle: ConnectionHandle,
     control: Control,
     window: ReceiveWindow,
+    /// How often the other side has told that it is held up by it, in its channel's words.
+    complaints: u64,
     /// Boxed: an empty table keeps its room for eleven.
     outgoing: BTreeMap<u64, Box<Outgoing>>,
     /// Streams with something that the engine may take now.
@@ -111,6 +113,7 @@ impl Link {
             handle,
             control,
             window: ReceiveWindow::new(config.receive_window, config.max_receive_window),
+            complaints: 0,
             outgoing: BTreeMap::new(),
             line: VecDeque::new(),
             saturated: false,
@@ -316,6 +319,11 @@ impl Link {
         }
     }
 
+    /// The other side says that it is held up by the receive window.
+    pub(crate) fn other_side_is_held_up(&mut self) {
+        self.complaints += 1;
+    }
+
     /// By how much the receive window has grown.
     pub(super) fn extra_window(&self) -> u64 {
         self.window.extra()
@@ -403,8 +411,8 @@ impl Link {
     /// Takes note of what the engine has counted.
     fn take_stock(&mut self, now: Instant) {
         let stats = self.conn.stats();
-        self.window
-            .note(stats.frame_rx.data_blocked, stats.udp_rx.bytes);
+        let complaints = stats.frame_rx.data_blocked + self.complaints;
+        self.window.note(complaints, stats.udp_rx.bytes);
         let sent = stats.frame_tx;
         let asked = sent.stream
             + sent.datagram
