@@ -159,6 +159,20 @@ impl Stream<'_> {
         }
     }
 
+    /// Sets the priority of what is sent on the stream; 0 at first, and less than that to give way.
+    ///
+    /// Streams of the same priority send in turn. Of those, one that has little to send, up to 16 KiB at once, passes by
+    /// those that have more, so that a small message does not wait for large ones: it takes no priority for that. But as
+    /// long as a stream of a higher priority has something to send, and is let, streams of a lower one send nothing.
+    ///
+    /// What was handed over to the QUIC engine before, up to a few round trips' worth, keeps its place.
+    pub fn set_priority(&mut self, priority: i8) -> Result<(), SendError> {
+        match &mut self.link {
+            Some(link) => self.core.set_priority(link, self.id, priority),
+            None => Err(SendError::Ended),
+        }
+    }
+
     /// No more messages: the stream ends regularly after those that were taken.
     /// [`SendEnded`](crate::ChannelEvent::SendEnded) tells when the other side has them all.
     pub fn finish(&mut self) -> Result<(), SendError> {

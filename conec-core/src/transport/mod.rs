@@ -5,6 +5,7 @@
 //! since each issues connection IDs of its own kind.
 
 mod cid;
+mod credit;
 mod deadlines;
 mod engines;
 mod event;

@@ -95,6 +95,17 @@ impl ChannelCore {
         Ok(())
     }
 
+    pub(in crate::channel) fn set_priority(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+        priority: i8,
+    ) -> Result<(), SendError> {
+        self.send_half(id).ok_or(SendError::Ended)?;
+        link.set_priority(id.index, priority);
+        Ok(())
+    }
+
     pub(in crate::channel) fn finish(
         &mut self,
         link: &mut Link,

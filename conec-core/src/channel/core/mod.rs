@@ -336,6 +336,7 @@ impl ChannelCore {
                         .push_back(ChannelEvent::StreamsAvailable { direction });
                 }
             }
+            LinkEvent::HeldUp => self.send_control(link, ChannelMessage::HeldUp.encode()),
             LinkEvent::DatagramReceived => {
                 while let Some(datagram) = link.recv_datagram() {
                     self.datagrams.push(&datagram);

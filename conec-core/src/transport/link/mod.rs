@@ -1,5 +1,7 @@
 //! One connection: streams of bytes, datagrams, an alarm.
 
+mod flush;
+mod line;
 mod streams;
 
 use std::{
@@ -14,8 +16,10 @@ use quinn_proto::{Connection, ConnectionEvent, ConnectionHandle, Event, VarInt};
 
 pub(crate) use self::streams::Read;
 
+use self::{flush::Room, line::Line};
 use super::{
     EngineId,
+    credit::Credit,
     event::{LinkEvent, close_reason},
     handshakes::Network,
     outgoing::Outgoing,
@@ -41,9 +45,10 @@ pub(crate) struct Link {
     /// Boxed: an empty table keeps its room for eleven.
     outgoing: BTreeMap<u64, Box<Outgoing>>,
     /// Streams with something that the engine may take now.
-    line: VecDeque<u64>,
+    line: Line,
+    room: Room,
     /// The engine took something and sent nothing: the network is the bottleneck. What comes now is gathered here
-    /// until the engine sends again, instead of reaching it in tiny pieces.
+    /// until the engine sends again, instead of reaching it in tiny pieces, unless it passes by.
     saturated: bool,
     alarm: Option<Instant>,
     /// How often something of the application's was passed on, in either direction.
@@ -103,6 +108,7 @@ impl Link {
         engine: EngineId,
         handle: ConnectionHandle,
         control: Control,
+        credit: Credit,
         config: &ChannelConfig,
     ) -> Self {
         Self {
@@ -115,7 +121,8 @@ impl Link {
             window: ReceiveWindow::new(config.receive_window, config.max_receive_window),
             complaints: 0,
             outgoing: BTreeMap::new(),
-            line: VecDeque::new(),
+            line: Line::default(),
+            room: Room::new(credit, config.send_window),
             saturated: false,
             alarm: None,
             activity: 0,
@@ -340,6 +347,7 @@ impl Link {
                 Event::HandshakeDataReady => {}
                 Event::Connected => {
                     self.connected = true;
+                    self.room.connected();
                     let identity = tls::proven_identity(self.conn.crypto_session());
                     self.events.push_back(LinkEvent::Connected { identity });
                 }
@@ -374,8 +382,10 @@ impl Link {
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
-        let speak = self.silence.next_due().filter(|_| !self.closed);
-        [self.conn.poll_timeout(), self.alarm, speak, self.leaves_at]
+        let [speak, tell] =
+            [self.silence.next_due(), self.room.next_due()].map(|due| due.filter(|_| !self.closed));
+        let engine = self.conn.poll_timeout();
+        [engine, self.alarm, speak, tell, self.leaves_at]
             .into_iter()
             .flatten()
             .min()
@@ -390,7 +400,9 @@ impl Link {
     ) -> Option<quinn_proto::Transmit> {
         let fit = MAX_BATCH / usize::from(self.conn.current_mtu());
         let max_segments = max_segments.min(fit.max(1));
-        let flushed = !self.saturated && self.flush();
+        self.follow_path();
+        self.collect_events();
+        let flushed = self.flush(now, !self.saturated);
         let urgent = self.control.is_urgent();
         let max_segments = if urgent { 1 } else { max_segments };
         let mut transmit = self.conn.poll_transmit(now, max_segments, buf);
