@@ -79,6 +79,13 @@ impl<W, E: Endpoint + ?Sized> Hub<W, E> {
         Ok(())
     }
 
+    /// Sets the priority of what is sent on a stream, as [`Stream::set_priority`] has it. One that has ended has none.
+    pub fn set_priority(&mut self, id: StreamId, priority: i8) {
+        if let Some(mut channel) = self.endpoint.channel(id.channel()) {
+            let _ = channel.stream(id).set_priority(priority);
+        }
+    }
+
     /// Gives up sending: messages that the other side has not received are dropped, and its reader learns the code.
     pub fn reset(&mut self, id: StreamId, code: Code) {
         if let Some(mut channel) = self.command().channel(id.channel()) {

@@ -82,6 +82,11 @@ impl<W: Wake> SendHalf<W> {
         })
     }
 
+    /// Sets the priority of what is sent on the stream.
+    pub fn set_priority(&self, priority: i8) {
+        self.shared.with(|hub| hub.set_priority(self.id, priority));
+    }
+
     /// Gives up sending: messages that the other side has not received are dropped, and its reader learns the code.
     pub fn reset(&self, code: Code) {
         self.outbox.clear();
