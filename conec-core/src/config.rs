@@ -276,6 +276,9 @@ pub struct ChannelConfig {
     pub keep_alive: Option<Duration>,
     /// The first guess of the round-trip time.
     pub initial_rtt: Duration,
+    /// How much this end may have under way on a path that it shares with others. Can be changed while the channel
+    /// lives: [`Channel::set_congestion`](crate::Channel::set_congestion).
+    pub congestion: CongestionControl,
     /// The largest UDP payload to try for, from 1200 to 9000 bytes: jumbo frames by default, as far as the Client's
     /// [link](ClientConfig::link_mtu) takes them. The other end is asked for no larger ones either.
     pub max_mtu: u16,
@@ -298,9 +301,32 @@ impl Default for ChannelConfig {
             idle_timeout: Duration::from_secs(30),
             keep_alive: Some(Duration::from_secs(10)),
             initial_rtt: Duration::from_millis(200),
+            congestion: CongestionControl::default(),
             max_mtu: JUMBO_MTU,
         }
     }
+}
+
+/// How a channel's sender shares its path with others: congestion control.
+///
+/// Each end chooses for what it sends. Whatever is chosen, slow start ends when queues build up (HyStart++, RFC 9406).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CongestionControl {
+    /// An equal share among those who do the same: CUBIC (RFC 9438), as most of the Internet's traffic does.
+    #[default]
+    Fair,
+    /// For paths that lose packets though there is room, such as radio links: CUBIC, but losses count only when packets
+    /// wait in queues as well, or more than one in twenty is lost.
+    ///
+    /// It takes bandwidth away from others, `Fair` ones too, where queues are too short for waiting to be noticed: below
+    /// some 5 ms. Use it where you know the path.
+    LossTolerant,
+    /// What others leave: for what is in no hurry, such as backups. LEDBAT++ (draft-irtf-iccrg-ledbat-plus-plus), which
+    /// slows down as soon as packets wait in queues for more than 15 ms.
+    ///
+    /// Alone on a path it uses nearly all of it. Beside others that fill the queues it can come close to a standstill.
+    Background,
 }
 
 impl ChannelConfig {

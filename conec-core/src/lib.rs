@@ -71,8 +71,8 @@ pub mod protocol {}
 pub use channel::{Batch, Channel, ChannelEvent, Path, Stream};
 pub use client::{Client, ClientEvent, Nat, PeerInfo};
 pub use config::{
-    ChannelConfig, ClientConfig, CoordinatorConfig, Limits, PathConfig, PathPolicy, Policy,
-    PrivateAddresses, Trust,
+    ChannelConfig, ClientConfig, CongestionControl, CoordinatorConfig, Limits, PathConfig,
+    PathPolicy, Policy, PrivateAddresses, Trust,
 };
 pub use coordinator::{Coordinator, CoordinatorEvent};
 pub use endpoint::{Datagram, Ecn, Endpoint, EndpointStats, PathStats, Traffic, Transmit};

@@ -323,6 +323,30 @@ pub const GUARDS: &[Guard] = &[
         without: "",
     },
     Guard {
+        what: "slow start ends when a queue builds up",
+        file: "conec-core/src/transport/congestion/hystart.rs",
+        text: "present >= last + tolerance(last)",
+        without: "present >= last + 1000 * tolerance(last)",
+    },
+    Guard {
+        what: "packets that overtake each other are not taken for lost, by their number",
+        file: "conec-core/src/transport/settings.rs",
+        text: ".packet_threshold(PACKET_THRESHOLD)",
+        without: "",
+    },
+    Guard {
+        what: "packets that overtake each other are not taken for lost, by their time",
+        file: "conec-core/src/transport/settings.rs",
+        text: ".time_threshold(TIME_THRESHOLD)",
+        without: "",
+    },
+    Guard {
+        what: "losses in a full queue count, whatever else is tolerated",
+        file: "conec-core/src/transport/congestion/loss_tolerant.rs",
+        text: "|| queue_builds",
+        without: "|| (queue_builds && false)",
+    },
+    Guard {
         what: "few packets that are kept do not keep many batches alive",
         file: "conec-core/src/buffers.rs",
         text: "let whole = single || self.lent.len() < MAX_LENT;",

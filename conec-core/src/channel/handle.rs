@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::{Batch, core::ChannelCore, event::Path};
 use crate::{
-    ChannelId, CloseReason, Code, Direction, OpenStreamError, RecvError, SendDatagramError,
-    SendError, StreamId, error::WireCode, transport::Link,
+    ChannelId, CloseReason, Code, CongestionControl, Direction, OpenStreamError, RecvError,
+    SendDatagramError, SendError, StreamId, error::WireCode, transport::Link,
 };
 
 /// Access to one channel of an endpoint.
@@ -93,6 +93,14 @@ impl Channel<'_> {
     /// What is sent now travels on.
     pub fn path(&self) -> Path {
         self.core.path()
+    }
+
+    /// Chooses how this end shares the path with others from now on, instead of as [`ChannelConfig::congestion`] has it. The
+    /// other end chooses for itself.
+    ///
+    /// [`ChannelConfig::congestion`]: crate::ChannelConfig::congestion
+    pub fn set_congestion(&mut self, choice: CongestionControl) {
+        self.core.set_congestion(self.link.as_deref_mut(), choice);
     }
 
     /// Closes the channel gracefully: no stream can be opened from now on, at either side; when those that are open have

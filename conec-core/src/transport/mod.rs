@@ -5,6 +5,7 @@
 //! since each issues connection IDs of its own kind.
 
 mod cid;
+mod congestion;
 mod deadlines;
 mod engines;
 mod event;

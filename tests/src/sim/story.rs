@@ -70,23 +70,25 @@ impl World {
     pub fn open_channel(&mut self, from: NodeId, to: NodeId) -> (At, At) {
         let target = Target::Id(self.client(to).id());
         let at_from = self.request_channel(from, target);
-        let opened = |world: &mut Self, node| {
-            world.wait_for("channel opened", PATIENCE, |world| {
-                world.take_event(node, |event| match event.channel() {
-                    Some((channel, ChannelEvent::Opened)) if channel != ChannelId::HOME => {
-                        Some(At { node, channel })
-                    }
-                    Some(_) | None => None,
-                })
-            })
-        };
         if from == to {
-            let ends = [opened(self, from), opened(self, from)];
+            let ends = [self.opened(from), self.opened(from)];
             let at_to = ends.into_iter().find(|&end| end != at_from);
             return (at_from, at_to.expect("two ends"));
         }
-        assert_eq!(opened(self, from), at_from);
-        (at_from, opened(self, to))
+        assert_eq!(self.opened(from), at_from);
+        (at_from, self.opened(to))
+    }
+
+    /// Waits for a channel that has opened.
+    pub fn opened(&mut self, node: NodeId) -> At {
+        self.wait_for("channel opened", PATIENCE, |world| {
+            world.take_event(node, |event| match event.channel() {
+                Some((channel, ChannelEvent::Opened)) if channel != ChannelId::HOME => {
+                    Some(At { node, channel })
+                }
+                Some(_) | None => None,
+            })
+        })
     }
 
     /// Asks for a channel.

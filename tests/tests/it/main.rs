@@ -7,6 +7,7 @@
 
 mod channels;
 mod closing;
+mod congestion;
 mod connecting;
 mod corpora;
 mod crashes;

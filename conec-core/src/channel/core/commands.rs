@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::ChannelCore;
 use crate::{
-    CloseReason, Direction, ErrorCode, OpenStreamError, RecvEnd, RecvError, SendDatagramError,
-    SendEnd, SendError, StreamId,
+    CloseReason, CongestionControl, Direction, ErrorCode, OpenStreamError, RecvEnd, RecvError,
+    SendDatagramError, SendEnd, SendError, StreamId,
     channel::{
         Batch,
         stream::{DataStream, RecvHalf, SendHalf},
@@ -169,6 +169,18 @@ impl ChannelCore {
             self.datagrams.pop()
         } else {
             None
+        }
+    }
+
+    /// A channel that has no link yet gets one with this choice.
+    pub(in crate::channel) fn set_congestion(
+        &mut self,
+        link: Option<&mut Link>,
+        choice: CongestionControl,
+    ) {
+        self.config.congestion = choice;
+        if let Some(link) = link {
+            link.set_congestion(choice);
         }
     }
 

@@ -357,6 +357,7 @@ impl ChannelCore {
             // For the owner alone.
             LinkEvent::Accepted | LinkEvent::Moved(_) | LinkEvent::Silent => {}
             LinkEvent::Connected { identity } => {
+                link.set_congestion(self.config.congestion);
                 self.notices.push_back(Notice::Connected { identity });
             }
             LinkEvent::Opened(direction) => self.accept_streams(link, now, direction),

@@ -16,15 +16,17 @@ pub(crate) use self::streams::Read;
 
 use super::{
     EngineId,
+    congestion::Control,
     event::{LinkEvent, close_reason},
     handshakes::Network,
     outgoing::Outgoing,
-    settings::Control,
     silence::Silence,
     tls,
     window::ReceiveWindow,
 };
-use crate::{ChannelConfig, CloseReason, SendDatagramError, Traffic, error::WireCode};
+use crate::{
+    ChannelConfig, CloseReason, CongestionControl, SendDatagramError, Traffic, error::WireCode,
+};
 
 /// A QUIC connection with conec's own send queues in front of it.
 ///
@@ -277,6 +279,11 @@ impl Link {
                 .bequeath(window, present, rtt.unwrap_or(present));
             self.conn.path_changed(now);
         }
+    }
+
+    /// From now on, what is sent shares its path with others like this.
+    pub(crate) fn set_congestion(&mut self, choice: CongestionControl) {
+        self.control.choose(choice);
     }
 
     /// Sends nothing, or sends again.

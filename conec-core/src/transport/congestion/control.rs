@@ -1,0 +1,127 @@
+//! What a link and its congestion controller know of each other.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{self, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::CongestionControl;
+
+/// Held by both: the engine owns the controller and lends it to nobody mutably.
+#[derive(Clone)]
+pub(in crate::transport) struct Control(Arc<Shared>);
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "the engine owns the controller and lends it to nobody mutably"
+)]
+struct Shared {
+    closing: atomic::AtomicBool,
+    /// The next packet may pass a full window.
+    urgent: atomic::AtomicBool,
+    began: Instant,
+    /// When the latest of the packets that were acknowledged was sent: nanoseconds after `began`, plus 1; 0 for none.
+    acked: atomic::AtomicU64,
+    /// The window that is thought right for the next path.
+    target: atomic::AtomicU64,
+    /// Bytes that were sent and are neither acknowledged nor given up.
+    in_flight: atomic::AtomicU64,
+    /// Which algorithm is wanted: its number in [`CHOICES`].
+    choice: atomic::AtomicU8,
+}
+
+impl Control {
+    #[expect(
+        clippy::disallowed_types,
+        reason = "the engine owns the controller and lends it to nobody mutably"
+    )]
+    pub(in crate::transport) fn new(now: Instant, choice: CongestionControl) -> Self {
+        let control = Self(Arc::new(Shared {
+            closing: atomic::AtomicBool::new(false),
+            urgent: atomic::AtomicBool::new(false),
+            began: now,
+            acked: atomic::AtomicU64::new(0),
+            target: atomic::AtomicU64::new(0),
+            in_flight: atomic::AtomicU64::new(0),
+            choice: atomic::AtomicU8::new(0),
+        }));
+        control.choose(choice);
+        control
+    }
+
+    /// The engine never sends its closing packet while the congestion window is full (quinn issue 2785). From now on
+    /// the window counts as endless, so that the packet leaves; nothing else is sent by a closing connection.
+    pub(in crate::transport) fn close(&self) {
+        self.0.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the window counts as endless for a while.
+    pub(in crate::transport) fn set_urgent(&self, urgent: bool) {
+        self.0.urgent.store(urgent, Ordering::Relaxed);
+    }
+
+    pub(in crate::transport) fn is_urgent(&self) -> bool {
+        self.0.urgent.load(Ordering::Relaxed)
+    }
+
+    /// The next path's round trips take `next` where those of the present one take `present`: to carry the same, it
+    /// needs that much less in flight.
+    pub(in crate::transport) fn bequeath(&self, window: u64, present: Duration, next: Duration) {
+        let target = u128::from(window) * next.as_nanos() / present.as_nanos().max(1);
+        let target = u64::try_from(target).map_or(window, |target| target.min(window));
+        self.0.target.store(target, Ordering::Relaxed);
+    }
+
+    /// When the latest of the packets that were acknowledged was sent.
+    pub(in crate::transport) fn latest_acked(&self) -> Option<Instant> {
+        let nanos = self.0.acked.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.0.began + Duration::from_nanos(nanos))
+    }
+
+    /// From the next acknowledgement on, this algorithm is in charge.
+    pub(in crate::transport) fn choose(&self, choice: CongestionControl) {
+        let number = CHOICES.iter().position(|&it| it == choice).unwrap_or(0);
+        self.0.choice.store(number as u8, Ordering::Relaxed);
+    }
+
+    pub(in crate::transport) fn choice(&self) -> CongestionControl {
+        let number = usize::from(self.0.choice.load(Ordering::Relaxed));
+        CHOICES.get(number).copied().unwrap_or_default()
+    }
+
+    /// Bytes that were sent and are neither acknowledged nor given up.
+    pub(in crate::transport) fn in_flight(&self) -> u64 {
+        self.0.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_in_flight(&self, bytes: u64) {
+        self.0.in_flight.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn ignores_window(&self) -> bool {
+        self.0.closing.load(Ordering::Relaxed) || self.is_urgent()
+    }
+
+    pub(super) fn acked(&self, sent: Instant) {
+        let nanos = sent.saturating_duration_since(self.0.began).as_nanos();
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX).saturating_add(1);
+        self.0.acked.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    pub(super) fn began(&self) -> Instant {
+        self.0.began
+    }
+
+    pub(super) fn target(&self) -> u64 {
+        self.0.target.load(Ordering::Relaxed)
+    }
+}
+
+const CHOICES: [CongestionControl; 3] = [
+    CongestionControl::Fair,
+    CongestionControl::LossTolerant,
+    CongestionControl::Background,
+];

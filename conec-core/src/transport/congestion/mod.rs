@@ -1,0 +1,274 @@
+//! How much may be under way: congestion control, for each path of a link.
+//!
+//! The engine asks a [`PathController`], one for each path. It measures round trips, sees to what is special about
+//! links that change their paths, and leaves the size of the window to one of three algorithms.
+
+mod background;
+mod control;
+mod cubic;
+mod hystart;
+mod loss_tolerant;
+mod round_trips;
+
+use std::{
+    any::Any,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use quinn_proto::{
+    RttEstimator,
+    congestion::{Controller, ControllerFactory, ControllerMetrics},
+};
+
+pub(super) use self::control::Control;
+use self::{
+    background::Background, cubic::Cubic, loss_tolerant::LossTolerant, round_trips::RoundTrips,
+};
+use crate::CongestionControl;
+
+/// Makes the controllers of one link.
+pub(super) struct ControllerBuilder(pub(super) Control);
+
+impl ControllerFactory for ControllerBuilder {
+    fn build(self: Arc<Self>, now: Instant, mtu: u16) -> Box<dyn Controller> {
+        let control = self.0.clone();
+        let choice = control.choice();
+        Box::new(PathController {
+            since: now,
+            known: if now > control.began() {
+                control.target()
+            } else {
+                u64::MAX
+            },
+            trips: RoundTrips::new(now),
+            algorithm: Algorithm::new(choice, mtu),
+            choice,
+            mtu,
+            control,
+            acked: None,
+            initial_window: initial_window(mtu),
+        })
+    }
+}
+
+/// What an algorithm learns when a packet is acknowledged.
+#[derive(Debug, Clone, Copy)]
+struct Ack<'a> {
+    now: Instant,
+    /// When the packet was sent.
+    sent: Instant,
+    bytes: u64,
+    /// There was too little to send to fill the window.
+    app_limited: bool,
+    /// The smoothed round-trip time.
+    rtt: Duration,
+    trips: &'a RoundTrips,
+    /// This acknowledgement has begun another [round](RoundTrips).
+    round_began: bool,
+    /// Beyond this window, nothing is known of the path, and it was chosen to make things better: slow start is to be
+    /// careful.
+    cautious: bool,
+}
+
+/// What an algorithm learns when packets were lost.
+#[derive(Debug, Clone, Copy)]
+struct Loss {
+    now: Instant,
+    /// When the latest of them was sent.
+    sent: Instant,
+    /// How much was lost: nothing, when a router has marked packets instead.
+    bytes: u64,
+    /// Nothing at all has arrived for long (RFC 9002, section 7.6).
+    persistent: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Algorithm {
+    Fair(Cubic),
+    LossTolerant(LossTolerant),
+    Background(Background),
+}
+
+impl Algorithm {
+    fn new(choice: CongestionControl, mtu: u16) -> Self {
+        match choice {
+            CongestionControl::Fair => Self::Fair(Cubic::new(mtu)),
+            CongestionControl::LossTolerant => {
+                Self::LossTolerant(LossTolerant::new(mtu, Cubic::new(mtu)))
+            }
+            CongestionControl::Background => Self::Background(Background::new(mtu)),
+        }
+    }
+
+    /// One that goes on where another one was.
+    fn resume(choice: CongestionControl, now: Instant, mtu: u16, window: u64) -> Self {
+        let cubic = || Cubic::resume(mtu, window);
+        match choice {
+            CongestionControl::Fair => Self::Fair(cubic()),
+            CongestionControl::LossTolerant => Self::LossTolerant(LossTolerant::new(mtu, cubic())),
+            CongestionControl::Background => Self::Background(Background::resume(now, mtu, window)),
+        }
+    }
+
+    fn on_ack(&mut self, ack: &Ack<'_>) {
+        match self {
+            Self::Fair(cubic) => cubic.on_ack(ack),
+            Self::LossTolerant(tolerant) => tolerant.on_ack(ack),
+            Self::Background(background) => background.on_ack(ack),
+        }
+    }
+
+    fn on_loss(&mut self, loss: &Loss, trips: &RoundTrips) {
+        match self {
+            Self::Fair(cubic) => cubic.on_loss(loss),
+            Self::LossTolerant(tolerant) => tolerant.on_loss(loss, trips.queue_builds()),
+            Self::Background(background) => background.on_loss(loss),
+        }
+    }
+
+    fn set_mtu(&mut self, mtu: u16) {
+        match self {
+            Self::Fair(cubic) => cubic.set_mtu(mtu),
+            Self::LossTolerant(tolerant) => tolerant.set_mtu(mtu),
+            Self::Background(background) => background.set_mtu(mtu),
+        }
+    }
+
+    fn window(&self) -> u64 {
+        match self {
+            Self::Fair(cubic) => cubic.window(),
+            Self::LossTolerant(tolerant) => tolerant.window(),
+            Self::Background(background) => background.window(),
+        }
+    }
+}
+
+/// Congestion control of one path.
+#[derive(Clone)]
+struct PathController {
+    /// Since when the path is used.
+    since: Instant,
+    /// Up to which window the path before says that there is no need for caution. All, on a link's first path.
+    known: u64,
+    trips: RoundTrips,
+    algorithm: Algorithm,
+    choice: CongestionControl,
+    mtu: u16,
+    control: Control,
+    /// When the latest of the packets was sent that the acknowledgement in hand is for.
+    acked: Option<Instant>,
+    initial_window: u64,
+}
+
+impl Controller for PathController {
+    fn on_sent(&mut self, _: Instant, bytes: u64, _: u64) {
+        let in_flight = self.control.in_flight() + bytes;
+        self.control.set_in_flight(in_flight);
+    }
+
+    fn on_ack(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        app_limited: bool,
+        rtt: &RttEstimator,
+    ) {
+        self.acked = self.acked.max(Some(sent));
+        let cautious = self.algorithm.window() >= self.known;
+        // What was under way on the former path opens the window as far as that path speaks for it.
+        let is_former = sent < self.since;
+        if is_former && cautious {
+            return;
+        }
+        let round_began = !is_former && self.trips.on_ack(now, sent);
+        self.algorithm.on_ack(&Ack {
+            now,
+            sent,
+            bytes,
+            app_limited,
+            rtt: rtt.get(),
+            trips: &self.trips,
+            round_began,
+            cautious,
+        });
+    }
+
+    fn on_end_acks(&mut self, now: Instant, in_flight: u64, _: bool, _: Option<u64>) {
+        if let Some(sent) = self.acked.take() {
+            self.control.acked(sent);
+        }
+        self.control.set_in_flight(in_flight);
+        let choice = self.control.choice();
+        if choice != self.choice {
+            tracing::debug!(?choice, "another congestion control");
+            let window = self.algorithm.window();
+            self.algorithm = Algorithm::resume(choice, now, self.mtu, window);
+            self.choice = choice;
+        }
+    }
+
+    fn on_congestion_event(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        is_persistent_congestion: bool,
+        lost_bytes: u64,
+    ) {
+        let in_flight = self.control.in_flight().saturating_sub(lost_bytes);
+        self.control.set_in_flight(in_flight);
+        // What was sent on the former path says nothing of this one. It may not even be lost, but overtaken.
+        if sent >= self.since {
+            let loss = Loss {
+                now,
+                sent,
+                bytes: lost_bytes,
+                persistent: is_persistent_congestion,
+            };
+            self.algorithm.on_loss(&loss, &self.trips);
+        }
+    }
+
+    fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.mtu = new_mtu;
+        self.algorithm.set_mtu(new_mtu);
+    }
+
+    fn window(&self) -> u64 {
+        if self.control.ignores_window() {
+            u64::MAX
+        } else {
+            self.algorithm.window()
+        }
+    }
+
+    fn metrics(&self) -> ControllerMetrics {
+        let mut metrics = ControllerMetrics::default();
+        metrics.congestion_window = self.algorithm.window();
+        metrics
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+
+    fn initial_window(&self) -> u64 {
+        self.initial_window
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// With which window a path begins (RFC 9002, section 7.2).
+fn initial_window(mtu: u16) -> u64 {
+    let mtu = u64::from(mtu);
+    (10 * mtu).min((2 * mtu).max(14_720))
+}
+
+/// The least window (RFC 9002, section 7.2).
+fn minimum_window(mtu: u16) -> u64 {
+    2 * u64::from(mtu)
+}
