@@ -30,8 +30,6 @@ pub struct ClientConfig {
     /// other ends are asked for none. Where this is not set, the adapters look it up; by itself a Client takes it to be
     /// 1452 bytes, which fit in Ethernet's usual frames.
     pub link_mtu: Option<u16>,
-    /// For how long a driver may wait for the next packet awake: [`CoordinatorConfig::busy_poll`] says when.
-    pub busy_poll: Duration,
     /// Bounds on everything else.
     pub limits: Limits,
 }
@@ -53,7 +51,6 @@ impl ClientConfig {
             },
             paths: PathConfig::default(),
             link_mtu: None,
-            busy_poll: BUSY_POLL,
             limits: Limits::default(),
         }
     }
@@ -62,7 +59,6 @@ impl ClientConfig {
         if self.token.len() > MAX_TOKEN {
             return Err(ConfigError::OutOfRange("token", "at most 4096 bytes"));
         }
-        validate_busy_poll(self.busy_poll)?;
         self.home.validate()?;
         self.peer.validate()?;
         self.paths.validate()?;
@@ -194,15 +190,6 @@ pub struct CoordinatorConfig {
     /// Adapters bind it beside the first; 0 lets the system choose. The core itself has to know which one it is. Clients must
     /// reach it under the same number.
     pub second_port: Option<u16>,
-    /// For how long a driver may wait for the next packet awake, which takes processor time, instead of asleep, which takes
-    /// the packet the time to wake the driver up: on many machines more than anything else on its way. At most 10 ms; 0
-    /// for never.
-    ///
-    /// Adapters do so only where small packets go to and fro, every turn moving at most 1 KiB, after several waits shorter
-    /// than this in a row, and not again soon after one that was not. In between they yield to other threads. By default
-    /// 150 µs: it takes more than 6,000 such packets in a second to keep a processor awake. Where processor time is
-    /// counted, as in a container with a quota or on a battery, 0 is the better choice.
-    pub busy_poll: Duration,
     /// Bounds on everything else.
     pub limits: Limits,
 }
@@ -224,7 +211,6 @@ impl CoordinatorConfig {
             },
             reset_key: None,
             second_port: None,
-            busy_poll: BUSY_POLL,
             limits: Limits {
                 message_memory: 256 << 20,
                 window_memory: 512 << 20,
@@ -237,7 +223,6 @@ impl CoordinatorConfig {
         if self.second_port == Some(0) {
             return Err(ConfigError::OutOfRange("second_port", "the actual port"));
         }
-        validate_busy_poll(self.busy_poll)?;
         self.home.validate()?;
         self.limits.validate()
     }
@@ -536,13 +521,6 @@ impl Limits {
     }
 }
 
-fn validate_busy_poll(time: Duration) -> Result<(), ConfigError> {
-    if time > MAX_BUSY_POLL {
-        return Err(ConfigError::OutOfRange("busy_poll", "at most 10 ms"));
-    }
-    Ok(())
-}
-
 pub(crate) const MAX_TOKEN: usize = 4096;
 const MAX_STREAMS: u32 = 1 << 16;
 const MAX_MESSAGE: usize = 1 << 30;
@@ -554,26 +532,4 @@ const MIN_MTU: u16 = 1200;
 const ETHERNET_MTU: u16 = 1452;
 const JUMBO_MTU: u16 = 8952;
 const MAX_MTU: u16 = 9000;
-const BUSY_POLL: Duration = Duration::from_micros(150);
-const MAX_BUSY_POLL: Duration = Duration::from_millis(10);
 const MIN_FORWARD_RATE: u64 = 1 << 16;
-
-#[cfg(all(test, feature = "self-signed"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_waits_awake_for_long() {
-        let identity = Identity::from_seed([1; 32]);
-        let certificate = Certificate::self_signed(["localhost"]).unwrap();
-        let pin = Trust::Pin(certificate.pin());
-        let mut client = ClientConfig::new(identity, pin);
-        let mut coordinator = CoordinatorConfig::new(certificate);
-        for (time, is_fine) in [(0, true), (10_000, true), (10_001, false)] {
-            let time = Duration::from_micros(time);
-            (client.busy_poll, coordinator.busy_poll) = (time, time);
-            assert_eq!(client.validate().is_ok(), is_fine, "{time:?}");
-            assert_eq!(coordinator.validate().is_ok(), is_fine, "{time:?}");
-        }
-    }
-}

@@ -96,12 +96,6 @@ pub trait Endpoint: sealed::Sealed {
     #[must_use]
     fn poll_wakeup(&self) -> Option<Instant>;
 
-    /// For how long the driver may wait awake: as [`ClientConfig::busy_poll`](crate::ClientConfig::busy_poll) and
-    /// [`CoordinatorConfig::busy_poll`](crate::CoordinatorConfig::busy_poll) have it. A driver that always sleeps may pay
-    /// no heed to it.
-    #[must_use]
-    fn busy_poll(&self) -> Duration;
-
     /// Access to a channel, until its [terminal event](ChannelEvent).
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>>;
 

@@ -2,6 +2,7 @@ use std::{
     fmt, io,
     net::{IpAddr, SocketAddr, UdpSocket},
     num::NonZeroUsize,
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -20,6 +21,8 @@ pub struct Udp {
     v6: bool,
     /// At which addresses the socket is to be found.
     hosts: Hosts,
+    /// If it was set.
+    busy_poll: Option<Duration>,
     #[cfg(feature = "__testing")]
     tap: Option<Box<dyn crate::Tap>>,
 }
@@ -32,6 +35,7 @@ impl Udp {
             state,
             v6: socket.local_addr()?.is_ipv6(),
             hosts: Hosts::new(socket)?,
+            busy_poll: None,
             #[cfg(feature = "__testing")]
             tap: None,
         })
@@ -56,6 +60,16 @@ impl Udp {
             return Ok(addresses);
         }
         self.hosts.look()
+    }
+
+    /// For how long a [`Pump`](crate::Pump) may wait for the next packet awake, as
+    /// [`Socket::set_busy_poll`](crate::Socket::set_busy_poll) has it.
+    pub fn set_busy_poll(&mut self, limit: Duration) {
+        self.busy_poll = Some(limit.min(MAX_BUSY_POLL));
+    }
+
+    pub(crate) fn busy_poll(&self) -> Option<Duration> {
+        self.busy_poll
     }
 
     /// Receives what one system call gives.
@@ -169,3 +183,4 @@ fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
 /// Whether a call that receives less than it has room for has found nothing more. What arrives later makes the socket
 /// ready again, for edge-triggered event loops too.
 const SHORT_IS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
+const MAX_BUSY_POLL: Duration = Duration::from_millis(10);

@@ -22,33 +22,3 @@ pub fn look_up_link(config: &mut ClientConfig, coordinator: &[SocketAddr]) {
 const HEADERS: usize = 40 + 8;
 /// Where not even this fits, there is no QUIC (RFC 9000, 14).
 const MIN_PAYLOAD: usize = 1200;
-
-#[cfg(test)]
-mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
-    use conec_core::{Identity, KeyPin, Trust};
-
-    use super::*;
-
-    #[test]
-    fn the_loopback_interface_takes_more_than_ethernet() {
-        assert!(link_mtu(None, &[LOOPBACK]) > Some(1500));
-    }
-
-    #[test]
-    fn what_is_set_or_cannot_be_known_stays() {
-        assert_eq!(link_mtu(Some(1300), &[LOOPBACK]), Some(1300));
-        assert_eq!(link_mtu(None, &[]), None);
-    }
-
-    fn link_mtu(set: Option<u16>, coordinator: &[SocketAddr]) -> Option<u16> {
-        let pin = Trust::Pin("00".repeat(32).parse::<KeyPin>().unwrap());
-        let mut config = ClientConfig::new(Identity::from_seed([1; 32]), pin);
-        config.link_mtu = set;
-        look_up_link(&mut config, coordinator);
-        config.link_mtu
-    }
-
-    const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4433);
-}

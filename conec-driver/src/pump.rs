@@ -110,7 +110,7 @@ impl Pump {
     ///
     /// To be called when the socket is ready, and when it is [due](Self::due).
     ///
-    /// While it waits [awake](Endpoint::busy_poll), a turn that finds nothing to do yields the processor to other threads.
+    /// While it waits [awake](Udp::set_busy_poll), a turn that finds nothing to do yields the processor to other threads.
     ///
     /// Errors of the socket are counted in [`EndpointStats`](conec_core::EndpointStats) and otherwise as good as loss: a
     /// socket that fails for good is one that nothing arrives at, so that the endpoint ends by its timeouts.
@@ -132,11 +132,10 @@ impl Pump {
         });
         let sent = self.send(now, io, endpoint);
         // Sending makes room, of which there is something to tell.
-        let (busy_poll, wants_addresses) =
-            endpoint.settle(|endpoint| (endpoint.busy_poll(), endpoint.wants_host_addresses()));
-        if wants_addresses {
+        if endpoint.settle(|endpoint| endpoint.wants_host_addresses()) {
             self.report_addresses(now, endpoint);
         }
+        let busy_poll = self.udp.busy_poll().unwrap_or(BUSY_POLL);
         self.busy.handle_turn(now, busy_poll, received, sent);
         if self.busy.is_active() && received + sent == 0 {
             // Whoever is to send what is waited for may need this very processor.
@@ -271,3 +270,5 @@ const SENDS: usize = 16;
 /// A socket that fails so often in a row is asked no more than every so often, as is one that does not become ready.
 const MAX_FAILURES: u32 = 16;
 const RETRY: Duration = Duration::from_millis(20);
+/// For how long it waits awake, unless that was set.
+const BUSY_POLL: Duration = Duration::from_micros(150);

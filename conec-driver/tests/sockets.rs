@@ -7,13 +7,13 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::Duration,
 };
 
 use bytes::Bytes;
-use conec_core::{Datagram, Ecn, Transmit};
-use conec_driver::{Socket, Udp};
+use conec_core::{ClientConfig, Datagram, Ecn, Identity, KeyPin, Transmit, Trust};
+use conec_driver::{Socket, Udp, look_up_link};
 
 #[test]
 fn batches_arrive_with_ecn_and_boundaries() {
@@ -122,6 +122,67 @@ fn what_cannot_be_sent_is_an_error_and_nothing_worse() {
     udp.send(&socket, &transmit).unwrap();
 }
 
+#[test]
+fn a_socket_for_all_interfaces_is_found_at_each() {
+    let socket = Socket::bind((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+    let (socket, udp) = socket.into_parts();
+    let port = socket.local_addr().unwrap().port();
+    let found = udp.host_addresses().unwrap();
+    assert!(found.iter().all(|it| it.is_ipv4() && it.port() == port));
+    // Of all machines, this is known; and it comes last.
+    assert_eq!(found.last(), Some(&(Ipv4Addr::LOCALHOST, port).into()));
+    let first = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    // An address that is nobody's (RFC 5737), so that the default route leads there.
+    if first.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).is_ok() {
+        assert_eq!(found[0].ip(), first.local_addr().unwrap().ip());
+    }
+}
+
+#[test]
+fn a_socket_for_one_address_is_found_there() {
+    let (socket, udp) = on_loopback();
+    let found = udp.host_addresses().unwrap();
+    assert_eq!(found, [socket.local_addr().unwrap()]);
+}
+
+#[test]
+fn a_socket_for_both_ip_versions_is_found_in_both() {
+    // Not every machine has IPv6.
+    let Ok(socket) = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()) else {
+        return;
+    };
+    let (socket, udp) = socket.into_parts();
+    let port = socket.local_addr().unwrap().port();
+    let found = udp.host_addresses().unwrap();
+    assert!(found.contains(&(Ipv4Addr::LOCALHOST, port).into()));
+    let v6 = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None).unwrap();
+    v6.set_only_v6(true).unwrap();
+    v6.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())
+        .unwrap();
+    let (_socket, udp) = Socket::from_std(v6.into()).unwrap().into_parts();
+    let found = udp.host_addresses().unwrap();
+    assert!(found.iter().all(SocketAddr::is_ipv6));
+}
+
+#[test]
+fn the_loopback_interface_takes_more_than_ethernet() {
+    assert!(link_mtu(None, &[LOOPBACK]) > Some(1500));
+}
+
+#[test]
+fn a_link_mtu_that_is_set_or_cannot_be_known_stays() {
+    assert_eq!(link_mtu(Some(1300), &[LOOPBACK]), Some(1300));
+    assert_eq!(link_mtu(None, &[]), None);
+}
+
+fn link_mtu(set: Option<u16>, coordinator: &[SocketAddr]) -> Option<u16> {
+    let pin = Trust::Pin("00".repeat(32).parse::<KeyPin>().unwrap());
+    let mut config = ClientConfig::new(Identity::from_seed([1; 32]), pin);
+    config.link_mtu = set;
+    look_up_link(&mut config, coordinator);
+    config.link_mtu
+}
+
 fn on_loopback() -> (UdpSocket, Udp) {
     let socket = Socket::bind((Ipv4Addr::LOCALHOST, 0).into());
     socket.unwrap().into_parts()
@@ -148,3 +209,4 @@ fn recv(socket: &UdpSocket, udp: &mut Udp, into: &mut Vec<Datagram>, bytes: usiz
 /// How many batches one call receives, and whether one that receives less has found nothing more.
 const SLOTS: usize = 8;
 const SHORT_IS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4433);

@@ -61,9 +61,9 @@ fn quick_answers_are_waited_for_awake() {
     const LIMIT: Duration = Duration::from_millis(10);
     for (may, exchanges) in [(LIMIT, 10_000), (Duration::ZERO, 50)] {
         let coordinator = coordinator();
-        let mut config = config(&coordinator);
-        config.busy_poll = may;
+        let config = config(&coordinator);
         let mut scene = Scene::new();
+        scene.busy_poll = Some(may);
         let mut client = scene.client(config, &coordinator, &Arc::default());
         thread::spawn(move || echo(&coordinator));
         while !client.endpoint().is_connected() {
@@ -208,6 +208,7 @@ fn a_driver_is_finished_when_it_was_closed() {
 struct Scene {
     poll: Poll,
     tokens: usize,
+    busy_poll: Option<Duration>,
     started: Instant,
     stopped: bool,
 }
@@ -217,6 +218,7 @@ impl Scene {
         Self {
             poll: Poll::new().unwrap(),
             tokens: 0,
+            busy_poll: None,
             started: Instant::now(),
             stopped: false,
         }
@@ -233,7 +235,10 @@ impl Scene {
         client
             .connect(Instant::now(), "localhost", &[address])
             .unwrap();
-        let socket = Socket::any().unwrap().tapped(Arc::clone(tap));
+        let mut socket = Socket::any().unwrap().tapped(Arc::clone(tap));
+        if let Some(limit) = self.busy_poll {
+            socket.set_busy_poll(limit);
+        }
         self.tokens += 1;
         let token = Token(self.tokens);
         Driver::new(client, socket, self.poll.registry(), token).unwrap()

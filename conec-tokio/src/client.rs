@@ -3,7 +3,7 @@ use std::{net::SocketAddr, ops::Deref};
 use conec_core::ClientConfig;
 use conec_driver::{BindError, ConnectError, Socket, host_of};
 
-use crate::task::{Task, now};
+use crate::task::{Task, fit, now};
 
 /// A Client: connected to one Coordinator, and through it to other Clients.
 ///
@@ -69,6 +69,7 @@ impl Client {
         addresses: &[SocketAddr],
         config: ClientConfig,
     ) -> Result<Self, ConnectError> {
+        let socket = fit(socket);
         let started = conec_driver::Client::start(socket, host_name, addresses, config, now);
         let (client, driver, sockets) = started?;
         tokio::spawn(Task::new(driver, sockets).map_err(BindError::from)?);

@@ -4,7 +4,7 @@ use conec_core::CoordinatorConfig;
 use conec_driver::{BindError, Socket};
 use tokio::net::ToSocketAddrs;
 
-use crate::task::{Task, now};
+use crate::task::{Task, fit, now};
 
 /// A Coordinator: the one server that all Clients connect to.
 ///
@@ -53,7 +53,8 @@ impl Coordinator {
     ///
     /// Must be called within a Tokio runtime.
     pub fn over(socket: Socket, config: CoordinatorConfig) -> Result<Self, BindError> {
-        let (coordinator, driver, sockets) = conec_driver::Coordinator::start(socket, config, now)?;
+        let started = conec_driver::Coordinator::start(fit(socket), config, now);
+        let (coordinator, driver, sockets) = started?;
         tokio::spawn(Task::new(driver, sockets)?);
         Ok(Self(coordinator))
     }

@@ -10,8 +10,12 @@ use std::{
 };
 
 use conec_core::Endpoint;
-use conec_driver::{Driver, Sockets};
-use tokio::{net::UdpSocket, time::Instant, time::Sleep};
+use conec_driver::{Driver, Socket, Sockets};
+use tokio::{
+    net::UdpSocket,
+    runtime::{Handle, RuntimeFlavor},
+    time::{Instant, Sleep},
+};
 
 use crate::socket::Watched;
 
@@ -75,6 +79,16 @@ impl<E: Endpoint + Unpin> Future for Task<E> {
         }
         Poll::Pending
     }
+}
+
+/// Has a driver wait awake only where that is of use: in a runtime of several threads these wake each other nevertheless, and
+/// one that waits awake is in their way.
+pub(crate) fn fit(mut socket: Socket) -> Socket {
+    let flavor = Handle::current().runtime_flavor();
+    if socket.busy_poll().is_none() && flavor != RuntimeFlavor::CurrentThread {
+        socket.set_busy_poll(Duration::ZERO);
+    }
+    socket
 }
 
 /// The runtime's clock, which tests can stop.

@@ -419,10 +419,6 @@ impl Endpoint for Client {
         .min()
     }
 
-    fn busy_poll(&self) -> Duration {
-        self.config.busy_poll
-    }
-
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
         let entry = self.channels.get_mut(id)?;
         let link = self.transport.link(id);

@@ -371,10 +371,6 @@ impl Endpoint for Coordinator {
         .min()
     }
 
-    fn busy_poll(&self) -> Duration {
-        self.config.busy_poll
-    }
-
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
         let entry = self.sessions.get_mut(id)?;
         let link = self.transport.link(id);

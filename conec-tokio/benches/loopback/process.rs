@@ -144,7 +144,11 @@ pub(crate) fn run(role: Role, multi_thread: bool) -> Result<()> {
     };
     let runtime = runtime.enable_all().build()?;
     thread::spawn(move || {
-        let done = runtime.block_on(perform(role, for_role));
+        // As a task, in a runtime of several threads: whatever is blocked on there runs on none of them.
+        let done = match multi_thread {
+            true => runtime.block_on(async { tokio::spawn(perform(role, for_role)).await? }),
+            false => runtime.block_on(perform(role, for_role)),
+        };
         if let Err(error) = done {
             eprintln!("{error}");
             std::process::exit(1);

@@ -247,10 +247,6 @@ impl Endpoint for Recorder {
         self.client.poll_wakeup()
     }
 
-    fn busy_poll(&self) -> Duration {
-        self.client.busy_poll()
-    }
-
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
         self.client.channel(id)
     }
@@ -553,10 +549,6 @@ impl Endpoint for Player {
 
     fn poll_wakeup(&self) -> Option<Instant> {
         self.poll_timeout()
-    }
-
-    fn busy_poll(&self) -> Duration {
-        Duration::from_micros(150)
     }
 
     fn channel(&mut self, _: ChannelId) -> Option<Channel<'_>> {
