@@ -50,6 +50,8 @@ pub(crate) struct Bare {
     buf: Vec<u8>,
     /// Connections whose handshakes are complete.
     pub(crate) connected: usize,
+    /// Why the first connection ended that did.
+    pub(crate) lost: Option<String>,
 }
 
 impl Bare {
@@ -61,6 +63,7 @@ impl Bare {
             dirty: VecDeque::new(),
             buf: Vec::new(),
             connected: 0,
+            lost: None,
         }
     }
 
@@ -95,7 +98,17 @@ impl Bare {
             }
         }
         while let Some(event) = connection.poll() {
-            self.connected += usize::from(matches!(event, Event::Connected));
+            match event {
+                Event::Connected => self.connected += 1,
+                Event::ConnectionLost { reason } if self.lost.is_none() => {
+                    self.lost = Some(reason.to_string());
+                }
+                Event::ConnectionLost { .. }
+                | Event::HandshakeDataReady
+                | Event::Stream(_)
+                | Event::DatagramReceived
+                | Event::DatagramsUnblocked => {}
+            }
         }
     }
 }
@@ -207,7 +220,8 @@ impl Node for Bare {
 pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) server: Bare,
-    settings: ChannelConfig,
+    number: u8,
+    transport: Arc<TransportConfig>,
     certificate: CertificateDer<'static>,
     clients: u16,
 }
@@ -215,15 +229,26 @@ pub(crate) struct World {
 impl World {
     /// With the settings of a channel: what the server's side has, and what clients have.
     pub(crate) fn new(server: &ChannelConfig, client: &ChannelConfig) -> Self {
+        Self::with(0, transport(server, false), transport(client, true))
+    }
+
+    /// One of several worlds in a network, with the engine's own settings: the server's, and the clients'.
+    pub(crate) fn with(
+        number: u8,
+        server: Arc<TransportConfig>,
+        client: Arc<TransportConfig>,
+    ) -> Self {
         let (certificate, key) = certificate();
         let tls = server_tls(certificate.clone(), key);
         let mut config = quinn_proto::ServerConfig::with_crypto(Arc::new(tls));
-        config.transport_config(transport(server, false));
-        let endpoint = Endpoint::new(endpoint_config(), Some(Arc::new(config)), true, None);
+        config.transport_config(server);
+        let seed = Some([1; 32]);
+        let endpoint = Endpoint::new(endpoint_config(), Some(Arc::new(config)), true, seed);
         Self {
             network: Network::new(),
-            server: Bare::new(endpoint, address(0)),
-            settings: client.clone(),
+            server: Bare::new(endpoint, address(number, 0)),
+            number,
+            transport: client,
             certificate,
             clients: 0,
         }
@@ -231,16 +256,19 @@ impl World {
 
     pub(crate) fn client(&mut self) -> (Bare, ConnectionHandle) {
         self.clients += 1;
+        let mut seed = [2; 32];
+        seed[..2].copy_from_slice(&self.clients.to_be_bytes());
         let mut client = Bare::new(
-            Endpoint::new(endpoint_config(), None, true, None),
-            address(self.clients),
+            Endpoint::new(endpoint_config(), None, true, Some(seed)),
+            address(self.number, self.clients),
         );
         let mut config =
             quinn_proto::ClientConfig::new(Arc::new(client_tls(self.certificate.clone())));
-        config.transport_config(transport(&self.settings, true));
+        config.transport_config(Arc::clone(&self.transport));
+        let server = self.server.address;
         let connected = client
             .endpoint
-            .connect(self.network.now, config, address(0), "localhost");
+            .connect(self.network.now, config, server, "localhost");
         let (handle, connection) = connected.expect("a valid configuration");
         client.connections.insert(handle, Box::new(connection));
         client.touch(handle);

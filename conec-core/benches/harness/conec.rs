@@ -9,8 +9,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use conec_core::{
-    Certificate, ChannelEvent, ChannelId, Client, ClientConfig, Coordinator, CoordinatorConfig,
-    Datagram, Direction, Endpoint, Identity, KeyPin, StreamId, Target, Transmit, Trust,
+    Certificate, ChannelConfig, ChannelEvent, ChannelId, Client, ClientConfig, Coordinator,
+    CoordinatorConfig, Datagram, Direction, Endpoint, Identity, KeyPin, StreamId, Target, Transmit,
+    Trust,
 };
 
 use super::{Network, Node, address, certificate};
@@ -23,7 +24,7 @@ pub(crate) struct Conec<E> {
 }
 
 impl<E: Endpoint> Conec<E> {
-    fn drain_events(&mut self) {
+    pub(crate) fn drain_events(&mut self) {
         while let Some(event) = self.endpoint.poll_event() {
             self.events.extend(E::channel_event(event).ok());
         }
@@ -110,19 +111,29 @@ impl<E: Endpoint> Node for Conec<E> {
 pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) coordinator: Conec<Coordinator>,
+    number: u8,
+    settings: Box<dyn Fn(&mut ChannelConfig)>,
     pin: KeyPin,
     clients: u16,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let config = coordinator_config();
+        Self::with(0, |_| {})
+    }
+
+    /// One of several worlds in a network, whose channels are all set like this.
+    pub(crate) fn with(number: u8, settings: impl Fn(&mut ChannelConfig) + 'static) -> Self {
+        let mut config = coordinator_config();
+        settings(&mut config.home);
         Self {
             network: Network::new(),
+            number,
+            settings: Box::new(settings),
             pin: config.certificate.pin(),
             coordinator: Conec {
                 endpoint: Coordinator::new(config, [1; 32]).expect("a valid configuration"),
-                address: address(0),
+                address: address(number, 0),
                 events: VecDeque::new(),
             },
             clients: 0,
@@ -132,12 +143,14 @@ impl World {
     /// A Client that does nothing yet.
     pub(crate) fn client(&mut self) -> Conec<Client> {
         self.clients += 1;
-        let config = client_config(self.pin);
+        let mut config = client_config(self.pin);
+        (self.settings)(&mut config.home);
+        (self.settings)(&mut config.peer);
         let mut seed = [2; 32];
         seed[..2].copy_from_slice(&self.clients.to_be_bytes());
         Conec {
             endpoint: Client::new(config, seed).expect("a valid configuration"),
-            address: address(self.clients),
+            address: address(self.number, self.clients),
             events: VecDeque::new(),
         }
     }

@@ -117,10 +117,13 @@ pub(crate) fn certificate() -> (CertificateDer<'static>, PrivatePkcs8KeyDer<'sta
     (certificate, key.serialize_der().into())
 }
 
-pub(crate) fn address(number: u16) -> SocketAddr {
-    ([192, 0, 2, 1], 1000 + number).into()
+/// Where a node is: of this world, this one; 0 is the server.
+pub(crate) fn address(world: u8, node: u16) -> SocketAddr {
+    ([192, 0, 2, 1 + world], SERVER_PORT + node).into()
 }
 
+/// Ports tell nodes of a world apart.
+pub(crate) const SERVER_PORT: u16 = 1000;
 const TICK: Duration = Duration::from_micros(50);
 /// As many of 1452 bytes as fit into the largest UDP datagram: more the system would not take at once.
 pub(crate) const SEGMENTS: NonZeroUsize = NonZeroUsize::new(45).expect("not 0");

@@ -1,190 +1,171 @@
 //! One stream of large messages, as fast as it goes.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
-
-use bytes::Bytes;
-use conec_core::{ChannelId, Direction, Endpoint, StreamId, Target};
+use std::time::Duration;
 
 use crate::{
-    harness::{
-        Node,
-        bare::{self, Bare},
-        conec::{self, Conec},
-    },
-    network::{Network, Path},
+    Settings,
+    cases::{self, Case},
+    connection::{Control, End, Engine},
+    harness::table::{Table, figure, ratio},
+    link::Path,
+    load::Kind,
+    parallel,
+    report::{Record, median_of, percent},
+    run::{Plan, Seen, run},
 };
 
-/// Megabits per second from one Client to another, through the Coordinator, which is half-way.
-pub(crate) fn between_clients(path: Path, time: Duration) -> f64 {
-    let half = Path {
-        delay: path.delay / 2,
-        // Lost on one of the two halves.
-        loss: path.loss / 2.0,
-        ..path
-    };
-    let mut world = conec::World::new();
-    let mut network = Network::new(world.network.now, half);
-    let (mut from, mut to) = (world.client(), world.client());
-    let server = &mut world.coordinator;
-    connect(&mut network, server, &mut from);
-    connect(&mut network, server, &mut to);
-    from.events.clear();
-    to.events.clear();
-    let target = Target::from(to.endpoint.id());
-    let opened = from.endpoint.open_channel(network.now, target, b"");
-    let channel = opened.expect("connected");
-    while from.opened_channel().is_none() {
-        network.turn(&mut [server, &mut from, &mut to]);
+/// Over all kinds of paths, beside bare quinn-proto with its defaults.
+pub(crate) fn faulty(settings: &Settings) -> Vec<Record> {
+    let cases = settings.choose(GROUP, cases::TRANSFERS);
+    let mut engines = vec![Engine::Bare];
+    for control in settings.controls() {
+        engines.extend([
+            Engine::ToCoordinator(control),
+            Engine::BetweenClients(control),
+        ]);
     }
-    let stream = open(&mut from, channel);
-    let mut receiver = Receiver::default();
-    measure(&mut network, time, |network| {
-        while from.send(stream, message()) {}
-        network.turn(&mut [server, &mut from, &mut to]);
-        receiver.recv(&mut to)
-    })
-}
-
-/// From the Coordinator to a Client.
-pub(crate) fn from_coordinator(path: Path, time: Duration) -> f64 {
-    let mut world = conec::World::new();
-    let mut network = Network::new(world.network.now, path);
-    let mut client = world.client();
-    let server = &mut world.coordinator;
-    connect(&mut network, server, &mut client);
-    let home = loop {
-        match server.endpoint.find(client.endpoint.id()) {
-            Some(home) => break home,
-            None => network.turn(&mut [server, &mut client]),
-        }
-    };
-    let stream = open(server, home);
-    let mut receiver = Receiver::default();
-    measure(&mut network, time, |network| {
-        while server.send(stream, message()) {}
-        network.turn(&mut [server, &mut client]);
-        receiver.recv(&mut client)
-    })
-}
-
-/// From a Client to the Coordinator.
-pub(crate) fn to_coordinator(path: Path, time: Duration) -> f64 {
-    let mut world = conec::World::new();
-    let mut network = Network::new(world.network.now, path);
-    let mut client = world.client();
-    let server = &mut world.coordinator;
-    connect(&mut network, server, &mut client);
-    let stream = open(&mut client, ChannelId::HOME);
-    let mut receiver = Receiver::default();
-    measure(&mut network, time, |network| {
-        while client.send(stream, message()) {}
-        network.turn(&mut [server, &mut client]);
-        receiver.recv(server)
-    })
-}
-
-/// Over a connection of bare quinn-proto, whose flow control never holds it up.
-pub(crate) fn bare(path: Path, time: Duration) -> f64 {
-    let mut settings = conec::coordinator_config().home;
-    settings.stream_window = u32::MAX;
-    settings.receive_window = u32::MAX;
-    settings.send_window = 1 << 30;
-    let mut world = bare::World::new(&settings, &settings);
-    let mut network = Network::new(world.network.now, path);
-    let (mut client, handle) = world.client();
-    while client.connected == 0 || world.server.connected == 0 {
-        network.turn(&mut [&mut world.server, &mut client]);
+    let reference = cases::TRANSFERS[0].path;
+    let mut paths = Vec::new();
+    if !cases.is_empty() {
+        paths.push(reference);
     }
-    let accepted = world.server.connections.keys().next().copied();
-    let accepted = accepted.expect("just connected");
-    let stream = bare::open(&mut client, handle);
-    let message = message();
-    let mut left = message.clone();
-    measure(&mut network, time, |network| {
-        let mut sender = client.connection(handle).send_stream(stream);
-        while let Ok(written) = sender.write_chunks(std::slice::from_mut(&mut left)) {
-            if written.chunks > 0 {
-                left = message.clone();
+    for case in &cases {
+        for path in [case.path, cases::clean(case.path)] {
+            if !paths.contains(&path) {
+                paths.push(path);
             }
         }
-        network.turn(&mut [&mut world.server, &mut client]);
-        received(&mut world.server, accepted, stream)
-    })
-}
-
-/// What a bare server has received.
-fn received(
-    server: &mut Bare,
-    handle: quinn_proto::ConnectionHandle,
-    stream: quinn_proto::StreamId,
-) -> usize {
-    let mut incoming = server.connection(handle).recv_stream(stream);
-    let Ok(mut chunks) = incoming.read(true) else {
-        return 0;
+    }
+    let seen = transfer(settings, &paths, &engines);
+    let on = |path: Path, engine: usize| {
+        let path = paths.iter().position(|&other| other == path);
+        &seen[path.expect("all were measured")][engine]
     };
-    let mut bytes = 0;
-    while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
-        bytes += chunk.bytes.len();
-    }
-    let _ = chunks.finalize();
-    bytes
-}
-
-/// The receiving end, once there is a stream.
-#[derive(Default)]
-struct Receiver(Option<StreamId>);
-
-impl Receiver {
-    fn recv<E: Endpoint>(&mut self, node: &mut Conec<E>) -> usize {
-        self.0 = self.0.or_else(|| node.opened_stream());
-        node.events = VecDeque::new();
-        let Some(stream) = self.0 else {
-            return 0;
-        };
-        let mut bytes = 0;
-        while let Some(message) = node.recv(stream) {
-            bytes += message.len();
+    let rate = |path: Path, engine: usize| median_of(on(path, engine), |seen| seen.rates[0]);
+    let mut records = Vec::new();
+    for case in &cases {
+        for (index, engine) in engines.iter().enumerate() {
+            let runs = on(case.path, index);
+            let headers = median_of(on(reference, index), Seen::headers);
+            let mut record = Record::new(GROUP, case.name, engine, runs);
+            record.of_bare = engine.is_conec().then(|| record.rate / rate(case.path, 0));
+            record.of_clean = Some(record.rate / rate(cases::clean(case.path), index));
+            record.wasted = record
+                .death
+                .is_none()
+                .then(|| median_of(runs, |seen| seen.wasted(headers)));
+            records.push(record);
         }
-        bytes
     }
+    print_faulty(&cases, &records, engines.len());
+    records
 }
 
-fn connect(
-    network: &mut Network,
-    server: &mut Conec<conec_core::Coordinator>,
-    client: &mut Conec<conec_core::Client>,
-) {
-    let to = [server.address()];
-    let connected = client.endpoint.connect(network.now, "localhost", &to);
-    connected.expect("a valid address");
-    while !client.endpoint.is_connected() {
-        network.turn(&mut [server, client]);
+/// Over long fat paths, beside quinn-proto without bounds on its windows.
+pub(crate) fn long_fat(settings: &Settings) -> Vec<Record> {
+    let cases = settings.choose(LONG_FAT, cases::LONG_FAT);
+    let engines = [
+        Engine::Unbounded,
+        Engine::BetweenClients(Control::Default),
+        Engine::FromCoordinator(Control::Default),
+        Engine::ToCoordinator(Control::Default),
+    ];
+    let paths = cases.iter().map(|case| case.path).collect::<Vec<_>>();
+    let seen = transfer(settings, &paths, &engines);
+    let mut table = Table::new([
+        "100 ms there and back, Mbit/s",
+        "quinn-proto, no bounds",
+        "between Clients",
+        "from the Coordinator",
+        "to the Coordinator",
+    ]);
+    let mut records = Vec::new();
+    for (case, seen) in cases.iter().zip(seen) {
+        let mut cells = vec![case.name.to_owned()];
+        let bare = median_of(&seen[0], |seen| seen.rates[0]);
+        for (engine, runs) in engines.iter().zip(&seen) {
+            let mut record = Record::new(LONG_FAT, case.name, engine, runs);
+            let mut cell = figure(record.rate);
+            if engine.is_conec() {
+                let of_bare = record.rate / bare;
+                record.of_bare = Some(of_bare);
+                cell = format!("{cell} = {}", ratio(of_bare, Some(("≥", 0.8))));
+            }
+            cells.push(record.cell(cell));
+            records.push(record);
+        }
+        table.row(cells);
     }
+    table.print();
+    records
 }
 
-fn open<E: Endpoint>(node: &mut Conec<E>, channel: ChannelId) -> StreamId {
-    let mut channel = node.endpoint.channel(channel).expect("it is open");
-    let opened = channel.open(Direction::Uni, b"load");
-    opened.expect("streams are allowed")
-}
-
-/// Megabits per second of what arrives.
-fn measure(
-    network: &mut Network,
-    time: Duration,
-    mut turn: impl FnMut(&mut Network) -> usize,
-) -> f64 {
-    let end: Instant = network.now + time;
-    let mut bytes = 0;
-    while network.now < end {
-        bytes += turn(network);
+/// For each path and each engine, what was seen with each seed.
+fn transfer(settings: &Settings, paths: &[Path], engines: &[Engine]) -> Vec<Vec<Vec<Seen>>> {
+    let mut jobs = Vec::new();
+    for &path in paths {
+        for &engine in engines {
+            for seed in settings.seeds() {
+                jobs.push((path, engine, seed));
+            }
+        }
     }
-    bytes as f64 * 8.0 / 1e6 / time.as_secs_f64()
+    let seen = parallel::map(jobs, |(path, engine, seed)| {
+        let plan = Plan {
+            engine,
+            load: &[(End::Near, Kind::Bulk)],
+            after: Duration::ZERO,
+        };
+        let time = settings.time(path);
+        let path = cases::hop(path, engine.hops());
+        run(path, &[plan], Duration::ZERO, time, seed).remove(0)
+    });
+    let seeds = settings.seeds().count();
+    let engines = seen
+        .chunks(seeds)
+        .map(<[Seen]>::to_vec)
+        .collect::<Vec<_>>()
+        .chunks(engines.len())
+        .map(<[Vec<Seen>]>::to_vec)
+        .collect();
+    engines
 }
 
-fn message() -> Bytes {
-    Bytes::from_static(&[0x5a; 64 << 10])
+fn print_faulty(cases: &[Case], records: &[Record], engines: usize) {
+    let mut table = Table::new([
+        "bulk, Mbit/s",
+        "bare quinn-proto",
+        "for nothing",
+        "to the Coordinator",
+        "of bare",
+        "of clean",
+        "for nothing",
+        "between Clients",
+        "of bare",
+        "of clean",
+        "for nothing",
+    ]);
+    for (case, records) in cases.iter().zip(records.chunks(engines)) {
+        let (bare, conec) = records.split_first().expect("it comes first");
+        for pair in conec.chunks(2) {
+            let name = pair[0].connection.rsplit_once(", ");
+            let mut cells = vec![match name {
+                None => case.name.to_owned(),
+                Some((_, control)) => format!("{}, {control}", case.name),
+            }];
+            for record in [bare].into_iter().chain(pair) {
+                cells.push(record.cell(figure(record.rate)));
+                if let (Some(of_bare), Some(of_clean)) = (record.of_bare, record.of_clean) {
+                    let wanted = case.of_clean.map(|part| ("≥", part));
+                    cells.extend([ratio(of_bare, None), ratio(of_clean, wanted)]);
+                }
+                cells.push(record.wasted.map_or_else(String::new, percent));
+            }
+            table.row(cells);
+        }
+    }
+    table.print();
 }
+
+const GROUP: &str = "bulk";
+const LONG_FAT: &str = "long fat path";

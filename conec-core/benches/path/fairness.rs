@@ -1,0 +1,121 @@
+//! Two connections that share a link.
+
+use std::time::Duration;
+
+use crate::{
+    Settings, cases,
+    connection::{Control, End, Engine},
+    harness::table::{Table, figure, ratio},
+    load::Kind,
+    parallel,
+    report::Record,
+    run::{Plan, Seen, run},
+};
+
+/// Who is beside whom. The second is to be fair to the first, or to give way to it.
+fn pairs() -> Vec<(&'static str, Engine, Engine)> {
+    let conec = Engine::ToCoordinator(Control::Default);
+    vec![
+        ("two channels", conec, conec),
+        ("beside bare Cubic", Engine::Bare, conec),
+        ("two bare Cubics", Engine::Bare, Engine::Bare),
+    ]
+}
+
+pub(crate) fn shared(settings: &Settings) -> Vec<Record> {
+    let cases = settings.choose(GROUP, cases::SHARED);
+    let seeds = settings.shared_seeds();
+    let pairs = pairs();
+    let mut jobs = Vec::new();
+    for case in &cases {
+        for &(_, first, second) in &pairs {
+            for seed in seeds.clone() {
+                jobs.push((case.path, first, second, seed));
+            }
+        }
+    }
+    let seen = parallel::map(jobs, |(path, first, second, seed)| {
+        let plan = |engine, after| Plan {
+            engine,
+            load: &[(End::Near, Kind::Bulk)],
+            after,
+        };
+        // The second comes while the first is under way, each time at another moment.
+        let later = Duration::from_millis(500 + seed * 137 % 1000);
+        let (first, second) = (plan(first, Duration::ZERO), plan(second, later));
+        run(path, &[first, second], UNCOUNTED, TIME, seed)
+    });
+    let mut alone = Vec::new();
+    for case in &cases {
+        for &(_, first, _) in &pairs {
+            alone.push((case.path, first));
+        }
+    }
+    let alone = parallel::map(alone, |(path, engine)| {
+        let plan = Plan {
+            engine,
+            load: &[(End::Near, Kind::Bulk)],
+            after: Duration::ZERO,
+        };
+        run(path, &[plan], UNCOUNTED, TIME, 1).remove(0).rates[0]
+    });
+    let mut alone = alone.into_iter();
+    let mut table = Table::new([
+        "two on one link, 100 Mbit/s",
+        "who",
+        "first, Mbit/s",
+        "second, Mbit/s",
+        "Jain's index, mean",
+        "first keeps, of alone",
+    ]);
+    let mut records = Vec::new();
+    let mut runs = seen.chunks(seeds.count());
+    for case in &cases {
+        for ((name, first, second), runs) in pairs.iter().zip(&mut runs) {
+            let of = |index: usize| {
+                let runs = runs.iter().map(|both| both[index].clone());
+                runs.collect::<Vec<_>>()
+            };
+            let rate = |seen: &Seen| seen.rates[0];
+            let fairness = runs
+                .iter()
+                .map(|both| jain(rate(&both[0]), rate(&both[1])))
+                .sum::<f64>()
+                / runs.len() as f64;
+            let alone = alone.next().expect("as many as pairs");
+            let mut pair = [(first, 0), (second, 1)].map(|(engine, index)| {
+                let connection = format!("{name}: {engine}");
+                let mut record = Record::new(GROUP, case.name, connection, &of(index));
+                record.fairness = Some(fairness);
+                record
+            });
+            let keeps = pair[0].rate / alone;
+            pair[0].keeps = Some(keeps);
+            let wanted = second.is_conec().then_some(("≥", 0.9));
+            table.row([
+                case.name.to_owned(),
+                (*name).to_owned(),
+                pair[0].cell(figure(pair[0].rate)),
+                pair[1].cell(figure(pair[1].rate)),
+                ratio(fairness, wanted),
+                ratio(keeps, None),
+            ]);
+            records.extend(pair);
+        }
+    }
+    table.print();
+    records
+}
+
+/// Jain's index of fairness: 1 where both have the same, 0.5 where one has everything.
+fn jain(first: f64, second: f64) -> f64 {
+    let squares = first.powi(2) + second.powi(2);
+    if squares == 0.0 {
+        return 1.0;
+    }
+    (first + second).powi(2) / (2.0 * squares)
+}
+
+const GROUP: &str = "fairness";
+const UNCOUNTED: Duration = Duration::from_secs(5);
+const TIME: Duration = Duration::from_secs(30);
