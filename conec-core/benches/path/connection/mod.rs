@@ -111,9 +111,11 @@ impl fmt::Display for Engine {
             Self::FromCoordinator(control) => ("from the Coordinator", control),
             Self::BetweenClients(control) => ("between Clients", control),
         };
-        match control {
-            Control::Default => f.write_str(name),
+        f.write_str(name)?;
+        if *control != Control::Default {
+            write!(f, ", {control}")?;
         }
+        Ok(())
     }
 }
 
@@ -127,12 +129,27 @@ pub(crate) enum Control {
 impl Control {
     pub(crate) const ALL: [Self; 1] = [Self::Default];
 
+    /// Whether it leaves the link to others.
+    pub(crate) fn gives_way(self) -> bool {
+        match self {
+            Self::Default => false,
+        }
+    }
+
     fn configure(self, config: &mut ChannelConfig) {
         // The harness lets channels be silent for ever. Here they are to end when they are stuck.
         config.idle_timeout = IDLE_TIMEOUT;
         match self {
             Self::Default => {}
         }
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+        })
     }
 }
 
