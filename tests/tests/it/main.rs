@@ -19,6 +19,7 @@ mod model;
 mod names;
 mod nat;
 mod network;
+mod racing;
 mod rebinding;
 mod streams;
 mod world;
