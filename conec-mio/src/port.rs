@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Instant};
 
-use conec_core::{Datagram, Transmit};
+use conec_core::{Datagram, Transmit, Unreachable};
 use conec_udp::{Access, Io, Pump, Socket, Udp};
 use mio::{Interest, Registry, Token, event::Event, net::UdpSocket};
 
@@ -101,6 +101,15 @@ impl Io for Watched {
 
     fn send(&mut self, udp: &Udp, transmit: &Transmit) -> io::Result<()> {
         self.socket.try_io(|| udp.send(&self.socket, transmit))
+    }
+
+    fn recv_unreachable(
+        &mut self,
+        udp: &mut Udp,
+        wanted: bool,
+        into: &mut Vec<(SocketAddr, Unreachable)>,
+    ) {
+        udp.recv_unreachable(&self.socket, wanted, into);
     }
 }
 

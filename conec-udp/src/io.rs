@@ -5,12 +5,14 @@ use std::{
 };
 
 use bytes::BytesMut;
-use conec_core::{Datagram, Ecn, Endpoint, Transmit};
-use quinn_udp::{EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
+use conec_core::{Datagram, Ecn, Endpoint, Transmit, Unreachable};
+use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
+use socket2::SockRef;
 
 use crate::{
     hosts::Hosts,
     slots::{SLOTS, Slots},
+    unreachable::Listener,
 };
 
 /// What it takes to send and receive on a socket, apart from the socket itself.
@@ -22,6 +24,7 @@ pub struct Udp {
     hosts: Hosts,
     /// Where batches arrive.
     slots: Slots,
+    icmp: Listener,
     #[cfg(feature = "__testing")]
     tap: Option<Box<dyn crate::Tap>>,
 }
@@ -35,6 +38,7 @@ impl Udp {
             v6: socket.local_addr()?.is_ipv6(),
             hosts: Hosts::new(socket)?,
             slots: Slots::new(),
+            icmp: Listener::default(),
             #[cfg(feature = "__testing")]
             tap: None,
         })
@@ -68,7 +72,7 @@ impl Udp {
     /// was sent earlier; receiving may well succeed the next time.
     pub fn recv<'a>(
         &mut self,
-        socket: impl Into<UdpSockRef<'a>>,
+        socket: impl Into<SockRef<'a>>,
         into: &mut Vec<Datagram>,
     ) -> io::Result<()> {
         #[cfg(feature = "__testing")]
@@ -76,9 +80,9 @@ impl Udp {
             return received;
         }
         let mut metas = [RecvMeta::default(); SLOTS];
-        let count = self
-            .state
-            .recv(socket.into(), &mut self.slots.room(), &mut metas)?;
+        let count =
+            self.state
+                .recv((&*socket.into()).into(), &mut self.slots.room(), &mut metas)?;
         let filled = metas.iter().take(count).enumerate();
         into.extend(filled.map(|(slot, meta)| datagram(meta, self.slots.take(slot, meta.len))));
         if SHORT_IS_ALL && count < SLOTS {
@@ -96,22 +100,41 @@ impl Udp {
         }
     }
 
+    /// Takes what the system has learned by ICMP of datagrams that did not get to where they were sent, since the last time
+    /// that it was wanted; and has it learn more, or no more. To be called before anything is sent. On Linux and Android;
+    /// other systems tell nothing.
+    ///
+    /// Meanwhile each such message makes the socket ready with an error (`EPOLLERR`), which some event loops take for its end.
+    pub fn recv_unreachable<'a>(
+        &mut self,
+        socket: impl Into<SockRef<'a>>,
+        wanted: bool,
+        into: &mut Vec<(SocketAddr, Unreachable)>,
+    ) {
+        let new = into.len();
+        self.icmp.take(&socket.into(), wanted, into);
+        for (destination, _) in &mut into[new..] {
+            *destination = from_system(*destination);
+        }
+    }
+
+    /// Whether the system learns of such datagrams.
+    pub(crate) fn learns_unreachable(&self) -> bool {
+        self.icmp.is_listening()
+    }
+
     /// Sends, with one system call.
     ///
     /// Apart from [`WouldBlock`](io::ErrorKind::WouldBlock), what the system refuses is as good as lost on the way: it
     /// refuses probes for larger packets, for one. Tell the endpoint of it by
     /// [`handle_socket_error`](conec_core::Endpoint::handle_socket_error), and go on.
-    pub fn send<'a>(
-        &self,
-        socket: impl Into<UdpSockRef<'a>>,
-        transmit: &Transmit,
-    ) -> io::Result<()> {
+    pub fn send<'a>(&self, socket: impl Into<SockRef<'a>>, transmit: &Transmit) -> io::Result<()> {
         #[cfg(feature = "__testing")]
         if let Some(sent) = self.tap.as_ref().and_then(|tap| tap.send(transmit)) {
             return sent;
         }
         let transmit = quinn_udp::Transmit {
-            destination: self.to_system(transmit.destination),
+            destination: self.to_system(transmit.destination)?,
             ecn: transmit.ecn.map(|ecn| match ecn {
                 Ecn::Ect0 => EcnCodepoint::Ect0,
                 Ecn::Ect1 => EcnCodepoint::Ect1,
@@ -121,7 +144,16 @@ impl Udp {
             segment_size: transmit.segment_size,
             src_ip: transmit.source_ip,
         };
-        self.state.try_send(socket.into(), &transmit)
+        let socket = socket.into();
+        let send = || self.state.try_send((&*socket).into(), &transmit);
+        let mut sent = send();
+        for _ in 0..RETRIES {
+            match sent {
+                Err(error) if self.icmp.is_about_another(&error) => sent = send(),
+                sent => return sent,
+            }
+        }
+        sent
     }
 
     #[cfg(feature = "__testing")]
@@ -129,10 +161,11 @@ impl Udp {
         self.tap = Some(tap);
     }
 
-    fn to_system(&self, address: SocketAddr) -> SocketAddr {
+    fn to_system(&self, address: SocketAddr) -> io::Result<SocketAddr> {
         match address.ip() {
-            IpAddr::V4(ip) if self.v6 => (ip.to_ipv6_mapped(), address.port()).into(),
-            IpAddr::V4(_) | IpAddr::V6(_) => address,
+            IpAddr::V4(ip) if self.v6 => Ok((ip.to_ipv6_mapped(), address.port()).into()),
+            IpAddr::V6(_) if !self.v6 => Err(io::ErrorKind::NetworkUnreachable.into()),
+            IpAddr::V4(_) | IpAddr::V6(_) => Ok(address),
         }
     }
 }
@@ -160,11 +193,7 @@ fn disable_timestamps(_: &UdpSocket) {}
 
 fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
     Datagram {
-        source: match meta.addr.ip().to_canonical() {
-            ip @ IpAddr::V4(_) => (ip, meta.addr.port()).into(),
-            // With its scope.
-            IpAddr::V6(_) => meta.addr,
-        },
+        source: from_system(meta.addr),
         destination_ip: meta.dst_ip.map(|ip| ip.to_canonical()),
         ecn: meta.ecn.map(|ecn| match ecn {
             EcnCodepoint::Ect0 => Ecn::Ect0,
@@ -176,6 +205,18 @@ fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
     }
 }
 
+/// Of IPv4 addresses is spoken as such.
+fn from_system(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => (ip, address.port()).into(),
+        // With its scope.
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// How often a call is made again that has failed because of another datagram. Once does, unless one more is rejected
+/// in between.
+const RETRIES: usize = 2;
 /// Whether a call that receives less than it has room for has found nothing more. What arrives later makes the socket
 /// ready again, for edge-triggered event loops too.
 const SHORT_IS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
@@ -297,6 +338,76 @@ mod tests {
         assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
         transmit.payload.truncate(100);
         udp.send(&socket, &transmit).unwrap();
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn what_is_rejected_is_known_and_stops_nothing_else() {
+        let (receiver, _) = on_loopback();
+        let alive = receiver.local_addr().unwrap();
+        for (bound, dead) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("0.0.0.0", "127.0.0.1"),
+            ("::", "127.0.0.1"),
+            ("::", "::1"),
+        ] {
+            let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+            // Not every machine has IPv6.
+            let Ok(socket) = Socket::bind((ip(bound), 0).into()) else {
+                assert!(ip(bound).is_ipv6());
+                continue;
+            };
+            let (socket, mut udp) = socket.into_parts();
+            let nobody = UdpSocket::bind((ip(dead), 0))
+                .unwrap()
+                .local_addr()
+                .unwrap();
+            let send = |udp: &Udp, destination| {
+                let transmit = Transmit {
+                    destination,
+                    source_ip: None,
+                    ecn: None,
+                    segment_size: None,
+                    payload: Bytes::from("hello"),
+                };
+                udp.send(&socket, &transmit)
+            };
+            let mut found = Vec::new();
+            for learns in [true, false] {
+                udp.recv_unreachable(&socket, learns, &mut found);
+                found.clear();
+                for _ in 0..10 {
+                    send(&udp, nobody).unwrap();
+                    send(&udp, alive).unwrap();
+                }
+                udp.recv_unreachable(&socket, learns, &mut found);
+                let count = if learns { 10 } else { 0 };
+                assert_eq!(
+                    found,
+                    vec![(nobody, Unreachable::Port); count],
+                    "{bound} {dead}"
+                );
+            }
+            let blocked = udp.recv(&socket, &mut Vec::new()).unwrap_err();
+            assert_eq!(blocked.kind(), io::ErrorKind::WouldBlock);
+        }
+    }
+
+    #[test]
+    fn a_socket_for_ipv4_has_no_way_to_ipv6() {
+        let (socket, udp) = on_loopback();
+        let transmit = Transmit {
+            destination: (Ipv6Addr::LOCALHOST, 4433).into(),
+            source_ip: None,
+            ecn: None,
+            segment_size: None,
+            payload: Bytes::from("hello"),
+        };
+        let error = udp.send(&socket, &transmit).unwrap_err();
+        let reason = crate::unreachable::of_send_error(&error);
+        assert_eq!(reason, Some(Unreachable::NoRoute));
+        // Which costs it no offload.
+        assert_eq!(udp.max_segments(), on_loopback().1.max_segments());
     }
 
     fn on_loopback() -> (UdpSocket, Udp) {

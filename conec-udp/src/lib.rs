@@ -45,6 +45,7 @@ mod slots;
 mod socket;
 #[cfg(feature = "__testing")]
 mod tap;
+mod unreachable;
 
 pub use io::Udp;
 pub use link::look_up_link;
@@ -54,4 +55,4 @@ pub use socket::Socket;
 pub use tap::Tap;
 
 #[doc(no_inline)]
-pub use quinn_udp::UdpSockRef;
+pub use socket2::SockRef;

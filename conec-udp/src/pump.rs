@@ -1,13 +1,13 @@
 use std::{
     io,
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
 
-use conec_core::{Datagram, Endpoint, Transmit};
+use conec_core::{Datagram, Endpoint, Transmit, Unreachable};
 
-use crate::{Udp, busy_poll::BusyPoll};
+use crate::{Udp, busy_poll::BusyPoll, unreachable};
 
 /// Moves datagrams and time between a socket and an endpoint: all of a driver but waiting.
 ///
@@ -38,6 +38,7 @@ use crate::{Udp, busy_poll::BusyPoll};
 pub struct Pump {
     udp: Udp,
     received: Vec<Datagram>,
+    unreachable: Vec<(SocketAddr, Unreachable)>,
     /// What the socket did not take yet.
     blocked: Option<Transmit>,
     /// How often receiving has failed in a row.
@@ -56,6 +57,14 @@ pub trait Io {
 
     /// Sends as [`Udp::send`] does.
     fn send(&mut self, udp: &Udp, transmit: &Transmit) -> io::Result<()>;
+
+    /// Asks as [`Udp::recv_unreachable`] does, whether the socket is ready or not.
+    fn recv_unreachable(
+        &mut self,
+        udp: &mut Udp,
+        wanted: bool,
+        into: &mut Vec<(SocketAddr, Unreachable)>,
+    );
 }
 
 /// For loops that ask again and again.
@@ -66,6 +75,15 @@ impl Io for UdpSocket {
 
     fn send(&mut self, udp: &Udp, transmit: &Transmit) -> io::Result<()> {
         udp.send(&*self, transmit)
+    }
+
+    fn recv_unreachable(
+        &mut self,
+        udp: &mut Udp,
+        wanted: bool,
+        into: &mut Vec<(SocketAddr, Unreachable)>,
+    ) {
+        udp.recv_unreachable(&*self, wanted, into);
     }
 }
 
@@ -92,6 +110,7 @@ impl Pump {
         Self {
             udp,
             received: Vec::new(),
+            unreachable: Vec::new(),
             blocked: None,
             failures: 0,
             last: None,
@@ -111,7 +130,13 @@ impl Pump {
     /// socket that fails for good is one that nothing arrives at, so that the endpoint ends by its timeouts.
     pub fn turn(&mut self, now: Instant, io: &mut impl Io, endpoint: &mut impl Access) {
         self.last = Some(now);
-        endpoint.with(|endpoint| self.udp.take_back(endpoint));
+        let wants_unreachable = endpoint.with(|endpoint| {
+            self.udp.take_back(endpoint);
+            endpoint.wants_unreachable()
+        });
+        if wants_unreachable || self.udp.learns_unreachable() {
+            io.recv_unreachable(&mut self.udp, wants_unreachable, &mut self.unreachable);
+        }
         let errors = self.recv(io);
         let received = self.received_bytes();
         endpoint.with(|endpoint| {
@@ -120,6 +145,9 @@ impl Pump {
             }
             for _ in 0..errors {
                 endpoint.handle_socket_error();
+            }
+            for (destination, reason) in self.unreachable.drain(..) {
+                endpoint.handle_unreachable(now, destination, reason);
             }
             if endpoint.poll_timeout().is_some_and(|at| at <= now) {
                 endpoint.handle_timeout(now);
@@ -158,6 +186,10 @@ impl Pump {
             timeout.or(retry).min(retry)
         } else if self.busy.is_active() {
             Some(last)
+        } else if self.udp.learns_unreachable() {
+            // Not all event loops notice it by themselves.
+            let look = Some(last + LOOK);
+            timeout.or(look).min(look)
         } else {
             timeout
         }
@@ -236,7 +268,13 @@ impl Pump {
                 }
                 Err(error) => {
                     tracing::trace!(%error, to = %transmit.destination, "sending failed");
-                    endpoint.with(|endpoint| endpoint.handle_socket_error());
+                    let reason = unreachable::of_send_error(&error);
+                    endpoint.with(|endpoint| {
+                        endpoint.handle_socket_error();
+                        if let Some(reason) = reason {
+                            endpoint.handle_unreachable(now, transmit.destination, reason);
+                        }
+                    });
                 }
             }
         }
@@ -253,6 +291,8 @@ const SENDS: usize = 16;
 /// A socket that fails so often in a row is asked no more than every so often, as is one that does not become ready.
 const MAX_FAILURES: u32 = 16;
 const RETRY: Duration = Duration::from_millis(20);
+/// How often the system is asked at least for what it learns by ICMP, while that is wanted.
+const LOOK: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {
@@ -328,6 +368,42 @@ mod tests {
         assert_eq!(scene.client.stats().socket_errors, 3);
     }
 
+    #[test]
+    fn what_cannot_be_sent_is_told_as_that() {
+        for (kind, reason, millis) in [
+            (io::ErrorKind::NetworkUnreachable, Unreachable::NoRoute, 0),
+            (io::ErrorKind::AddrNotAvailable, Unreachable::NoRoute, 0),
+            // A firewall also says so when it has too much to do, which would be over at the second packet.
+            (
+                io::ErrorKind::PermissionDenied,
+                Unreachable::Prohibited,
+                600,
+            ),
+        ] {
+            let mut scene = Scene::new();
+            scene.io.send_failures = Some((usize::MAX, kind));
+            let (told, took) = scene.end();
+            assert_eq!(told, CloseReason::Unreachable(reason), "{kind}");
+            assert_eq!(took, Duration::from_millis(millis), "{kind}");
+        }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn the_system_is_asked_now_and_then_while_that_is_wanted() {
+        let mut scene = Scene::new();
+        let (socket, udp) = Socket::any().unwrap().into_parts();
+        scene.pump = Pump::new(udp);
+        scene.io.socket = Some(socket);
+        scene.io.rejects = true;
+        assert_eq!(scene.turn(), Some(LOOK));
+        let (told, took) = scene.end();
+        assert_eq!(told, CloseReason::Unreachable(Unreachable::Port));
+        assert_eq!(took, Duration::from_millis(600) + LOOK);
+        scene.turn();
+        assert!(!scene.pump.udp.learns_unreachable());
+    }
+
     /// Nothing is hot about it, and nobody waits in vain.
     #[test]
     fn a_socket_that_is_gone_ends_the_endpoint_by_its_timeouts() {
@@ -335,21 +411,7 @@ mod tests {
             let mut scene = Scene::new();
             scene.io.send_failures = Some((usize::MAX, kind));
             scene.io.recv_failures = Some((usize::MAX, kind));
-            let mut turns = 0;
-            let reason = loop {
-                let due = scene.turn().expect("something to wait for");
-                turns += 1;
-                assert!(turns < 5000, "{kind}: busy");
-                scene.now += due;
-                if let Some(ClientEvent::Channel {
-                    channel: ChannelId::HOME,
-                    event: ChannelEvent::Closed { reason },
-                }) = scene.events.pop()
-                {
-                    break reason;
-                }
-            };
-            assert_eq!(reason, CloseReason::TimedOut, "{kind}");
+            assert_eq!(scene.end().0, CloseReason::TimedOut, "{kind}");
         }
     }
 
@@ -398,6 +460,25 @@ mod tests {
         }
     }
 
+    impl Scene {
+        /// Goes on to the end, which comes after some time for a reason.
+        fn end(&mut self) -> (CloseReason, Duration) {
+            let begin = self.now;
+            for _ in 0..5000 {
+                let due = self.turn();
+                if let Some(ClientEvent::Channel {
+                    channel: ChannelId::HOME,
+                    event: ChannelEvent::Closed { reason },
+                }) = self.events.pop()
+                {
+                    return (reason, self.now - begin);
+                }
+                self.now += due.expect("something to wait for");
+            }
+            panic!("busy");
+        }
+    }
+
     /// Takes everything and gives nothing, unless told otherwise.
     #[derive(Default)]
     struct Script {
@@ -407,6 +488,11 @@ mod tests {
         send_failures: Option<(usize, io::ErrorKind)>,
         recv_failures: Option<(usize, io::ErrorKind)>,
         flood: bool,
+        /// Each datagram is rejected where it goes.
+        rejects: bool,
+        rejected: Vec<(SocketAddr, Unreachable)>,
+        /// Which can be asked what the system has learned.
+        socket: Option<UdpSocket>,
     }
 
     impl Io for Script {
@@ -428,7 +514,23 @@ mod tests {
 
         fn send(&mut self, _: &Udp, transmit: &Transmit) -> io::Result<()> {
             self.tried.push(transmit.payload.clone());
+            if self.rejects {
+                let rejected = (transmit.destination, Unreachable::Port);
+                self.rejected.push(rejected);
+            }
             fail(&mut self.send_failures)
+        }
+
+        fn recv_unreachable(
+            &mut self,
+            udp: &mut Udp,
+            wanted: bool,
+            into: &mut Vec<(SocketAddr, Unreachable)>,
+        ) {
+            into.append(&mut self.rejected);
+            if let Some(socket) = &self.socket {
+                udp.recv_unreachable(socket, wanted, into);
+            }
         }
     }
 
