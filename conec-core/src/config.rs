@@ -408,7 +408,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// How many newcomers with a proven address there may be from one network: an IPv4 /24 or an IPv6 /56.
     pub handshakes_per_network: usize,
-    /// How long a TLS handshake may take.
+    /// How long a TLS handshake may take. For a Client: how long it may take until one of the Coordinator's addresses is
+    /// connected, all of which it [tries](crate::Client::connect) until then.
     pub handshake_timeout: Duration,
     /// How long a Client may take to introduce itself, once the Coordinator has its handshake. Together with
     /// `handshake_timeout`: how long the Coordinator may take to answer it, and the ends of a peer channel to bind it.

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{Channel, ChannelEvent, ChannelId, PeerInfo};
+use crate::{Channel, ChannelEvent, ChannelId, PeerInfo, Unreachable};
 
 /// A protocol endpoint without a socket or a clock: a [`Client`](crate::Client) or a
 /// [`Coordinator`](crate::Coordinator).
@@ -41,6 +41,21 @@ pub trait Endpoint: sealed::Sealed {
 
     /// Takes note that the socket has failed to send or to receive. Counted, and otherwise as good as lost on the way.
     fn handle_socket_error(&mut self);
+
+    /// Takes note that datagrams do not get to this destination, as sending has failed to say or as the system has learned
+    /// by ICMP. It counts nothing: a call that has failed is a [socket error](Self::handle_socket_error) besides.
+    ///
+    /// A Client that connects skips an address without a [route](Unreachable::NoRoute) at once. What else it is told of an
+    /// address has it try the next one at once, but is not enough: a firewall may have had too much to do, a Coordinator may
+    /// be about to start, and anybody can claim such a thing. When it is told again half a second after it first tried the
+    /// address, or later, which by default is of its second packet, it gives the address up. Of one that has answered, and
+    /// at all other times, it believes nothing. A Coordinator never does.
+    fn handle_unreachable(&mut self, now: Instant, destination: SocketAddr, reason: Unreachable);
+
+    /// Whether the driver is to ask the system for what it learns by ICMP, at least every 100 ms, and to report it by
+    /// [`handle_unreachable`](Self::handle_unreachable): while a Client connects.
+    #[must_use]
+    fn wants_unreachable(&self) -> bool;
 
     /// Whether the driver is to look up the machine's addresses now, and to report them by
     /// [`handle_host_addresses`](Self::handle_host_addresses). To be asked after each input, in the same turn; says so

@@ -29,8 +29,14 @@ pub enum CloseReason {
     #[error("no common protocol version: the other side is no conec endpoint or needs an update")]
     Version,
     /// Nothing was heard from the other side for too long, or it missed a deadline.
-    #[error("timed out: the other side is unreachable or does not respond")]
+    #[error(
+        "timed out: the other side does not respond. Check that it runs, and that no firewall stops UDP on the way"
+    )]
     TimedOut,
+    /// The Coordinator cannot be reached, and the system says why. Only before anything was heard from it: later, the
+    /// channel waits until it has timed out.
+    #[error("{0}")]
+    Unreachable(Unreachable),
     /// The other side has lost its state, most likely by a restart.
     #[error("the other side has restarted")]
     Reset,
@@ -52,6 +58,31 @@ pub enum CloseReason {
     /// The QUIC layer failed with this error code (RFC 9000, 20.1).
     #[error("transport error {0:#x}")]
     Transport(u64),
+}
+
+/// Why datagrams do not get to where they are sent, as far as the system knows.
+///
+/// [`NoRoute`](Self::NoRoute) it knows by itself. The others are mostly what it was told by ICMP (RFC 792, RFC 4443), which
+/// nobody vouches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Error)]
+#[non_exhaustive]
+pub enum Unreachable {
+    /// The system has no way there: no network, no route, or no address of that IP version.
+    #[error(
+        "this machine has no way to the coordinator's address: check its network, and that it has that IP version"
+    )]
+    NoRoute,
+    /// A router has no way there, or the host is not there.
+    #[error("the network says that the coordinator's host is not there: check the address")]
+    Host,
+    /// A firewall forbids it, on this machine or on the way.
+    #[error("a firewall forbids it: have it let UDP to the coordinator's port pass")]
+    Prohibited,
+    /// The host says that nothing listens at the port.
+    #[error(
+        "nothing listens at the coordinator's address: check that it runs, and that the port is right"
+    )]
+    Port,
 }
 
 /// Codes by which endpoints tell each other why something ended or was refused. `PROTOCOL.md` lists their values.
@@ -304,7 +335,10 @@ pub enum ConnectError {
     #[error("this client was already connected: make a new one")]
     AlreadyUsed,
     /// No usable address was given.
-    #[error("no usable address: give at least one with a port and an IP address that are not 0")]
+    #[error(
+        "no usable address: give at least one with a port and an IP address that are not 0, and a scope if it is an IPv6 \
+         link-local one"
+    )]
     NoAddress,
     /// The host name is neither a DNS name nor an IP address.
     #[error("the host name is neither a DNS name nor an IP address")]

@@ -79,7 +79,7 @@ pub use endpoint::{Datagram, Ecn, Endpoint, EndpointStats, PathStats, Traffic, T
 pub use error::{
     AnswerError, CloseReason, ConfigError, ConnectError, ErrorCode, MessageTooLarge,
     OpenChannelError, OpenStreamError, RecvEnd, RecvError, SendDatagramError, SendEnd, SendError,
-    Violation,
+    Unreachable, Violation,
 };
 pub use id::{
     ChannelId, ClientId, Code, Direction, InvalidName, Name, PairId, ParseClientIdError, StreamId,

@@ -6,12 +6,14 @@ use std::{
 };
 
 use bytes::BytesMut;
-use conec_core::{Datagram, Ecn, Transmit};
-use quinn_udp::{EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
+use conec_core::{Datagram, Ecn, Transmit, Unreachable};
+use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
+use socket2::SockRef;
 
 use crate::{
     hosts::Hosts,
     slots::{self, SLOTS},
+    unreachable::Listener,
 };
 
 /// What it takes to send and receive on a socket, apart from the socket itself.
@@ -23,6 +25,7 @@ pub struct Udp {
     hosts: Hosts,
     /// If it was set.
     busy_poll: Option<Duration>,
+    icmp: Listener,
     #[cfg(feature = "__testing")]
     tap: Option<Box<dyn crate::Tap>>,
 }
@@ -36,6 +39,7 @@ impl Udp {
             v6: socket.local_addr()?.is_ipv6(),
             hosts: Hosts::new(socket)?,
             busy_poll: None,
+            icmp: Listener::default(),
             #[cfg(feature = "__testing")]
             tap: None,
         })
@@ -79,7 +83,7 @@ impl Udp {
     /// was sent earlier; receiving may well succeed the next time.
     pub fn recv<'a>(
         &mut self,
-        socket: impl Into<UdpSockRef<'a>>,
+        socket: impl Into<SockRef<'a>>,
         into: &mut Vec<Datagram>,
     ) -> io::Result<()> {
         #[cfg(feature = "__testing")]
@@ -90,7 +94,7 @@ impl Udp {
         slots::with(|slots| {
             let count = self
                 .state
-                .recv(socket.into(), &mut slots.room(), &mut metas)?;
+                .recv((&*socket.into()).into(), &mut slots.room(), &mut metas)?;
             let filled = metas.iter().take(count).enumerate();
             into.extend(filled.map(|(slot, meta)| datagram(meta, slots.take(slot, meta.len))));
             if SHORT_IS_ALL && count < SLOTS {
@@ -100,22 +104,41 @@ impl Udp {
         })
     }
 
+    /// Takes what the system has learned by ICMP of datagrams that did not get to where they were sent, since the last time
+    /// that it was wanted; and has it learn more, or no more. To be called before anything is sent. On Linux and Android;
+    /// other systems tell nothing.
+    ///
+    /// Meanwhile each such message makes the socket ready with an error (`EPOLLERR`), which some event loops take for its end.
+    pub fn recv_unreachable<'a>(
+        &mut self,
+        socket: impl Into<SockRef<'a>>,
+        wanted: bool,
+        into: &mut Vec<(SocketAddr, Unreachable)>,
+    ) {
+        let new = into.len();
+        self.icmp.take(&socket.into(), wanted, into);
+        for (destination, _) in &mut into[new..] {
+            *destination = from_system(*destination);
+        }
+    }
+
+    /// Whether the system learns of such datagrams.
+    pub(crate) fn learns_unreachable(&self) -> bool {
+        self.icmp.is_listening()
+    }
+
     /// Sends, with one system call.
     ///
     /// Apart from [`WouldBlock`](io::ErrorKind::WouldBlock), what the system refuses is as good as lost on the way: it
     /// refuses probes for larger packets, for one. Tell the endpoint of it by
     /// [`handle_socket_error`](conec_core::Endpoint::handle_socket_error), and go on.
-    pub fn send<'a>(
-        &self,
-        socket: impl Into<UdpSockRef<'a>>,
-        transmit: &Transmit,
-    ) -> io::Result<()> {
+    pub fn send<'a>(&self, socket: impl Into<SockRef<'a>>, transmit: &Transmit) -> io::Result<()> {
         #[cfg(feature = "__testing")]
         if let Some(sent) = self.tap.as_ref().and_then(|tap| tap.send(transmit)) {
             return sent;
         }
         let transmit = quinn_udp::Transmit {
-            destination: self.to_system(transmit.destination),
+            destination: self.to_system(transmit.destination)?,
             ecn: transmit.ecn.map(|ecn| match ecn {
                 Ecn::Ect0 => EcnCodepoint::Ect0,
                 Ecn::Ect1 => EcnCodepoint::Ect1,
@@ -125,7 +148,16 @@ impl Udp {
             segment_size: transmit.segment_size,
             src_ip: transmit.source_ip,
         };
-        self.state.try_send(socket.into(), &transmit)
+        let socket = socket.into();
+        let send = || self.state.try_send((&*socket).into(), &transmit);
+        let mut sent = send();
+        for _ in 0..RETRIES {
+            match sent {
+                Err(error) if self.icmp.is_about_another(&error) => sent = send(),
+                sent => return sent,
+            }
+        }
+        sent
     }
 
     #[cfg(feature = "__testing")]
@@ -133,10 +165,11 @@ impl Udp {
         self.tap = Some(tap);
     }
 
-    fn to_system(&self, address: SocketAddr) -> SocketAddr {
+    fn to_system(&self, address: SocketAddr) -> io::Result<SocketAddr> {
         match address.ip() {
-            IpAddr::V4(ip) if self.v6 => (ip.to_ipv6_mapped(), address.port()).into(),
-            IpAddr::V4(_) | IpAddr::V6(_) => address,
+            IpAddr::V4(ip) if self.v6 => Ok((ip.to_ipv6_mapped(), address.port()).into()),
+            IpAddr::V6(_) if !self.v6 => Err(io::ErrorKind::NetworkUnreachable.into()),
+            IpAddr::V4(_) | IpAddr::V6(_) => Ok(address),
         }
     }
 }
@@ -164,11 +197,7 @@ fn disable_timestamps(_: &UdpSocket) {}
 
 fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
     Datagram {
-        source: match meta.addr.ip().to_canonical() {
-            ip @ IpAddr::V4(_) => (ip, meta.addr.port()).into(),
-            // With its scope.
-            IpAddr::V6(_) => meta.addr,
-        },
+        source: from_system(meta.addr),
         destination_ip: meta.dst_ip.map(|ip| ip.to_canonical()),
         ecn: meta.ecn.map(|ecn| match ecn {
             EcnCodepoint::Ect0 => Ecn::Ect0,
@@ -180,6 +209,18 @@ fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
     }
 }
 
+/// Of IPv4 addresses is spoken as such.
+fn from_system(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => (ip, address.port()).into(),
+        // With its scope.
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// How often a call is made again that has failed because of another datagram. Once does, unless one more is rejected
+/// in between.
+const RETRIES: usize = 2;
 /// Whether a call that receives less than it has room for has found nothing more. What arrives later makes the socket
 /// ready again, for edge-triggered event loops too.
 const SHORT_IS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));

@@ -53,6 +53,7 @@ mod tap;
 #[cfg(feature = "__testing")]
 #[doc(hidden)]
 pub mod testing;
+mod unreachable;
 
 pub use driver::{Driver, Sockets};
 pub use error::{
@@ -68,4 +69,4 @@ pub use socket::Socket;
 pub use tap::Tap;
 
 #[doc(no_inline)]
-pub use quinn_udp::UdpSockRef;
+pub use socket2::SockRef;

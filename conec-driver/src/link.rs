@@ -8,7 +8,7 @@ use conec_core::ClientConfig;
 /// Takes a few system calls, some ten microseconds.
 pub fn look_up_link(config: &mut ClientConfig, coordinator: &[SocketAddr]) {
     let payload = |address: &SocketAddr| {
-        let (_, packet) = mtu::interface_and_mtu(address.ip()).ok()?;
+        let (_, packet) = mtu::interface_and_mtu(address.ip().to_canonical()).ok()?;
         let payload = packet.saturating_sub(HEADERS).max(MIN_PAYLOAD);
         Some(u16::try_from(payload).unwrap_or(u16::MAX))
     };

@@ -1,13 +1,13 @@
 use std::{
     io,
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
 
-use conec_core::{Datagram, Endpoint, Transmit};
+use conec_core::{Datagram, Endpoint, Transmit, Unreachable};
 
-use crate::{Udp, busy_poll::BusyPoll, slots};
+use crate::{Udp, busy_poll::BusyPoll, slots, unreachable};
 
 /// Moves datagrams and time between a socket and an endpoint: all of a driver but waiting.
 ///
@@ -38,6 +38,7 @@ use crate::{Udp, busy_poll::BusyPoll, slots};
 pub struct Pump {
     udp: Udp,
     received: Vec<Datagram>,
+    unreachable: Vec<(SocketAddr, Unreachable)>,
     /// What the socket did not take yet.
     blocked: Option<Transmit>,
     /// How often receiving has failed in a row.
@@ -56,6 +57,17 @@ pub trait Io {
 
     /// Sends as [`Udp::send`] does.
     fn send(&mut self, udp: &Udp, transmit: &Transmit) -> io::Result<()>;
+
+    /// Asks as [`Udp::recv_unreachable`] does, whether the socket is ready or not. Without it, that nobody listens at an
+    /// address is found out by the timeouts.
+    fn recv_unreachable(
+        &mut self,
+        udp: &mut Udp,
+        wanted: bool,
+        into: &mut Vec<(SocketAddr, Unreachable)>,
+    ) {
+        let _ = (udp, wanted, into);
+    }
 }
 
 /// For loops that ask again and again.
@@ -66,6 +78,15 @@ impl Io for UdpSocket {
 
     fn send(&mut self, udp: &Udp, transmit: &Transmit) -> io::Result<()> {
         udp.send(&*self, transmit)
+    }
+
+    fn recv_unreachable(
+        &mut self,
+        udp: &mut Udp,
+        wanted: bool,
+        into: &mut Vec<(SocketAddr, Unreachable)>,
+    ) {
+        udp.recv_unreachable(&*self, wanted, into);
     }
 }
 
@@ -97,6 +118,7 @@ impl Pump {
         Self {
             udp,
             received: Vec::new(),
+            unreachable: Vec::new(),
             blocked: None,
             failures: 0,
             last: None,
@@ -116,7 +138,13 @@ impl Pump {
     /// socket that fails for good is one that nothing arrives at, so that the endpoint ends by its timeouts.
     pub fn turn(&mut self, now: Instant, io: &mut impl Io, endpoint: &mut impl Access) {
         self.last = Some(now);
-        endpoint.begin_turn(take_back);
+        let wants_unreachable = endpoint.begin_turn(|endpoint| {
+            take_back(endpoint);
+            endpoint.wants_unreachable()
+        });
+        if wants_unreachable || self.udp.learns_unreachable() {
+            io.recv_unreachable(&mut self.udp, wants_unreachable, &mut self.unreachable);
+        }
         let errors = self.recv(io);
         let received = self.received_bytes();
         endpoint.settle(|endpoint| {
@@ -125,6 +153,9 @@ impl Pump {
             }
             for _ in 0..errors {
                 endpoint.handle_socket_error();
+            }
+            for (destination, reason) in self.unreachable.drain(..) {
+                endpoint.handle_unreachable(now, destination, reason);
             }
             if endpoint.poll_timeout().is_some_and(|at| at <= now) {
                 endpoint.handle_timeout(now);
@@ -160,6 +191,10 @@ impl Pump {
             timeout.or(retry).min(retry)
         } else if self.busy.is_active() {
             Some(last)
+        } else if self.udp.learns_unreachable() {
+            // Not all event loops notice it by themselves.
+            let look = Some(last + LOOK);
+            timeout.or(look).min(look)
         } else {
             timeout
         }
@@ -238,7 +273,13 @@ impl Pump {
                 }
                 Err(error) => {
                     tracing::trace!(%error, to = %transmit.destination, "sending failed");
-                    endpoint.with(|endpoint| endpoint.handle_socket_error());
+                    let reason = unreachable::of_send_error(&error);
+                    endpoint.with(|endpoint| {
+                        endpoint.handle_socket_error();
+                        if let Some(reason) = reason {
+                            endpoint.handle_unreachable(now, transmit.destination, reason);
+                        }
+                    });
                 }
             }
         }
@@ -272,3 +313,5 @@ const MAX_FAILURES: u32 = 16;
 const RETRY: Duration = Duration::from_millis(20);
 /// For how long it waits awake, unless that was set.
 const BUSY_POLL: Duration = Duration::from_micros(150);
+/// How often the system is asked at least for what it learns by ICMP, while that is wanted.
+const LOOK: Duration = Duration::from_millis(50);

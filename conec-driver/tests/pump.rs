@@ -7,14 +7,14 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
 use conec_core::{
     ChannelEvent, ChannelId, Client, ClientConfig, ClientEvent, CloseReason, Datagram, Endpoint,
-    Identity, KeyPin, Transmit, Trust,
+    Identity, KeyPin, Transmit, Trust, Unreachable,
 };
 use conec_driver::{Io, Pump, Socket, Udp};
 
@@ -79,6 +79,42 @@ fn errors_are_counted_as_loss_and_nothing_more() {
     assert_eq!(scene.client.stats().socket_errors, 3);
 }
 
+#[test]
+fn what_cannot_be_sent_is_told_as_that() {
+    for (kind, reason, millis) in [
+        (io::ErrorKind::NetworkUnreachable, Unreachable::NoRoute, 0),
+        (io::ErrorKind::AddrNotAvailable, Unreachable::NoRoute, 0),
+        // A firewall also says so when it has too much to do, which would be over at the second packet.
+        (
+            io::ErrorKind::PermissionDenied,
+            Unreachable::Prohibited,
+            600,
+        ),
+    ] {
+        let mut scene = Scene::new();
+        scene.io.send_failures = Some((usize::MAX, kind));
+        let (told, took) = scene.end();
+        assert_eq!(told, CloseReason::Unreachable(reason), "{kind}");
+        assert_eq!(took, Duration::from_millis(millis), "{kind}");
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn the_system_is_asked_now_and_then_while_that_is_wanted() {
+    let mut scene = Scene::new();
+    let (socket, udp) = Socket::any().unwrap().into_parts();
+    scene.pump = Pump::new(udp);
+    scene.io.socket = Some(socket);
+    scene.io.rejects = true;
+    assert_eq!(scene.turn(), Some(LOOK));
+    let (told, took) = scene.end();
+    assert_eq!(told, CloseReason::Unreachable(Unreachable::Port));
+    assert_eq!(took, Duration::from_millis(600) + LOOK);
+    scene.turn();
+    assert!(!scene.io.wanted);
+}
+
 /// Nothing is hot about it, and nobody waits in vain.
 #[test]
 fn a_socket_that_is_gone_ends_the_endpoint_by_its_timeouts() {
@@ -86,21 +122,7 @@ fn a_socket_that_is_gone_ends_the_endpoint_by_its_timeouts() {
         let mut scene = Scene::new();
         scene.io.send_failures = Some((usize::MAX, kind));
         scene.io.recv_failures = Some((usize::MAX, kind));
-        let mut turns = 0;
-        let reason = loop {
-            let due = scene.turn().expect("something to wait for");
-            turns += 1;
-            assert!(turns < 5000, "{kind}: busy");
-            scene.now += due;
-            if let Some(ClientEvent::Channel {
-                channel: ChannelId::HOME,
-                event: ChannelEvent::Closed { reason },
-            }) = scene.events.pop()
-            {
-                break reason;
-            }
-        };
-        assert_eq!(reason, CloseReason::TimedOut, "{kind}");
+        assert_eq!(scene.end().0, CloseReason::TimedOut, "{kind}");
     }
 }
 
@@ -149,6 +171,25 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// Goes on to the end, which comes after some time for a reason.
+    fn end(&mut self) -> (CloseReason, Duration) {
+        let begin = self.now;
+        for _ in 0..5000 {
+            let due = self.turn();
+            if let Some(ClientEvent::Channel {
+                channel: ChannelId::HOME,
+                event: ChannelEvent::Closed { reason },
+            }) = self.events.pop()
+            {
+                return (reason, self.now - begin);
+            }
+            self.now += due.expect("something to wait for");
+        }
+        panic!("busy");
+    }
+}
+
 /// Takes everything and gives nothing, unless told otherwise.
 #[derive(Default)]
 struct Script {
@@ -158,6 +199,12 @@ struct Script {
     send_failures: Option<(usize, io::ErrorKind)>,
     recv_failures: Option<(usize, io::ErrorKind)>,
     flood: bool,
+    /// Each datagram is rejected where it goes.
+    rejects: bool,
+    rejected: Vec<(SocketAddr, Unreachable)>,
+    /// Which can be asked what the system has learned, and whether that was wanted last.
+    socket: Option<UdpSocket>,
+    wanted: bool,
 }
 
 impl Io for Script {
@@ -179,7 +226,24 @@ impl Io for Script {
 
     fn send(&mut self, _: &Udp, transmit: &Transmit) -> io::Result<()> {
         self.tried.push(transmit.payload.clone());
+        if self.rejects {
+            let rejected = (transmit.destination, Unreachable::Port);
+            self.rejected.push(rejected);
+        }
         fail(&mut self.send_failures)
+    }
+
+    fn recv_unreachable(
+        &mut self,
+        udp: &mut Udp,
+        wanted: bool,
+        into: &mut Vec<(SocketAddr, Unreachable)>,
+    ) {
+        self.wanted = wanted;
+        into.append(&mut self.rejected);
+        if let Some(socket) = &self.socket {
+            udp.recv_unreachable(socket, wanted, into);
+        }
     }
 }
 
@@ -196,3 +260,6 @@ fn fail(left: &mut Option<(usize, io::ErrorKind)>) -> io::Result<()> {
 /// How often one turn receives, and when a socket is asked again that does not become ready.
 const RECVS: usize = 4;
 const RETRY: Duration = Duration::from_millis(20);
+/// How often the system is asked at least for what it learns by ICMP.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const LOOK: Duration = Duration::from_millis(50);

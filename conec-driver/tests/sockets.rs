@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use conec_core::{ClientConfig, Datagram, Ecn, Identity, KeyPin, Transmit, Trust};
+use conec_core::{ClientConfig, Datagram, Ecn, Identity, KeyPin, Transmit, Trust, Unreachable};
 use conec_driver::{Socket, Udp, look_up_link};
 
 #[test]
@@ -181,6 +181,75 @@ fn link_mtu(set: Option<u16>, coordinator: &[SocketAddr]) -> Option<u16> {
     config.link_mtu = set;
     look_up_link(&mut config, coordinator);
     config.link_mtu
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn what_is_rejected_is_known_and_stops_nothing_else() {
+    let (receiver, _) = on_loopback();
+    let alive = receiver.local_addr().unwrap();
+    for (bound, dead) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "127.0.0.1"),
+        ("::", "::1"),
+    ] {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        // Not every machine has IPv6.
+        let Ok(socket) = Socket::bind((ip(bound), 0).into()) else {
+            assert!(ip(bound).is_ipv6());
+            continue;
+        };
+        let (socket, mut udp) = socket.into_parts();
+        let nobody = UdpSocket::bind((ip(dead), 0))
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let send = |udp: &Udp, destination| {
+            let transmit = Transmit {
+                destination,
+                source_ip: None,
+                ecn: None,
+                segment_size: None,
+                payload: Bytes::from("hello"),
+            };
+            udp.send(&socket, &transmit)
+        };
+        let mut found = Vec::new();
+        for learns in [true, false] {
+            udp.recv_unreachable(&socket, learns, &mut found);
+            found.clear();
+            for _ in 0..10 {
+                send(&udp, nobody).unwrap();
+                send(&udp, alive).unwrap();
+            }
+            udp.recv_unreachable(&socket, learns, &mut found);
+            let count = if learns { 10 } else { 0 };
+            assert_eq!(
+                found,
+                vec![(nobody, Unreachable::Port); count],
+                "{bound} {dead}"
+            );
+        }
+        let blocked = udp.recv(&socket, &mut Vec::new()).unwrap_err();
+        assert_eq!(blocked.kind(), io::ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn a_socket_for_ipv4_has_no_way_to_ipv6() {
+    let (socket, udp) = on_loopback();
+    let transmit = Transmit {
+        destination: (Ipv6Addr::LOCALHOST, 4433).into(),
+        source_ip: None,
+        ecn: None,
+        segment_size: None,
+        payload: Bytes::from("hello"),
+    };
+    let error = udp.send(&socket, &transmit).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NetworkUnreachable);
+    // Which costs it no offload.
+    assert_eq!(udp.max_segments(), on_loopback().1.max_segments());
 }
 
 fn on_loopback() -> (UdpSocket, Udp) {

@@ -69,7 +69,8 @@ pub struct Driver<E: Endpoint> {
 }
 
 impl Driver<conec_core::Client> {
-    /// Connects to the Coordinator at one of these addresses, tried in this order.
+    /// Connects to the Coordinator at whichever of these addresses leads to it first: they are raced, as
+    /// [`conec_core::Client::connect`] has it.
     ///
     /// [`Connected`](conec_core::ClientEvent::Connected) follows, or the end of the
     /// [home channel](conec_core::ChannelId::HOME). The Coordinator's certificate is checked against `host_name`, unless

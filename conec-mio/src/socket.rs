@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use conec_core::{Datagram, Transmit};
+use conec_core::{Datagram, Transmit, Unreachable};
 use conec_driver::{Io, Sockets, Udp};
 use mio::{Interest, Registry, Token, event::Event, net::UdpSocket};
 
@@ -80,6 +80,15 @@ impl Io for Watched {
 
     fn send(&mut self, udp: &Udp, transmit: &Transmit) -> io::Result<()> {
         self.socket.try_io(|| udp.send(&self.socket, transmit))
+    }
+
+    fn recv_unreachable(
+        &mut self,
+        udp: &mut Udp,
+        wanted: bool,
+        into: &mut Vec<(SocketAddr, Unreachable)>,
+    ) {
+        udp.recv_unreachable(&self.socket, wanted, into);
     }
 }
 

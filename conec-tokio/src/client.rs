@@ -37,8 +37,12 @@ pub struct Client(conec_driver::Client);
 impl Client {
     /// Connects to the Coordinator at `host:port`.
     ///
-    /// The host is resolved, and all of its addresses are tried in turn. The Coordinator's certificate is checked against
-    /// it, unless its key is [pinned](conec_core::Trust::Pin).
+    /// The host is resolved, and all of its addresses are raced, as [`conec_core::Client::connect`] has it: every 250 ms
+    /// another one is tried, and the first that is connected is taken. The Coordinator's certificate is checked against the
+    /// host, unless its key is [pinned](conec_core::Trust::Pin).
+    ///
+    /// Fails with [`CloseReason::Unreachable`] as soon as the system says of all addresses that they cannot be reached;
+    /// that nothing listens there is known within a second, on Linux and Android.
     ///
     /// Must be called within a Tokio runtime. Dropped before it is done, the attempt is given up.
     pub async fn connect(coordinator: &str, config: ClientConfig) -> Result<Self, ConnectError> {
@@ -52,7 +56,7 @@ impl Client {
         Self::connect_to(host, &addresses.collect::<Vec<_>>(), config).await
     }
 
-    /// Connects to the Coordinator at one of these addresses, tried in this order, like [`connect`](Self::connect).
+    /// Connects to the Coordinator at whichever of these addresses leads to it, the first preferred, like [`connect`](Self::connect).
     pub async fn connect_to(
         host_name: &str,
         addresses: &[SocketAddr],

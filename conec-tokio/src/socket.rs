@@ -2,16 +2,17 @@
 
 use std::{
     io,
+    net::SocketAddr,
     task::{Context, Poll},
 };
 
-use conec_core::{Datagram, Transmit};
-use conec_driver::{Io, Udp};
+use conec_core::{Datagram, Transmit, Unreachable};
+use conec_driver::{Io, SockRef, Udp};
 use tokio::{io::Interest, net::UdpSocket};
 
 /// A socket, a second one to receive from if there is one, and the task that is woken when they are ready.
 pub(crate) struct Watched<'a, 'b> {
-    pub(crate) socket: &'a UdpSocket,
+    pub(crate) socket: &'a mut UdpSocket,
     pub(crate) second: Option<&'a UdpSocket>,
     pub(crate) cx: &'a mut Context<'b>,
 }
@@ -26,24 +27,48 @@ impl Io for Watched<'_, '_> {
     }
 
     fn send(&mut self, udp: &Udp, transmit: &Transmit) -> io::Result<()> {
-        let mut asked = false;
+        let mut asked = 0;
         loop {
             match self.socket.poll_send_ready(self.cx) {
                 Poll::Ready(Ok(())) => {}
                 // The system is asked once in any case: it might take it, and have forgotten to say so.
-                Poll::Pending if !asked => return udp.send(self.socket, transmit),
+                Poll::Pending if asked == 0 => return udp.send(&*self.socket, transmit),
                 Poll::Pending | Poll::Ready(Err(_)) => {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
             }
-            asked = true;
+            asked += 1;
             let sent = self
                 .socket
-                .try_io(Interest::WRITABLE, || udp.send(self.socket, transmit));
+                .try_io(Interest::WRITABLE, || udp.send(&*self.socket, transmit));
             if !is_blocked(&sent) {
                 return sent;
             }
+            if asked == STUCK {
+                self.register_again()?;
+            }
         }
+    }
+
+    fn recv_unreachable(
+        &mut self,
+        udp: &mut Udp,
+        wanted: bool,
+        into: &mut Vec<(SocketAddr, Unreachable)>,
+    ) {
+        udp.recv_unreachable(&*self.socket, wanted, into);
+    }
+}
+
+impl Watched<'_, '_> {
+    /// Makes the runtime forget what it knows of the socket. It takes an ICMP message for the end of all writing, and is not
+    /// disabused: from then on it says that there is room where there is none.
+    fn register_again(&mut self) -> io::Result<()> {
+        let same = SockRef::from(&*self.socket).try_clone()?;
+        *self.socket = UdpSocket::from_std(same.into())?;
+        // So that the task is woken by the new one when something arrives.
+        self.cx.waker().wake_by_ref();
+        Ok(())
     }
 }
 
@@ -68,3 +93,6 @@ fn recv(
 fn is_blocked(result: &io::Result<()>) -> bool {
     matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
+
+/// How often the runtime has to be wrong in a row before it is not believed any more.
+const STUCK: u32 = 3;

@@ -203,6 +203,24 @@ pub const GUARDS: &[Guard] = &[
         without: "if false {",
     },
     Guard {
+        what: "an address that has answered is not given up for what anybody can claim",
+        file: "conec-core/src/client/home.rs",
+        text: "if self.transport.peek(link).is_some_and(Link::has_heard) {",
+        without: "if false {",
+    },
+    Guard {
+        what: "an address is not given up before it had time to answer",
+        file: "conec-core/src/client/race.rs",
+        text: "attempt.began + DOUBT <= now",
+        without: "true",
+    },
+    Guard {
+        what: "a Client that has reached its Coordinator more than once leaves but one connection",
+        file: "conec-core/src/client/home.rs",
+        text: "if let Some(link) = self.transport.link(id) {\n                leave(link, now);",
+        without: "if let Some(link) = self.transport.link(id).filter(|_| false) {\n                leave(link, now);",
+    },
+    Guard {
         what: "control messages come at no more than their rate",
         file: "conec-core/src/channel/core/mod.rs",
         text: ".is_some_and(|rate| !rate.take(now, 1))",

@@ -21,11 +21,16 @@ pub fn certificate() -> Certificate {
 
 /// A certificate of key number `number`, and the root store that vouches for it.
 pub fn certificate_with(number: u8) -> (Certificate, Arc<RootCertStore>) {
+    certificate_for(HOST, number)
+}
+
+/// The same for a host name or IP address.
+pub fn certificate_for(host: &str, number: u8) -> (Certificate, Arc<RootCertStore>) {
     let mut der = hex(PKCS8_PREFIX);
     der.extend_from_slice(&[number; 32]);
     let der = PrivatePkcs8KeyDer::from(der);
     let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519).expect("a valid key");
-    let mut params = CertificateParams::new(vec![HOST.to_owned()]).expect("a valid host name");
+    let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a valid host name");
     params.serial_number = Some(SerialNumber::from(vec![1]));
     let certificate = params.self_signed(&key).expect("signing works");
     let mut roots = RootCertStore::empty();

@@ -122,10 +122,12 @@ impl Channel<'_> {
         }
     }
 
-    /// Ends a channel that is being arranged. A home channel without a link is lost, and its end is told in its turn, after
-    /// those of all others.
+    /// Ends a channel that is being arranged. A home channel without a link has links that are not its own yet, or is lost,
+    /// and its end is told in its turn, after those of all others.
     fn end_without_link(&mut self) {
-        if self.core.id() != ChannelId::HOME {
+        if self.core.id() == ChannelId::HOME {
+            self.core.give_up();
+        } else {
             self.core.abandon(CloseReason::Local);
         }
     }

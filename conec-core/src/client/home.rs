@@ -1,30 +1,32 @@
-//! The home channel: connecting, registering, what the Coordinator says. All transitions of [`Home`] are here.
+//! The home channel: connecting, registering, what the Coordinator says. All transitions of [`Home`] are here; which address
+//! is tried when is the [`Race`]'s.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Client, ClientEvent, Role};
+use super::{Client, ClientEvent, Role, race::Race};
 use crate::{
-    ChannelId, CloseReason, ErrorCode, Name, Violation,
-    transport::{EngineId, Link},
+    ChannelId, CloseReason, ErrorCode, Name, Unreachable, Violation,
+    transport::{EngineId, HomeEnd, Link},
     wire::{ClientMessage, CoordinatorMessage, RoleMessage},
 };
 
 /// Where a Client is with its Coordinator.
 ///
 /// ```text
-/// Unused ─connect─▶ Connecting ─TLS done─▶ Registering ─welcome─▶ Ready ──▶ Lost ─peers gone─▶ Ended
-///                    │     ▲ next address      └──────────────────────────────▲
-///                    └─────┴──────── no address left ─────────────────────────┘
+/// Unused ─connect─▶ Connecting ─first TLS done─▶ Registering ─welcome─▶ Ready ──▶ Lost ─peers gone─▶ Ended
+///                        │                            └──────────────────────────▲
+///                        └──────────────────── race lost ────────────────────────┘
 /// ```
 #[derive(Debug)]
 pub(super) enum Home {
     Unused,
+    /// Attempts have links of their own. The winner's becomes that of [`ChannelId::HOME`]; the others' are closed.
     Connecting {
-        attempt: Attempt,
-        engine: EngineId,
-        address: SocketAddr,
+        race: Race,
+        /// The one engine of all attempts, once there is one.
+        engine: Option<EngineId>,
     },
     Registering {
         engine: EngineId,
@@ -39,36 +41,36 @@ pub(super) enum Home {
     /// The link is over; the peer channels' ends are told first.
     Lost {
         reason: CloseReason,
-        /// Whom to say goodbye to.
-        last: Option<(EngineId, SocketAddr)>,
+        /// For goodbyes.
+        engine: Option<EngineId>,
+        address: Option<SocketAddr>,
     },
     Ended,
 }
 
-/// Addresses still to be tried.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    host_name: Box<str>,
-    addresses: VecDeque<SocketAddr>,
-}
-
-impl Attempt {
-    pub(super) fn new(host_name: Box<str>, addresses: VecDeque<SocketAddr>) -> Self {
-        Self {
-            host_name,
-            addresses,
+impl Home {
+    /// Where packets from the Coordinator belong.
+    pub(super) fn engine(&self) -> Option<EngineId> {
+        match *self {
+            Self::Connecting { engine, .. } | Self::Lost { engine, .. } => engine,
+            Self::Registering { engine, .. } | Self::Ready { engine, .. } => Some(engine),
+            Self::Unused | Self::Ended => None,
         }
     }
-}
 
-impl Home {
-    pub(super) fn engine(&self) -> Option<EngineId> {
-        self.contact().map(|(engine, _)| engine)
+    /// The Coordinator's address, once it is known which of them it is.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match *self {
+            Self::Registering { address, .. } | Self::Ready { address, .. } => Some(address),
+            Self::Lost { address, .. } => address,
+            Self::Unused | Self::Connecting { .. } | Self::Ended => None,
+        }
     }
 
-    /// The Coordinator's address.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.contact().map(|(_, address)| address)
+    /// Whether a link is one of several that may lead to the Coordinator.
+    pub(super) fn is_attempt(&self, link: ChannelId) -> bool {
+        self.race()
+            .is_some_and(|race| race.address_of(link).is_some())
     }
 
     pub(super) fn name(&self) -> Option<&Name> {
@@ -93,60 +95,153 @@ impl Home {
         }
     }
 
-    fn contact(&self) -> Option<(EngineId, SocketAddr)> {
-        match *self {
-            Self::Connecting {
-                engine, address, ..
-            }
-            | Self::Registering { engine, address }
-            | Self::Ready {
-                engine, address, ..
-            } => Some((engine, address)),
-            Self::Lost { last, .. } => last,
-            Self::Unused | Self::Ended => None,
+    fn race(&self) -> Option<&Race> {
+        match self {
+            Self::Connecting { race, .. } => Some(race),
+            Self::Unused
+            | Self::Registering { .. }
+            | Self::Ready { .. }
+            | Self::Lost { .. }
+            | Self::Ended => None,
         }
     }
 }
 
 impl Client {
-    /// Connects to the next address; without one, the Client is over for `reason`.
-    pub(super) fn try_next_address(
-        &mut self,
-        now: Instant,
-        mut attempt: Attempt,
-        reason: CloseReason,
-    ) {
-        while let Some(address) = attempt.addresses.pop_front() {
-            let engine = self.transport.connect_home(
-                now,
-                address,
-                &attempt.host_name,
-                &self.tls,
-                &self.config.home,
-            );
-            if let Some(engine) = engine {
-                tracing::debug!(%address, "connecting");
-                let deadline = now + self.config.limits.handshake_timeout;
-                self.deadlines.set(ChannelId::HOME, Some(deadline));
-                self.home = Home::Connecting {
-                    attempt,
-                    engine,
-                    address,
-                };
-                return;
-            }
-        }
-        self.home = Home::Lost { reason, last: None };
+    pub(super) fn begin_race(&mut self, now: Instant, race: Race) {
+        self.home = Home::Connecting { race, engine: None };
+        self.go_on_racing(now);
     }
 
-    pub(super) fn home_connected(&mut self, now: Instant) {
+    /// Tries what addresses it is time for, and waits until it is time for others, or the race is over.
+    fn go_on_racing(&mut self, now: Instant) {
+        let Home::Connecting { race, engine } = &mut self.home else {
+            return;
+        };
+        while let Some(address) = race.next_address(now) {
+            let link = self.transport.fresh_id();
+            let end = HomeEnd {
+                address,
+                host_name: race.host_name(),
+                tls: &self.tls,
+            };
+            let channel = &self.config.home;
+            match self
+                .transport
+                .connect_home(now, *engine, link, &end, channel)
+            {
+                Some(connecting) => {
+                    tracing::debug!(%address, ?link, "connecting");
+                    *engine = Some(connecting);
+                    race.begin(now, link, address);
+                }
+                None => race.fail(now, link, CloseReason::Unreachable(Unreachable::NoRoute)),
+            }
+        }
+        match race.lost(now) {
+            Some(reason) => self.lose_race(now, reason),
+            None => self.deadlines.set(ChannelId::HOME, Some(race.next_due())),
+        }
+    }
+
+    /// No attempt is left, or none is to be made any more.
+    fn lose_race(&mut self, now: Instant, reason: CloseReason) {
+        let Home::Connecting { race, engine } = &self.home else {
+            return;
+        };
+        let engine = *engine;
+        for id in race.links() {
+            match self.transport.link(id) {
+                // So that the Coordinator does not wait for the rest. Who was silent to the end is not it.
+                Some(link) if link.has_heard() || !race.is_over(now) => leave(link, now),
+                Some(_) | None => self.transport.discard(id),
+            }
+        }
+        self.home = Home::Lost {
+            reason,
+            engine,
+            address: None,
+        };
+        self.deadlines.set(ChannelId::HOME, None);
+    }
+
+    /// An attempt is connected, with the Coordinator and nobody else: it is the one that says Hello.
+    pub(super) fn attempt_connected(&mut self, now: Instant, winner: ChannelId) {
         let Home::Connecting {
-            engine, address, ..
-        } = self.home
+            race,
+            engine: Some(engine),
+        } = &self.home
         else {
             return;
         };
+        let Some(address) = race.address_of(winner) else {
+            return;
+        };
+        tracing::debug!(%address, "reached the coordinator");
+        let engine = *engine;
+        let attempts: Vec<_> = race.links().collect();
         self.home = Home::Registering { engine, address };
+        self.transport.rename(winner, ChannelId::HOME);
+        // Others may have reached it too, and its answers may be on the way.
+        for id in attempts {
+            if let Some(link) = self.transport.link(id) {
+                leave(link, now);
+            }
+        }
+    }
+
+    /// An attempt has failed by itself.
+    pub(super) fn attempt_failed(&mut self, now: Instant, link: ChannelId, reason: CloseReason) {
+        let Home::Connecting { race, .. } = &mut self.home else {
+            return;
+        };
+        race.fail(now, link, reason);
+        if reason == CloseReason::Identity {
+            // That is an answer, and one to look into. Another address would hide it, or give the same.
+            self.lose_race(now, reason);
+        } else {
+            self.go_on_racing(now);
+        }
+    }
+
+    /// The system says that datagrams do not get to an address.
+    pub(super) fn address_unreachable(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        reason: Unreachable,
+    ) {
+        let Home::Connecting { race, .. } = &mut self.home else {
+            return;
+        };
+        let Some(link) = race.attempt_at(address) else {
+            return;
+        };
+        // The answers that have come say the opposite, with more authority.
+        if self.transport.peek(link).is_some_and(Link::has_heard) {
+            return;
+        }
+        tracing::debug!(%address, ?reason, "unreachable");
+        let failed = match reason {
+            Unreachable::NoRoute => true,
+            Unreachable::Host | Unreachable::Prohibited | Unreachable::Port => {
+                race.doubt(now, link)
+            }
+        };
+        if failed {
+            self.transport.discard(link);
+            race.fail(now, link, CloseReason::Unreachable(reason));
+        }
+        self.go_on_racing(now);
+    }
+
+    /// The application wants none of it any more.
+    pub(super) fn home_given_up(&mut self, now: Instant) {
+        self.lose_race(now, CloseReason::Local);
+    }
+
+    /// The home channel's link is connected: this Client introduces itself.
+    pub(super) fn home_connected(&mut self, now: Instant) {
         // The Coordinator may still wait for the last of the handshake, and then for the Hello.
         let patience = self.config.limits.introduction();
         self.deadlines.set(ChannelId::HOME, Some(now + patience));
@@ -259,7 +354,7 @@ impl Client {
 
     pub(super) fn home_deadline_passed(&mut self, now: Instant) {
         if let Home::Connecting { .. } = self.home {
-            return self.home_lost(now, CloseReason::TimedOut);
+            return self.go_on_racing(now);
         }
         if let Some(link) = self.transport.link(ChannelId::HOME) {
             link.close(now, ErrorCode::NoAnswer.into(), CloseReason::TimedOut);
@@ -267,30 +362,22 @@ impl Client {
     }
 
     /// The link to the Coordinator is over.
-    pub(super) fn home_lost(&mut self, now: Instant, reason: CloseReason) {
-        let last = self.home.contact();
-        match std::mem::replace(&mut self.home, Home::Ended) {
-            // Another address may lead to the right place, whatever was wrong with this one. A local end is meant.
-            Home::Connecting { attempt, .. } if reason != CloseReason::Local => {
-                self.transport.discard(ChannelId::HOME);
-                self.try_next_address(now, attempt, reason);
-            }
-            Home::Unused
-            | Home::Connecting { .. }
-            | Home::Registering { .. }
-            | Home::Ready { .. } => self.home = Home::Lost { reason, last },
-            lost @ (Home::Lost { .. } | Home::Ended) => self.home = lost,
+    pub(super) fn home_lost(&mut self, reason: CloseReason) {
+        if let Home::Registering { .. } | Home::Ready { .. } = self.home {
+            self.home = Home::Lost {
+                reason,
+                engine: self.home.engine(),
+                address: self.home.address(),
+            };
         }
-        if !matches!(self.home, Home::Connecting { .. }) {
-            self.deadlines.set(ChannelId::HOME, None);
-            let peers = self.channels.ids();
-            for id in peers.into_iter().filter(|&id| id != ChannelId::HOME) {
-                // One that has just been closed may yet tell the other side.
-                let closed = self.transport.peek(id).is_some_and(Link::is_closed);
-                self.end_peer(id, CloseReason::CoordinatorLost, None);
-                if !closed {
-                    self.transport.discard(id);
-                }
+        self.deadlines.set(ChannelId::HOME, None);
+        let peers = self.channels.ids();
+        for id in peers.into_iter().filter(|&id| id != ChannelId::HOME) {
+            // One that has just been closed may yet tell the other side.
+            let closed = self.transport.peek(id).is_some_and(Link::is_closed);
+            self.end_peer(id, CloseReason::CoordinatorLost, None);
+            if !closed {
+                self.transport.discard(id);
             }
         }
     }
@@ -349,6 +436,11 @@ impl Client {
             .filter(|(_, entry)| matches!(entry.role, Role::Peer(_)) && !entry.core.is_ended())
             .count()
     }
+}
+
+/// Says goodbye on a link that is not needed.
+fn leave(link: &mut Link, now: Instant) {
+    link.close(now, ErrorCode::None.into(), CloseReason::Local);
 }
 
 /// The version of the control protocol that this crate speaks.

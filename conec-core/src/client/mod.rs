@@ -5,6 +5,7 @@ mod home;
 mod nat;
 mod path;
 mod peer;
+mod race;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -17,21 +18,18 @@ use std::{
 use bytes::BytesMut;
 
 pub use self::{event::ClientEvent, nat::Nat};
-use self::{
-    home::{Attempt, Home},
-    nat::Mapping,
-    path::Paths,
-    peer::Peer,
-};
+use self::{home::Home, nat::Mapping, path::Paths, peer::Peer, race::Race};
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientConfig, ClientId, CloseReason, Code,
     ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, Name, OpenChannelError,
-    PathPolicy, PathStats, Target, Transmit,
+    PathPolicy, PathStats, Target, Transmit, Unreachable,
     buffers::Buffers,
     channel::{ChannelCore, Channels, Notice},
     endpoint::sealed::Sealed,
     error::WireCode,
-    transport::{Arrival, Deadlines, EngineId, HomeTls, LinkEvent, Transport, is_host_name},
+    transport::{
+        Arrival, Deadlines, EngineId, HomeTls, LinkEvent, Transport, VIRTUAL, is_host_name,
+    },
     wire::{PacketKind, RequestId, Route, classify},
 };
 
@@ -108,11 +106,28 @@ impl Client {
         })
     }
 
-    /// Connects to the Coordinator at one of these addresses, tried in this order.
+    /// Connects to the Coordinator at whichever of these addresses leads to it first.
+    ///
+    /// They are raced (RFC 8305): every 250 ms, or as soon as one has failed, the next one is tried, of IPv6 and IPv4 in
+    /// turn, beginning with the first that is given. Those that were tried before are tried on, until one is connected or
+    /// the [handshake timeout](crate::Limits::handshake_timeout) is over, which is for all of them together and long enough
+    /// for each to get its turn. An IPv4 address that is written as an IPv6 one (`::ffff:192.0.2.1`) is taken as what it is;
+    /// one that is given twice is tried once; of more than 16, the first are tried.
     ///
     /// `host_name` is what the Coordinator's certificate is checked against, unless its key is pinned.
-    /// [`ClientEvent::Connected`] follows, or the end of [`ChannelId::HOME`], within the handshake and hello timeouts
-    /// of [`Limits`](crate::Limits) for each address.
+    ///
+    /// [`ClientEvent::Connected`] follows, within the handshake and hello timeouts of [`Limits`](crate::Limits) after one of
+    /// them is connected, or the end of [`ChannelId::HOME`]. Why that is:
+    ///
+    /// * [`Identity`](CloseReason::Identity), at once, if a server at one of the addresses does not prove to be the
+    ///   Coordinator: to try others would only hide it.
+    /// * [`Unreachable`](CloseReason::Unreachable), as soon as it is known of all addresses. It takes a
+    ///   [driver](Endpoint::handle_unreachable) that asks the system; those of this project do. That nothing listens at an
+    ///   address is told within a second where the system hears of it.
+    /// * [`TimedOut`](CloseReason::TimedOut) if there was no answer to the end.
+    /// * Otherwise what the Coordinator has answered.
+    ///
+    /// Where addresses differ, the one reason is told that says most of the Coordinator.
     pub fn connect(
         &mut self,
         now: Instant,
@@ -126,20 +141,12 @@ impl Client {
         if !is_host_name(host_name) {
             return Err(ConnectError::InvalidHostName);
         }
-        let usable = |address: &&SocketAddr| address.port() != 0 && !address.ip().is_unspecified();
-        let addresses: VecDeque<_> = addresses.iter().filter(usable).copied().collect();
-        if addresses.is_empty() {
-            return Err(ConnectError::NoAddress);
-        }
+        let limit = self.config.limits.handshake_timeout;
+        let race = Race::new(now, host_name, addresses, limit).ok_or(ConnectError::NoAddress)?;
         let core = ChannelCore::new(ChannelId::HOME, &self.config.home, None);
         self.channels.insert(ChannelId::HOME, core, Role::Home);
         self.paths.hosts_in_doubt(now);
-        let host_name = host_name.into();
-        self.try_next_address(
-            now,
-            Attempt::new(host_name, addresses),
-            CloseReason::TimedOut,
-        );
+        self.begin_race(now, race);
         self.settle(now);
         Ok(())
     }
@@ -342,6 +349,16 @@ impl Endpoint for Client {
         }
     }
 
+    fn handle_unreachable(&mut self, now: Instant, destination: SocketAddr, reason: Unreachable) {
+        let now = self.advance(now);
+        self.address_unreachable(now, destination, reason);
+        self.settle(now);
+    }
+
+    fn wants_unreachable(&self) -> bool {
+        matches!(self.home, Home::Connecting { .. })
+    }
+
     fn wants_host_addresses(&mut self) -> bool {
         self.now
             .is_some_and(|now| self.paths.wants_host_addresses(now))
@@ -383,10 +400,10 @@ impl Endpoint for Client {
                 return Some(transmit);
             }
             let (from, transmit) = self.transport.poll_transmit(now, max_segments)?;
-            if from == Some(ChannelId::HOME) {
+            // A peer channel's packets have no address of their own.
+            if transmit.destination != VIRTUAL {
                 return Some(transmit);
             }
-            // A peer channel's packets have no address of their own.
             if let Some(transmit) = self.send_on_path(now, from, transmit) {
                 return Some(transmit);
             }
@@ -526,12 +543,22 @@ impl Client {
         if event == LinkEvent::Silent {
             self.paths.hosts_in_doubt(now);
         }
+        let mut id = id;
+        if self.home.is_attempt(id) {
+            if let LinkEvent::Closed(reason) = event {
+                return self.attempt_failed(now, id, reason);
+            }
+            if let LinkEvent::Connected { .. } = event {
+                self.attempt_connected(now, id);
+                id = ChannelId::HOME;
+            }
+        }
         let Some(entry) = self.channels.get_mut(id) else {
             return;
         };
         if let LinkEvent::Closed(reason) = event {
             if id == ChannelId::HOME {
-                return self.home_lost(now, reason);
+                return self.home_lost(reason);
             }
             entry.core.abandon(reason);
         } else if let Some(link) = self.transport.link(id) {
@@ -562,12 +589,13 @@ impl Client {
                 (Role::Home, Notice::Connected { .. }) => self.home_connected(now),
                 (Role::Home, Notice::Control(payload)) => self.home_control(now, payload),
                 (Role::Home, Notice::Closing) => self.home_closing(now),
+                (Role::Home, Notice::GivenUp) => self.home_given_up(now),
                 (Role::Home, Notice::Ended(_)) => {}
                 (Role::Peer(_), Notice::Connected { identity }) => {
                     self.peer_connected(now, id, identity);
                 }
                 (Role::Peer(_), Notice::Control(payload)) => self.peer_control(now, id, payload),
-                (Role::Peer(_), Notice::Closing) => {}
+                (Role::Peer(_), Notice::Closing | Notice::GivenUp) => {}
                 (Role::Peer(_), Notice::Ended(reason)) => self.peer_ended(now, id, reason),
             }
         }

@@ -442,6 +442,7 @@ impl Client {
             CloseReason::Identity
             | CloseReason::Version
             | CloseReason::TimedOut
+            | CloseReason::Unreachable(_)
             | CloseReason::Reset
             | CloseReason::Overloaded
             | CloseReason::CoordinatorLost

@@ -30,7 +30,7 @@ use self::{
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
     Datagram, Endpoint, EndpointStats, KeyPin, Name, OpenChannelError, PairId, PathStats, PeerInfo,
-    Target, Transmit,
+    Target, Transmit, Unreachable,
     buffers::Buffers,
     channel::{ChannelCore, Channels, Notice},
     endpoint::sealed::Sealed,
@@ -304,6 +304,12 @@ impl Endpoint for Coordinator {
         self.transport.stats.socket_errors += 1;
     }
 
+    fn handle_unreachable(&mut self, _: Instant, _: SocketAddr, _: Unreachable) {}
+
+    fn wants_unreachable(&self) -> bool {
+        false
+    }
+
     fn wants_host_addresses(&mut self) -> bool {
         false
     }
@@ -512,7 +518,7 @@ impl Coordinator {
                 Notice::Connected { identity } => self.session_connected(now, id, identity),
                 Notice::Control(payload) => self.session_control(now, id, payload),
                 // The Client's own business: it lets go of its channels by itself.
-                Notice::Closing => {}
+                Notice::Closing | Notice::GivenUp => {}
                 Notice::Ended(reason) => self.session_ended(id, reason),
             }
         }

@@ -349,6 +349,7 @@ impl Coordinator {
             | CloseReason::Identity
             | CloseReason::Version
             | CloseReason::TimedOut
+            | CloseReason::Unreachable(_)
             | CloseReason::Reset
             | CloseReason::Overloaded
             | CloseReason::CoordinatorLost

@@ -34,7 +34,7 @@ pub(super) struct Engine {
 }
 
 pub(super) enum EngineKind {
-    /// Connects, or has accepted what it was made for.
+    /// Connects to one place, or has accepted what it was made for.
     Single,
     /// Accepts one link, for this channel.
     Awaiting(ChannelId, Accepting),
@@ -64,27 +64,28 @@ impl Transport {
         Ok(self.add_engine(kind, None, channel, reset_key))
     }
 
-    /// An engine with a link to a Coordinator, under [`ChannelId::HOME`].
+    /// A link to a Coordinator, on the engine that has others to it already, or on a new one.
     pub(crate) fn connect_home(
         &mut self,
         now: Instant,
-        address: SocketAddr,
-        host_name: &str,
-        tls: &HomeTls,
+        engine: Option<EngineId>,
+        id: ChannelId,
+        end: &HomeEnd<'_>,
         channel: &ChannelConfig,
     ) -> Option<EngineId> {
         let mut first_cid = [0; MAX_CID];
         self.rng.fill_bytes(&mut first_cid);
         first_cid[0] &= 0x7f;
-        let engine = self.add_engine(EngineKind::Single, None, channel, None);
-        let tls = Arc::clone(&tls.0);
+        let engine = engine
+            .filter(|engine| self.engines.contains_key(engine))
+            .unwrap_or_else(|| self.add_engine(EngineKind::Single, None, channel, None));
         self.connect(
             now,
             engine,
-            ChannelId::HOME,
-            address,
-            host_name,
-            tls,
+            id,
+            end.address,
+            end.host_name,
+            Arc::clone(&end.tls.0),
             channel,
             true,
             first_cid,
@@ -298,7 +299,7 @@ impl Transport {
             }
             Err(error) => {
                 tracing::debug!(%error, %address, "cannot connect");
-                self.engines.remove(&engine_id);
+                self.release_engine(engine_id);
                 false
             }
         }
@@ -313,6 +314,15 @@ impl HomeTls {
     pub(crate) fn new(identity: &Identity, trust: &Trust) -> Result<Self, ConfigError> {
         tls::home_client(identity, trust).map(Self)
     }
+}
+
+/// A Coordinator, seen from a Client.
+#[derive(Clone, Copy)]
+pub(crate) struct HomeEnd<'a> {
+    pub(crate) address: SocketAddr,
+    /// What its certificate is checked against.
+    pub(crate) host_name: &'a str,
+    pub(crate) tls: &'a HomeTls,
 }
 
 /// What the ends of a peer channel know of it, seen from one.

@@ -32,7 +32,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 pub(crate) use self::{
     deadlines::Deadlines,
-    engines::{EngineId, HomeTls, PeerEnd, is_host_name},
+    engines::{EngineId, HomeEnd, HomeTls, PeerEnd, is_host_name},
     event::LinkEvent,
     link::{CONTROL, Link, MAX_BATCH, Progress, Read},
     outgoing::Gathered,
@@ -118,12 +118,34 @@ impl Transport {
         }
     }
 
-    /// Forgets a link without a word to the other side, and its engine with it.
+    /// Forgets a link without a word to the other side.
     pub(crate) fn discard(&mut self, id: ChannelId) {
         if let Some(link) = self.forget(id) {
-            self.engines.remove(&link.engine);
+            if let Some(engine) = self.engines.get_mut(&link.engine) {
+                let drained = EndpointEvent::drained();
+                engine.endpoint.handle_event(link.handle, drained);
+            }
+            self.release_engine(link.engine);
             self.events.retain(|&(of, _)| of != id);
         }
+    }
+
+    /// Gives a link another channel's id, under which no link is.
+    pub(crate) fn rename(&mut self, from: ChannelId, to: ChannelId) {
+        debug_assert!(!self.links.contains_key(&to), "a link has its id alone");
+        let Some(link) = self.links.remove(&from) else {
+            return;
+        };
+        self.by_handle.insert((link.engine, link.handle.0), to);
+        self.links.insert(to, link);
+        self.deadlines.set(from, None);
+        let events = self.events.iter_mut().map(|(id, _)| id);
+        let ids = self.touched.iter_mut().chain(&mut self.line).chain(events);
+        for id in ids.filter(|id| **id == from) {
+            *id = to;
+        }
+        // Its timer is set again when it is looked after.
+        self.link(to);
     }
 
     /// A link, which is then looked after.
@@ -321,8 +343,7 @@ impl Transport {
         if drained {
             let engine = link.engine;
             self.forget(id);
-            self.engines
-                .retain(|&of, held| of != engine || matches!(held.kind, EngineKind::Public(..)));
+            self.release_engine(engine);
         } else {
             self.deadlines.set(id, link.poll_timeout());
         }
@@ -334,6 +355,15 @@ impl Transport {
         self.deadlines.set(id, None);
         self.window_store += link.extra_window();
         Some(link)
+    }
+
+    /// Forgets an engine if its last link is gone, unless it is there for everyone's.
+    fn release_engine(&mut self, id: EngineId) {
+        let mut links = self.by_handle.range((id, 0)..=(id, usize::MAX));
+        let public = |engine: &Engine| matches!(engine.kind, EngineKind::Public(..));
+        if links.next().is_none() && !self.engines.get(&id).is_some_and(public) {
+            self.engines.remove(&id);
+        }
     }
 
     /// Queues an answer to someone without a link.
@@ -395,7 +425,7 @@ fn ecn_from_engine(ecn: quinn_proto::EcnCodepoint) -> Ecn {
 
 /// What the engine of a peer channel takes for the other end's address, whatever path packets travel on: from the
 /// discard-only block (RFC 6666), so that nothing is ever sent to it by mistake.
-const VIRTUAL: SocketAddr = SocketAddr::V6(std::net::SocketAddrV6::new(
+pub(crate) const VIRTUAL: SocketAddr = SocketAddr::V6(std::net::SocketAddrV6::new(
     std::net::Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1),
     1,
     0,

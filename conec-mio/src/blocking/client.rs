@@ -47,10 +47,15 @@ pub struct Client(conec_driver::Client);
 impl Client {
     /// Connects to the Coordinator at `host:port`.
     ///
-    /// The host is resolved, and all of its addresses are tried in turn. The Coordinator's certificate is checked against
-    /// it, unless its key is [pinned](conec_core::Trust::Pin).
+    /// The host is resolved, and all of its addresses are raced, as [`conec_core::Client::connect`] has it: every 250 ms
+    /// another one is tried, and the first that is connected is taken. The Coordinator's certificate is checked against the
+    /// host, unless its key is [pinned](conec_core::Trust::Pin).
     ///
-    /// Fails within the timeouts of [`Limits`](conec_core::Limits) for each address.
+    /// Fails with [`CloseReason::Unreachable`] as soon as the system says of all addresses that they cannot be reached;
+    /// that nothing listens there is known within a second, on Linux and Android.
+    ///
+    /// Fails in any case within the handshake timeout of [`Limits`](conec_core::Limits), or where an address is connected and
+    /// the Coordinator says nothing, within its handshake and hello timeouts more.
     pub fn connect(coordinator: &str, config: ClientConfig) -> Result<Self, ConnectError> {
         Self::connect_to(host_of(coordinator)?, &resolve(coordinator)?, config)
     }
@@ -74,7 +79,7 @@ impl Client {
         }
     }
 
-    /// Connects to the Coordinator at one of these addresses, tried in this order, like [`connect`](Self::connect).
+    /// Connects to the Coordinator at whichever of these addresses leads to it, the first preferred, like [`connect`](Self::connect).
     pub fn connect_to(
         host_name: &str,
         addresses: &[SocketAddr],

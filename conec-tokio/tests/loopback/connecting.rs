@@ -1,7 +1,5 @@
 //! Who connects, to where, and why not.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use conec_tokio::{
     BindError, Certificate, ChannelEvent, Client, ClientConfig, CloseReason, ConfigError,
@@ -54,29 +52,6 @@ async fn a_client_is_who_it_says() {
         coordinator.close(PATIENCE).await;
         assert_eq!(coordinator.next_event().await, None);
 }).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn addresses_are_tried_in_turn() {
-    within(async {
-        let coordinator = coordinator().await;
-        let config = config(&coordinator, "alice");
-        // Nobody is there, and the system may say so.
-        let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let addresses = [silent.local_addr().unwrap(), coordinator.local_addr()];
-        let config = ClientConfig {
-            limits: conec_tokio::Limits {
-                handshake_timeout: Duration::from_millis(300),
-                ..config.limits
-            },
-            ..config
-        };
-        let client = Client::connect_to("localhost", &addresses, config)
-            .await
-            .unwrap();
-        assert_eq!(client.name(), Some(name("alice")));
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

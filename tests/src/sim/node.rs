@@ -11,7 +11,7 @@ use std::{
 use bytes::BytesMut;
 use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientEvent, Coordinator, CoordinatorEvent, Datagram,
-    Endpoint, PeerInfo, Transmit,
+    Endpoint, PeerInfo, Transmit, Unreachable,
 };
 
 /// One host in a [`World`](super::World).
@@ -131,6 +131,18 @@ impl Entity {
             Self::Client(client) => client.handle_timeout(now),
             Self::Coordinator(coordinator) => coordinator.handle_timeout(now),
             Self::Stranger(stranger) => stranger.handle_timeout(now),
+        }
+    }
+
+    /// The host has no way to that address.
+    pub(super) fn handle_unreachable(&mut self, now: Instant, destination: SocketAddr) {
+        let reason = Unreachable::NoRoute;
+        match self {
+            Self::Client(client) => client.handle_unreachable(now, destination, reason),
+            Self::Coordinator(coordinator) => {
+                coordinator.handle_unreachable(now, destination, reason);
+            }
+            Self::Stranger(_) => {}
         }
     }
 

@@ -512,7 +512,8 @@ impl World {
 
     fn send_all(&mut self, from: NodeId, transmit: &Transmit) {
         let Some(source) = self.topology.source(from, transmit.destination) else {
-            return;
+            let entity = &mut self.nodes[from.0].entity;
+            return entity.handle_unreachable(self.now, transmit.destination);
         };
         let net = self.topology.net(from);
         let size = transmit.segment_size.unwrap_or(transmit.payload.len());

@@ -18,6 +18,7 @@ use conec_mio::blocking;
 
 use crate::{
     Kind, client_config,
+    connecting::nobody,
     coordinators::{Running, runtime},
     fragile_config, handles, scripts, start_bob, within,
 };
@@ -76,6 +77,35 @@ fn batches_are_as_large_as_the_system_takes_them() {
                 ..Faulty::default()
             });
         }
+    });
+}
+
+/// An event loop takes the socket for a broken one when it is told that nobody is at one of the Coordinator's addresses. It is
+/// as good as any other: who has to wait until it takes something does not spin, and is woken.
+#[test]
+fn an_icmp_message_is_not_the_end_of_a_socket() {
+    within(|| {
+        let nobody = nobody();
+        let coordinator = Running::start(Kind::Blocking);
+        let (address, pin) = (coordinator.address, coordinator.pin);
+        let talks = KINDS.map(|kind| {
+            let tap = Arc::new(Faulty {
+                full_for: Duration::from_millis(300),
+                ..Faulty::default()
+            });
+            let theirs = Arc::clone(&tap);
+            let talk = thread::spawn(move || talk(kind, &[nobody, address], pin, theirs));
+            (kind, tap, talk)
+        });
+        for (kind, tap, talk) in talks {
+            talk.join().unwrap();
+            let failed = tap.failed.load(Relaxed);
+            assert!(
+                (1..500).contains(&failed),
+                "{kind:?} has tried {failed} times"
+            );
+        }
+        coordinator.close();
     });
 }
 
@@ -147,31 +177,35 @@ fn all_talk(tap: impl Fn() -> Faulty) -> Vec<EndpointStats> {
     let (address, pin) = (coordinator.address, coordinator.pin);
     let talks = KINDS.map(|kind| {
         let tap = Arc::new(tap());
-        thread::spawn(move || talk(kind, address, pin, tap))
+        thread::spawn(move || talk(kind, &[address], pin, tap))
     });
     let stats = talks.map(|talk| talk.join().unwrap());
     coordinator.close();
     stats.into()
 }
 
-fn talk(kind: Kind, address: SocketAddr, pin: KeyPin, tap: Arc<Faulty>) -> EndpointStats {
-    let (bob, bobs_id) = start_bob(address, pin);
-    let (to, config) = ([address], client_config(pin));
+/// The Coordinator is at the last of these addresses.
+fn talk(kind: Kind, to: &[SocketAddr], pin: KeyPin, tap: Arc<Faulty>) -> EndpointStats {
+    let (bob, bobs_id) = start_bob(to[to.len() - 1], pin);
+    let config = client_config(pin);
     let socket = Socket::any().unwrap().tapped(Arc::clone(&tap));
     let stats = match kind {
         Kind::Tokio => runtime().block_on(async {
-            let connecting = conec_tokio::Client::connect_over(socket, "localhost", &to, config);
+            let connecting = conec_tokio::Client::connect_over(socket, "localhost", to, config);
             let alice = connecting.await.unwrap();
+            tap.fill();
             scripts::awaited::alice(alice.clone(), bobs_id).await;
             alice.stats()
         }),
         Kind::Blocking => {
-            let alice = blocking::Client::connect_over(socket, "localhost", &to, config).unwrap();
+            let alice = blocking::Client::connect_over(socket, "localhost", to, config).unwrap();
+            tap.fill();
             scripts::blocking::alice(alice.clone(), bobs_id);
             alice.stats()
         }
         Kind::Mio | Kind::Custom => {
-            let alice = handles::Client::connect(handles::Mio::over(socket, address, config));
+            let alice = handles::Client::connect(handles::Mio::over(socket, to, config));
+            tap.fill();
             scripts::looped::alice(alice.clone(), bobs_id);
             alice.stats()
         }
@@ -215,7 +249,7 @@ fn lose_socket(kind: Kind, address: SocketAddr, pin: KeyPin, error: io::ErrorKin
             client.closed()
         }
         Kind::Mio | Kind::Custom => {
-            let client = handles::Client::connect(handles::Mio::over(socket, address, config));
+            let client = handles::Client::connect(handles::Mio::over(socket, &to, config));
             lose();
             client.closed()
         }
@@ -236,6 +270,9 @@ struct Faulty {
     kind: Option<io::ErrorKind>,
     every: u64,
     segments: Option<NonZeroUsize>,
+    /// For how long nothing more is taken, and until when.
+    full_for: Duration,
+    full_until: OnceLock<Instant>,
     /// Nothing goes any more.
     gone: OnceLock<io::ErrorKind>,
     flood: AtomicBool,
@@ -247,6 +284,11 @@ struct Faulty {
 }
 
 impl Faulty {
+    /// Takes nothing more for a while, if it is to do so.
+    fn fill(&self) {
+        let _ = self.full_until.set(Instant::now() + self.full_for);
+    }
+
     fn fail(&self, number: u64) -> Option<io::Result<()>> {
         if self.every == 0 || !number.is_multiple_of(self.every) {
             return None;
@@ -265,6 +307,14 @@ impl Tap for Faulty {
         let number = self.sends.fetch_add(1, Relaxed) + 1;
         if let Some(&gone) = self.gone.get() {
             return Some(Err(gone.into()));
+        }
+        if self
+            .full_until
+            .get()
+            .is_some_and(|&until| Instant::now() < until)
+        {
+            self.failed.fetch_add(1, Relaxed);
+            return Some(Err(io::ErrorKind::WouldBlock.into()));
         }
         let size = transmit.segment_size.unwrap_or(transmit.payload.len());
         let segments = transmit.payload.len().div_ceil(size.max(1));

@@ -40,15 +40,15 @@ pub(crate) struct Mio {
 
 impl Mio {
     pub(crate) fn new(address: SocketAddr, config: ClientConfig) -> Self {
-        Self::over(Socket::any().unwrap(), address, config)
+        Self::over(Socket::any().unwrap(), &[address], config)
     }
 
-    pub(crate) fn over(socket: Socket, address: SocketAddr, config: ClientConfig) -> Self {
+    pub(crate) fn over(socket: Socket, addresses: &[SocketAddr], config: ClientConfig) -> Self {
         let poll = Poll::new().unwrap();
         let seed = Identity::generate_seed().unwrap();
         let mut client = conec_core::Client::new(config, seed).unwrap();
         let now = Instant::now();
-        client.connect(now, "localhost", &[address]).unwrap();
+        client.connect(now, "localhost", addresses).unwrap();
         let driver = Driver::new(client, socket, poll.registry(), Token(3));
         Self {
             driver: driver.unwrap(),
@@ -153,6 +153,10 @@ pub(crate) struct Client(Rc<RefCell<Loop>>);
 
 impl Client {
     pub(crate) fn connect(turn: impl Turn + 'static) -> Self {
+        Self::try_connect(turn).unwrap()
+    }
+
+    pub(crate) fn try_connect(turn: impl Turn + 'static) -> Result<Self, CloseReason> {
         let client = Self(Rc::new(RefCell::new(Loop {
             turn: Box::new(turn),
             offers: VecDeque::new(),
@@ -162,8 +166,8 @@ impl Client {
             sent: BTreeMap::new(),
             received: BTreeMap::new(),
         })));
-        client.home().opened().unwrap();
-        client
+        client.home().opened()?;
+        Ok(client)
     }
 
     pub(crate) fn id(&self) -> ClientId {

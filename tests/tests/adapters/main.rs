@@ -10,6 +10,7 @@
 )]
 
 mod chat;
+mod connecting;
 mod coordinators;
 mod echo;
 mod faults;

@@ -17,7 +17,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientEvent, Datagram, Ecn, Endpoint, EndpointStats,
-    Identity, PathStats, PeerInfo, Transmit, testing::Sealed,
+    Identity, PathStats, PeerInfo, Transmit, Unreachable, testing::Sealed,
 };
 use conec_driver::{Socket, Tap};
 use conec_mio::{Driver, blocking};
@@ -217,6 +217,14 @@ impl Endpoint for Recorder {
 
     fn handle_socket_error(&mut self) {
         self.client.handle_socket_error();
+    }
+
+    fn handle_unreachable(&mut self, now: Instant, destination: SocketAddr, reason: Unreachable) {
+        self.client.handle_unreachable(now, destination, reason);
+    }
+
+    fn wants_unreachable(&self) -> bool {
+        self.client.wants_unreachable()
     }
 
     fn wants_host_addresses(&mut self) -> bool {
@@ -499,6 +507,12 @@ impl Endpoint for Player {
 
     fn handle_socket_error(&mut self) {
         self.script().heard.errors += 1;
+    }
+
+    fn handle_unreachable(&mut self, _: Instant, _: SocketAddr, _: Unreachable) {}
+
+    fn wants_unreachable(&self) -> bool {
+        false
     }
 
     fn wants_host_addresses(&mut self) -> bool {

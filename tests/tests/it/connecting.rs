@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use conec_core::{
     ChannelConfig, ChannelEvent, ChannelId, ClientEvent, CloseReason, Code, CoordinatorConfig,
-    CoordinatorEvent, Endpoint, ErrorCode, Limits, Policy, Trust,
+    CoordinatorEvent, Endpoint, ErrorCode, Policy, Trust,
 };
 use conec_tests::{
     keys,
@@ -18,7 +18,7 @@ pub(crate) fn home(node: NodeId) -> At {
     }
 }
 
-fn wait_for_connected(world: &mut World, client: NodeId) {
+pub(crate) fn wait_for_connected(world: &mut World, client: NodeId) {
     world.wait_for("connected", Duration::from_secs(60), |world| {
         world.take_event(client, |event| {
             matches!(event, Event::Client(ClientEvent::Connected { .. })).then_some(())
@@ -86,40 +86,6 @@ fn an_impostor_of_the_coordinator_is_recognised() {
             "a stranger is not announced"
         );
     }
-}
-
-#[test]
-fn the_next_address_is_tried_when_one_does_not_answer() {
-    let mut world = World::new(4);
-    let coordinator = world.add_coordinator();
-    let alice = world.add_client("alice");
-    let addresses = ["192.0.2.1:1".parse().unwrap(), world.address(coordinator)];
-    let now = world.now();
-    world
-        .client(alice)
-        .connect(now, keys::HOST, &addresses)
-        .unwrap();
-    wait_for_connected(&mut world, alice);
-    assert!(world.elapsed() >= Limits::default().handshake_timeout);
-}
-
-#[test]
-fn nobody_there_is_a_time_out() {
-    let mut world = World::new(5);
-    let alice = world.add_client("alice");
-    let now = world.now();
-    let nowhere = [
-        "192.0.2.1:1".parse().unwrap(),
-        "192.0.2.2:1".parse().unwrap(),
-    ];
-    world
-        .client(alice)
-        .connect(now, keys::HOST, &nowhere)
-        .unwrap();
-    assert_eq!(world.closed(home(alice)), CloseReason::TimedOut);
-    assert_eq!(world.elapsed(), 2 * Limits::default().handshake_timeout);
-    world.run_for(Duration::from_secs(1));
-    assert!(world.client(alice).is_finished());
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod names;
 mod nat;
 mod network;
 mod priorities;
+mod racing;
 mod rebinding;
 mod streams;
 mod world;

@@ -35,6 +35,8 @@ pub(crate) enum Notice {
     Control(Bytes),
     /// The other side wants to close the channel.
     Closing,
+    /// The application does not want the channel any more, which has no link.
+    GivenUp,
     /// The channel is over; [`ChannelEvent::Closed`] is queued.
     Ended(CloseReason),
 }
@@ -220,6 +222,11 @@ impl ChannelCore {
     /// Ends a channel that has no link.
     pub(crate) fn abandon(&mut self, reason: CloseReason) {
         self.end(reason);
+    }
+
+    /// Has the owner of a channel without a link end it.
+    pub(crate) fn give_up(&mut self) {
+        self.notices.push_back(Notice::GivenUp);
     }
 
     /// What is sent travels on another path now.

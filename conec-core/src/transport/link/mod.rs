@@ -240,6 +240,11 @@ impl Link {
         self.close_code
     }
 
+    /// Whether anything at all has come from the other side.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.conn.stats().udp_rx.datagrams > 0
+    }
+
     /// Makes the other side say something soon.
     pub(crate) fn ping(&mut self) {
         if self.connected && !self.closed {
