@@ -255,12 +255,14 @@ pub struct ChannelConfig {
     pub stream_rate: Option<u32>,
     /// Bytes that one stream may receive ahead of its reader.
     pub stream_window: u32,
-    /// Bytes that all streams together may receive ahead of their readers, in the beginning. Streams that nobody reads and
-    /// that fill it hold up the channel's control messages too, such as requests on a home channel.
+    /// Bytes that all streams together may receive ahead of their readers, in the beginning. Where streams that nobody
+    /// reads have filled it, others wait too. The other end keeps an eighth, but at most 64 KiB, free for the channel's
+    /// control messages, such as requests on a home channel, and as much for streams that have little to send.
     pub receive_window: u32,
     /// Up to which `receive_window` grows when the other side fills it, as long as there is [`Limits::window_memory`].
     pub max_receive_window: u32,
-    /// Bytes sent and not yet acknowledged, over all streams.
+    /// Bytes that the QUIC engine holds until they are acknowledged, over all streams, at most. Streams with much to send
+    /// use no more of it than four congestion windows, or 256 KiB.
     pub send_window: u32,
     /// Bytes that a stream takes from the application before it says [`Blocked`](crate::SendError::Blocked). A message
     /// is always taken when less than this is waiting, whatever its own size.

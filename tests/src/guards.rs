@@ -137,6 +137,24 @@ pub const GUARDS: &[Guard] = &[
         without: "false",
     },
     Guard {
+        what: "streams with much to send leave some of the other side's credit to control messages and to those with little",
+        file: "conec-core/src/transport/link/flush.rs",
+        text: "Kind::Waiting => 2 * self.spare_credit,",
+        without: "Kind::Waiting => 0,",
+    },
+    Guard {
+        what: "who holds back at a limit says so",
+        file: "conec-core/src/transport/link/flush.rs",
+        text: "self.events.push_back(LinkEvent::HeldUp);",
+        without: "",
+    },
+    Guard {
+        what: "nobody lives on passing by",
+        file: "conec-core/src/transport/link/line.rs",
+        text: "LITTLE.saturating_sub(passed).min(all)",
+        without: "LITTLE.max(passed).max(all)",
+    },
+    Guard {
         what: "who gets no acknowledgement says something now and then",
         file: "conec-core/src/transport/silence.rs",
         text: "due && owed",

@@ -12,18 +12,54 @@ use crate::{
     run::{Plan, Seen, run},
 };
 
-/// Who is beside whom. The second is to be fair to the first, or to give way to it.
-fn pairs() -> Vec<(&'static str, Engine, Engine)> {
+/// Who is beside whom.
+struct Pair {
+    name: String,
+    first: Engine,
+    second: Engine,
+    wanted: Wanted,
+}
+
+/// What is wanted of the second.
+#[derive(PartialEq)]
+enum Wanted {
+    /// That both get the same.
+    Fair,
+    /// That the first has what it would have alone.
+    GivesWay,
+    Nothing,
+}
+
+fn pairs() -> Vec<Pair> {
     let conec = Engine::ToCoordinator(Control::Default);
-    let background = Engine::ToCoordinator(Control::Background);
-    vec![
-        ("two channels", conec, conec),
-        ("beside bare Cubic", Engine::Bare, conec),
-        ("two bare Cubics", Engine::Bare, Engine::Bare),
-        ("background beside fair", conec, background),
-        ("background beside bare Cubic", Engine::Bare, background),
-        ("fair after background", background, conec),
-    ]
+    let pair = |name: &str, first, second, wanted| Pair {
+        name: name.to_owned(),
+        first,
+        second,
+        wanted,
+    };
+    let mut pairs = vec![
+        pair("two channels", conec, conec, Wanted::Fair),
+        pair("beside bare Cubic", Engine::Bare, conec, Wanted::Fair),
+        pair(
+            "two bare Cubics",
+            Engine::Bare,
+            Engine::Bare,
+            Wanted::Nothing,
+        ),
+    ];
+    for control in Control::ALL {
+        if control != Control::Default {
+            let wanted = if control.gives_way() {
+                Wanted::GivesWay
+            } else {
+                Wanted::Nothing
+            };
+            let name = format!("beside {control}");
+            pairs.push(pair(&name, conec, Engine::ToCoordinator(control), wanted));
+        }
+    }
+    pairs
 }
 
 pub(crate) fn shared(settings: &Settings) -> Vec<Record> {
@@ -32,9 +68,9 @@ pub(crate) fn shared(settings: &Settings) -> Vec<Record> {
     let pairs = pairs();
     let mut jobs = Vec::new();
     for case in &cases {
-        for &(_, first, second) in &pairs {
+        for pair in &pairs {
             for seed in seeds.clone() {
-                jobs.push((case.path, first, second, seed));
+                jobs.push((case.path, pair.first, pair.second, seed));
             }
         }
     }
@@ -51,8 +87,8 @@ pub(crate) fn shared(settings: &Settings) -> Vec<Record> {
     });
     let mut alone = Vec::new();
     for case in &cases {
-        for &(_, first, _) in &pairs {
-            alone.push((case.path, first));
+        for pair in &pairs {
+            alone.push((case.path, pair.first));
         }
     }
     let alone = parallel::map(alone, |(path, engine)| {
@@ -61,7 +97,7 @@ pub(crate) fn shared(settings: &Settings) -> Vec<Record> {
             load: &[(End::Near, Kind::Bulk)],
             after: Duration::ZERO,
         };
-        run(path, &[plan], UNCOUNTED, TIME, 1).remove(0).rates[0]
+        run(path, &[plan], UNCOUNTED, TIME, 1).remove(0).rate
     });
     let mut alone = alone.into_iter();
     let mut table = Table::new([
@@ -75,36 +111,36 @@ pub(crate) fn shared(settings: &Settings) -> Vec<Record> {
     let mut records = Vec::new();
     let mut runs = seen.chunks(seeds.count());
     for case in &cases {
-        for ((name, first, second), runs) in pairs.iter().zip(&mut runs) {
+        for (pair, runs) in pairs.iter().zip(&mut runs) {
             let of = |index: usize| {
                 let runs = runs.iter().map(|both| both[index].clone());
                 runs.collect::<Vec<_>>()
             };
-            let rate = |seen: &Seen| seen.rates[0];
+            let rate = |seen: &Seen| seen.rate;
             let fairness = runs
                 .iter()
                 .map(|both| jain(rate(&both[0]), rate(&both[1])))
                 .sum::<f64>()
                 / runs.len() as f64;
             let alone = alone.next().expect("as many as pairs");
-            let mut pair = [(first, 0), (second, 1)].map(|(engine, index)| {
-                let connection = format!("{name}: {engine}");
+            let mut both = [(pair.first, 0), (pair.second, 1)].map(|(engine, index)| {
+                let connection = format!("{}: {engine}", pair.name);
                 let mut record = Record::new(GROUP, case.name, connection, &of(index));
                 record.fairness = Some(fairness);
                 record
             });
-            let keeps = pair[0].rate / alone;
-            pair[0].keeps = Some(keeps);
-            let wanted = second.is_conec().then_some(("≥", 0.9));
+            let keeps = (alone > 0.0).then(|| both[0].rate / alone);
+            both[0].keeps = keeps;
+            let bound = |wanted: Wanted| (pair.wanted == wanted).then_some(("≥", 0.9));
             table.row([
                 case.name.to_owned(),
-                (*name).to_owned(),
-                pair[0].cell(figure(pair[0].rate)),
-                pair[1].cell(figure(pair[1].rate)),
-                ratio(fairness, wanted),
-                ratio(keeps, None),
+                pair.name.clone(),
+                both[0].cell(figure(both[0].rate)),
+                both[1].cell(figure(both[1].rate)),
+                ratio(fairness, bound(Wanted::Fair)),
+                keeps.map_or_else(String::new, |keeps| ratio(keeps, bound(Wanted::GivesWay))),
             ]);
-            records.extend(pair);
+            records.extend(both);
         }
     }
     table.print();

@@ -1,14 +1,10 @@
-//! One direction of a faulty path: what happens to packets on it, in virtual time.
+//! One direction of a faulty path: which packets it drops, and when the others arrive. The time is given from outside.
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, VecDeque},
-    net::SocketAddr,
+    collections::VecDeque,
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
-use conec_core::{Datagram, Ecn};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// What lies between two places, the same in both directions.
@@ -47,18 +43,8 @@ pub(crate) struct Policer {
     pub(crate) burst: Duration,
 }
 
-/// What became of the packets from one node.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counts {
-    pub(crate) sent: u64,
-    /// By a full queue, a policer, or at random. Not what is too large for the path.
-    pub(crate) dropped: u64,
-    pub(crate) arrived: u64,
-    /// In UDP payloads.
-    pub(crate) bytes_arrived: u64,
-}
-
-pub(crate) struct Link {
+/// Takes packets in, and gives them out when they have arrived.
+pub(crate) struct Link<P> {
     path: Path,
     seed: u64,
     rng: StdRng,
@@ -70,12 +56,11 @@ pub(crate) struct Link {
     backlog: usize,
     tokens: f64,
     tokens_at: Instant,
-    under_way: BinaryHeap<Reverse<Packet>>,
-    sequence: u64,
-    counts: BTreeMap<SocketAddr, Counts>,
+    /// By their arrival.
+    under_way: VecDeque<(Instant, P)>,
 }
 
-impl Link {
+impl<P> Link<P> {
     pub(crate) fn new(now: Instant, path: Path, seed: u64) -> Self {
         Self {
             path,
@@ -87,37 +72,20 @@ impl Link {
             backlog: 0,
             tokens: path.policer.map_or(0.0, |policer| policer.depth()),
             tokens_at: now,
-            under_way: BinaryHeap::new(),
-            sequence: 0,
-            counts: BTreeMap::new(),
+            under_way: VecDeque::new(),
         }
     }
 
-    /// Lets the path's rate begin to change, and counts from now on.
+    /// Lets the path's rate begin to change.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.began = now;
-        self.counts.clear();
     }
 
-    pub(crate) fn send(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        ecn: Option<Ecn>,
-        payload: Bytes,
-    ) {
-        if payload.len() > MTU {
-            return;
-        }
-        let size = payload.len() + HEADERS;
-        let takes =
-            !self.rng.random_bool(self.path.loss) && self.polices(now, size) && self.has_room(now);
-        let counts = self.counts.entry(source).or_default();
-        counts.sent += 1;
-        if !takes {
-            counts.dropped += 1;
-            return;
+    /// Takes a packet of so many bytes, unless it is dropped.
+    pub(crate) fn send(&mut self, now: Instant, size: usize, packet: P) -> bool {
+        if self.rng.random_bool(self.path.loss) || !self.may_pass(now, size) || !self.has_room(now)
+        {
+            return false;
         }
         let starts = self.free_at.max(now);
         let elapsed = starts.saturating_duration_since(self.began);
@@ -130,66 +98,30 @@ impl Link {
             delay += self.rng.random_range(Duration::ZERO..=self.path.jitter * 2);
             delay = delay.saturating_sub(self.path.jitter);
         }
-        self.sequence += 1;
-        self.under_way.push(Reverse(Packet {
-            at: self.free_at + delay,
-            sequence: self.sequence,
-            source,
-            destination,
-            ecn,
-            payload,
-        }));
+        let at = self.free_at + delay;
+        // Not far from the end: only jitter brings a packet in front of others.
+        let after = self.under_way.iter().rposition(|&(other, _)| other <= at);
+        let index = after.map_or(0, |after| after + 1);
+        self.under_way.insert(index, (at, packet));
+        true
     }
 
     /// When the next packet arrives.
     pub(crate) fn next_arrival(&self) -> Option<Instant> {
-        Some(self.under_way.peek()?.0.at)
+        Some(self.under_way.front()?.0)
     }
 
-    /// What has arrived, in batches of one size as a system makes them, and for whom.
-    pub(crate) fn receive(&mut self, now: Instant) -> Option<(SocketAddr, Datagram)> {
-        let first = self.pop(|packet| packet.at <= now)?;
-        let segment_size = first.payload.len();
-        let mut payload = BytesMut::from(&first.payload[..]);
-        while payload.len() % segment_size == 0
-            && payload.len() + segment_size <= MAX_BATCH
-            && let Some(packet) = self.pop(|packet| {
-                packet.at <= now
-                    && packet.source == first.source
-                    && packet.destination == first.destination
-                    && packet.ecn == first.ecn
-                    && packet.payload.len() <= segment_size
-            })
-        {
-            payload.extend_from_slice(&packet.payload);
-        }
-        let datagram = Datagram {
-            source: first.source,
-            destination_ip: None,
-            ecn: first.ecn,
-            segment_size,
-            payload,
-        };
-        Some((first.destination, datagram))
-    }
-
-    pub(crate) fn counts(&self, source: SocketAddr) -> Counts {
-        self.counts.get(&source).copied().unwrap_or_default()
-    }
-
-    fn pop(&mut self, is_right: impl FnOnce(&Packet) -> bool) -> Option<Packet> {
-        if !is_right(&self.under_way.peek()?.0) {
+    /// The next packet, if it has arrived and is as it should be.
+    pub(crate) fn receive(&mut self, now: Instant, is_right: impl FnOnce(&P) -> bool) -> Option<P> {
+        let (at, packet) = self.under_way.front()?;
+        if *at > now || !is_right(packet) {
             return None;
         }
-        let Reverse(packet) = self.under_way.pop()?;
-        let counts = self.counts.entry(packet.source).or_default();
-        counts.arrived += 1;
-        counts.bytes_arrived += packet.payload.len() as u64;
-        Some(packet)
+        self.under_way.pop_front().map(|(_, packet)| packet)
     }
 
     /// Whether a policer, if there is one, lets so much pass.
-    fn polices(&mut self, now: Instant, size: usize) -> bool {
+    fn may_pass(&mut self, now: Instant, size: usize) -> bool {
         let Some(policer) = self.path.policer else {
             return true;
         };
@@ -252,45 +184,3 @@ impl Policer {
         self.burst.as_secs_f64() * self.rate as f64 / 8.0
     }
 }
-
-/// A packet under way. The order is that of arrival.
-struct Packet {
-    at: Instant,
-    sequence: u64,
-    source: SocketAddr,
-    destination: SocketAddr,
-    ecn: Option<Ecn>,
-    payload: Bytes,
-}
-
-impl Packet {
-    fn order(&self) -> (Instant, u64) {
-        (self.at, self.sequence)
-    }
-}
-
-impl Ord for Packet {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.order().cmp(&other.order())
-    }
-}
-
-impl PartialOrd for Packet {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Packet {
-    fn eq(&self, other: &Self) -> bool {
-        self.order() == other.order()
-    }
-}
-
-impl Eq for Packet {}
-
-/// As on the Internet.
-const MTU: usize = 1472;
-/// Of UDP and IPv4.
-const HEADERS: usize = 28;
-const MAX_BATCH: usize = 65_000;

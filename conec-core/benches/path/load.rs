@@ -108,11 +108,12 @@ impl Load {
         wakes.filter(|&at| at < self.until).min()
     }
 
-    /// Whether everything that was sent has arrived.
-    pub(crate) fn is_done(&self) -> bool {
-        self.streams
-            .iter()
-            .all(|stream| stream.bytes_sent == stream.bytes_received && stream.waiting.is_empty())
+    /// Whether nothing is sent any more, and everything that was has arrived.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        now >= self.until
+            && self.streams.iter().all(|stream| {
+                stream.bytes_sent == stream.bytes_received && stream.waiting.is_empty()
+            })
     }
 
     /// Bytes that have arrived at one of the ends.

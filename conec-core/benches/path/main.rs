@@ -10,9 +10,13 @@
 //! cargo bench -p conec-core --bench path -- --survive 17..17       # that seed
 //! ```
 //!
-//! `--seeds N` and `--seconds N` say how often and how long; figures are medians of the seeds. `--json FILE` keeps
-//! the results.
+//! `--seeds N` and `--seconds N` say how often and how long; figures are medians of the seeds. `--json FILE` and `--svg FILE`
+//! keep the results.
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "virtual time has to begin somewhere"
+)]
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -24,6 +28,7 @@ mod link;
 mod load;
 mod network;
 mod parallel;
+mod plot;
 mod report;
 mod run;
 mod small;
@@ -66,6 +71,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     if let Some(file) = &settings.json {
         std::fs::write(file, serde_json::to_string_pretty(&records)?)?;
     }
+    if let Some(file) = &settings.svg {
+        plot::draw(&records, file)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -77,6 +85,7 @@ pub(crate) struct Settings {
     quick: bool,
     survive: Option<RangeInclusive<u64>>,
     json: Option<PathBuf>,
+    svg: Option<PathBuf>,
 }
 
 impl Settings {
@@ -88,6 +97,7 @@ impl Settings {
             quick: false,
             survive: None,
             json: None,
+            svg: None,
         };
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = args.next()? {
@@ -103,6 +113,7 @@ impl Settings {
                 Long("seconds") => settings.time = Duration::from_secs(args.value()?.parse()?),
                 Long("survive") => settings.survive = Some(seeds(&args.value()?.string()?)?),
                 Long("json") => settings.json = Some(args.value()?.into()),
+                Long("svg") => settings.svg = Some(args.value()?.into()),
                 Value(word) => settings.wanted.push(word.string()?),
                 Short(_) | Long(_) => return Err(arg.unexpected().into()),
             }

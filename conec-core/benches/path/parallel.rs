@@ -1,4 +1,5 @@
 //! Simulations side by side, on all processors.
+#![expect(clippy::disallowed_types, reason = "the core is not concerned")]
 
 use std::{
     num::NonZeroUsize,
@@ -7,7 +8,6 @@ use std::{
 };
 
 /// What becomes of each item, in the same order.
-#[expect(clippy::disallowed_types, reason = "the core is not concerned")]
 pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let items = Mutex::new(items.into_iter().enumerate());
     let (results, received) = mpsc::channel();

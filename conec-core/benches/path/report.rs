@@ -64,11 +64,8 @@ impl Record {
             group,
             case: case.to_owned(),
             connection: connection.to_string(),
-            rate: median_of(runs, |seen| seen.rates[0]),
-            dropped: median_of(runs, |seen| {
-                let dropped = seen.hops[0].dropped + seen.hops[1].dropped;
-                dropped as f64 / seen.hops[0].sent.max(1) as f64
-            }),
+            rate: median_of(runs, |seen| seen.rate),
+            dropped: median_of(runs, |seen| seen.dropped),
             p50: small.then(|| latencies(0.5)),
             p99: small.then(|| latencies(0.99)),
             runs: runs.len(),

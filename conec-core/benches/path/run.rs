@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::{
     connection::{Connection, End, Engine},
-    link::{Counts, Path},
+    link::Path,
     load::{Kind, Load},
-    network::Network,
+    network::{Counts, Network},
 };
 
 /// A connection to measure, and what is done with it.
@@ -20,12 +20,14 @@ pub(crate) struct Plan<'a> {
 /// What was seen of one connection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
-    /// Megabits per second that arrived at the far end and at the near one.
-    pub(crate) rates: [f64; 2],
+    /// Megabits per second that arrived at the far end.
+    pub(crate) rate: f64,
     /// Bytes that have arrived at the far end in all.
     pub(crate) received: u64,
-    /// What became of its packets towards the far end: on the first hop of one or two, and on the last.
-    pub(crate) hops: [Counts; 2],
+    /// Which part of the packets towards the far end was dropped on the way.
+    pub(crate) dropped: f64,
+    /// What became of those that had come to the last hop.
+    pub(crate) last_hop: Counts,
     /// How long small messages took.
     pub(crate) latencies: Vec<Duration>,
     /// When and why the connection ended, if it did.
@@ -35,14 +37,18 @@ pub(crate) struct Seen {
 impl Seen {
     /// How many bytes of a packet are not the application's.
     pub(crate) fn headers(&self) -> f64 {
-        let last = self.hops[1];
-        (last.bytes_arrived as f64 - self.received as f64) / last.arrived.max(1) as f64
+        let Counts {
+            arrived,
+            bytes_arrived,
+            ..
+        } = self.last_hop;
+        (bytes_arrived as f64 - self.received as f64) / arrived.max(1) as f64
     }
 
     /// Which part of the bytes that arrived was there already, where a packet has so many that are not the application's.
     pub(crate) fn wasted(&self, headers: f64) -> f64 {
-        let bytes = self.hops[1].bytes_arrived as f64;
-        let packets = self.hops[1].arrived as f64;
+        let bytes = self.last_hop.bytes_arrived as f64;
+        let packets = self.last_hop.arrived as f64;
         let wasted = (bytes - self.received as f64 - headers * packets) / bytes.max(1.0);
         wasted.max(0.0)
     }
@@ -56,10 +62,6 @@ pub(crate) fn run(
     time: Duration,
     seed: u64,
 ) -> Vec<Seen> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "virtual time has to begin somewhere"
-    )]
     let start = Instant::now();
     let mut network = Network::new(start, path, seed);
     let connections = plans.iter().enumerate();
@@ -93,31 +95,30 @@ pub(crate) fn run(
             Flow {
                 connection,
                 load,
-                before: [0; 2],
-                after: [0; 2],
+                counted: [0; 2],
                 death: None,
             }
         })
         .collect::<Vec<_>>();
     go(&mut network, &mut flows, began + uncounted);
     for flow in &mut flows {
-        flow.before = flow.received();
+        flow.counted[0] = flow.load.received(End::Far);
     }
     go(&mut network, &mut flows, until);
     for flow in &mut flows {
-        flow.after = flow.received();
+        flow.counted[1] = flow.load.received(End::Far);
     }
     // What is under way arrives, so that what was sent for nothing can be told from it.
     let patience = network.now + DRAIN;
     while network.now < patience
         && !flows
             .iter()
-            .all(|flow| flow.death.is_some() || flow.load.is_done())
+            .all(|flow| flow.death.is_some() || flow.load.is_over(network.now))
     {
         step(&mut network, &mut flows, patience);
     }
     flows
-        .iter_mut()
+        .iter()
         .map(|flow| flow.seen(&network, time - uncounted))
         .collect()
 }
@@ -125,19 +126,14 @@ pub(crate) fn run(
 struct Flow {
     connection: Box<dyn Connection>,
     load: Load,
-    /// What had arrived at the far end and the near one when counting began, and when it ended.
-    before: [u64; 2],
-    after: [u64; 2],
+    /// What had arrived at the far end when counting began, and when it ended.
+    counted: [u64; 2],
     death: Option<(Duration, String)>,
 }
 
 impl Flow {
-    fn received(&self) -> [u64; 2] {
-        [End::Far, End::Near].map(|end| self.load.received(end))
-    }
-
     fn turn(&mut self, now: Instant) {
-        if self.death.is_some() {
+        if self.death.is_some() || self.load.is_over(now) {
             return;
         }
         self.connection.turn(now);
@@ -146,17 +142,19 @@ impl Flow {
         self.death = end.map(|reason| (now.saturating_duration_since(self.load.began()), reason));
     }
 
-    fn seen(&mut self, network: &Network, counted: Duration) -> Seen {
+    fn seen(&self, network: &Network, counted: Duration) -> Seen {
         let seconds = counted.as_secs_f64();
-        let rates = [0, 1]
-            .map(|end: usize| (self.after[end] - self.before[end]) as f64 * 8.0 / 1e6 / seconds);
+        let [before, after] = self.counted;
         let way = self.connection.way();
-        let mut hops = way.windows(2).map(|ends| network.counts(ends[0], ends[1]));
-        let first = hops.next().unwrap_or_default();
+        let hops = way.windows(2).map(|ends| network.counts(ends[0], ends[1]));
+        let hops = hops.collect::<Vec<_>>();
+        let dropped = hops.iter().map(|hop| hop.dropped).sum::<u64>();
+        let sent = hops.first().map_or(0, |hop| hop.sent);
         Seen {
-            rates,
+            rate: (after - before) as f64 * 8.0 / 1e6 / seconds,
             received: self.load.received(End::Far),
-            hops: [first, hops.last().unwrap_or(first)],
+            dropped: dropped as f64 / sent.max(1) as f64,
+            last_hop: hops.last().copied().unwrap_or_default(),
             latencies: self.load.latencies(network.now),
             death: self.death.clone(),
         }
@@ -186,5 +184,5 @@ fn step(network: &mut Network, flows: &mut [Flow], until: Instant) {
 
 /// How long everyone may take to connect.
 const SETUP: Duration = Duration::from_secs(60);
-/// How long what is under way may take to arrive.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long what was sent may take to arrive: some megabytes, on the slowest of paths.
+const DRAIN: Duration = Duration::from_secs(600);

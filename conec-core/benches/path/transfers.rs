@@ -41,7 +41,7 @@ pub(crate) fn faulty(settings: &Settings) -> Vec<Record> {
         let path = paths.iter().position(|&other| other == path);
         &seen[path.expect("all were measured")][engine]
     };
-    let rate = |path: Path, engine: usize| median_of(on(path, engine), |seen| seen.rates[0]);
+    let rate = |path: Path, engine: usize| median_of(on(path, engine), |seen| seen.rate);
     let mut records = Vec::new();
     for case in &cases {
         for (index, engine) in engines.iter().enumerate() {
@@ -49,7 +49,8 @@ pub(crate) fn faulty(settings: &Settings) -> Vec<Record> {
             let headers = median_of(on(reference, index), Seen::headers);
             let mut record = Record::new(GROUP, case.name, engine, runs);
             record.of_bare = engine.is_conec().then(|| record.rate / rate(case.path, 0));
-            record.of_clean = Some(record.rate / rate(cases::clean(case.path), index));
+            let clean = cases::clean(case.path);
+            record.of_clean = (clean != case.path).then(|| record.rate / rate(clean, index));
             record.wasted = record
                 .death
                 .is_none()
@@ -82,7 +83,7 @@ pub(crate) fn long_fat(settings: &Settings) -> Vec<Record> {
     let mut records = Vec::new();
     for (case, seen) in cases.iter().zip(seen) {
         let mut cells = vec![case.name.to_owned()];
-        let bare = median_of(&seen[0], |seen| seen.rates[0]);
+        let bare = median_of(&seen[0], |seen| seen.rate);
         for (engine, runs) in engines.iter().zip(&seen) {
             let mut record = Record::new(LONG_FAT, case.name, engine, runs);
             let mut cell = figure(record.rate);
@@ -121,47 +122,39 @@ fn transfer(settings: &Settings, paths: &[Path], engines: &[Engine]) -> Vec<Vec<
         run(path, &[plan], Duration::ZERO, time, seed).remove(0)
     });
     let seeds = settings.seeds().count();
-    let engines = seen
-        .chunks(seeds)
+    seen.chunks(seeds)
         .map(<[Seen]>::to_vec)
         .collect::<Vec<_>>()
         .chunks(engines.len())
         .map(<[Vec<Seen>]>::to_vec)
-        .collect();
-    engines
+        .collect()
 }
 
 fn print_faulty(cases: &[Case], records: &[Record], engines: usize) {
     let mut table = Table::new([
-        "bulk, Mbit/s",
-        "bare quinn-proto",
-        "for nothing",
-        "to the Coordinator",
+        "bulk",
+        "connection",
+        "Mbit/s",
         "of bare",
         "of clean",
-        "for nothing",
-        "between Clients",
-        "of bare",
-        "of clean",
+        "dropped",
         "for nothing",
     ]);
+    let optional =
+        |figure: Option<f64>, show: &dyn Fn(f64) -> String| figure.map_or_else(String::new, show);
     for (case, records) in cases.iter().zip(records.chunks(engines)) {
-        let (bare, conec) = records.split_first().expect("it comes first");
-        for pair in conec.chunks(2) {
-            let name = pair[0].connection.rsplit_once(", ");
-            let mut cells = vec![match name {
-                None => case.name.to_owned(),
-                Some((_, control)) => format!("{}, {control}", case.name),
-            }];
-            for record in [bare].into_iter().chain(pair) {
-                cells.push(record.cell(figure(record.rate)));
-                if let (Some(of_bare), Some(of_clean)) = (record.of_bare, record.of_clean) {
-                    let wanted = case.of_clean.map(|part| ("≥", part));
-                    cells.extend([ratio(of_bare, None), ratio(of_clean, wanted)]);
-                }
-                cells.push(record.wasted.map_or_else(String::new, percent));
-            }
-            table.row(cells);
+        for record in records {
+            let wanted = case.of_clean.map(|part| ("≥", part));
+            let wanted = wanted.filter(|_| record.of_bare.is_some());
+            table.row([
+                case.name.to_owned(),
+                record.connection.clone(),
+                record.cell(figure(record.rate)),
+                optional(record.of_bare, &|of_bare| ratio(of_bare, None)),
+                optional(record.of_clean, &|of_clean| ratio(of_clean, wanted)),
+                percent(record.dropped),
+                optional(record.wasted, &percent),
+            ]);
         }
     }
     table.print();

@@ -100,7 +100,7 @@ impl Channel<'_> {
     ///
     /// [`ChannelConfig::congestion`]: crate::ChannelConfig::congestion
     pub fn set_congestion(&mut self, choice: CongestionControl) {
-        self.core.set_congestion(self.link.as_deref_mut(), choice);
+        self.core.set_congestion(self.link.as_deref(), choice);
     }
 
     /// Closes the channel gracefully: no stream can be opened from now on, at either side; when those that are open have
@@ -173,6 +173,20 @@ impl Stream<'_> {
     pub fn send_batch(&mut self, batch: &mut Batch) -> Result<(), SendError> {
         match &mut self.link {
             Some(link) => self.core.send_batch(link, self.id, batch),
+            None => Err(SendError::Ended),
+        }
+    }
+
+    /// Sets the priority of what is sent on the stream; 0 at first, and less than that to give way.
+    ///
+    /// Streams of the same priority send in turn. Of those, one that has little to send, up to 16 KiB at once, passes by
+    /// those that have more, so that a small message does not wait for large ones: it takes no priority for that. But as
+    /// long as a stream of a higher priority has something to send, and is let, streams of a lower one send nothing.
+    ///
+    /// What was handed over to the QUIC engine before, up to a few round trips' worth, keeps its place.
+    pub fn set_priority(&mut self, priority: i8) -> Result<(), SendError> {
+        match &mut self.link {
+            Some(link) => self.core.set_priority(link, self.id, priority),
             None => Err(SendError::Ended),
         }
     }

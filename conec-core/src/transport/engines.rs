@@ -11,6 +11,7 @@ use rand::RngCore;
 use super::{
     LinkEvent, Transport, VIRTUAL,
     cid::CidGenerator,
+    credit::Credit,
     event,
     handshakes::Admission,
     keys::{ResetKey, TokenKey},
@@ -174,14 +175,17 @@ impl Transport {
             }
         };
         let (transport, control) = transport_config(now, &accepting.channel, id.is_none());
+        let credit = Credit::new();
         let mut server = accepting.server;
         server.transport_config(transport);
+        server.crypto = credit.watch_server(server.crypto);
         match engine
             .endpoint
             .accept(incoming, now, buf, Some(Arc::new(server)))
         {
             Ok((handle, conn)) => {
-                let mut link = Link::new(now, conn, engine_id, handle, control, &accepting.channel);
+                let config = &accepting.channel;
+                let mut link = Link::new(now, conn, engine_id, handle, control, credit, config);
                 let id = match id {
                     Some(id) => {
                         engine.kind = EngineKind::Single;
@@ -281,16 +285,15 @@ impl Transport {
             return false;
         };
         let (transport, control) = transport_config(now, channel, keep_alive);
-        let mut config = quinn_proto::ClientConfig::new(tls);
+        let credit = Credit::new();
+        let mut config = quinn_proto::ClientConfig::new(credit.watch_client(tls));
         config
             .transport_config(transport)
             .initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&first_cid)));
         match engine.endpoint.connect(now, config, address, name) {
             Ok((handle, conn)) => {
-                self.add_link(
-                    id,
-                    Link::new(now, conn, engine_id, handle, control, channel),
-                );
+                let link = Link::new(now, conn, engine_id, handle, control, credit, channel);
+                self.add_link(id, link);
                 true
             }
             Err(error) => {

@@ -25,6 +25,8 @@ pub(crate) enum LinkEvent {
     Stopped(u64, WireCode),
     /// More streams may be opened.
     Available(Direction),
+    /// The other side lets no more come, but for what is kept free of its credit.
+    HeldUp,
     /// Datagrams can be read.
     DatagramReceived,
     /// Datagrams can be sent again.

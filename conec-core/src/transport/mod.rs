@@ -6,6 +6,7 @@
 
 mod cid;
 mod congestion;
+mod credit;
 mod deadlines;
 mod engines;
 mod event;

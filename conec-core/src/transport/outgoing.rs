@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 /// What waits on a stream, and what is to happen to it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) bytes: Gathered,
     /// No more will be written.
@@ -17,6 +17,36 @@ pub(super) struct Outgoing {
     pub(super) mark: Option<usize>,
     /// Whether the stream stands in the line of those that have something to flush.
     pub(super) in_line: bool,
+    /// Its turn among those that have much waiting, if it is one of them.
+    pub(super) turn: Option<Turn>,
+    /// The stream's, as the engine has it: twice as high as the application knows it, or one more.
+    pub(super) engine_priority: i32,
+}
+
+impl Outgoing {
+    pub(super) fn new(engine_priority: i32) -> Self {
+        Self {
+            bytes: Gathered::default(),
+            finished: false,
+            mark: None,
+            in_line: false,
+            turn: None,
+            engine_priority,
+        }
+    }
+
+    /// As the application knows it.
+    pub(super) fn priority(&self) -> i8 {
+        (self.engine_priority >> 1).try_into().unwrap_or(i8::MAX)
+    }
+}
+
+/// A stream's turn among others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    pub(super) number: u64,
+    /// How many bytes of it are left. Somewhat more may be used: that is missing from the next.
+    pub(super) left: i64,
 }
 
 /// Bytes in pieces of a sensible size.
@@ -67,14 +97,27 @@ impl Gathered {
         others.len = 0;
     }
 
-    /// Offers what there is to `write`, which takes a prefix of the pieces and says how many bytes that was.
+    /// Offers the first pieces to `write`: at most `max` bytes, and of those as many as are wanted, up to the end of a
+    /// piece. It takes a prefix of them and says how many bytes that was.
     pub(super) fn offer<E>(
         &mut self,
+        wanted: usize,
+        max: usize,
         write: impl FnOnce(&mut [Bytes]) -> Result<usize, E>,
     ) -> Result<usize, E> {
         self.seal();
+        let (mut count, mut len) = (0, 0);
+        while count < self.pieces.len() && len < max.min(wanted) {
+            let piece = &mut self.pieces[count];
+            let fits = max - len;
+            if piece.len() > fits {
+                let rest = piece.split_off(fits);
+                self.pieces.insert(count + 1, rest);
+            }
+            len += self.pieces[count].len();
+            count += 1;
+        }
         let pieces = self.pieces.make_contiguous();
-        let count = pieces.len().min(OFFER);
         let written = write(&mut pieces[..count])?;
         self.len -= written;
         // Pieces taken in part are advanced in place, whole ones are left empty.
@@ -119,8 +162,6 @@ const COPY_BELOW: usize = 4096;
 /// How much is copied together.
 const PIECE: usize = 32 << 10;
 const MAX_PIECE: usize = 64 << 10;
-/// How many pieces are offered at once.
-const OFFER: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -185,7 +226,7 @@ mod tests {
             assert_eq!((outgoing.len(), others.len()), (expected.len(), 0));
             outgoing.append(&mut others);
             let mut all = Vec::new();
-            let taken = outgoing.offer(|pieces| {
+            let taken = outgoing.offer(usize::MAX, usize::MAX, |pieces| {
                 pieces.iter().for_each(|piece| all.extend_from_slice(piece));
                 take(usize::MAX)(pieces)
             });
@@ -199,11 +240,27 @@ mod tests {
         let mut outgoing = Gathered::default();
         outgoing.push(b"", &Bytes::from(vec![1; 5000]));
         outgoing.push(b"", &Bytes::from(vec![2; 10]));
-        assert_eq!(outgoing.offer(take(4999)), Ok(4999));
+        assert_eq!(outgoing.offer(usize::MAX, usize::MAX, take(4999)), Ok(4999));
         assert_eq!(outgoing.len(), 11);
-        assert_eq!(outgoing.offer(take(0)), Ok(0));
+        assert_eq!(outgoing.offer(usize::MAX, usize::MAX, take(0)), Ok(0));
         outgoing.push(b"", &Bytes::from(vec![3; 1]));
-        assert_eq!(outgoing.offer(take(100)), Ok(12));
+        assert_eq!(outgoing.offer(usize::MAX, usize::MAX, take(100)), Ok(12));
         assert_eq!((outgoing.len(), outgoing.pieces.len()), (0, 0));
+    }
+
+    #[test]
+    fn no_more_is_offered_than_is_wanted() {
+        let mut outgoing = Gathered::default();
+        outgoing.push(b"", &Bytes::from(vec![1; 5000]));
+        outgoing.push(b"", &Bytes::from(vec![2; 5000]));
+        for (max, left) in [(0, 10_000), (1, 9999), (5000, 4999), (4999, 0)] {
+            let taken = outgoing.offer(usize::MAX, max, take(usize::MAX));
+            assert_eq!((taken, outgoing.len()), (Ok(max), left));
+        }
+        for size in [5000, 6000, 7000] {
+            outgoing.push(b"", &Bytes::from(vec![3; size]));
+        }
+        let taken = outgoing.offer(5001, usize::MAX, take(usize::MAX));
+        assert_eq!((taken, outgoing.len()), (Ok(11_000), 7000));
     }
 }

@@ -46,6 +46,8 @@ pub(crate) enum ChannelMessage {
     Closing { bi: u64, uni: u64 },
     /// Everything is received and read, and nothing is left to send.
     Drained,
+    /// The sender has more to send on streams than the receiver's credit lets it, but for what it keeps free.
+    HeldUp,
 }
 
 /// From a Client to the Coordinator.
@@ -149,6 +151,7 @@ impl ChannelMessage {
                 uni: fields.varint()?,
             },
             DRAINED => Self::Drained,
+            HELD_UP => Self::HeldUp,
             _ => return Ok(None),
         };
         fields.finish()?;
@@ -164,6 +167,7 @@ impl ChannelMessage {
                 write_varint(uni, &mut out);
             }
             Self::Drained => write_varint(DRAINED, &mut out),
+            Self::HeldUp => write_varint(HELD_UP, &mut out),
         }
         out.freeze()
     }
@@ -467,6 +471,7 @@ impl Reader {
 // Channel messages.
 const CLOSING: u64 = 0x20;
 const DRAINED: u64 = 0x22;
+const HELD_UP: u64 = 0x21;
 // Client to Coordinator.
 const HELLO: u64 = 0x00;
 const OPEN_CHANNEL: u64 = 0x02;

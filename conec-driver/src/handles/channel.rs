@@ -1,7 +1,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use conec_core::{ChannelId, CloseReason, Code, Direction, Path, PathStats, PeerInfo, StreamId};
+use conec_core::{
+    ChannelId, CloseReason, Code, CongestionControl, Direction, Path, PathStats, PeerInfo, StreamId,
+};
 use futures_core::Stream;
 
 use crate::{
@@ -100,6 +102,12 @@ impl Channel {
                 Some(_) => None,
                 None => state.endpoint().path_stats(self.id),
             })
+    }
+
+    /// Chooses how this end shares the path with others from now on, instead of as
+    /// [`ChannelConfig::congestion`](conec_core::ChannelConfig::congestion) has it. The other end chooses for itself.
+    pub fn set_congestion(&self, choice: CongestionControl) {
+        self.core(|channel| channel.set_congestion(choice));
     }
 
     /// Opens a bidirectional stream under a label of at most 255 bytes, once the other side allows another.

@@ -99,6 +99,24 @@ impl Sender {
         waiter.wait(|state| state.send_end(id)).await
     }
 
+    /// Sets the priority of what is sent on the stream; 0 at first, and less than that to give way. Of a stream that has
+    /// ended it changes nothing.
+    ///
+    /// Streams of the same priority send in turn. Of those, one that has little to send, up to 16 KiB at once, passes by
+    /// those that have more, so that a small message does not wait for large ones: it takes no priority for that. But as
+    /// long as a stream of a higher priority has something to send, and is let, streams of a lower one send nothing.
+    ///
+    /// What was handed over to the QUIC engine before, up to a few round trips' worth, keeps its place.
+    pub fn set_priority(&mut self, priority: i8) {
+        let id = self.id();
+        self.waiter.shared.with(|state| {
+            state.command_stream(id, |stream| {
+                // It may have ended already.
+                let _ = stream.set_priority(priority);
+            });
+        });
+    }
+
     /// Gives up sending: messages that the other side has not received are dropped, and its reader learns the code.
     pub fn reset(&mut self, code: Code) {
         let id = self.id();

@@ -41,11 +41,11 @@ enum Field {
 
 use Field::*;
 
-/// The tables of sections 8 to 10, 12 and 13.
+/// The tables of sections 8 to 13.
 fn fields(sender: Sender, kind: u64) -> Option<&'static [Field]> {
     Some(match (sender, kind) {
         (_, 0x20) => &[Varint, Varint],
-        (_, 0x22) => &[],
+        (_, 0x21 | 0x22) => &[],
         (Sender::Client, 0) => &[Varint, OptionalName, Block(4096)],
         (Sender::Client, 2) => &[Varint, Choice(&[&[Name], &[Id]]), Block(255)],
         (Sender::Client, 4) => &[Route],

@@ -20,6 +20,7 @@ mod model;
 mod names;
 mod nat;
 mod network;
+mod priorities;
 mod rebinding;
 mod streams;
 mod world;

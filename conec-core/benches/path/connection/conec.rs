@@ -127,16 +127,14 @@ impl Channel {
             if side.channel != Some(channel) {
                 continue;
             }
-            match event {
-                ChannelEvent::StreamOpened { stream, label } => {
-                    let number = label.first().map_or(0, |&number| usize::from(number));
-                    let len = side.incoming.len().max(number + 1);
-                    side.incoming.resize(len, None);
-                    side.incoming[number] = Some(stream);
-                }
-                ChannelEvent::Closed { reason } => side.end = Some(reason),
-                // Everything else is asked for in each turn.
-                _ => {}
+            // Everything else is asked for in each turn.
+            if let ChannelEvent::StreamOpened { stream, label } = event {
+                let number = label.first().map_or(0, |&number| usize::from(number));
+                let len = side.incoming.len().max(number + 1);
+                side.incoming.resize(len, None);
+                side.incoming[number] = Some(stream);
+            } else if let ChannelEvent::Closed { reason } = event {
+                side.end = Some(reason);
             }
         }
         self.sides[end as usize] = side;
@@ -161,9 +159,10 @@ impl Connection for Channel {
         }
         let address = |place: usize| {
             let client = place.checked_sub(1);
-            client.map_or(self.coordinator.address(), |client| {
-                self.clients[client].address()
-            })
+            client.map_or_else(
+                || self.coordinator.address(),
+                |client| self.clients[client].address(),
+            )
         };
         places.into_iter().map(address).collect()
     }

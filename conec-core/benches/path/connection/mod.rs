@@ -111,11 +111,11 @@ impl fmt::Display for Engine {
             Self::FromCoordinator(control) => ("from the Coordinator", control),
             Self::BetweenClients(control) => ("between Clients", control),
         };
-        match control {
-            Control::Default => f.write_str(name),
-            Control::LossTolerant => write!(f, "{name}, loss-tolerant"),
-            Control::Background => write!(f, "{name}, background"),
+        f.write_str(name)?;
+        if *control != Control::Default {
+            write!(f, ", {control}")?;
         }
+        Ok(())
     }
 }
 
@@ -131,6 +131,14 @@ pub(crate) enum Control {
 impl Control {
     pub(crate) const ALL: [Self; 3] = [Self::Default, Self::LossTolerant, Self::Background];
 
+    /// Whether it leaves the link to others.
+    pub(crate) fn gives_way(self) -> bool {
+        match self {
+            Self::Default | Self::LossTolerant => false,
+            Self::Background => true,
+        }
+    }
+
     fn configure(self, config: &mut ChannelConfig) {
         // The harness lets channels be silent for ever. Here they are to end when they are stuck.
         config.idle_timeout = IDLE_TIMEOUT;
@@ -139,6 +147,16 @@ impl Control {
             Self::LossTolerant => CongestionControl::LossTolerant,
             Self::Background => CongestionControl::Background,
         };
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::LossTolerant => "loss-tolerant",
+            Self::Background => "background",
+        })
     }
 }
 

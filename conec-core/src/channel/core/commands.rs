@@ -95,6 +95,17 @@ impl ChannelCore {
         Ok(())
     }
 
+    pub(in crate::channel) fn set_priority(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+        priority: i8,
+    ) -> Result<(), SendError> {
+        self.send_half(id).ok_or(SendError::Ended)?;
+        link.set_priority(id.index, priority);
+        Ok(())
+    }
+
     pub(in crate::channel) fn finish(
         &mut self,
         link: &mut Link,
@@ -175,7 +186,7 @@ impl ChannelCore {
     /// A channel that has no link yet gets one with this choice.
     pub(in crate::channel) fn set_congestion(
         &mut self,
-        link: Option<&mut Link>,
+        link: Option<&Link>,
         choice: CongestionControl,
     ) {
         self.config.congestion = choice;

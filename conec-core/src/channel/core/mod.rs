@@ -374,6 +374,7 @@ impl ChannelCore {
                         .push_back(ChannelEvent::StreamsAvailable { direction });
                 }
             }
+            LinkEvent::HeldUp => self.send_control(link, ChannelMessage::HeldUp.encode()),
             LinkEvent::DatagramReceived => {
                 while let Some(datagram) = link.recv_datagram() {
                     self.datagrams.push(&datagram);
@@ -479,6 +480,10 @@ impl ChannelCore {
                 tell.is_ok()
             }
             ChannelMessage::Drained => self.state.peer_drained().is_ok(),
+            ChannelMessage::HeldUp => {
+                link.other_side_is_held_up();
+                true
+            }
         };
         // Whoever hears last closes the link: then everything that was said was heard.
         if self.state.is_drained() {

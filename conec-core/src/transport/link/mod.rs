@@ -1,5 +1,7 @@
 //! One connection: streams of bytes, datagrams, an alarm.
 
+mod flush;
+mod line;
 mod streams;
 
 use std::{
@@ -14,9 +16,11 @@ use quinn_proto::{Connection, ConnectionEvent, ConnectionHandle, Event, VarInt};
 
 pub(crate) use self::streams::Read;
 
+use self::{flush::Room, line::Line};
 use super::{
     EngineId,
     congestion::Control,
+    credit::Credit,
     event::{LinkEvent, close_reason},
     handshakes::Network,
     outgoing::Outgoing,
@@ -38,12 +42,15 @@ pub(crate) struct Link {
     pub(super) handle: ConnectionHandle,
     control: Control,
     window: ReceiveWindow,
+    /// How often the other side has told that it is held up by it, in its channel's words.
+    complaints: u64,
     /// Boxed: an empty table keeps its room for eleven.
     outgoing: BTreeMap<u64, Box<Outgoing>>,
     /// Streams with something that the engine may take now.
-    line: VecDeque<u64>,
+    line: Line,
+    room: Room,
     /// The engine took something and sent nothing: the network is the bottleneck. What comes now is gathered here
-    /// until the engine sends again, instead of reaching it in tiny pieces.
+    /// until the engine sends again, instead of reaching it in tiny pieces, unless it passes by.
     saturated: bool,
     alarm: Option<Instant>,
     /// How often something of the application's was passed on, in either direction.
@@ -103,6 +110,7 @@ impl Link {
         engine: EngineId,
         handle: ConnectionHandle,
         control: Control,
+        credit: Credit,
         config: &ChannelConfig,
     ) -> Self {
         Self {
@@ -113,8 +121,10 @@ impl Link {
             handle,
             control,
             window: ReceiveWindow::new(config.receive_window, config.max_receive_window),
+            complaints: 0,
             outgoing: BTreeMap::new(),
-            line: VecDeque::new(),
+            line: Line::default(),
+            room: Room::new(credit, config.send_window),
             saturated: false,
             alarm: None,
             activity: 0,
@@ -282,7 +292,7 @@ impl Link {
     }
 
     /// From now on, what is sent shares its path with others like this.
-    pub(crate) fn set_congestion(&mut self, choice: CongestionControl) {
+    pub(crate) fn set_congestion(&self, choice: CongestionControl) {
         self.control.choose(choice);
     }
 
@@ -323,6 +333,11 @@ impl Link {
         }
     }
 
+    /// The other side says that it is held up by the receive window.
+    pub(crate) fn other_side_is_held_up(&mut self) {
+        self.complaints += 1;
+    }
+
     /// By how much the receive window has grown.
     pub(super) fn extra_window(&self) -> u64 {
         self.window.extra()
@@ -339,6 +354,7 @@ impl Link {
                 Event::HandshakeDataReady => {}
                 Event::Connected => {
                     self.connected = true;
+                    self.room.connected();
                     let identity = tls::proven_identity(self.conn.crypto_session());
                     self.events.push_back(LinkEvent::Connected { identity });
                 }
@@ -373,8 +389,10 @@ impl Link {
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
-        let speak = self.silence.next_due().filter(|_| !self.closed);
-        [self.conn.poll_timeout(), self.alarm, speak, self.leaves_at]
+        let [speak, tell] =
+            [self.silence.next_due(), self.room.next_due()].map(|due| due.filter(|_| !self.closed));
+        let engine = self.conn.poll_timeout();
+        [engine, self.alarm, speak, tell, self.leaves_at]
             .into_iter()
             .flatten()
             .min()
@@ -389,7 +407,9 @@ impl Link {
     ) -> Option<quinn_proto::Transmit> {
         let fit = MAX_BATCH / usize::from(self.conn.current_mtu());
         let max_segments = max_segments.min(fit.max(1));
-        let flushed = !self.saturated && self.flush();
+        self.follow_path();
+        self.collect_events();
+        let flushed = self.flush(now, !self.saturated);
         let urgent = self.control.is_urgent();
         let max_segments = if urgent { 1 } else { max_segments };
         let mut transmit = self.conn.poll_transmit(now, max_segments, buf);
@@ -410,8 +430,8 @@ impl Link {
     /// Takes note of what the engine has counted.
     fn take_stock(&mut self, now: Instant) {
         let stats = self.conn.stats();
-        self.window
-            .note(stats.frame_rx.data_blocked, stats.udp_rx.bytes);
+        let complaints = stats.frame_rx.data_blocked + self.complaints;
+        self.window.note(complaints, stats.udp_rx.bytes);
         let sent = stats.frame_tx;
         let asked = sent.stream
             + sent.datagram

@@ -1,9 +1,9 @@
 //! A link's streams.
 
 use bytes::Bytes;
-use quinn_proto::{Dir, ReadError, StreamEvent, StreamId, VarInt, WriteError};
+use quinn_proto::{Dir, ReadError, StreamEvent, StreamId, VarInt};
 
-use super::{CONTROL, Link, varint};
+use super::{CONTROL, Link, flush::engine_priority, varint};
 use crate::{
     Direction,
     error::WireCode,
@@ -35,8 +35,7 @@ impl Link {
     /// Adds bytes, with others in front, to what waits to be sent on a stream.
     pub(crate) fn write(&mut self, stream: u64, front: &[u8], bytes: Bytes) {
         if !self.closed {
-            let outgoing = self.outgoing.entry(stream).or_default();
-            outgoing.bytes.push(front, &bytes);
+            self.outgoing(stream).bytes.push(front, &bytes);
             self.line_up(stream);
         }
     }
@@ -44,7 +43,7 @@ impl Link {
     /// Adds bytes that were gathered before to what waits to be sent on a stream.
     pub(crate) fn write_gathered(&mut self, stream: u64, bytes: &mut Gathered) {
         if !self.closed {
-            self.outgoing.entry(stream).or_default().bytes.append(bytes);
+            self.outgoing(stream).bytes.append(bytes);
             self.line_up(stream);
         }
     }
@@ -66,8 +65,18 @@ impl Link {
     /// Ends a stream after what waits. [`LinkEvent::Finished`] follows.
     pub(crate) fn finish(&mut self, stream: u64) {
         if !self.closed {
-            self.outgoing.entry(stream).or_default().finished = true;
+            self.outgoing(stream).finished = true;
             self.line_up(stream);
+        }
+    }
+
+    /// Sets the priority of what is sent on a stream, 0 at first. What the engine has got already keeps its place.
+    pub(crate) fn set_priority(&mut self, stream: u64, priority: i8) {
+        let priority = engine_priority(priority, false);
+        // Fails when the stream has ended already.
+        let _ = self.conn.send_stream(id(stream)).set_priority(priority);
+        if let Some(outgoing) = self.outgoing.get_mut(&stream) {
+            outgoing.engine_priority = priority;
         }
     }
 
@@ -135,73 +144,6 @@ impl Link {
             self.events.push_back(event);
         }
     }
-
-    /// Passes on what the engine takes; whether it took anything.
-    pub(super) fn flush(&mut self) -> bool {
-        if !self.connected || self.closed {
-            return false;
-        }
-        let mut took = false;
-        for _ in 0..self.line.len() {
-            let Some(stream) = self.line.pop_front() else {
-                break;
-            };
-            took |= self.flush_stream(stream);
-        }
-        took
-    }
-
-    fn flush_stream(&mut self, stream: u64) -> bool {
-        let Some(outgoing) = self.outgoing.get_mut(&stream) else {
-            return false;
-        };
-        outgoing.in_line = false;
-        let mut took = false;
-        while outgoing.bytes.len() > 0 {
-            let mut engine = self.conn.send_stream(id(stream));
-            match outgoing
-                .bytes
-                .offer(|pieces| engine.write_chunks(pieces).map(|done| done.bytes))
-            {
-                Ok(written) => {
-                    took |= written > 0;
-                    self.activity += u64::from(written > 0 && stream != CONTROL);
-                }
-                // The engine says when to go on.
-                Err(WriteError::Blocked) => break,
-                // The engine has told, or will.
-                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => {
-                    self.outgoing.remove(&stream);
-                    return took;
-                }
-            }
-        }
-        if outgoing
-            .mark
-            .is_some_and(|mark| outgoing.bytes.len() < mark)
-        {
-            outgoing.mark = None;
-            self.events.push_back(LinkEvent::Flushed(stream));
-        }
-        if outgoing.bytes.len() == 0 {
-            if outgoing.finished {
-                // Fails only when the other side has stopped the stream, which the engine tells by itself.
-                took |= self.conn.send_stream(id(stream)).finish().is_ok();
-            }
-            // Idle streams cost nothing here.
-            self.outgoing.remove(&stream);
-        }
-        took
-    }
-
-    fn line_up(&mut self, stream: u64) {
-        if let Some(outgoing) = self.outgoing.get_mut(&stream)
-            && !outgoing.in_line
-        {
-            outgoing.in_line = true;
-            self.line.push_back(stream);
-        }
-    }
 }
 
 fn dir(direction: Direction) -> Dir {
@@ -222,6 +164,6 @@ fn index(id: StreamId) -> u64 {
     VarInt::from(id).into_inner()
 }
 
-fn id(index: u64) -> StreamId {
+pub(super) fn id(index: u64) -> StreamId {
     VarInt::from_u64(index).unwrap_or(VarInt::MAX).into()
 }

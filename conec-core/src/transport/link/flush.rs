@@ -1,0 +1,330 @@
+//! From the queues in front of the engine into the engine: which bytes, how many, and when.
+//!
+//! Streams with so little waiting that they [pass by](super::line) the others come first, after the control stream. Something is
+//! kept free for both of what they need to get through the engine:
+//!
+//! - *its send window*, which is all that may be unacknowledged. Streams with much waiting use no more of it than keeps
+//!   the path full.
+//! - *the other side's credit*, which is all that it lets this one send. Streams that nobody reads there can use it up.
+//!   When only what is kept free is left, the other side is told, since it may let more come.
+//!
+//! Streams that pass by also come first in the engine's own queue, among those of the same priority.
+
+use std::time::{Duration, Instant};
+
+use quinn_proto::WriteError;
+
+use super::{CONTROL, Link, streams::id};
+use crate::transport::{credit::Credit, event::LinkEvent, outgoing::Outgoing};
+
+/// What streams get through the engine with.
+pub(super) struct Room {
+    credit: Credit,
+    /// How much the engine has got since the beginning.
+    handed_over: u64,
+    /// How much credit is kept free for each kind of stream that comes before the others.
+    spare_credit: u64,
+    /// The whole send window, and how much of it those others use.
+    window: u64,
+    path: u64,
+    /// The credit that the other side was last told to be used up, and when it may be told again.
+    told: u64,
+    tell_next: Option<Instant>,
+    /// It is to be told then.
+    tell_at: Option<Instant>,
+}
+
+/// What a stream is to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Control,
+    Passing,
+    Waiting,
+}
+
+/// What came of offering a stream's bytes to the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offered {
+    /// It has all of them.
+    All,
+    /// There are more.
+    Some,
+    /// It takes none now, and says when.
+    Blocked,
+    /// The stream is over.
+    Over,
+}
+
+impl Room {
+    pub(super) fn new(credit: Credit, window: u32) -> Self {
+        let mut room = Self {
+            credit,
+            handed_over: 0,
+            spare_credit: 0,
+            window: window.into(),
+            path: 0,
+            told: 0,
+            tell_next: None,
+            tell_at: None,
+        };
+        room.follow(0);
+        room
+    }
+
+    /// The first credit is known, which later ones only add to.
+    pub(super) fn connected(&mut self) {
+        self.spare_credit = spare(self.credit.limit());
+    }
+
+    /// When the other side is to be told that its credit is used up.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.tell_at
+    }
+
+    /// How much credit is there for streams of this kind.
+    fn credit(&self, kind: Kind) -> u64 {
+        let left = self.credit.limit().saturating_sub(self.handed_over);
+        left.saturating_sub(match kind {
+            // What is kept for it is all that there is.
+            Kind::Control => 0,
+            Kind::Passing => self.spare_credit,
+            Kind::Waiting => 2 * self.spare_credit,
+        })
+    }
+
+    /// Adapts the send window of streams that have to wait to the congestion window.
+    fn follow(&mut self, congestion_window: u64) {
+        let most = self.window - 2 * spare(self.window);
+        self.path = congestion_window
+            .saturating_mul(PATHS)
+            .clamp(MIN_WINDOW.min(most), most);
+    }
+
+    /// Below this it is worth while to take more from those that have to wait: many small pieces make the engine slow.
+    fn low_mark(&self) -> u64 {
+        self.path - (self.path / 8).min(MAX_STEP)
+    }
+}
+
+impl Link {
+    /// Lets the engine tell of streams that it takes more of.
+    pub(super) fn follow_path(&mut self) {
+        // The window counts as endless then.
+        if !self.control.is_urgent() && !self.closed {
+            self.room.follow(self.conn.congestion_state().window());
+            self.conn.set_send_window(self.room.low_mark());
+        }
+    }
+
+    /// Passes on what the engine takes; whether it took anything. Without `all`, only what comes before the rest.
+    pub(super) fn flush(&mut self, now: Instant, all: bool) -> bool {
+        self.room.tell_at = None;
+        if !self.connected || self.closed {
+            return false;
+        }
+        let before = self.room.handed_over;
+        self.conn.set_send_window(self.room.window);
+        let mut ended = self.flush_control();
+        self.conn
+            .set_send_window(self.room.window - spare(self.room.window));
+        ended |= self.flush_passing();
+        self.conn.set_send_window(self.room.low_mark());
+        if all {
+            ended |= self.flush_waiting(now);
+            self.conn.set_send_window(self.room.low_mark());
+        }
+        ended || self.room.handed_over > before
+    }
+
+    fn flush_control(&mut self) -> bool {
+        let mut ended = false;
+        while self.outgoing.contains_key(&CONTROL) {
+            match self.offer(CONTROL, Kind::Control) {
+                Offered::Some => {}
+                Offered::All => ended = true,
+                Offered::Blocked | Offered::Over => break,
+            }
+        }
+        ended
+    }
+
+    fn flush_passing(&mut self) -> bool {
+        let mut ended = false;
+        while let Some(stream) = self.line.pop_passing() {
+            let Some(outgoing) = self.outgoing.get_mut(&stream) else {
+                continue;
+            };
+            let waiting = outgoing.bytes.len() as u64;
+            let credit = self.room.credit(Kind::Passing);
+            if waiting > self.line.may_pass(stream).min(credit) {
+                outgoing.turn = Some(self.line.next_turn(None));
+                self.line.add(outgoing.priority(), stream, outgoing.turn);
+                continue;
+            }
+            outgoing.in_line = false;
+            match self.offer(stream, Kind::Passing) {
+                Offered::All => ended = true,
+                Offered::Some => self.line_up(stream),
+                Offered::Blocked | Offered::Over => {}
+            }
+        }
+        ended
+    }
+
+    fn flush_waiting(&mut self, now: Instant) -> bool {
+        let mut ended = false;
+        while let Some(stream) = self.line.pop_other() {
+            let Some(outgoing) = self.outgoing.get_mut(&stream) else {
+                continue;
+            };
+            if outgoing.bytes.len() > 0 && self.room.credit(Kind::Waiting) == 0 {
+                self.line.add(outgoing.priority(), stream, outgoing.turn);
+                self.tell_held_up(now);
+                break;
+            }
+            outgoing.in_line = false;
+            match self.offer(stream, Kind::Waiting) {
+                Offered::All => ended = true,
+                Offered::Some => self.line_up(stream),
+                // Keeps its turn.
+                Offered::Blocked | Offered::Over => continue,
+            }
+            // There was room enough to begin with.
+            self.conn.set_send_window(self.room.path);
+        }
+        ended
+    }
+
+    /// Offers the next bytes of a stream to the engine.
+    fn offer(&mut self, stream: u64, kind: Kind) -> Offered {
+        let Some(outgoing) = self.outgoing.get_mut(&stream) else {
+            return Offered::Over;
+        };
+        let mut engine = self.conn.send_stream(id(stream));
+        let priority = match kind {
+            Kind::Control => i32::MAX,
+            Kind::Passing => engine_priority(outgoing.priority(), true),
+            Kind::Waiting => engine_priority(outgoing.priority(), false),
+        };
+        if outgoing.engine_priority != priority {
+            outgoing.engine_priority = priority;
+            // Fails when the stream has ended, which the engine tells by itself.
+            let _ = engine.set_priority(priority);
+        }
+        if outgoing.bytes.len() > 0 {
+            // The engine itself holds the control stream to the credit, and tells the other side.
+            let credit = match kind {
+                Kind::Control => usize::MAX,
+                Kind::Passing | Kind::Waiting => {
+                    usize::try_from(self.room.credit(kind)).unwrap_or(usize::MAX)
+                }
+            };
+            let wanted = match outgoing.turn {
+                Some(turn) => usize::try_from(turn.left).unwrap_or(0).max(1),
+                None => usize::MAX,
+            };
+            let write = |pieces: &mut [_]| engine.write_chunks(pieces).map(|done| done.bytes);
+            let written = match outgoing.bytes.offer(wanted, credit, write) {
+                Ok(written) => written as u64,
+                Err(WriteError::Blocked) => return Offered::Blocked,
+                // The engine has told, or will.
+                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => {
+                    self.outgoing.remove(&stream);
+                    return Offered::Over;
+                }
+            };
+            self.room.handed_over += written;
+            if let Some(turn) = &mut outgoing.turn {
+                turn.left -= written as i64;
+                if turn.left <= 0 {
+                    *turn = self.line.next_turn(Some(*turn));
+                }
+            }
+            match kind {
+                Kind::Control => {}
+                Kind::Passing => self.line.has_passed(stream, written),
+                Kind::Waiting => self.line.has_waited(written),
+            }
+            self.activity += u64::from(kind != Kind::Control);
+        }
+        self.settle(stream)
+    }
+
+    /// Does what is due now that less waits on a stream.
+    fn settle(&mut self, stream: u64) -> Offered {
+        let Some(outgoing) = self.outgoing.get_mut(&stream) else {
+            return Offered::Over;
+        };
+        let left = outgoing.bytes.len();
+        if outgoing.mark.is_some_and(|mark| left < mark) {
+            outgoing.mark = None;
+            self.events.push_back(LinkEvent::Flushed(stream));
+        }
+        if left > 0 {
+            return Offered::Some;
+        }
+        if outgoing.finished {
+            // Fails only when the other side has stopped the stream, which the engine tells by itself.
+            let _ = self.conn.send_stream(id(stream)).finish();
+        }
+        // Idle streams cost nothing here.
+        self.outgoing.remove(&stream);
+        Offered::All
+    }
+
+    /// Tells the other side, through the channel, that its credit is used up but for what is kept free. Once for each
+    /// credit that it gives, and not too often.
+    fn tell_held_up(&mut self, now: Instant) {
+        let limit = self.room.credit.limit();
+        if self.room.told == limit {
+            return;
+        }
+        match self.room.tell_next.filter(|&at| at > now) {
+            Some(at) => self.room.tell_at = Some(at),
+            None => {
+                self.room.told = limit;
+                self.room.tell_next = Some(now + TELL_PAUSE);
+                self.events.push_back(LinkEvent::HeldUp);
+            }
+        }
+    }
+
+    /// What waits on a stream.
+    pub(super) fn outgoing(&mut self, stream: u64) -> &mut Outgoing {
+        let conn = &mut self.conn;
+        self.outgoing.entry(stream).or_insert_with(|| {
+            // A stream that has ended has none.
+            let priority = conn.send_stream(id(stream)).priority().unwrap_or(0);
+            Box::new(Outgoing::new(priority))
+        })
+    }
+
+    pub(super) fn line_up(&mut self, stream: u64) {
+        if stream != CONTROL
+            && let Some(outgoing) = self.outgoing.get_mut(&stream)
+            && !outgoing.in_line
+        {
+            outgoing.in_line = true;
+            self.line.add(outgoing.priority(), stream, outgoing.turn);
+        }
+    }
+}
+
+/// The engine's priorities leave room between those of streams, for those that pass by.
+pub(super) fn engine_priority(priority: i8, passes: bool) -> i32 {
+    2 * i32::from(priority) + i32::from(passes)
+}
+
+/// How much of something is kept free for each kind of stream that comes before the others.
+fn spare(of: u64) -> u64 {
+    (of / 8).min(MAX_SPARE)
+}
+
+const MAX_SPARE: u64 = 64 << 10;
+/// How many congestion windows the engine gets of streams that have to wait. It must be more than one, since what was
+/// acknowledged counts as long as something before it was not; with two, reordering already leaves it with nothing to send.
+const PATHS: u64 = 4;
+const MIN_WINDOW: u64 = 256 << 10;
+const MAX_STEP: u64 = 64 << 10;
+/// Control messages are limited in rate, and this one is no reason to come near the limit.
+const TELL_PAUSE: Duration = Duration::from_millis(50);
