@@ -23,11 +23,11 @@ pub(crate) struct Slots {
 /// Has a use for slots, for as long as it receives. All sockets of a process share them: most of many have nothing to receive
 /// at any moment, and memory that was used just now is likely to be in the processor's cache.
 pub(crate) fn with<T>(f: impl FnOnce(&mut Slots) -> T) -> T {
-    static IDLE: Mutex<Vec<Box<Slots>>> = Mutex::new(Vec::new());
+    static IDLE: Mutex<Vec<Slots>> = Mutex::new(Vec::new());
     static MOST: OnceLock<usize> = OnceLock::new();
     let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     let taken = idle().pop();
-    let mut slots = taken.unwrap_or_else(|| Box::new(Slots::new()));
+    let mut slots = taken.unwrap_or_else(Slots::new);
     let result = f(&mut slots);
     // As many as can receive at once.
     let most = *MOST.get_or_init(|| thread::available_parallelism().map_or(1, usize::from));

@@ -138,7 +138,7 @@ impl Sink<Bytes> for Sender {
         if outbox.is_open() {
             return Poll::Ready(Ok(()));
         }
-        waiter.poll(cx, |state| outbox.ready(state))
+        waiter.poll(cx, |state| state.send_ready(outbox))
     }
 
     fn start_send(self: Pin<&mut Self>, message: Bytes) -> Result<(), SendError> {

@@ -9,57 +9,11 @@ use conec_core::{
 
 use super::{
     State,
+    held::{Held, Receiving, Sending},
     state::PATIENCE,
-    streams::{Receiving, Sending},
     waiters::{Subject, Topic},
 };
 use crate::{OpenStreamError, SendDatagramError};
-
-/// A channel that somebody holds.
-#[derive(Debug)]
-pub(super) struct Held {
-    /// Stays open when nobody holds it.
-    home: bool,
-    peer: Option<PeerInfo>,
-    opened: bool,
-    closed: Option<CloseReason>,
-    handles: usize,
-    /// Everybody has let go of it.
-    dropped: bool,
-}
-
-impl Held {
-    /// A channel that is held once, and not open as far as is known.
-    pub(super) fn new(home: bool, peer: Option<PeerInfo>) -> Self {
-        Self {
-            home,
-            peer,
-            opened: false,
-            closed: None,
-            handles: 1,
-            dropped: false,
-        }
-    }
-
-    pub(super) fn opened(self) -> Self {
-        Self {
-            opened: true,
-            ..self
-        }
-    }
-
-    pub(super) fn hold(&mut self) {
-        self.handles += 1;
-    }
-
-    pub(super) fn unhold(&mut self) {
-        self.handles = self.handles.saturating_sub(1);
-    }
-
-    pub(super) fn end(&mut self, reason: CloseReason) {
-        self.closed.get_or_insert(reason);
-    }
-}
 
 // What the handles call.
 impl<E: Endpoint + ?Sized> State<E> {

@@ -2,6 +2,7 @@
 
 mod brief_lock;
 mod channels;
+mod held;
 mod outbox;
 mod roles;
 mod state;

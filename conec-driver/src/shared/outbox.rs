@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use conec_core::{Batch, CloseReason, Endpoint, SendEnd, StreamId};
+use conec_core::{Batch, StreamId};
 
-use super::{State, brief_lock::BriefLock, waiters::Subject};
+use super::brief_lock::BriefLock;
 use crate::SendError;
 
 /// Messages on their way from a sending half into its stream.
@@ -54,56 +54,17 @@ impl Outbox {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Whether there is room for a message that the driver has to come for.
-    pub(crate) fn ready<E: Endpoint + ?Sized>(
-        &self,
-        state: &mut State<E>,
-    ) -> Result<Result<(), SendError>, Subject> {
-        // If it has ended, that is told next.
-        let _ = self.hand_over(state);
-        state.send_by(self.id, |stream| stream.poll_ready())
-    }
-
-    /// Begins with this message. The driver has to come for it.
-    pub(super) fn begin<E: Endpoint + ?Sized>(
-        &self,
-        state: &mut State<E>,
-        message: &Bytes,
-    ) -> Result<(), SendError> {
+    /// Does something to all messages that wait, or to the room for them.
+    pub(super) fn change<T>(&self, f: impl FnOnce(&mut Option<Batch>) -> T) -> T {
         let mut batch = self.batch.lock();
-        if batch.is_none() {
-            *batch = state.batch(self.id);
-        }
-        let Some(begun) = batch.as_mut() else {
-            return Err(SendError::Ended(SendEnd::Closed(CloseReason::Local)));
-        };
-        begun.push(message)?;
+        let result = f(&mut batch);
         self.note(&batch);
-        Ok(())
-    }
-
-    /// Hands everything over to the stream. What it does not take, because it has ended, is forgotten.
-    pub(super) fn hand_over<E: Endpoint + ?Sized>(
-        &self,
-        state: &mut State<E>,
-    ) -> Result<Result<(), SendError>, Subject> {
-        let mut batch = self.batch.lock();
-        let handed = match batch.as_mut().filter(|batch| !batch.is_empty()) {
-            Some(batch) => state.send_by(self.id, |stream| stream.send_batch(batch)),
-            None => Ok(Ok(())),
-        };
-        if let Ok(Err(_)) = handed {
-            *batch = None;
-        }
-        self.note(&batch);
-        handed
+        result
     }
 
     /// Forgets what was not handed over.
     pub(crate) fn clear(&self) {
-        let mut batch = self.batch.lock();
-        *batch = None;
-        self.note(&batch);
+        self.change(|batch| *batch = None);
     }
 
     /// Says whether there is room, as it is now with the lock held.

@@ -7,7 +7,7 @@ use conec_core::{
     Target,
 };
 
-use super::{State, channels::Held, waiters::Subject};
+use super::{State, held::Held, waiters::Subject};
 
 impl State<Client> {
     /// The home channel of a Client that begins to connect, held once.

@@ -11,8 +11,7 @@ use conec_core::{ChannelEvent, ChannelId, CloseReason, Endpoint, RecvEnd, SendEn
 
 use super::{
     Outbox,
-    channels::Held,
-    streams::{Receiving, Sending},
+    held::{Held, Receiving, Sending},
     waiters::{Subject, Topic, Waiters},
 };
 
@@ -93,7 +92,7 @@ impl<E: Endpoint + ?Sized> State<E> {
         let mut outboxes = std::mem::take(&mut self.outboxes);
         for outbox in outboxes.drain(..) {
             // If it has ended, who holds it is told.
-            let _ = outbox.hand_over(self);
+            let _ = self.hand_over(&outbox);
         }
         // It keeps its room.
         self.outboxes = outboxes;

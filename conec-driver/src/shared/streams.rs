@@ -5,33 +5,8 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use conec_core::{Batch, CloseReason, Endpoint, RecvEnd, RecvError, SendEnd, Stream, StreamId};
 
-use super::{Outbox, State, waiters::Subject};
+use super::{Outbox, State, held::Sending, waiters::Subject};
 use crate::SendError;
-
-/// The sending half of a stream.
-#[derive(Debug, Default)]
-pub(super) struct Sending {
-    finished: bool,
-    end: Option<SendEnd>,
-}
-
-impl Sending {
-    pub(super) fn end(&mut self, end: SendEnd) {
-        self.end.get_or_insert(end);
-    }
-}
-
-/// The receiving half of a stream.
-#[derive(Debug, Default)]
-pub(super) struct Receiving {
-    end: Option<RecvEnd>,
-}
-
-impl Receiving {
-    pub(super) fn end(&mut self, end: RecvEnd) {
-        self.end.get_or_insert(end);
-    }
-}
 
 // The sending half.
 impl<E: Endpoint + ?Sized> State<E> {
@@ -41,10 +16,31 @@ impl<E: Endpoint + ?Sized> State<E> {
         outbox: &Arc<Outbox>,
         message: &Bytes,
     ) -> Result<Result<(), SendError>, Subject> {
-        match outbox.ready(self)? {
+        match self.send_ready(outbox)? {
             Ok(()) => Ok(self.start_send(outbox, message)),
             Err(error) => Ok(Err(error)),
         }
+    }
+
+    /// Whether there is room for a message that the driver has to come for.
+    pub(crate) fn send_ready(&mut self, outbox: &Outbox) -> Result<Result<(), SendError>, Subject> {
+        // If it has ended, that is told next.
+        let _ = self.hand_over(outbox);
+        self.send_by(outbox.id(), |stream| stream.poll_ready())
+    }
+
+    /// Hands all messages over to their stream. What it does not take, because it has ended, is forgotten.
+    pub(super) fn hand_over(&mut self, outbox: &Outbox) -> Result<Result<(), SendError>, Subject> {
+        outbox.change(|batch| {
+            let Some(waiting) = batch.as_mut().filter(|batch| !batch.is_empty()) else {
+                return Ok(Ok(()));
+            };
+            let handed = self.send_by(outbox.id(), |stream| stream.send_batch(waiting));
+            if let Ok(Err(_)) = handed {
+                *batch = None;
+            }
+            handed
+        })
     }
 
     /// Has the driver come for a message, whether there is room for it or not.
@@ -53,7 +49,15 @@ impl<E: Endpoint + ?Sized> State<E> {
         outbox: &Arc<Outbox>,
         message: &Bytes,
     ) -> Result<(), SendError> {
-        outbox.begin(self, message)?;
+        outbox.change(|batch| {
+            if batch.is_none() {
+                *batch = self.batch(outbox.id());
+            }
+            let Some(begun) = batch else {
+                return Err(SendError::Ended(SendEnd::Closed(CloseReason::Local)));
+            };
+            Ok(begun.push(message)?)
+        })?;
         self.outboxes.push(Arc::clone(outbox));
         self.waiters.wake_driver();
         Ok(())
@@ -62,7 +66,7 @@ impl<E: Endpoint + ?Sized> State<E> {
     /// Sends no more messages: the reader gets a clean end after those that were taken.
     pub(crate) fn finish(&mut self, outbox: &Outbox) -> Result<(), SendError> {
         // If it has ended, that is told next.
-        let _ = outbox.hand_over(self);
+        let _ = self.hand_over(outbox);
         let finished = self.send_by(outbox.id(), |stream| stream.finish());
         // Without an answer it has ended, and how is about to be told.
         finished.unwrap_or(Err(SendError::Finished))?;
@@ -94,13 +98,13 @@ impl<E: Endpoint + ?Sized> State<E> {
     }
 
     /// An empty batch for the stream, while its channel is there.
-    pub(super) fn batch(&mut self, id: StreamId) -> Option<Batch> {
+    fn batch(&mut self, id: StreamId) -> Option<Batch> {
         let mut channel = self.endpoint.channel(id.channel())?;
         Some(channel.stream(id).batch())
     }
 
     /// Does something to a sending half that has neither been finished nor ended.
-    pub(super) fn send_by(
+    fn send_by(
         &mut self,
         id: StreamId,
         f: impl FnOnce(&mut Stream<'_>) -> Result<(), conec_core::SendError>,
