@@ -3,16 +3,11 @@
 mod bare;
 mod conec;
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{fmt, net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
-use conec_core::ChannelConfig;
 
-use crate::harness::Node;
+use crate::{control::Control, harness::Node};
 
 /// A connection between two ends, with streams in one direction each that are numbered as they are opened.
 pub(crate) trait Connection {
@@ -118,40 +113,3 @@ impl fmt::Display for Engine {
         Ok(())
     }
 }
-
-/// The congestion control of conec's channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Control {
-    /// What channels have without being told.
-    Default,
-}
-
-impl Control {
-    pub(crate) const ALL: [Self; 1] = [Self::Default];
-
-    /// Whether it leaves the link to others.
-    pub(crate) fn gives_way(self) -> bool {
-        match self {
-            Self::Default => false,
-        }
-    }
-
-    fn configure(self, config: &mut ChannelConfig) {
-        // The harness lets channels be silent for ever. Here they are to end when they are stuck.
-        config.idle_timeout = IDLE_TIMEOUT;
-        match self {
-            Self::Default => {}
-        }
-    }
-}
-
-impl fmt::Display for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Default => "default",
-        })
-    }
-}
-
-/// The engine's default.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
