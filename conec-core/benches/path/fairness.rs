@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{
     Settings, cases,
-    connection::{Control, End, Engine},
+    connection::{End, Engine},
+    control::Control,
     harness::table::{Table, figure, ratio},
     load::Kind,
     parallel,
@@ -157,5 +158,6 @@ fn jain(first: f64, second: f64) -> f64 {
 }
 
 const GROUP: &str = "fairness";
-const UNCOUNTED: Duration = Duration::from_secs(5);
-const TIME: Duration = Duration::from_secs(30);
+/// How long two may take to come to terms: several of Cubic's periods.
+const UNCOUNTED: Duration = Duration::from_secs(20);
+const TIME: Duration = Duration::from_secs(60);

@@ -23,6 +23,7 @@ mod harness;
 
 mod cases;
 mod connection;
+mod control;
 mod fairness;
 mod link;
 mod load;
@@ -41,7 +42,7 @@ use lexopt::prelude::*;
 
 use crate::{
     cases::Case,
-    connection::Control,
+    control::Control,
     link::{Path, Rate},
 };
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::{
     Settings,
     cases::{self, Case},
-    connection::{Control, End, Engine},
+    connection::{End, Engine},
+    control::Control,
     harness::table::{Table, figure, ratio},
     link::Path,
     load::Kind,

@@ -1,6 +1,9 @@
 //! Channels of conec.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use conec_core::{
@@ -8,10 +11,13 @@ use conec_core::{
     Target,
 };
 
-use super::{Connection, Control, End};
-use crate::harness::{
-    Node,
-    conec::{Conec, World},
+use super::{Connection, End};
+use crate::{
+    control::Control,
+    harness::{
+        Node,
+        conec::{Conec, World},
+    },
 };
 
 pub(super) struct Channel {
@@ -47,7 +53,11 @@ impl Channel {
     }
 
     fn new(world: u8, now: Instant, control: Control, places: [usize; 2]) -> Self {
-        let mut world = World::with(world, move |config| control.configure(config));
+        let mut world = World::with(world, move |config| {
+            // The harness lets channels be silent for ever. Here they are to end when they are stuck.
+            config.idle_timeout = IDLE_TIMEOUT;
+            control.configure(config);
+        });
         let clients = places.into_iter().filter(|&place| place != COORDINATOR);
         let mut clients = clients.map(|_| world.client()).collect::<Vec<_>>();
         for client in &mut clients {
@@ -225,3 +235,5 @@ impl Connection for Channel {
 
 type Events = std::collections::VecDeque<(ChannelId, ChannelEvent)>;
 const COORDINATOR: usize = 0;
+/// The engine's default.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);

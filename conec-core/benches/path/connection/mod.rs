@@ -3,16 +3,11 @@
 mod bare;
 mod conec;
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{fmt, net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
-use conec_core::{ChannelConfig, CongestionControl};
 
-use crate::harness::Node;
+use crate::{control::Control, harness::Node};
 
 /// A connection between two ends, with streams in one direction each that are numbered as they are opened.
 pub(crate) trait Connection {
@@ -118,47 +113,3 @@ impl fmt::Display for Engine {
         Ok(())
     }
 }
-
-/// The congestion control of conec's channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Control {
-    /// What channels have without being told: the fair one.
-    Default,
-    LossTolerant,
-    Background,
-}
-
-impl Control {
-    pub(crate) const ALL: [Self; 3] = [Self::Default, Self::LossTolerant, Self::Background];
-
-    /// Whether it leaves the link to others.
-    pub(crate) fn gives_way(self) -> bool {
-        match self {
-            Self::Default | Self::LossTolerant => false,
-            Self::Background => true,
-        }
-    }
-
-    fn configure(self, config: &mut ChannelConfig) {
-        // The harness lets channels be silent for ever. Here they are to end when they are stuck.
-        config.idle_timeout = IDLE_TIMEOUT;
-        config.congestion = match self {
-            Self::Default => CongestionControl::default(),
-            Self::LossTolerant => CongestionControl::LossTolerant,
-            Self::Background => CongestionControl::Background,
-        };
-    }
-}
-
-impl fmt::Display for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Default => "default",
-            Self::LossTolerant => "loss-tolerant",
-            Self::Background => "background",
-        })
-    }
-}
-
-/// The engine's default.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
