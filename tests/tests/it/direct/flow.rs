@@ -93,13 +93,24 @@ impl Flow {
 
     /// The longest time without an arrival from then on.
     pub(crate) fn longest_pause(&self, since: Duration) -> Duration {
+        let (before, after) = self.longest_pauses(since, Duration::MAX);
+        before.max(after)
+    }
+
+    /// The longest times without an arrival that begin since then and before a second time, and after that.
+    pub(crate) fn longest_pauses(&self, since: Duration, until: Duration) -> (Duration, Duration) {
         let mut last = since;
-        let mut longest = Duration::ZERO;
+        let (mut before, mut after) = (Duration::ZERO, Duration::ZERO);
         for &at in self.arrivals.iter().filter(|&&at| at >= since) {
-            longest = longest.max(at - last);
+            let longest = if last < until {
+                &mut before
+            } else {
+                &mut after
+            };
+            *longest = (at - last).max(*longest);
             last = at;
         }
-        longest
+        (before, after)
     }
 }
 
