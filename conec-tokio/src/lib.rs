@@ -60,11 +60,12 @@ pub use stream::{IncomingStream, Receiver, Sender};
 
 #[doc(no_inline)]
 pub use conec_core::{
-    AnswerError, Certificate, ChannelConfig, ChannelEvent, ChannelId, ClientConfig, ClientId,
-    CloseReason, Code, ConfigError, CoordinatorConfig, CoordinatorEvent, Direction, EndpointStats,
-    ErrorCode, Identity, InvalidName, KeyError, KeyPin, Limits, Name, Nat, OpenChannelError,
-    OpenStreamError, PairId, Path, PathConfig, PathPolicy, PathStats, PeerInfo, Policy,
-    PrivateAddresses, RecvEnd, SendDatagramError, SendEnd, StreamId, Target, Traffic, Trust,
+    AnswerError, Certificate, ChannelConfig, ChannelEvent, ChannelId, ChannelStats, ClientConfig,
+    ClientId, CloseReason, Code, ConfigError, CoordinatorConfig, CoordinatorEvent, DatagramStats,
+    Direction, EndpointStats, ErrorCode, Identity, InvalidName, KeyError, KeyPin, Limits, Name,
+    Nat, OpenChannelError, OpenStreamError, PairId, Path, PathConfig, PathPolicy, PathStats,
+    PeerInfo, Policy, PrivateAddresses, RecvEnd, SendDatagramError, SendEnd, SendLimit, StreamId,
+    Target, Traffic, Trust,
     hub::{BindError, ConnectError, OpenError, SendError, TryRecvError},
 };
 

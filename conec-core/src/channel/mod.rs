@@ -10,6 +10,7 @@ mod datagrams;
 mod event;
 mod handle;
 mod state;
+mod stats;
 mod stream;
 mod table;
 
@@ -17,6 +18,7 @@ pub use self::{
     batch::Batch,
     event::{ChannelEvent, Path},
     handle::{Channel, Stream},
+    stats::{ChannelStats, DatagramStats, SendLimit},
 };
 pub(crate) use self::{
     bucket::Bucket,

@@ -69,6 +69,10 @@ struct Shared {
     acked: atomic::AtomicU64,
     /// The window that is thought right for the next path.
     target: atomic::AtomicU64,
+    /// Bytes that were sent and are neither acknowledged nor given up.
+    in_flight: atomic::AtomicU64,
+    /// The engine had nothing more to send when an acknowledgement came last.
+    app_limited: atomic::AtomicBool,
 }
 
 impl Control {
@@ -83,6 +87,8 @@ impl Control {
             began: now,
             acked: atomic::AtomicU64::new(0),
             target: atomic::AtomicU64::new(0),
+            in_flight: atomic::AtomicU64::new(0),
+            app_limited: atomic::AtomicBool::new(true),
         }))
     }
 
@@ -113,6 +119,29 @@ impl Control {
     pub(super) fn latest_acked(&self) -> Option<Instant> {
         let nanos = self.0.acked.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.0.began + Duration::from_nanos(nanos))
+    }
+
+    /// Bytes that were sent and are neither acknowledged nor given up.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.0.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// So much was sent that asks for an acknowledgement. The engine tells its controller of what does not, too.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.0.in_flight.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn set_in_flight(&self, bytes: u64) {
+        self.0.in_flight.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the engine had nothing more to send when an acknowledgement came last.
+    pub(super) fn is_app_limited(&self) -> bool {
+        self.0.app_limited.load(Ordering::Relaxed)
+    }
+
+    fn set_app_limited(&self, limited: bool) {
+        self.0.app_limited.store(limited, Ordering::Relaxed);
     }
 
     fn ignores_window(&self) -> bool {
@@ -202,6 +231,8 @@ impl Controller for PathController {
         if let Some(sent) = self.acked.take() {
             self.control.acked(sent);
         }
+        self.control.set_in_flight(in_flight);
+        self.control.set_app_limited(app_limited);
         self.cubic
             .on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
     }
@@ -213,6 +244,8 @@ impl Controller for PathController {
         is_persistent_congestion: bool,
         lost_bytes: u64,
     ) {
+        let in_flight = self.control.in_flight().saturating_sub(lost_bytes);
+        self.control.set_in_flight(in_flight);
         // What was sent on the former path says nothing of this one. It may not even be lost, but overtaken.
         if sent >= self.since {
             self.brake = None;

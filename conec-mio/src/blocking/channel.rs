@@ -6,8 +6,8 @@ use std::{
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelId, CloseReason, Code, Direction, OpenStreamError, Path, PathStats, PeerInfo,
-    SendDatagramError, StreamId,
+    ChannelId, ChannelStats, CloseReason, Code, Direction, OpenStreamError, Path, PathStats,
+    PeerInfo, SendDatagramError, StreamId,
 };
 
 use super::{
@@ -69,6 +69,11 @@ impl Channel {
     /// The current estimate of the round-trip time on the [path](Self::path) in use, while the channel is there.
     pub fn rtt(&self) -> Option<Duration> {
         self.core(|channel| channel.rtt())?
+    }
+
+    /// What is going on in the channel, while it is there.
+    pub fn stats(&self) -> Option<ChannelStats> {
+        self.core(|channel| channel.stats())?
     }
 
     /// What is sent now travels on: through the Coordinator, as in the beginning and once the channel is over, or directly

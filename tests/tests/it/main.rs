@@ -21,6 +21,7 @@ mod nat;
 mod network;
 mod priorities;
 mod rebinding;
+mod stats;
 mod streams;
 mod world;
 

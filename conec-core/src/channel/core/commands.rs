@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::ChannelCore;
 use crate::{
-    CloseReason, Direction, ErrorCode, OpenStreamError, RecvEnd, RecvError, SendDatagramError,
-    SendEnd, SendError, StreamId,
+    ChannelStats, CloseReason, Direction, ErrorCode, OpenStreamError, RecvEnd, RecvError,
+    SendDatagramError, SendEnd, SendError, StreamId,
     channel::{
         Batch,
         stream::{DataStream, RecvHalf, SendHalf},
@@ -181,6 +181,13 @@ impl ChannelCore {
         } else {
             None
         }
+    }
+
+    pub(in crate::channel) fn stats(&self, link: &mut Link) -> ChannelStats {
+        let mut stats = link.stats();
+        stats.streams_open = self.streams.len();
+        stats.datagrams.displaced += self.datagrams.displaced();
+        stats
     }
 
     pub(crate) fn close(&mut self, link: &mut Link, now: Instant, patience: Duration) {
