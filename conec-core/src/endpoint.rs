@@ -219,7 +219,8 @@ pub struct EndpointStats {
     pub probes_rejected: u64,
 }
 
-/// What a peer channel's packets have travelled on so far.
+/// What a peer channel's packets have travelled on so far. What goes on in it, on whatever path,
+/// [`ChannelStats`](crate::ChannelStats) tells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PathStats {

@@ -68,7 +68,9 @@ mod wire;
 #[doc = include_str!("../PROTOCOL.md")]
 pub mod protocol {}
 
-pub use channel::{Batch, Channel, ChannelEvent, Path, Stream};
+pub use channel::{
+    Batch, Channel, ChannelEvent, ChannelStats, DatagramStats, Path, SendLimit, Stream,
+};
 pub use client::{Client, ClientEvent, Nat, PeerInfo};
 pub use config::{
     ChannelConfig, ClientConfig, CongestionControl, CoordinatorConfig, Limits, PathConfig,

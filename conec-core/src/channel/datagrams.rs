@@ -13,6 +13,8 @@ pub(super) struct Datagrams {
     /// What those that wait count for.
     size: usize,
     limit: usize,
+    /// How many had to make room for others.
+    displaced: u64,
     /// The application was told that there are some, and has not asked for them yet.
     pub(super) announced: bool,
 }
@@ -23,6 +25,7 @@ impl Datagrams {
             waiting: VecDeque::new(),
             size: 0,
             limit,
+            displaced: 0,
             announced: false,
         }
     }
@@ -30,13 +33,20 @@ impl Datagrams {
     pub(super) fn push(&mut self, datagram: &[u8]) {
         self.size += cost(datagram);
         self.waiting.push_back(Bytes::copy_from_slice(datagram));
-        while self.size > self.limit && self.pop().is_some() {}
+        while self.size > self.limit && self.pop().is_some() {
+            self.displaced += 1;
+        }
     }
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         let datagram = self.waiting.pop_front()?;
         self.size -= cost(&datagram);
         Some(datagram)
+    }
+
+    /// How many had to make room for others.
+    pub(super) fn displaced(&self) -> u64 {
+        self.displaced
     }
 
     /// Whether the application is to be told that there are some. It is then taken for told.
@@ -66,7 +76,7 @@ mod tests {
         assert!(datagrams.announce() && !datagrams.announce());
         let left = std::iter::from_fn(|| datagrams.pop());
         assert_eq!(left.map(|it| it[0]).collect::<Vec<_>>(), [2, 3, 4]);
-        assert_eq!(datagrams.size, 0);
+        assert_eq!((datagrams.size, datagrams.displaced()), (0, 2));
         // One that is larger than all room is as good as lost.
         datagrams.push(&[0; 3 * (1 + OVERHEAD)]);
         assert_eq!(datagrams.pop(), None);

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::{Batch, core::ChannelCore, event::Path};
 use crate::{
-    ChannelId, CloseReason, Code, CongestionControl, Direction, OpenStreamError, RecvError,
-    SendDatagramError, SendError, StreamId, error::WireCode, transport::Link,
+    ChannelId, ChannelStats, CloseReason, Code, CongestionControl, Direction, OpenStreamError,
+    RecvError, SendDatagramError, SendError, StreamId, error::WireCode, transport::Link,
 };
 
 /// Access to one channel of an endpoint.
@@ -88,6 +88,12 @@ impl Channel<'_> {
     /// The current estimate of the round-trip time to the other end.
     pub fn rtt(&self) -> Option<Duration> {
         self.link.as_ref().map(|link| link.rtt())
+    }
+
+    /// What is going on in the channel. `None` while it is being arranged, and after its end.
+    pub fn stats(&mut self) -> Option<ChannelStats> {
+        let link = self.link.as_deref_mut().filter(|link| !link.is_closed())?;
+        Some(self.core.stats(link))
     }
 
     /// What is sent now travels on.

@@ -11,6 +11,7 @@ mod event;
 mod handle;
 mod incoming;
 mod state;
+mod stats;
 mod stream;
 mod table;
 
@@ -18,6 +19,7 @@ pub use self::{
     batch::Batch,
     event::{ChannelEvent, Path},
     handle::{Channel, Stream},
+    stats::{ChannelStats, DatagramStats, SendLimit},
 };
 pub(crate) use self::{
     bucket::Bucket,

@@ -584,6 +584,26 @@ mod tests {
     }
 
     #[test]
+    fn messages_of_all_channels_round_trip_and_no_other_length_decodes() {
+        for message in [
+            ChannelMessage::Closing {
+                bi: 1,
+                uni: 1 << 40,
+            },
+            ChannelMessage::Drained,
+            ChannelMessage::HeldUp,
+        ] {
+            let bytes = message.encode();
+            for len in 0..bytes.len() {
+                assert_eq!(ChannelMessage::decode(&bytes.slice(..len)), Err(Malformed));
+            }
+            let longer = [&bytes[..], &[0]].concat().into();
+            assert_eq!(ChannelMessage::decode(&longer), Err(Malformed));
+            assert_eq!(ChannelMessage::decode(&bytes), Ok(Some(message)));
+        }
+    }
+
+    #[test]
     fn more_candidates_than_allowed_are_malformed() {
         let mut payload = vec![CANDIDATES as u8, 0, MAX_CANDIDATES as u8 + 1];
         for _ in 0..=MAX_CANDIDATES {

@@ -2,7 +2,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelId, CloseReason, Code, CongestionControl, Direction, Path, PathStats, PeerInfo, StreamId,
+    ChannelId, ChannelStats, CloseReason, Code, CongestionControl, Direction, Path, PathStats,
+    PeerInfo, StreamId,
 };
 use futures_core::Stream;
 
@@ -66,6 +67,11 @@ impl Channel {
     /// The current estimate of the round-trip time on the [path](Self::path) in use, while the channel is there.
     pub fn rtt(&self) -> Option<Duration> {
         self.core(|channel| channel.rtt())?
+    }
+
+    /// What is going on in the channel, while it is there.
+    pub fn stats(&self) -> Option<ChannelStats> {
+        self.core(|channel| channel.stats())?
     }
 
     /// What is sent now travels on: through the Coordinator, as in the beginning and once the channel is over, or directly

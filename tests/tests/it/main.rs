@@ -23,6 +23,7 @@ mod network;
 mod priorities;
 mod racing;
 mod rebinding;
+mod stats;
 mod streams;
 mod world;
 

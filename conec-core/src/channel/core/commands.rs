@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::ChannelCore;
 use crate::{
-    CloseReason, CongestionControl, Direction, ErrorCode, OpenStreamError, RecvEnd, RecvError,
-    SendDatagramError, SendEnd, SendError, StreamId,
+    ChannelStats, CloseReason, CongestionControl, Direction, ErrorCode, OpenStreamError, RecvEnd,
+    RecvError, SendDatagramError, SendEnd, SendError, StreamId,
     channel::{
         Batch,
         stream::{DataStream, RecvHalf, SendHalf},
@@ -193,6 +193,13 @@ impl ChannelCore {
         if let Some(link) = link {
             link.set_congestion(choice);
         }
+    }
+
+    pub(in crate::channel) fn stats(&self, link: &mut Link) -> ChannelStats {
+        let mut stats = link.stats();
+        stats.streams_open = self.streams.len();
+        stats.datagrams.displaced += self.datagrams.displaced();
+        stats
     }
 
     pub(crate) fn close(&mut self, link: &mut Link, now: Instant, patience: Duration) {

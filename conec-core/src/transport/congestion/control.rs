@@ -29,6 +29,8 @@ struct Shared {
     target: atomic::AtomicU64,
     /// Bytes that were sent and are neither acknowledged nor given up.
     in_flight: atomic::AtomicU64,
+    /// The engine had nothing more to send when an acknowledgement came last.
+    app_limited: atomic::AtomicBool,
     /// Which algorithm is wanted: its number in [`CHOICES`].
     choice: atomic::AtomicU8,
 }
@@ -46,6 +48,7 @@ impl Control {
             acked: atomic::AtomicU64::new(0),
             target: atomic::AtomicU64::new(0),
             in_flight: atomic::AtomicU64::new(0),
+            app_limited: atomic::AtomicBool::new(true),
             choice: atomic::AtomicU8::new(0),
         }));
         control.choose(choice);
@@ -95,6 +98,20 @@ impl Control {
     /// Bytes that were sent and are neither acknowledged nor given up.
     pub(in crate::transport) fn in_flight(&self) -> u64 {
         self.0.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// So much was sent that asks for an acknowledgement. The engine tells its controller of what does not, too.
+    pub(in crate::transport) fn sent(&self, bytes: usize) {
+        self.0.in_flight.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Whether the engine had nothing more to send when an acknowledgement came last.
+    pub(in crate::transport) fn is_app_limited(&self) -> bool {
+        self.0.app_limited.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_app_limited(&self, limited: bool) {
+        self.0.app_limited.store(limited, Ordering::Relaxed);
     }
 
     pub(super) fn set_in_flight(&self, bytes: u64) {

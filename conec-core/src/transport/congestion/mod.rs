@@ -162,11 +162,6 @@ struct PathController {
 }
 
 impl Controller for PathController {
-    fn on_sent(&mut self, _: Instant, bytes: u64, _: u64) {
-        let in_flight = self.control.in_flight() + bytes;
-        self.control.set_in_flight(in_flight);
-    }
-
     fn on_ack(
         &mut self,
         now: Instant,
@@ -195,11 +190,12 @@ impl Controller for PathController {
         });
     }
 
-    fn on_end_acks(&mut self, now: Instant, in_flight: u64, _: bool, _: Option<u64>) {
+    fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, _: Option<u64>) {
         if let Some(sent) = self.acked.take() {
             self.control.acked(sent);
         }
         self.control.set_in_flight(in_flight);
+        self.control.set_app_limited(app_limited);
         let choice = self.control.choice();
         if choice != self.choice {
             tracing::debug!(?choice, "another congestion control");

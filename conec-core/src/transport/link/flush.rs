@@ -36,7 +36,7 @@ pub(super) struct Room {
 
 /// What a stream is to the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Control,
     Passing,
     Waiting,
@@ -82,7 +82,7 @@ impl Room {
     }
 
     /// How much credit is there for streams of this kind.
-    fn credit(&self, kind: Kind) -> u64 {
+    pub(super) fn credit(&self, kind: Kind) -> u64 {
         let left = self.credit.limit().saturating_sub(self.handed_over);
         left.saturating_sub(match kind {
             // What is kept for it is all that there is.

@@ -2,6 +2,7 @@
 
 mod flush;
 mod line;
+mod stats;
 mod streams;
 
 use std::{
@@ -16,7 +17,7 @@ use quinn_proto::{Connection, ConnectionEvent, ConnectionHandle, Event, VarInt};
 
 pub(crate) use self::streams::Read;
 
-use self::{flush::Room, line::Line};
+use self::{flush::Room, line::Line, stats::DatagramCounts};
 use super::{
     EngineId,
     congestion::Control,
@@ -28,9 +29,7 @@ use super::{
     tls,
     window::ReceiveWindow,
 };
-use crate::{
-    ChannelConfig, CloseReason, CongestionControl, SendDatagramError, Traffic, error::WireCode,
-};
+use crate::{ChannelConfig, CloseReason, CongestionControl, SendDatagramError, error::WireCode};
 
 /// A QUIC connection with conec's own send queues in front of it.
 ///
@@ -52,6 +51,9 @@ pub(crate) struct Link {
     /// The engine took something and sent nothing: the network is the bottleneck. What comes now is gathered here
     /// until the engine sends again, instead of reaching it in tiny pieces, unless it passes by.
     saturated: bool,
+    datagrams: DatagramCounts,
+    /// How much room the engine has for datagrams while none wait.
+    empty_datagram_buffer: usize,
     alarm: Option<Instant>,
     /// How often something of the application's was passed on, in either direction.
     activity: u64,
@@ -106,7 +108,7 @@ pub(crate) struct Progress {
 impl Link {
     pub(super) fn new(
         now: Instant,
-        conn: Connection,
+        mut conn: Connection,
         engine: EngineId,
         handle: ConnectionHandle,
         control: Control,
@@ -116,6 +118,8 @@ impl Link {
         Self {
             remote: conn.remote_address(),
             unproven: None,
+            datagrams: DatagramCounts::default(),
+            empty_datagram_buffer: conn.datagrams().send_buffer_space(),
             conn,
             engine,
             handle,
@@ -149,20 +153,28 @@ impl Link {
         }
         let max = self.max_datagram_size();
         self.activity += 1;
-        self.conn
-            .datagrams()
-            .send(bytes, false)
-            .map_err(|error| match error {
-                quinn_proto::SendDatagramError::Blocked(_) => SendDatagramError::Blocked,
-                quinn_proto::SendDatagramError::TooLarge => SendDatagramError::TooLarge { max },
-                quinn_proto::SendDatagramError::UnsupportedByPeer
-                | quinn_proto::SendDatagramError::Disabled => SendDatagramError::Closed,
-            })
+        let sent = self.conn.datagrams().send(bytes, false);
+        match sent {
+            Ok(()) => self.datagrams.queued += 1,
+            Err(_) => self.datagrams.refused += 1,
+        }
+        sent.map_err(|error| match error {
+            quinn_proto::SendDatagramError::Blocked(_) => SendDatagramError::Blocked,
+            quinn_proto::SendDatagramError::TooLarge => SendDatagramError::TooLarge { max },
+            quinn_proto::SendDatagramError::UnsupportedByPeer
+            | quinn_proto::SendDatagramError::Disabled => SendDatagramError::Closed,
+        })
     }
 
     pub(crate) fn recv_datagram(&mut self) -> Option<Bytes> {
         let datagram = self.conn.datagrams().recv();
-        self.activity += u64::from(datagram.is_some());
+        match datagram {
+            Some(_) => {
+                self.activity += 1;
+                self.datagrams.taken += 1;
+            }
+            None => self.count_displaced(),
+        }
         datagram
     }
 
@@ -316,16 +328,6 @@ impl Link {
         }
     }
 
-    pub(crate) fn traffic(&self) -> Traffic {
-        let stats = self.conn.stats();
-        Traffic {
-            packets_sent: stats.udp_tx.datagrams,
-            bytes_sent: stats.udp_tx.bytes,
-            packets_received: stats.udp_rx.datagrams,
-            bytes_received: stats.udp_rx.bytes,
-        }
-    }
-
     /// Lets the other side have more under way if that holds it up, out of what there is for all links.
     pub(super) fn grow_window(&mut self, store: &mut u64) {
         if self.newcomer.is_none()
@@ -425,19 +427,20 @@ impl Link {
         if urgent {
             self.control.set_urgent(false);
         }
-        if transmit.is_some() {
-            self.take_stock(now);
+        if let Some(transmit) = &transmit {
+            self.take_stock(now, transmit.size);
         }
         self.saturated = transmit.is_none() && (self.saturated || flushed);
         transmit
     }
 
-    /// Takes note of what the engine has counted.
-    fn take_stock(&mut self, now: Instant) {
+    /// Takes note of what the engine has counted, now that it has sent something of this size.
+    fn take_stock(&mut self, now: Instant, size: usize) {
         let stats = self.conn.stats();
         let complaints = stats.frame_rx.data_blocked + self.complaints;
         self.window.note(complaints, stats.udp_rx.bytes);
         let sent = stats.frame_tx;
+        self.count_discarded(sent.datagram);
         let asked = sent.stream
             + sent.datagram
             + sent.ping
@@ -451,6 +454,7 @@ impl Link {
             + sent.retire_connection_id;
         if asked != self.asked.0 {
             self.asked = (asked, Some(now));
+            self.control.sent(size);
         }
     }
 
