@@ -10,6 +10,7 @@ use rand::RngCore;
 
 use super::{
     LinkEvent, Transport, VIRTUAL,
+    arrivals::{Arrivals, Latest},
     cid::CidGenerator,
     event,
     handshakes::Admission,
@@ -174,14 +175,25 @@ impl Transport {
             }
         };
         let (transport, control) = transport_config(now, &accepting.channel, id.is_none());
+        let latest = Latest::new();
         let mut server = accepting.server;
+        server.crypto = latest.watch_server(server.crypto);
         server.transport_config(transport);
         match engine
             .endpoint
             .accept(incoming, now, buf, Some(Arc::new(server)))
         {
             Ok((handle, conn)) => {
-                let mut link = Link::new(now, conn, engine_id, handle, control, &accepting.channel);
+                let arrivals = Arrivals::new(latest);
+                let mut link = Link::new(
+                    now,
+                    conn,
+                    engine_id,
+                    handle,
+                    control,
+                    arrivals,
+                    &accepting.channel,
+                );
                 let id = match id {
                     Some(id) => {
                         engine.kind = EngineKind::Single;
@@ -281,16 +293,16 @@ impl Transport {
             return false;
         };
         let (transport, control) = transport_config(now, channel, keep_alive);
-        let mut config = quinn_proto::ClientConfig::new(tls);
+        let latest = Latest::new();
+        let mut config = quinn_proto::ClientConfig::new(latest.watch_client(tls));
         config
             .transport_config(transport)
             .initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&first_cid)));
         match engine.endpoint.connect(now, config, address, name) {
             Ok((handle, conn)) => {
-                self.add_link(
-                    id,
-                    Link::new(now, conn, engine_id, handle, control, channel),
-                );
+                let arrivals = Arrivals::new(latest);
+                let link = Link::new(now, conn, engine_id, handle, control, arrivals, channel);
+                self.add_link(id, link);
                 true
             }
             Err(error) => {

@@ -47,6 +47,8 @@ pub(crate) struct ChannelCore {
     streams: BTreeMap<u64, DataStream>,
     /// Bytes of messages that have arrived in part, or wait to be received.
     memory: usize,
+    /// What the link takes for streams with gaps.
+    gap_memory: usize,
     /// Some of it is kept for messages to come, until then at most.
     keeps_buffers: bool,
     rest_at: Option<Instant>,
@@ -142,6 +144,7 @@ impl ChannelCore {
             },
             streams: BTreeMap::new(),
             memory: 0,
+            gap_memory: 0,
             keeps_buffers: false,
             rest_at: None,
             opened: Counts::default(),
@@ -167,7 +170,7 @@ impl ChannelCore {
 
     /// Bytes taken by messages that have arrived in part, or wait to be received, and kept for others to come.
     pub(crate) fn memory(&self) -> usize {
-        self.memory
+        self.memory + self.gap_memory
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -243,6 +246,7 @@ impl ChannelCore {
             self.accept_streams(link, now, Direction::Bi);
             self.accept_streams(link, now, Direction::Uni);
         }
+        self.gap_memory = link.gap_memory();
         self.rest_later(link, now);
         self.drain(link);
     }
@@ -350,6 +354,7 @@ impl ChannelCore {
             LinkEvent::Alarm => self.alarm(link, now),
             LinkEvent::Closed(reason) => self.end(reason),
         }
+        self.gap_memory = link.gap_memory();
         self.rest_later(link, now);
         self.drain(link);
     }
@@ -478,6 +483,7 @@ impl ChannelCore {
             self.end_send(index, SendEnd::Closed(reason));
             self.end_recv(index, RecvEnd::Closed(reason));
         }
+        self.gap_memory = 0;
         tracing::debug!(channel = ?self.id, ?reason, "channel closed");
         self.events.push_back(ChannelEvent::Closed { reason });
         self.notices.push_back(Notice::Ended(reason));

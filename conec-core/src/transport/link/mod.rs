@@ -1,5 +1,7 @@
 //! One connection: streams of bytes, datagrams, an alarm.
 
+mod incoming;
+mod reassembly;
 mod streams;
 
 use std::{
@@ -12,10 +14,14 @@ use std::{
 use bytes::Bytes;
 use quinn_proto::{Connection, ConnectionEvent, ConnectionHandle, Event, VarInt};
 
+#[cfg(feature = "__testing")]
+pub(crate) use self::reassembly::Reassembly;
 pub(crate) use self::streams::Read;
 
+use self::incoming::Incoming;
 use super::{
     EngineId,
+    arrivals::Arrivals,
     event::{LinkEvent, close_reason},
     handshakes::Network,
     outgoing::Outgoing,
@@ -36,6 +42,8 @@ pub(crate) struct Link {
     pub(super) handle: ConnectionHandle,
     control: Control,
     window: ReceiveWindow,
+    arrivals: Arrivals,
+    incoming: Incoming,
     /// Boxed: an empty table keeps its room for eleven.
     outgoing: BTreeMap<u64, Box<Outgoing>>,
     /// Streams with something that the engine may take now.
@@ -101,6 +109,7 @@ impl Link {
         engine: EngineId,
         handle: ConnectionHandle,
         control: Control,
+        arrivals: Arrivals,
         config: &ChannelConfig,
     ) -> Self {
         Self {
@@ -111,6 +120,8 @@ impl Link {
             handle,
             control,
             window: ReceiveWindow::new(config.receive_window, config.max_receive_window),
+            arrivals,
+            incoming: Incoming::default(),
             outgoing: BTreeMap::new(),
             line: VecDeque::new(),
             saturated: false,
@@ -170,6 +181,12 @@ impl Link {
         let silent = self.silence.lasts(now, self.rtt());
         let before = self.control.latest_acked();
         self.conn.handle_event(event);
+        let gaps = self.arrivals.note();
+        self.note_gaps(gaps);
+        if self.incoming.is_pressing() {
+            // One packet may have brought hundreds of pieces.
+            self.collect_events();
+        }
         self.silence.end(now);
         let acked = self.control.latest_acked();
         if let Some(sent) = acked.filter(|_| acked > before) {
@@ -311,8 +328,7 @@ impl Link {
             && let Some(size) = self.window.grow(store)
         {
             tracing::debug!(size, "the receive window grows");
-            let size = VarInt::from_u64(size).unwrap_or(VarInt::MAX);
-            self.conn.set_receive_window(size);
+            self.set_receive_window();
         }
     }
 
@@ -361,6 +377,7 @@ impl Link {
             self.alarm = None;
             self.outgoing.clear();
             self.line.clear();
+            self.incoming = Incoming::default();
             self.events.push_back(LinkEvent::Closed(reason));
         }
     }
