@@ -253,7 +253,8 @@ pub struct ChannelConfig {
     /// How many data streams of both kinds the other side may open in a second, if that is bounded. More have to wait; as
     /// many at once are fine.
     pub stream_rate: Option<u32>,
-    /// Bytes that one stream may receive ahead of its reader.
+    /// Bytes that one stream may receive ahead of its reader; more, up to `max_receive_window`, where hundreds of packets were
+    /// lost meanwhile.
     pub stream_window: u32,
     /// Bytes that all streams together may receive ahead of their readers, in the beginning. Where streams that nobody
     /// reads have filled it, others wait too. The other end keeps an eighth, but at most 64 KiB, free for the channel's
@@ -419,8 +420,9 @@ pub struct Limits {
     pub takeovers_per_minute: u32,
     /// How many channel ends one Client may have, those being set up included.
     pub channels_per_client: usize,
-    /// Bytes of messages that have arrived in part or wait for their readers, over all channels. Above it the channel
-    /// that holds most is ended, as [`Overloaded`](crate::CloseReason::Overloaded).
+    /// Bytes of messages that have arrived in part or wait for their readers, over all channels, with 128 for each gap that
+    /// losses have left in streams. Above it the channel that holds most is ended, as
+    /// [`Overloaded`](crate::CloseReason::Overloaded).
     pub message_memory: usize,
     /// Bytes by which the receive windows of all channels together may [grow](ChannelConfig::max_receive_window). What a
     /// channel has got is free again when it ends. Without, a long fat path is not filled, and a stream that nobody reads

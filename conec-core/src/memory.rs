@@ -8,8 +8,8 @@ use crate::{
 impl ChannelConfig {
     /// The most memory that one channel can take by what the other side does, in bytes, with all that is sent to it
     /// and not acknowledged. Not counted is what is bounded for all channels together: messages that have arrived in part
-    /// or wait for their readers, by [`Limits::message_memory`](crate::Limits::message_memory), and what the receive window
-    /// grows by, by [`Limits::window_memory`](crate::Limits::window_memory).
+    /// or wait for their readers, and gaps in streams, by [`Limits::message_memory`](crate::Limits::message_memory), and what
+    /// the receive window grows by, by [`Limits::window_memory`](crate::Limits::window_memory).
     ///
     /// Memory is taken as bytes arrive. An idle channel takes a small fraction of this.
     pub fn worst_case_bytes(&self) -> u64 {
@@ -75,7 +75,8 @@ impl ClientConfig {
     }
 }
 
-/// What the engine keeps of so many unread bytes may lie in up to two and a half times as much memory.
+/// What the engine keeps of so many unread bytes may lie in up to two and a half times as much memory, and what was set aside
+/// for gaps in twice as much.
 fn unread(bytes: u64) -> u64 {
     bytes.saturating_mul(5) / 2
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 /// Lets a test have an endpoint of its own, to be driven like any other.
 pub use crate::endpoint::sealed::Sealed;
 use crate::{
-    Client, Coordinator, coordinator,
+    Client, Coordinator, coordinator, transport,
     wire::{
         self, ChannelMessage, ClientMessage, CoordinatorMessage, PacketKind, PeerMessage,
         RoleMessage, Route,
@@ -91,6 +91,41 @@ impl FrameDecoder {
     /// Memory taken by what was fed and not given out.
     pub fn memory(&self) -> usize {
         self.0.memory()
+    }
+}
+
+/// Puts a stream's bytes in order.
+#[derive(Debug)]
+pub struct Reassembly(transport::Reassembly);
+
+impl Reassembly {
+    /// For a stream of which so many bytes have been given out.
+    pub fn new(next: u64) -> Self {
+        Self(transport::Reassembly::new(next))
+    }
+
+    /// Keeps what is new of these bytes.
+    pub fn insert(&mut self, at: u64, bytes: &[u8]) {
+        self.0.insert(at, bytes);
+    }
+
+    /// Lets these bytes pass, if they are what is to be given out next and is not kept.
+    pub fn pass(&mut self, at: u64, bytes: &[u8]) -> bool {
+        let is_next = self.0.is_next(at);
+        if is_next {
+            self.0.pass(bytes.len());
+        }
+        is_next
+    }
+
+    /// The next bytes, if they are there.
+    pub fn pop(&mut self) -> Option<Vec<u8>> {
+        self.0.pop()
+    }
+
+    /// How many bytes are kept, in how many pieces, and whether others are missing in front of some.
+    pub fn state(&self) -> (usize, usize, bool) {
+        (self.0.len(), self.0.pieces(), self.0.has_gaps())
     }
 }
 

@@ -16,13 +16,14 @@ use conec_tests::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 fn main() -> io::Result<()> {
-    let corpora: [(&str, Vec<Vec<u8>>); 8] = [
+    let corpora: [(&str, Vec<Vec<u8>>); 9] = [
         ("client_datagrams", datagrams()),
         ("control_stream", control_streams()),
         ("coordinator_datagrams", datagrams()),
         ("frame", frames()),
         ("message", messages()),
         ("preamble", preambles()),
+        ("reassembly", reassemblies()),
         ("route", packets()),
         ("world", worlds()),
     ];
@@ -45,6 +46,30 @@ fn frames() -> Vec<Vec<u8>> {
     let mut longer_length = setup.to_vec();
     longer_length.extend([0x40, 1, 9, 0x80, 0, 0, 1, 9]);
     vec![[&setup[..], &stream.concat()].concat(), longer_length]
+}
+
+fn reassemblies() -> Vec<Vec<u8>> {
+    // As many bytes from this place on, and then what is there.
+    let came = |kind: u8, place: u16, len: u8| {
+        let [high, low] = place.to_be_bytes();
+        [kind, high, low, len]
+    };
+    let every_second: Vec<_> = (0..40).map(|step| came(1, 2 * step * 100, 100)).collect();
+    let the_others: Vec<_> = (0..40)
+        .map(|step| came(1, (2 * step + 1) * 100, 100))
+        .collect();
+    let backwards: Vec<_> = (0..200).rev().map(|place| came(1, place, 1)).collect();
+    let overlapping: Vec<_> = (0..40).map(|step| came(0x81, 37 * step, 60)).collect();
+    let passing: Vec<_> = (0..20).map(|_| came(0x42, 0, 200)).collect();
+    let pops = [0; 8];
+    let begin = |steps: &[[u8; 4]]| [&[7][..], &steps.concat(), &pops].concat();
+    vec![
+        begin(&[every_second.clone(), the_others.clone()].concat()),
+        [begin(&every_second), begin(&passing), begin(&the_others)].concat(),
+        begin(&backwards),
+        begin(&overlapping),
+        begin(&[passing, overlapping].concat()),
+    ]
 }
 
 fn messages() -> Vec<Vec<u8>> {

@@ -101,6 +101,42 @@ pub const GUARDS: &[Guard] = &[
         without: "Phase::Offered { accepted } => {",
     },
     Guard {
+        what: "streams are set aside before they have too many gaps",
+        file: "conec-core/src/transport/link/incoming.rs",
+        text: "if gaps - self.incoming.gaps < MAX_GAPS || self.closed {",
+        without: "if gaps < u64::MAX {",
+    },
+    Guard {
+        what: "what is set aside makes the receive window smaller",
+        file: "conec-core/src/transport/link/incoming.rs",
+        text: "let size = self.window.size().saturating_sub(held);",
+        without: "let size = self.window.size().saturating_sub(held.min(0));",
+    },
+    Guard {
+        what: "bytes that fill gaps do not stay in the engine",
+        file: "conec-core/src/transport/link/incoming.rs",
+        text: "if self.incoming.is_pressing() && self.incoming.streams.get(&stream).is_some_and(has_gaps) {",
+        without: "if false && self.incoming.streams.get(&stream).is_some_and(has_gaps) {",
+    },
+    Guard {
+        what: "streams that nobody has accepted are set aside, too",
+        file: "conec-core/src/transport/link/incoming.rs",
+        text: "while let Some(stream) = self.accept_from_engine(dir) {",
+        without: "while let Some(stream) = None::<u64> {",
+    },
+    Guard {
+        what: "what fills gaps is taken from the engine packet by packet",
+        file: "conec-core/src/transport/link/mod.rs",
+        text: "if self.incoming.is_pressing() {",
+        without: "if false {",
+    },
+    Guard {
+        what: "streams with gaps are paid for",
+        file: "conec-core/src/channel/core/mod.rs",
+        text: "self.memory + self.gap_memory",
+        without: "self.memory",
+    },
+    Guard {
         what: "newcomers are bounded",
         file: "conec-core/src/transport/handshakes.rs",
         text: "if self.total >= limits.handshakes {",

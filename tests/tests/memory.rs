@@ -18,7 +18,15 @@ fn memory_is_spent_where_it_should_be() {
     let _profiler = dhat::Profiler::builder().testing().build();
     forwarding_allocates_nothing_for_a_packet();
     a_channel_leaves_nothing_behind();
-    clients_at_every_limit_take_no_more_than_the_worst_case();
+    clients_at_every_limit_take_no_more_than_the_worst_case(|_| {});
+    // Nor does it help to have streams with gaps.
+    clients_at_every_limit_take_no_more_than_the_worst_case(|raw| {
+        let mut count = 0;
+        raw.filter_outgoing(move |packet| {
+            count += 1;
+            count % 2 == 0 || packet.len() < 1000
+        });
+    });
 }
 
 fn forwarding_allocates_nothing_for_a_packet() {
@@ -105,7 +113,7 @@ fn a_channel_leaves_nothing_behind() {
     assert!(grown < 600, "{grown} bytes for each channel: {live:?}");
 }
 
-fn clients_at_every_limit_take_no_more_than_the_worst_case() {
+fn clients_at_every_limit_take_no_more_than_the_worst_case(lose: impl FnOnce(&Raw)) {
     let mut config = CoordinatorConfig::new(keys::certificate());
     config.limits.clients = 3;
     config.limits.handshakes = 1;
@@ -121,7 +129,11 @@ fn clients_at_every_limit_take_no_more_than_the_worst_case() {
     world.add_stranger(raw.clone());
     let dialled = [600, 601, 602].map(|number| {
         let (now, address) = (world.now(), world.address(coordinator));
-        let conn = raw.connect(now, address, &Dial::home(Key::Identity(number)));
+        let dial = Dial {
+            initial_window: 4 << 20,
+            ..Dial::home(Key::Identity(number))
+        };
+        let conn = raw.connect(now, address, &dial);
         world.run_for(Duration::from_secs(1));
         conn.control(&message::hello(
             format!("raw-{number}").as_bytes(),
@@ -130,6 +142,7 @@ fn clients_at_every_limit_take_no_more_than_the_worst_case() {
         world.run_for(Duration::from_secs(1));
         conn
     });
+    lose(&raw);
     // Nobody receives. Each stream has one message that waits and part of another, and all that the windows let in.
     for conn in &dialled {
         while let Some(stream) = conn.open_uni().or_else(|| conn.open_bi()) {

@@ -10,6 +10,7 @@ use rand::RngCore;
 
 use super::{
     LinkEvent, Transport, VIRTUAL,
+    arrivals::{Arrivals, Latest},
     cid::CidGenerator,
     credit::Credit,
     event,
@@ -176,8 +177,9 @@ impl Transport {
             }
         };
         let (transport, control) = transport_config(now, &accepting.channel, id.is_none());
-        let credit = Credit::new();
+        let (credit, latest) = (Credit::new(), Latest::new());
         let mut server = accepting.server;
+        server.crypto = latest.watch_server(server.crypto);
         server.transport_config(transport);
         server.crypto = credit.watch_server(server.crypto);
         match engine
@@ -186,7 +188,8 @@ impl Transport {
         {
             Ok((handle, conn)) => {
                 let config = &accepting.channel;
-                let mut link = Link::new(now, conn, engine_id, handle, control, credit, config);
+                let observed = (credit, Arrivals::new(latest));
+                let mut link = Link::new(now, conn, engine_id, handle, control, observed, config);
                 let id = match id {
                     Some(id) => {
                         engine.kind = EngineKind::Single;
@@ -286,14 +289,16 @@ impl Transport {
             return false;
         };
         let (transport, control) = transport_config(now, channel, keep_alive);
-        let credit = Credit::new();
-        let mut config = quinn_proto::ClientConfig::new(credit.watch_client(tls));
+        let (credit, latest) = (Credit::new(), Latest::new());
+        let tls = credit.watch_client(latest.watch_client(tls));
+        let mut config = quinn_proto::ClientConfig::new(tls);
         config
             .transport_config(transport)
             .initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&first_cid)));
         match engine.endpoint.connect(now, config, address, name) {
             Ok((handle, conn)) => {
-                let link = Link::new(now, conn, engine_id, handle, control, credit, channel);
+                let observed = (credit, Arrivals::new(latest));
+                let link = Link::new(now, conn, engine_id, handle, control, observed, channel);
                 self.add_link(id, link);
                 true
             }

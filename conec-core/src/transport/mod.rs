@@ -4,6 +4,7 @@
 //! the channels they carry. An *engine* is a QUIC endpoint: one for all home channels, one for each peer channel's end,
 //! since each issues connection IDs of its own kind.
 
+mod arrivals;
 mod cid;
 mod congestion;
 mod credit;
@@ -30,6 +31,8 @@ use std::{
 use quinn_proto::{DatagramEvent, EndpointEvent};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
+#[cfg(feature = "__testing")]
+pub(crate) use self::link::Reassembly;
 pub(crate) use self::{
     deadlines::Deadlines,
     engines::{EngineId, HomeEnd, HomeTls, PeerEnd, is_host_name},

@@ -8,6 +8,8 @@
 #[derive(Debug)]
 pub(super) struct ReceiveWindow {
     size: u64,
+    /// Of how much of it the engine knows.
+    told: u64,
     first: u64,
     max: u64,
     /// How often the other side has said that it is held up.
@@ -24,6 +26,7 @@ impl ReceiveWindow {
     pub(super) fn new(first: u32, max: u32) -> Self {
         Self {
             size: first.into(),
+            told: first.into(),
             first: first.into(),
             max: max.into(),
             complaints: 0,
@@ -55,6 +58,15 @@ impl ReceiveWindow {
         *store -= more;
         self.size += more;
         Some(self.size)
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The engine is to know of so much of it. Whether that is news.
+    pub(super) fn tell(&mut self, size: u64) -> bool {
+        std::mem::replace(&mut self.told, size) != size
     }
 
     /// What came out of the store.

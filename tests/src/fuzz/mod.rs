@@ -8,6 +8,7 @@ pub mod datagrams;
 pub mod frame;
 pub mod message;
 pub mod preamble;
+pub mod reassembly;
 pub mod route;
 pub mod world;
 
@@ -21,13 +22,14 @@ use crate::sim::{NodeId, World};
 pub type Run = fn(&[u8]);
 
 /// All targets, by the names that they and their corpora have.
-pub const TARGETS: [(&str, Run); 8] = [
+pub const TARGETS: [(&str, Run); 9] = [
     ("client_datagrams", datagrams::client),
     ("control_stream", control_stream::run),
     ("coordinator_datagrams", datagrams::coordinator),
     ("frame", frame::run),
     ("message", message::run),
     ("preamble", preamble::run),
+    ("reassembly", reassembly::run),
     ("route", route::run),
     ("world", world::run),
 ];

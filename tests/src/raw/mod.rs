@@ -30,7 +30,7 @@ mod tls;
 
 use std::{sync::Arc, time::Duration};
 
-use quinn_proto::{IdleTimeout, TransportConfig, VarInt};
+use quinn_proto::{IdleTimeout, TransportConfig, VarInt, congestion::CubicConfig};
 
 pub use self::{
     conn::Received,
@@ -55,6 +55,8 @@ pub struct Dial {
     pub window: u32,
     /// How many streams of each kind it lets the other side open.
     pub streams: u32,
+    /// How much it sends before anything is acknowledged.
+    pub initial_window: u64,
 }
 
 impl Dial {
@@ -67,6 +69,7 @@ impl Dial {
             stream_window: 1 << 20,
             window: 1 << 24,
             streams: 100,
+            initial_window: 14_720,
         }
     }
 
@@ -79,8 +82,11 @@ impl Dial {
     }
 
     fn transport(&self) -> Arc<TransportConfig> {
+        let mut congestion = CubicConfig::default();
+        congestion.initial_window(self.initial_window);
         let mut transport = TransportConfig::default();
         transport
+            .congestion_controller_factory(Arc::new(congestion))
             .max_concurrent_bidi_streams(VarInt::from(self.streams))
             .max_concurrent_uni_streams(VarInt::from(self.streams))
             .stream_receive_window(VarInt::from(self.stream_window))

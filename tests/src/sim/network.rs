@@ -24,6 +24,8 @@ pub struct LinkConfig {
     pub loss: f64,
     /// Losses that come together.
     pub burst: Option<Burst>,
+    /// Every datagram of this number is lost, counted in the order in which they are sent: with 2, every second one.
+    pub lose_every: Option<u64>,
     /// The share of datagrams that are delayed by another `delay`.
     pub reorder: f64,
     /// The share of datagrams that arrive twice.
@@ -56,6 +58,7 @@ impl Default for LinkConfig {
             jitter: Duration::ZERO,
             loss: 0.0,
             burst: None,
+            lose_every: None,
             reorder: 0.0,
             duplicate: 0.0,
             corrupt: 0.0,
@@ -161,6 +164,8 @@ type Way = (Net, Option<Host>, Option<Host>);
 #[derive(Debug, Default)]
 struct LinkState {
     bad_phase: bool,
+    /// How many datagrams were sent.
+    sent: u64,
     /// When the link has sent all that waits.
     busy_until: Option<Instant>,
 }
@@ -235,7 +240,9 @@ impl Network {
                 return Vec::new();
             }
         }
-        if happens(rng, link.loss) {
+        state.sent += 1;
+        let in_turn = |every: u64| state.sent.is_multiple_of(every.max(1));
+        if link.lose_every.is_some_and(in_turn) || happens(rng, link.loss) {
             return Vec::new();
         }
         let mut leaves = now;

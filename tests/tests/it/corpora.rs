@@ -44,6 +44,7 @@ replay! {
     frame
     message
     preamble
+    reassembly
     route
     world
 }

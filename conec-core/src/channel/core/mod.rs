@@ -52,6 +52,8 @@ pub(crate) struct ChannelCore {
     streams: BTreeMap<u64, DataStream>,
     /// Bytes of messages that have arrived in part, or wait to be received.
     memory: usize,
+    /// What the link takes for streams with gaps.
+    gap_memory: usize,
     /// Some of it is kept for messages to come, until then at most.
     keeps_buffers: bool,
     rest_at: Option<Instant>,
@@ -151,6 +153,7 @@ impl ChannelCore {
             },
             streams: BTreeMap::new(),
             memory: 0,
+            gap_memory: 0,
             keeps_buffers: false,
             rest_at: None,
             opened: Counts::default(),
@@ -178,7 +181,7 @@ impl ChannelCore {
 
     /// Bytes taken by messages that have arrived in part, or wait to be received, and kept for others to come.
     pub(crate) fn memory(&self) -> usize {
-        self.memory
+        self.memory + self.gap_memory
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -259,6 +262,7 @@ impl ChannelCore {
             self.accept_streams(link, now, Direction::Bi);
             self.accept_streams(link, now, Direction::Uni);
         }
+        self.gap_memory = link.gap_memory();
         self.rest_later(link, now);
         self.drain(link);
     }
@@ -396,6 +400,7 @@ impl ChannelCore {
             LinkEvent::Alarm => self.alarm(link, now),
             LinkEvent::Closed(reason) => self.end(reason),
         }
+        self.gap_memory = link.gap_memory();
         self.rest_later(link, now);
         self.drain(link);
     }
@@ -528,6 +533,7 @@ impl ChannelCore {
             self.end_send(index, SendEnd::Closed(reason));
             self.end_recv(index, RecvEnd::Closed(reason));
         }
+        self.gap_memory = 0;
         tracing::debug!(channel = ?self.id, ?reason, "channel closed");
         self.closed = Some(reason);
         self.notices.push_back(Notice::Ended(reason));

@@ -1,7 +1,9 @@
 //! One connection: streams of bytes, datagrams, an alarm.
 
 mod flush;
+mod incoming;
 mod line;
+mod reassembly;
 mod stats;
 mod streams;
 
@@ -15,11 +17,14 @@ use std::{
 use bytes::Bytes;
 use quinn_proto::{Connection, ConnectionEvent, ConnectionHandle, Event, VarInt};
 
+#[cfg(feature = "__testing")]
+pub(crate) use self::reassembly::Reassembly;
 pub(crate) use self::streams::Read;
 
-use self::{flush::Room, line::Line, stats::DatagramCounts};
+use self::{flush::Room, incoming::Incoming, line::Line, stats::DatagramCounts};
 use super::{
     EngineId,
+    arrivals::Arrivals,
     congestion::Control,
     credit::Credit,
     event::{LinkEvent, close_reason},
@@ -41,6 +46,8 @@ pub(crate) struct Link {
     pub(super) handle: ConnectionHandle,
     control: Control,
     window: ReceiveWindow,
+    arrivals: Arrivals,
+    incoming: Incoming,
     /// How often the other side has told that it is held up by it, in its channel's words.
     complaints: u64,
     /// Boxed: an empty table keeps its room for eleven.
@@ -112,7 +119,7 @@ impl Link {
         engine: EngineId,
         handle: ConnectionHandle,
         control: Control,
-        credit: Credit,
+        (credit, arrivals): (Credit, Arrivals),
         config: &ChannelConfig,
     ) -> Self {
         Self {
@@ -126,6 +133,8 @@ impl Link {
             control,
             window: ReceiveWindow::new(config.receive_window, config.max_receive_window),
             complaints: 0,
+            arrivals,
+            incoming: Incoming::default(),
             outgoing: BTreeMap::new(),
             line: Line::default(),
             room: Room::new(credit, config.send_window),
@@ -194,6 +203,12 @@ impl Link {
         let silent = self.silence.lasts(now, self.rtt());
         let before = self.control.latest_acked();
         self.conn.handle_event(event);
+        let gaps = self.arrivals.note();
+        self.note_gaps(gaps);
+        if self.incoming.is_pressing() {
+            // One packet may have brought hundreds of pieces.
+            self.collect_events();
+        }
         self.silence.end(now);
         let acked = self.control.latest_acked();
         if let Some(sent) = acked.filter(|_| acked > before) {
@@ -335,8 +350,7 @@ impl Link {
             && let Some(size) = self.window.grow(store)
         {
             tracing::debug!(size, "the receive window grows");
-            let size = VarInt::from_u64(size).unwrap_or(VarInt::MAX);
-            self.conn.set_receive_window(size);
+            self.set_receive_window();
         }
     }
 
@@ -391,6 +405,7 @@ impl Link {
             self.alarm = None;
             self.outgoing.clear();
             self.line.clear();
+            self.incoming = Incoming::default();
             self.events.push_back(LinkEvent::Closed(reason));
         }
     }

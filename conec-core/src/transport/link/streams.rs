@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Why nothing more was read on a stream.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Read {
     /// The reader has enough.
     Enough,
@@ -24,12 +24,16 @@ pub(crate) enum Read {
 impl Link {
     /// Opens a stream, if the other side allows another.
     pub(crate) fn open(&mut self, direction: Direction) -> Option<u64> {
-        self.conn.streams().open(dir(direction)).map(index)
+        let stream = index(self.conn.streams().open(dir(direction))?);
+        if direction == Direction::Bi {
+            self.incoming.begin(stream);
+        }
+        Some(stream)
     }
 
     /// The next stream that the other side has opened.
     pub(crate) fn accept(&mut self, direction: Direction) -> Option<u64> {
-        self.conn.streams().accept(dir(direction)).map(index)
+        self.next_incoming(dir(direction))
     }
 
     /// Adds bytes, with others in front, to what waits to be sent on a stream.
@@ -89,6 +93,7 @@ impl Link {
 
     /// Tells the other side to send no more on a stream.
     pub(crate) fn stop(&mut self, stream: u64, code: WireCode) {
+        self.end_incoming(stream);
         let _ = self.conn.recv_stream(id(stream)).stop(varint(code));
     }
 
@@ -100,15 +105,36 @@ impl Link {
 
     /// Reads a stream, piece by piece, as long as `take` wants more.
     pub(crate) fn read(&mut self, stream: u64, mut take: impl FnMut(&[u8]) -> bool) -> Read {
+        let mut taken = 0;
+        let read = match self.read_aside(stream, &mut taken, &mut take) {
+            Some(read) => read,
+            None => self.read_in_order(stream, &mut taken, take),
+        };
+        if matches!(read, Read::Finished | Read::Reset(_)) {
+            self.end_incoming(stream);
+        }
+        if stream != CONTROL {
+            self.activity += taken;
+        }
+        read
+    }
+
+    fn read_in_order(
+        &mut self,
+        stream: u64,
+        taken: &mut u64,
+        mut take: impl FnMut(&[u8]) -> bool,
+    ) -> Read {
         let mut incoming = self.conn.recv_stream(id(stream));
         let Ok(mut chunks) = incoming.read(true) else {
             return Read::Finished;
         };
-        let mut taken = 0;
+        let mut position = None;
         let read = loop {
             match chunks.next(usize::MAX) {
                 Ok(Some(chunk)) => {
-                    taken += 1;
+                    *taken += 1;
+                    position = Some(chunk.offset + chunk.bytes.len() as u64);
                     if !take(&chunk.bytes) {
                         break Read::Enough;
                     }
@@ -122,8 +148,8 @@ impl Link {
         };
         // The link is looked after anyway, since it was borrowed.
         let _ = chunks.finalize();
-        if stream != CONTROL {
-            self.activity += taken;
+        if let Some(position) = position {
+            self.incoming.read_up_to(stream, position);
         }
         read
     }
@@ -132,7 +158,10 @@ impl Link {
         let event = match event {
             StreamEvent::Opened { dir } => LinkEvent::Opened(direction(dir)),
             StreamEvent::Available { dir } => LinkEvent::Available(direction(dir)),
-            StreamEvent::Readable { id } => LinkEvent::Readable(index(id)),
+            StreamEvent::Readable { id } => {
+                self.relieve(index(id));
+                LinkEvent::Readable(index(id))
+            }
             StreamEvent::Finished { id } => LinkEvent::Finished(index(id)),
             StreamEvent::Stopped { id, error_code } => {
                 LinkEvent::Stopped(index(id), WireCode::from_wire(error_code.into_inner()))
@@ -160,7 +189,7 @@ fn direction(dir: Dir) -> Direction {
     }
 }
 
-fn index(id: StreamId) -> u64 {
+pub(super) fn index(id: StreamId) -> u64 {
     VarInt::from(id).into_inner()
 }
 

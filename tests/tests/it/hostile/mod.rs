@@ -36,7 +36,7 @@
 //! | 27 | `a_small_message_does_not_keep_a_large_buffer` in the core's `wire/frame.rs` |
 //! | 28, 30 | [`streams::streams_without_a_preamble_take_only_their_slots`] |
 //! | 29 | [`streams::opening_and_resetting_ten_thousand_streams_disturbs_nobody`], `limits::streams_that_are_opened_too_fast_wait_their_turn` |
-//! | 31 | [`streams::fragments_with_gaps_come_together`]; frames with gaps by design are the engine's to bound (RUSTSEC-2026-0185) |
+//! | 31 | [`streams::fragments_with_gaps_come_together`], [`streams::ten_thousand_gaps_are_no_end_but_of_patience`], [`streams::gaps_are_paid_for_by_who_makes_them`]; frames with gaps between packets that all arrive are the engine's to bound (RUSTSEC-2026-0185) |
 //! | 32 | `channels::an_offer_that_nobody_answers_ends`, [`peers::a_client_that_never_starts_what_it_asked_for_is_given_up_in_time`] |
 //! | 33 | `channels::unknown_clients_are_not_found`, `channels::a_client_has_a_channel_with_itself` |
 //! | 34 | `channels::crossing_requests_give_two_channels`, and the model |

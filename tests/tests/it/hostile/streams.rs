@@ -215,6 +215,55 @@ fn fragments_with_gaps_come_together() {
     });
 }
 
+/// Mallory, whose every second packet of so many is lost. Each has one byte of a message.
+fn send_in_single_bytes(scene: &mut Scene) -> (RawConn, Vec<u8>) {
+    let dial = Dial {
+        initial_window: 64 << 20,
+        ..Dial::home(MALLORY)
+    };
+    let conn = scene.log_in_with(&dial, b"mallory");
+    let stream = conn.open_uni().unwrap();
+    conn.write(stream, message::preamble(b"bytes"));
+    scene.world.run_for(secs(1));
+    let mut count = 0;
+    scene.raw.filter_outgoing(move |_| {
+        count += 1;
+        count % 2 == 0
+    });
+    let bytes: Vec<u8> = (0..20_000_u32).map(|n| (n / 7) as u8).collect();
+    for byte in message::frame(&bytes) {
+        conn.write(stream, vec![byte]);
+        scene.world.run_for(Duration::from_nanos(200));
+    }
+    // And nothing more comes.
+    scene.raw.filter_outgoing(|_| false);
+    (conn, bytes)
+}
+
+#[test]
+fn ten_thousand_gaps_are_no_end_but_of_patience() {
+    let mut scene = Scene::new(12);
+    let (conn, bytes) = send_in_single_bytes(&mut scene);
+    scene.world.run_for(secs(5));
+    let at = scene.session();
+    let half = scene.world.accept_stream(at);
+    assert_eq!(scene.world.try_recv(half), Err(RecvError::Blocked));
+    scene.pair.talk(&mut scene.world);
+    scene.raw.stop_filtering();
+    assert!(scene.world.recv(half) == bytes);
+    still_works(&mut scene, &conn, at);
+    scene.all_is_well(&[]);
+}
+
+#[test]
+fn gaps_are_paid_for_by_who_makes_them() {
+    let mut scene = Scene::with(13, |config| config.limits.message_memory = 1 << 20);
+    let (conn, _) = send_in_single_bytes(&mut scene);
+    scene.expect_end(&conn, LIMIT);
+    assert_eq!(scene.stats().channels_shed, 1);
+    scene.all_is_well(&[CloseReason::Overloaded]);
+}
+
 #[test]
 fn streams_without_a_preamble_take_only_their_slots() {
     everywhere(|scene, conn, at| {
