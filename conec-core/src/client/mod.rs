@@ -31,7 +31,9 @@ use crate::{
     channel::{ChannelCore, Channels, Notice},
     endpoint::sealed::Sealed,
     error::WireCode,
-    transport::{Arrival, Deadlines, EngineId, HomeTls, LinkEvent, Transport, is_host_name},
+    transport::{
+        Arrival, Deadlines, EngineId, HomeTls, LinkEvent, Transport, is_host_name, is_overslept,
+    },
     wire::{PacketKind, RequestId, Route, classify},
 };
 
@@ -255,8 +257,7 @@ impl Endpoint for Client {
     type Event = ClientEvent;
 
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        let now = self.advance(now);
-        self.paths.awake(now);
+        let now = self.turn(now);
         let Datagram {
             source,
             destination_ip: _,
@@ -315,8 +316,7 @@ impl Endpoint for Client {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        let now = self.advance(now);
-        self.paths.awake(now);
+        let now = self.turn(now);
         self.transport.handle_timeout(now);
         while let Some(id) = self.deadlines.pop_due(now) {
             self.deadline_passed(now, id);
@@ -391,15 +391,7 @@ impl Endpoint for Client {
         {
             return self.now;
         }
-        [
-            self.transport.poll_timeout(),
-            self.deadlines.next(),
-            self.paths.next_timeout(),
-            self.mapping.next_due(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        self.next_due()
     }
 
     fn busy_poll(&self) -> Duration {
@@ -456,6 +448,31 @@ impl Client {
         *self
             .now
             .insert(self.now.map_or(now, |latest| latest.max(now)))
+    }
+
+    /// The driver's turn begins, perhaps after a long time.
+    fn turn(&mut self, now: Instant) -> Instant {
+        let before = self.now;
+        let now = self.advance(now);
+        if is_overslept(before, self.next_due(), now) {
+            self.transport.wake(now);
+            self.paths.hosts_in_doubt(now);
+        }
+        self.paths.awake(now);
+        now
+    }
+
+    /// When the first of all that waits for its time is due.
+    fn next_due(&self) -> Option<Instant> {
+        [
+            self.transport.poll_timeout(),
+            self.deadlines.next(),
+            self.paths.next_timeout(),
+            self.mapping.next_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Reacts to what happened on the links until nothing is left to react to.

@@ -19,8 +19,11 @@ mod model;
 mod names;
 mod nat;
 mod network;
+mod outage;
 mod rebinding;
+mod sleep;
 mod streams;
+mod talk;
 mod world;
 
 use conec_tests::sim::{At, NodeId, World};

@@ -318,7 +318,7 @@ impl ChannelCore {
     pub(crate) fn handle_link_event(&mut self, link: &mut Link, now: Instant, event: LinkEvent) {
         match event {
             // For the owner alone.
-            LinkEvent::Accepted | LinkEvent::Moved(_) | LinkEvent::Silent => {}
+            LinkEvent::Accepted | LinkEvent::Moved(_) | LinkEvent::Silent | LinkEvent::Audible => {}
             LinkEvent::Connected { identity } => {
                 self.notices.push_back(Notice::Connected { identity });
             }

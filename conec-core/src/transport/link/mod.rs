@@ -18,13 +18,14 @@ use super::{
     EngineId,
     event::{LinkEvent, close_reason},
     handshakes::Network,
+    idle::idle_timeout,
     outgoing::Outgoing,
     settings::Control,
     silence::Silence,
     tls,
     window::ReceiveWindow,
 };
-use crate::{ChannelConfig, CloseReason, SendDatagramError, Traffic, error::WireCode};
+use crate::{ChannelConfig, CloseReason, ErrorCode, SendDatagramError, Traffic, error::WireCode};
 
 /// A QUIC connection with conec's own send queues in front of it.
 ///
@@ -49,6 +50,10 @@ pub(crate) struct Link {
     /// Nothing is to be sent.
     pub(super) muted: bool,
     silence: Silence,
+    /// The engine's timers wait until it has said something: the machine has slept through them.
+    held: bool,
+    /// How long the engine waits for something to be heard, as far as this side has a say.
+    idle_timeout: Duration,
     /// How much was sent that asks for an acknowledgement, and the latest of it when.
     asked: (u64, Option<Instant>),
     /// The other side's address when it was last looked at.
@@ -118,6 +123,8 @@ impl Link {
             activity: 0,
             muted: false,
             silence: Silence::new(now),
+            held: false,
+            idle_timeout: config.idle_timeout,
             asked: (0, None),
             events: VecDeque::new(),
             closed: false,
@@ -168,25 +175,32 @@ impl Link {
     pub(super) fn handle_packet(&mut self, now: Instant, event: ConnectionEvent) {
         self.now = now;
         let silent = self.silence.lasts(now, self.rtt());
+        if silent {
+            self.silence.distrust(now);
+        }
         let before = self.control.latest_acked();
         self.conn.handle_event(event);
         self.silence.end(now);
         let acked = self.control.latest_acked();
         if let Some(sent) = acked.filter(|_| acked > before) {
             self.silence.acknowledged();
-            if silent && self.silence.is_doubtful(now, sent) {
-                self.path_changed(now, None);
+            if self.silence.is_doubtful(now, sent) {
+                self.forget_way(now);
             }
         }
         if silent {
             // The engine keeps its acknowledgement to itself while its window is full of what the silence has swallowed.
             self.nudge();
+            self.events.push_back(LinkEvent::Audible);
         }
     }
 
     /// A timer is due: the engine's or ours.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
+        if self.held && !self.muted {
+            return;
+        }
         self.conn.handle_timeout(now);
         self.silence.timer_fired();
         let (rtt, owed) = (self.rtt(), self.asked.1 > self.control.latest_acked());
@@ -196,9 +210,26 @@ impl Link {
         if self.silence.is_time_to_speak(now, rtt, owed) {
             self.nudge();
         }
+        if self.silence.is_time_to_ask(now) {
+            self.ping();
+        }
+        if !self.muted && self.silence.is_deaf(now) {
+            self.close(now, ErrorCode::PeerGone.into(), CloseReason::TimedOut);
+        }
         if self.alarm.is_some_and(|at| at <= now) {
             self.alarm = None;
             self.events.push_back(LinkEvent::Alarm);
+        }
+    }
+
+    /// This machine was asleep, and so has said nothing for as long: perhaps the other side waits no more than a moment
+    /// longer. What is due of the engine's own comes after that, since it would give up without having asked.
+    pub(super) fn wake(&mut self, now: Instant) {
+        if self.connected && !self.closed && !self.silence.is_final(now) {
+            self.silence.distrust(now);
+            self.held = true;
+            self.silence.pause();
+            self.nudge();
         }
     }
 
@@ -279,9 +310,22 @@ impl Link {
         }
     }
 
+    /// What the engine has just learned of the way is wrong.
+    fn forget_way(&mut self, now: Instant) {
+        let state = self.conn.congestion_state();
+        // When it was wrong before, this is no window to begin with.
+        if state.window() > state.initial_window() {
+            self.path_changed(now, None);
+        } else if self.connected && !self.closed {
+            self.conn.path_changed(now);
+        }
+    }
+
     /// Sends nothing, or sends again.
     pub(crate) fn mute(&mut self, muted: bool) {
-        self.muted = muted;
+        if std::mem::replace(&mut self.muted, muted) != muted {
+            self.silence.pause();
+        }
     }
 
     /// What an observer of the link's path wants to know.
@@ -332,6 +376,9 @@ impl Link {
                 Event::HandshakeDataReady => {}
                 Event::Connected => {
                     self.connected = true;
+                    let theirs = idle_timeout(self.conn.crypto_session());
+                    let idle = theirs.map_or(self.idle_timeout, |it| it.min(self.idle_timeout));
+                    self.silence.connected(idle);
                     let identity = tls::proven_identity(self.conn.crypto_session());
                     self.events.push_back(LinkEvent::Connected { identity });
                 }
@@ -393,6 +440,7 @@ impl Link {
         if urgent {
             self.control.set_urgent(false);
         }
+        self.held = false;
         if transmit.is_some() {
             self.take_stock(now);
         }
