@@ -431,7 +431,8 @@ pub struct Limits {
     /// Bytes per second that are forwarded for one Client, if bounded. What exceeds it is dropped, and the Client is
     /// [told](crate::ClientEvent::Throttled).
     pub forward_rate: Option<u64>,
-    /// Probes that a Client sends per second, to all other ends together.
+    /// Probes that a Client sends per second to all other ends together: so many pings, and as many answers to theirs. They
+    /// are shared out: a channel that has sent or asked for many leaves up to half of them to those with fewer.
     pub probe_rate: u32,
     /// How many IP addresses a Client probes within a minute that have not answered.
     pub probe_targets: usize,

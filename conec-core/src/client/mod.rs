@@ -520,6 +520,9 @@ impl Client {
             }
             self.path_silent(now, id);
         }
+        if event == LinkEvent::Audible {
+            self.path_heard_again(now, id);
+        }
         self.handle_notices(now, id);
         self.bound_memory(now, id);
     }
