@@ -272,10 +272,15 @@ pub struct ChannelConfig {
     pub max_message_size: usize,
     /// Bytes of unreliable datagrams that wait to be sent or to be received.
     pub datagram_buffer: usize,
-    /// A channel ends when nothing was heard for this long.
+    /// A channel ends when nothing was heard for this long. The smaller one of what the two sides want counts.
+    ///
+    /// After half of it, the other side is asked for a sign of life, and then has the whole of it to answer: a machine that
+    /// sleeps for less, with its network, comes back to channels that still stand. Who vanishes without a word is missed
+    /// after one and a half times this long.
     pub idle_timeout: Duration,
-    /// How often to say something when there is nothing to say. One side suffices; the Coordinator leaves it to the
-    /// Clients, and of two Clients only the one that initiated the channel does it.
+    /// How often to say something when there is nothing to say, so that NATs and firewalls on the way do not forget the
+    /// channel. One side suffices; the Coordinator leaves it to the Clients, and of two Clients only the one that initiated
+    /// the channel does it.
     pub keep_alive: Option<Duration>,
     /// The first guess of the round-trip time.
     pub initial_rtt: Duration,
@@ -442,7 +447,8 @@ pub struct Limits {
     /// Bytes per second that are forwarded for one Client, if bounded. What exceeds it is dropped, and the Client is
     /// [told](crate::ClientEvent::Throttled).
     pub forward_rate: Option<u64>,
-    /// Probes that a Client sends per second, to all other ends together.
+    /// Probes that a Client sends per second to all other ends together: so many pings, and as many answers to theirs. They
+    /// are shared out: a channel that has sent or asked for many leaves up to half of them to those with fewer.
     pub probe_rate: u32,
     /// How many IP addresses a Client probes within a minute that have not answered.
     pub probe_targets: usize,

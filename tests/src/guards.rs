@@ -197,6 +197,24 @@ pub const GUARDS: &[Guard] = &[
         without: "false",
     },
     Guard {
+        what: "who has been silent for long is asked before it is given up",
+        file: "conec-core/src/transport/silence.rs",
+        text: "self.asked |= due;\n        due",
+        without: "self.asked |= due;\n        false",
+    },
+    Guard {
+        what: "who is heard but hears nothing is given up",
+        file: "conec-core/src/transport/link/mod.rs",
+        text: "if !self.muted && self.silence.is_deaf(now) {",
+        without: "if false {",
+    },
+    Guard {
+        what: "after a sleep, the others are asked before they are given up",
+        file: "conec-core/src/transport/link/mod.rs",
+        text: "if self.held && !self.muted {",
+        without: "if false {",
+    },
+    Guard {
         what: "who is heard after a silence is answered, however full the window is",
         file: "conec-core/src/transport/link/mod.rs",
         text: "if silent {\n            // The engine",
@@ -205,7 +223,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "how long a silence was is not taken for how long the way is",
         file: "conec-core/src/transport/link/mod.rs",
-        text: "if silent && self.silence.is_doubtful(now, sent) {",
+        text: "if self.silence.is_doubtful(now, sent) {",
         without: "if false {",
     },
     Guard {
@@ -313,14 +331,14 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "probes go out at no more than their rate",
         file: "conec-core/src/client/path/budget.rs",
-        text: "self.rate.take(now, 1)",
-        without: "self.rate.take(now, 0)",
+        text: "all.take_leaving(now, 1, reserve * used / SHARE_BURST)",
+        without: "all.take_leaving(now, 0, 0)",
     },
     Guard {
         what: "an address that does not answer is left alone",
         file: "conec-core/src/client/path/budget.rs",
-        text: "if *unanswered >= MAX_UNANSWERED {",
-        without: "if false {",
+        text: ".or_insert_with(full).take(now, 1)",
+        without: ".or_insert_with(full).take(now, 0)",
     },
     Guard {
         what: "a pong proves an address only from there",

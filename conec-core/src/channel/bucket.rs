@@ -32,14 +32,30 @@ impl Bucket {
 
     /// Takes `count` tokens, if there are as many.
     pub(crate) fn take(&mut self, now: Instant, count: u64) -> bool {
+        self.take_leaving(now, count, 0)
+    }
+
+    /// Takes `count` tokens, if there are `rest` more than that.
+    pub(crate) fn take_leaving(&mut self, now: Instant, count: u64, rest: u64) -> bool {
         self.refill(now);
         match self.tokens.checked_sub(count) {
-            Some(left) => {
+            Some(left) if left >= rest => {
                 self.tokens = left;
                 true
             }
-            None => false,
+            Some(_) | None => false,
         }
+    }
+
+    /// How many tokens there are.
+    pub(crate) fn level(&mut self, now: Instant) -> u64 {
+        self.refill(now);
+        self.tokens
+    }
+
+    /// Gives tokens back that were taken.
+    pub(crate) fn give(&mut self, count: u64) {
+        self.tokens = self.tokens.saturating_add(count).min(self.burst);
     }
 
     /// When there will be a token: at once, if that is not later than `now`.

@@ -29,6 +29,7 @@ use crate::{
     error::WireCode,
     transport::{
         Arrival, Deadlines, EngineId, HomeTls, LinkEvent, Transport, VIRTUAL, is_host_name,
+        is_overslept,
     },
     wire::{PacketKind, RequestId, Route, classify},
 };
@@ -269,8 +270,7 @@ impl Endpoint for Client {
     type Event = ClientEvent;
 
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        let now = self.advance(now);
-        self.paths.awake(now);
+        let now = self.turn(now);
         let Datagram {
             source,
             destination_ip: _,
@@ -329,8 +329,7 @@ impl Endpoint for Client {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        let now = self.advance(now);
-        self.paths.awake(now);
+        let now = self.turn(now);
         self.transport.handle_timeout(now);
         while let Some(id) = self.deadlines.pop_due(now) {
             self.deadline_passed(now, id);
@@ -425,15 +424,7 @@ impl Endpoint for Client {
         {
             return self.now;
         }
-        [
-            self.transport.poll_timeout(),
-            self.deadlines.next(),
-            self.paths.next_timeout(),
-            self.mapping.next_due(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        self.next_due()
     }
 
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
@@ -516,6 +507,31 @@ impl Client {
         })
     }
 
+    /// The driver's turn begins, perhaps after a long time.
+    fn turn(&mut self, now: Instant) -> Instant {
+        let before = self.now;
+        let now = self.advance(now);
+        if is_overslept(before, self.next_due(), now) {
+            self.transport.wake(now);
+            self.paths.hosts_in_doubt(now);
+        }
+        self.paths.awake(now);
+        now
+    }
+
+    /// When the first of all that waits for its time is due.
+    fn next_due(&self) -> Option<Instant> {
+        [
+            self.transport.poll_timeout(),
+            self.deadlines.next(),
+            self.paths.next_timeout(),
+            self.mapping.next_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
     /// Reacts to what happened on the links until nothing is left to react to.
     fn settle(&mut self, now: Instant) {
         loop {
@@ -570,6 +586,9 @@ impl Client {
                 home.ping();
             }
             self.path_silent(now, id);
+        }
+        if event == LinkEvent::Audible {
+            self.path_heard_again(now, id);
         }
         self.handle_notices(now, id);
         self.bound_memory(now, id);

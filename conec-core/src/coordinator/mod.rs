@@ -34,7 +34,7 @@ use crate::{
     buffers::Buffers,
     channel::{ChannelCore, Channels, Notice},
     endpoint::sealed::Sealed,
-    transport::{Arrival, Deadlines, EngineId, LinkEvent, Transport},
+    transport::{Arrival, Deadlines, EngineId, LinkEvent, Transport, is_overslept},
     wire::{CoordinatorMessage, PacketKind, Route, classify},
 };
 
@@ -229,7 +229,7 @@ impl Endpoint for Coordinator {
     type Event = CoordinatorEvent;
 
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        let now = self.advance(now);
+        let now = self.turn(now);
         let Datagram {
             source,
             destination_ip,
@@ -289,7 +289,7 @@ impl Endpoint for Coordinator {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        let now = self.advance(now);
+        let now = self.turn(now);
         self.transport.handle_timeout(now);
         while let Some(client) = self.deadlines.pop_due(now) {
             self.session_deadline_passed(now, client);
@@ -367,14 +367,7 @@ impl Endpoint for Coordinator {
         if self.transport.has_output() || !self.accessed.is_empty() || !self.forwarding.is_idle() {
             return self.now;
         }
-        [
-            self.transport.poll_timeout(),
-            self.deadlines.next(),
-            self.broker.next_deadline(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        self.next_due()
     }
 
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
@@ -438,6 +431,28 @@ impl Coordinator {
         *self
             .now
             .insert(self.now.map_or(now, |latest| latest.max(now)))
+    }
+
+    /// The driver's turn begins, perhaps after a long time.
+    fn turn(&mut self, now: Instant) -> Instant {
+        let before = self.now;
+        let now = self.advance(now);
+        if is_overslept(before, self.next_due(), now) {
+            self.transport.wake(now);
+        }
+        now
+    }
+
+    /// When the first of all that waits for its time is due.
+    fn next_due(&self) -> Option<Instant> {
+        [
+            self.transport.poll_timeout(),
+            self.deadlines.next(),
+            self.broker.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// How many things are kept.

@@ -35,6 +35,8 @@ pub(crate) enum LinkEvent {
     Moved(SocketAddr),
     /// Nothing is heard though something should be.
     Silent,
+    /// After a silence, something is.
+    Audible,
     /// The alarm went off.
     Alarm,
     /// The end. Nothing follows.

@@ -12,6 +12,7 @@ mod deadlines;
 mod engines;
 mod event;
 mod handshakes;
+mod idle;
 mod keys;
 mod link;
 mod outgoing;
@@ -25,7 +26,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use quinn_proto::{DatagramEvent, EndpointEvent};
@@ -230,6 +231,15 @@ impl Transport {
         }
     }
 
+    /// This machine was asleep: all links show that they are still there, before their timers say otherwise.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        tracing::debug!(links = self.links.len(), "the machine has slept");
+        for (&id, link) in &mut self.links {
+            link.wake(now);
+            touch(id, link, &mut self.touched, &mut self.line);
+        }
+    }
+
     /// The next thing that happened on a link.
     pub(crate) fn poll_event(&mut self) -> Option<(ChannelId, LinkEvent)> {
         while self.events.is_empty() {
@@ -384,6 +394,12 @@ impl Transport {
     }
 }
 
+/// Whether the machine must have slept since it was last seen up, as what was due has to wait for so long.
+pub(crate) fn is_overslept(up: Option<Instant>, due: Option<Instant>, now: Instant) -> bool {
+    let waits_since = due.map(|due| up.map_or(due, |up| up.max(due)));
+    waits_since.is_some_and(|since| now >= since + OVERSLEPT)
+}
+
 fn touch(
     id: ChannelId,
     link: &mut Link,
@@ -434,4 +450,6 @@ pub(crate) const VIRTUAL: SocketAddr = SocketAddr::V6(std::net::SocketAddrV6::ne
     0,
     0,
 ));
+/// A busy machine is late by less.
+const OVERSLEPT: Duration = Duration::from_secs(2);
 const MAX_RESPONSES: usize = 256;

@@ -10,8 +10,14 @@ pub(super) struct Silence {
     timeouts: u32,
     /// When to say something.
     speak_at: Option<Instant>,
-    /// When a round-trip time was doubted last.
-    doubted: Option<Instant>,
+    /// Since when nothing that was sent is known to have arrived, though an acknowledgement is owed.
+    owed_since: Option<Instant>,
+    /// What was sent before says nothing of how long the way is.
+    trusted_since: Option<Instant>,
+    /// How long a silence lasts until the link ends, once it is known.
+    idle_timeout: Option<Duration>,
+    /// Whether the other side was asked in this silence for a sign of life.
+    asked: bool,
 }
 
 impl Silence {
@@ -20,19 +26,34 @@ impl Silence {
             since: now,
             timeouts: 0,
             speak_at: None,
-            doubted: None,
+            owed_since: None,
+            trusted_since: None,
+            idle_timeout: None,
+            asked: false,
         }
+    }
+
+    /// It is known how long a silence lasts until the link ends.
+    pub(super) fn connected(&mut self, idle_timeout: Duration) {
+        self.idle_timeout = Some(idle_timeout);
     }
 
     /// Something has arrived.
     pub(super) fn end(&mut self, now: Instant) {
         self.since = now;
         self.timeouts = 0;
+        self.asked = false;
     }
 
     /// Something that was sent is known to have arrived.
     pub(super) fn acknowledged(&mut self) {
         self.speak_at = None;
+        self.owed_since = None;
+    }
+
+    /// This side could say nothing for a while: nobody owes it anything.
+    pub(super) fn pause(&mut self) {
+        self.owed_since = None;
     }
 
     /// One of the link's timers has fired.
@@ -55,34 +76,70 @@ impl Silence {
         let due = self.speak_at.take_if(|at| *at <= now).is_some();
         if !owed {
             self.speak_at = None;
-        } else if self.speak_at.is_none() {
-            self.speak_at = Some(now + MAX_PAUSE.max(3 * rtt));
+            self.owed_since = None;
+        } else {
+            self.owed_since.get_or_insert(now);
+            self.speak_at
+                .get_or_insert_with(|| now + MAX_PAUSE.max(3 * rtt));
         }
         due && owed
     }
 
-    /// When something is to be said.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.speak_at
+    /// Whether to ask for a sign of life: once, when the silence has lasted for half of what ends the link.
+    ///
+    /// The other side's keep-alive is late then, or it keeps to a longer idle timeout than the one that counts. Its machine
+    /// may have slept, by a clock that has stood still, and not know that it has been silent for long. To ask also
+    /// begins the idle timeout anew (RFC 9000, 10.1), so that it has that long to wake up.
+    pub(super) fn is_time_to_ask(&mut self, now: Instant) -> bool {
+        let due = self.ask_due().is_some_and(|at| at <= now);
+        self.asked |= due;
+        due
     }
 
-    /// Whether the engine is to forget the round-trip time that it has from the first acknowledgement after a silence,
-    /// which is for a packet of that time.
+    /// Whether nothing that is sent arrives, for as long as ends a link on which nothing is heard: what is heard of somebody
+    /// who hears nothing leads nowhere.
+    pub(super) fn is_deaf(&self, now: Instant) -> bool {
+        let (since, timeout) = (self.owed_since, self.idle_timeout);
+        since
+            .zip(timeout)
+            .is_some_and(|(since, timeout)| now >= since + timeout)
+    }
+
+    /// Whether the silence has lasted for so long that the other side, whatever it has asked, waits no more.
+    pub(super) fn is_final(&self, now: Instant) -> bool {
+        self.idle_timeout
+            .is_some_and(|timeout| now >= self.since + timeout + timeout / 2)
+    }
+
+    /// When something is to be said.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        [self.speak_at, self.ask_due()].into_iter().flatten().min()
+    }
+
+    fn ask_due(&self) -> Option<Instant> {
+        let timeout = self.idle_timeout.filter(|_| !self.asked)?;
+        Some(self.since + timeout / 2)
+    }
+
+    /// There was a silence, or this machine slept: acknowledgements of what was sent before are late for other reasons than
+    /// the way.
+    pub(super) fn distrust(&mut self, now: Instant) {
+        self.trusted_since = Some(now);
+    }
+
+    /// Whether the engine is to forget the round-trip time that it has from an acknowledgement, which is for a packet of
+    /// that time.
     ///
-    /// It may be the second one that was sent, since the first was lost, and be as late as the silence was long. The
-    /// engine would wait many times that long for what else is lost, and the paths' health would be judged by it. Who
-    /// really is so far away shows it once more.
-    pub(super) fn is_doubtful(&mut self, now: Instant, sent: Instant) -> bool {
-        let doubtful = now >= sent + DOUBTFUL && self.doubted.is_none_or(|at| at <= sent);
-        if doubtful {
-            self.doubted = Some(now);
-        }
-        doubtful
+    /// It may be the second one that was sent, since the first was lost, or one that somebody on the way has kept, and be
+    /// as late as the silence was long. The engine would wait many times that long for what else is lost, and the
+    /// paths' health would be judged by it. Who really is so far away shows it by what is sent from now on.
+    pub(super) fn is_doubtful(&self, now: Instant, sent: Instant) -> bool {
+        self.trusted_since.is_some_and(|since| sent < since) && now >= sent + DOUBTFUL
     }
 }
 
 /// How long nothing is said, at most, while something waits for its acknowledgement.
-const MAX_PAUSE: Duration = Duration::from_secs(2);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// What is acknowledged so late after a silence may be so for another reason than the way.
 const DOUBTFUL: Duration = Duration::from_secs(1);
 
@@ -111,38 +168,57 @@ mod tests {
     }
 
     #[test]
-    fn who_gets_no_acknowledgement_speaks_every_two_seconds() {
+    fn who_gets_no_acknowledgement_speaks_every_second() {
         let start = Instant::now();
         let mut silence = Silence::new(start);
         let mut fire = |at, owed| silence.is_time_to_speak(start + ms(at), RTT, owed);
         assert!(!fire(200, true));
-        assert!(!fire(2199, true));
+        assert!(!fire(1199, true));
+        assert!(fire(1200, true));
+        assert!(!fire(1201, true));
         assert!(fire(2200, true));
-        assert!(!fire(2201, true));
-        assert!(fire(4200, true));
-        assert!(!fire(6200, false), "there is nothing to wait for");
+        assert!(!fire(4200, false), "there is nothing to wait for");
         assert_eq!(silence.next_due(), None);
         // What is heard is not what is waited for.
-        assert!(!silence.is_time_to_speak(start + ms(7000), RTT, true));
-        silence.end(start + ms(7100));
-        assert_eq!(silence.next_due(), Some(start + ms(9000)));
+        assert!(!silence.is_time_to_speak(start + ms(5000), RTT, true));
+        silence.end(start + ms(5100));
+        assert_eq!(silence.next_due(), Some(start + ms(6000)));
         silence.acknowledged();
-        assert!(!silence.is_time_to_speak(start + ms(9000), RTT, true));
+        assert!(!silence.is_time_to_speak(start + ms(6000), RTT, true));
         // A long way takes its time.
         silence.acknowledged();
-        assert!(!silence.is_time_to_speak(start + ms(9000), ms(1500), true));
-        assert_eq!(silence.next_due(), Some(start + ms(13_500)));
+        assert!(!silence.is_time_to_speak(start + ms(6000), ms(500), true));
+        assert_eq!(silence.next_due(), Some(start + ms(7500)));
     }
 
     #[test]
-    fn a_round_trip_time_is_doubted_once() {
+    fn a_sign_of_life_is_asked_for_once_in_a_silence() {
         let start = Instant::now();
         let mut silence = Silence::new(start);
-        assert!(!silence.is_doubtful(start + ms(999), start));
-        assert!(silence.is_doubtful(start + ms(1500), start));
-        // Of a packet of before.
-        assert!(!silence.is_doubtful(start + ms(1600), start + ms(100)));
-        assert!(!silence.is_doubtful(start + ms(3100), start + ms(1499)));
-        assert!(silence.is_doubtful(start + ms(9000), start + ms(1600)));
+        assert!(!silence.is_time_to_ask(start + ms(60_000)), "not connected");
+        silence.connected(ms(30_000));
+        assert_eq!(silence.next_due(), Some(start + ms(15_000)));
+        assert!(!silence.is_time_to_ask(start + ms(14_999)));
+        assert!(silence.is_time_to_ask(start + ms(15_000)));
+        assert!(!silence.is_time_to_ask(start + ms(29_000)));
+        assert_eq!(silence.next_due(), None);
+        // The other side has begun to wait after up to so long, and then waits for as long as it ever does.
+        assert!(!silence.is_final(start + ms(44_999)));
+        assert!(silence.is_final(start + ms(45_000)));
+        silence.end(start + ms(30_000));
+        assert_eq!(silence.next_due(), Some(start + ms(45_000)));
+        assert!(!silence.is_final(start + ms(60_000)));
+    }
+
+    #[test]
+    fn round_trip_times_are_doubted_of_what_was_sent_before_the_silence_ended() {
+        let start = Instant::now();
+        let mut silence = Silence::new(start);
+        assert!(!silence.is_doubtful(start + ms(9000), start));
+        silence.distrust(start + ms(1500));
+        assert!(!silence.is_doubtful(start + ms(1500), start + ms(600)));
+        assert!(silence.is_doubtful(start + ms(1500), start + ms(500)));
+        assert!(silence.is_doubtful(start + ms(3000), start + ms(1499)));
+        assert!(!silence.is_doubtful(start + ms(3100), start + ms(1500)));
     }
 }

@@ -20,6 +20,7 @@ mod nat;
 mod network;
 mod node;
 mod places;
+mod sleep;
 mod socket;
 mod story;
 mod topology;
@@ -31,6 +32,7 @@ pub use self::{
     nat::{Dependence, Hairpin, NatConfig, Ports},
     network::{Burst, LinkConfig, Network, Packet, Tap},
     node::{Event, NodeId, Stranger},
+    sleep::Clock,
     socket::{Received, Socket},
     story::{At, Half},
     topology::{Host, NatId, Net},

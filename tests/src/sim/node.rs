@@ -5,7 +5,7 @@ use std::{
     iter,
     net::SocketAddr,
     num::NonZeroUsize,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
@@ -13,6 +13,8 @@ use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientEvent, Coordinator, CoordinatorEvent, Datagram,
     Endpoint, PeerInfo, Transmit, Unreachable,
 };
+
+use super::sleep::Sleep;
 
 /// One host in a [`World`](super::World).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +59,10 @@ pub(super) struct Node {
     pub(super) entity: Entity,
     /// Whether it is running: a crashed node hears and says nothing.
     pub(super) alive: bool,
+    /// While its machine sleeps.
+    pub(super) sleep: Option<Sleep>,
+    /// By how much its clock is slow, since it has stood still.
+    pub(super) slow: Duration,
     /// Whether its application asks for no events.
     pub(super) lagging: bool,
     /// Another port that it has at all its addresses, beside that which it sends from.
@@ -83,6 +89,8 @@ impl Node {
             name: name.to_owned(),
             entity,
             alive: true,
+            sleep: None,
+            slow: Duration::ZERO,
             second_port: None,
             lagging: false,
             due: None,
@@ -90,6 +98,11 @@ impl Node {
             closed: BTreeSet::new(),
             peers: BTreeMap::new(),
         }
+    }
+
+    /// Whether it takes part in what happens.
+    pub(super) fn is_up(&self) -> bool {
+        self.alive && self.sleep.is_none()
     }
 }
 

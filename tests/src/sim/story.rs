@@ -60,7 +60,7 @@ impl World {
     }
 
     fn dial(&mut self, client: NodeId, addresses: &[SocketAddr]) {
-        let now = self.now();
+        let now = self.clock(client);
         self.client(client)
             .connect(now, keys::HOST, addresses)
             .expect("connects once, with an address of the same family");
@@ -93,7 +93,7 @@ impl World {
 
     /// Asks for a channel.
     pub fn request_channel(&mut self, node: NodeId, target: Target) -> At {
-        let now = self.now();
+        let now = self.clock(node);
         let channel = self
             .client(node)
             .open_channel(now, target, b"test")

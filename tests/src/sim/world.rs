@@ -29,9 +29,9 @@ pub struct World {
     start: Instant,
     now: Instant,
     rng: StdRng,
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     /// Nodes that may have something to say, or something else to wait for, than when they were asked last.
-    touched: BTreeSet<NodeId>,
+    pub(super) touched: BTreeSet<NodeId>,
     /// These are touched behind the world's back.
     strangers: Vec<NodeId>,
     /// When nodes are to be woken.
@@ -86,6 +86,11 @@ impl World {
     /// The virtual time.
     pub fn now(&self) -> Instant {
         self.now
+    }
+
+    /// What a node's clock shows.
+    pub fn clock(&self, node: NodeId) -> Instant {
+        self.now - self.nodes[node.0].slow
     }
 
     /// The virtual time since the beginning.
@@ -227,9 +232,9 @@ impl World {
 
     /// Tells a Client its addresses, as a driver does that watches the interfaces.
     pub(super) fn report_addresses(&mut self, node: NodeId) {
-        let addresses = self.host_addresses(node).to_vec();
+        let (now, addresses) = (self.clock(node), self.host_addresses(node).to_vec());
         if let Entity::Client(client) = &mut self.nodes[node.0].entity {
-            client.handle_host_addresses(self.now, &addresses);
+            client.handle_host_addresses(now, &addresses);
         }
     }
 
@@ -277,7 +282,8 @@ impl World {
         if self.next_arrival().is_some_and(|at| at <= self.now) {
             self.arrive();
         } else if let Some((_, node)) = self.due.first().copied() {
-            self.nodes[node.0].entity.handle_timeout(self.now);
+            let now = self.clock(node);
+            self.nodes[node.0].entity.handle_timeout(now);
             self.flush(node);
         }
         true
@@ -384,15 +390,6 @@ impl World {
         if !is_there || !self.nodes[node.0].alive {
             return;
         }
-        self.trace.count((node.0, batch.len()));
-        let entity = &mut self.nodes[node.0].entity;
-        let batch = match entity.take_buffer() {
-            Some(mut buffer) if batch.len() > segment_size => {
-                buffer.extend_from_slice(&batch);
-                buffer
-            }
-            Some(_) | None => batch,
-        };
         let datagram = Datagram {
             source: first.source,
             destination_ip: Some(first.destination.ip()),
@@ -400,8 +397,27 @@ impl World {
             segment_size,
             payload: batch,
         };
-        entity.handle_datagram(self.now, datagram);
-        self.flush(node);
+        match &mut self.nodes[node.0].sleep {
+            Some(sleep) => sleep.keep(datagram),
+            None => {
+                self.hand_over(node, datagram);
+                self.flush(node);
+            }
+        }
+    }
+
+    /// Gives a node a datagram. [`flush`](Self::flush) is to follow.
+    pub(super) fn hand_over(&mut self, node: NodeId, mut datagram: Datagram) {
+        let now = self.clock(node);
+        self.trace.count((node.0, datagram.payload.len()));
+        let entity = &mut self.nodes[node.0].entity;
+        if let Some(mut buffer) = entity.take_buffer()
+            && datagram.payload.len() > datagram.segment_size
+        {
+            buffer.extend_from_slice(&datagram.payload);
+            datagram.payload = buffer;
+        }
+        entity.handle_datagram(now, datagram);
     }
 
     /// Passes a packet on from inside a box.
@@ -450,8 +466,8 @@ impl World {
     /// Takes a node's events and sends its datagrams until it has nothing more to say for now.
     fn flush(&mut self, id: NodeId) {
         self.touched.remove(&id);
-        let now = self.now;
-        while self.nodes[id.0].alive {
+        let now = self.clock(id);
+        while self.nodes[id.0].is_up() {
             let mut quiet = true;
             while !self.nodes[id.0].lagging
                 && let Some(event) = self.nodes[id.0].entity.poll_event()
@@ -476,7 +492,8 @@ impl World {
     /// Notes when a node is to be woken.
     fn wait(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
-        let mut due = node.entity.poll_timeout().filter(|_| node.alive);
+        let mut due = node.entity.poll_timeout().filter(|_| node.is_up());
+        due = due.map(|due| due + node.slow);
         if node.lagging {
             // Events that nobody asks for are due all the time.
             due = due.map(|due| due.max(self.now + Duration::from_millis(10)));
@@ -549,6 +566,7 @@ impl World {
         let node = &mut self.nodes[id.0];
         node.entity = entity;
         node.alive = true;
+        node.sleep = None;
         node.events.clear();
         node.closed.clear();
         node.peers.clear();

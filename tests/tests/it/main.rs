@@ -21,11 +21,14 @@ mod model;
 mod names;
 mod nat;
 mod network;
+mod outage;
 mod priorities;
 mod racing;
 mod rebinding;
+mod sleep;
 mod stats;
 mod streams;
+mod talk;
 mod world;
 
 use conec_tests::sim::{At, NodeId, World};

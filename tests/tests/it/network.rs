@@ -136,7 +136,7 @@ fn a_client_comes_back_soon_after_an_outage() {
         let (coordinator, [alice]) = world.with_clients(["alice"]);
         world.run_for(Duration::from_secs(second));
         world.set_up(coordinator, false);
-        // With a keep-alive every 10 seconds, and a word every 2 seconds from then on, this is what the idle timeout of
+        // With a keep-alive every 10 seconds, and a word every second from then on, this is what the idle timeout of
         // 30 seconds leaves.
         world.run_for(Duration::from_millis(17_500));
         world.set_up(coordinator, true);
@@ -146,11 +146,53 @@ fn a_client_comes_back_soon_after_an_outage() {
     }
 }
 
+/// The Clients do not know, nor need to, how short the Coordinator's patience is. The other way round it is the same.
+#[test]
+fn a_quiet_channel_stays_however_short_one_sides_idle_timeout_is() {
+    for (theirs, ours) in [(1, 30), (5, 30), (30, 5), (30, 1)] {
+        let mut world = World::new(theirs);
+        let mut config = CoordinatorConfig::new(keys::certificate());
+        config.home.idle_timeout = Duration::from_secs(theirs);
+        let coordinator = world.add_coordinator_with(config);
+        let mut config = world.client_config("alice");
+        config.home.idle_timeout = Duration::from_secs(ours);
+        config.home.keep_alive = Some(Duration::from_secs(10)).filter(|it| it.as_secs() < ours);
+        let alice = world.add_client_with(config);
+        world.connect(alice, coordinator);
+        let sent = world.datagrams_sent();
+        world.run_for(Duration::from_secs(600));
+        assert!(world.client(alice).is_connected(), "{theirs} {ours}");
+        // There and back, by both of them.
+        let most = 4 * 600 * 2 / theirs.min(ours) + 50;
+        let sent = world.datagrams_sent() - sent;
+        assert!(sent / 2 <= most, "{theirs} {ours}: {sent}");
+    }
+}
+
+/// Those who are heard often enough are not asked.
+#[test]
+fn a_quiet_world_costs_keep_alives_and_no_more() {
+    let (mut world, _, at_alice, at_bob) = proxied_pair(14);
+    world.run_for(Duration::from_secs(30));
+    let sent = world.datagrams_sent();
+    world.run_for(Duration::from_secs(3600));
+    // Counted by the world when they are sent, and when they arrive. Every 10 seconds, there and back, for each Client;
+    // every 20 seconds, there and back over two hops, for the channel.
+    let sent = (world.datagrams_sent() - sent) / 2;
+    assert!(
+        (3600 / 10 * 4 + 3600 / 20 * 4 - 20..3600 / 10 * 4 + 3600 / 20 * 4 + 20).contains(&sent),
+        "{sent}"
+    );
+    for at in [at_alice, at_bob] {
+        assert!(world.channel(at.node, at.channel).is_some());
+    }
+}
+
 /// An engine whose window is full acknowledges nothing until its own timer goes off, after as long as the outage took. Of
 /// two such engines each waits for the other.
 #[test]
 fn two_ends_that_have_sent_all_they_may_go_on_soon_after_an_outage() {
-    for seed in 0..10 {
+    for seed in 0..25 {
         let (mut world, coordinator, at_alice, at_bob) = proxied_pair(seed);
         let mut flows = [(at_alice, at_bob), (at_bob, at_alice)]
             .map(|(from, to)| Flow::new(&mut world, from, to, 1000));
@@ -161,7 +203,7 @@ fn two_ends_that_have_sent_all_they_may_go_on_soon_after_an_outage() {
         run(
             &mut world,
             &mut flows,
-            Duration::from_millis(19_000 + 100 * seed),
+            Duration::from_millis(1_000 + 1_030 * seed),
         );
         world.set_up(coordinator, true);
         let back = world.elapsed();
@@ -169,10 +211,7 @@ fn two_ends_that_have_sent_all_they_may_go_on_soon_after_an_outage() {
         for flow in &flows {
             let next = flow.arrivals.iter().find(|&&at| at > back);
             let pause = next.map(|&at| at - back);
-            assert!(
-                pause <= Some(Duration::from_millis(2500)),
-                "{seed}: {pause:?}"
-            );
+            assert!(pause <= Some(Duration::from_secs(2)), "{seed}: {pause:?}");
             assert!(pause.is_some(), "{seed}");
         }
     }
@@ -226,11 +265,11 @@ fn an_outage_in_either_direction_or_both_ends_the_connection_at_both_sides() {
         assert_eq!(world.recv_ended(ours), RecvEnd::Closed(lost));
         assert_eq!(world.closed(at_alice), lost);
         assert_eq!(world.closed(home(at_alice.node)), CloseReason::TimedOut);
-        // The idle timeout, and a keep-alive and its repetitions before it. Where the Coordinator still hears her, its
-        // own begins when she gives up.
+        // The idle timeout begins with the first word that is not answered: a keep-alive, or, on the Coordinator's side, its
+        // question when there is none. Where the Coordinator still hears her, that is when she has given up.
         let took = world.elapsed() - start;
         let idle = ChannelConfig::default().idle_timeout;
-        let most = if up { 2 * idle } else { idle } + Duration::from_secs(15);
+        let most = if up { 5 * idle } else { 3 * idle } / 2 + Duration::from_secs(15);
         assert!(took >= idle / 2 && took <= most, "{took:?}");
         // Those who still hear each other are not concerned.
         assert!(world.client(at_bob.node).is_connected());
@@ -252,6 +291,8 @@ fn a_path_that_becomes_too_narrow_for_quic_is_a_time_out_of_those_who_fill_it() 
     };
     set_mtu(&mut world, 1000);
     world.send(ours, vec![2; 100_000]);
+    // What is small passes now and then, and each time it takes a minute more to know that nothing else does.
+    world.run_for(Duration::from_secs(300));
     let timed_out = CloseReason::TimedOut;
     assert_eq!(world.recv_ended(theirs), RecvEnd::Closed(timed_out));
     assert_eq!(world.closed(at_bob), timed_out);

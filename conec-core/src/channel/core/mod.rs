@@ -366,7 +366,7 @@ impl ChannelCore {
     pub(crate) fn handle_link_event(&mut self, link: &mut Link, now: Instant, event: LinkEvent) {
         match event {
             // For the owner alone.
-            LinkEvent::Accepted | LinkEvent::Moved(_) | LinkEvent::Silent => {}
+            LinkEvent::Accepted | LinkEvent::Moved(_) | LinkEvent::Silent | LinkEvent::Audible => {}
             LinkEvent::Connected { identity } => {
                 link.set_congestion(self.config.congestion);
                 self.notices.push_back(Notice::Connected { identity });

@@ -21,7 +21,7 @@ use bytes::BytesMut;
 
 use self::{
     address::Surroundings,
-    budget::Budget,
+    budget::{Budget, Share},
     lookout::Lookout,
     machine::{Action, Context, PeerPath, Way},
 };
@@ -43,6 +43,8 @@ pub(super) struct Paths {
     surroundings: Surroundings,
     lookout: Lookout,
     budget: Budget,
+    /// For probes that belong to no channel.
+    share: Share,
     table: BTreeMap<ChannelId, Entry>,
     /// How many of them are of channels that are over.
     over: usize,
@@ -66,10 +68,12 @@ struct Entry {
 
 impl Paths {
     pub(super) fn new(limits: &Limits) -> Self {
+        let budget = Budget::new(limits);
         Self {
             surroundings: Surroundings::default(),
             lookout: Lookout::default(),
-            budget: Budget::new(limits),
+            share: budget.share(),
+            budget,
             table: BTreeMap::new(),
             over: 0,
             deadlines: Deadlines::new(),
@@ -99,7 +103,7 @@ impl Paths {
 
     /// Sends a probe that belongs to no path, if there may be another one now.
     pub(super) fn probe(&mut self, now: Instant, probe: Transmit) -> bool {
-        let allowed = self.budget.take(now);
+        let allowed = self.budget.ask(now, &mut self.share);
         if allowed {
             self.probes.push_back(probe);
         }
@@ -201,7 +205,13 @@ impl Client {
         let keys = ProbeKeys::new(&secret, offer.role);
         let initiator = offer.role == EndRole::Initiator;
         let entry = Entry {
-            path: PeerPath::new(offer.peer_route, keys, initiator, required),
+            path: PeerPath::new(
+                offer.peer_route,
+                keys,
+                initiator,
+                required,
+                self.paths.budget.share(),
+            ),
             armed: None,
             direct: Traffic::default(),
             copied: Traffic::default(),
@@ -259,6 +269,18 @@ impl Client {
 
     pub(super) fn path_silent(&mut self, now: Instant, id: ChannelId) {
         self.with_path(now, id, PeerPath::silence);
+    }
+
+    /// After a silence, something is heard on this channel again.
+    pub(super) fn path_heard_again(&mut self, now: Instant, id: ChannelId) {
+        if id != ChannelId::HOME {
+            self.with_path(now, id, PeerPath::hear_again);
+            return;
+        }
+        let channels: Vec<_> = self.paths.table.keys().copied().collect();
+        for id in channels {
+            self.with_path(now, id, PeerPath::hear_again);
+        }
     }
 
     pub(super) fn path_due(&mut self, now: Instant, id: ChannelId) {

@@ -29,12 +29,15 @@ use super::{
     credit::Credit,
     event::{LinkEvent, close_reason},
     handshakes::Network,
+    idle::idle_timeout,
     outgoing::Outgoing,
     silence::Silence,
     tls,
     window::ReceiveWindow,
 };
-use crate::{ChannelConfig, CloseReason, CongestionControl, SendDatagramError, error::WireCode};
+use crate::{
+    ChannelConfig, CloseReason, CongestionControl, ErrorCode, SendDatagramError, error::WireCode,
+};
 
 /// A QUIC connection with conec's own send queues in front of it.
 ///
@@ -67,6 +70,10 @@ pub(crate) struct Link {
     /// Nothing is to be sent.
     pub(super) muted: bool,
     silence: Silence,
+    /// The engine's timers wait until it has said something: the machine has slept through them.
+    held: bool,
+    /// How long the engine waits for something to be heard, as far as this side has a say.
+    idle_timeout: Duration,
     /// How much was sent that asks for an acknowledgement, and the latest of it when.
     asked: (u64, Option<Instant>),
     /// The other side's address when it was last looked at.
@@ -143,6 +150,8 @@ impl Link {
             activity: 0,
             muted: false,
             silence: Silence::new(now),
+            held: false,
+            idle_timeout: config.idle_timeout,
             asked: (0, None),
             events: VecDeque::new(),
             closed: false,
@@ -201,6 +210,9 @@ impl Link {
     pub(super) fn handle_packet(&mut self, now: Instant, event: ConnectionEvent) {
         self.now = now;
         let silent = self.silence.lasts(now, self.rtt());
+        if silent {
+            self.silence.distrust(now);
+        }
         let before = self.control.latest_acked();
         self.conn.handle_event(event);
         let gaps = self.arrivals.note();
@@ -213,19 +225,23 @@ impl Link {
         let acked = self.control.latest_acked();
         if let Some(sent) = acked.filter(|_| acked > before) {
             self.silence.acknowledged();
-            if silent && self.silence.is_doubtful(now, sent) {
-                self.path_changed(now, None);
+            if self.silence.is_doubtful(now, sent) {
+                self.forget_way(now);
             }
         }
         if silent {
             // The engine keeps its acknowledgement to itself while its window is full of what the silence has swallowed.
             self.nudge();
+            self.events.push_back(LinkEvent::Audible);
         }
     }
 
     /// A timer is due: the engine's or ours.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
+        if self.held && !self.muted {
+            return;
+        }
         self.conn.handle_timeout(now);
         self.silence.timer_fired();
         let (rtt, owed) = (self.rtt(), self.asked.1 > self.control.latest_acked());
@@ -235,9 +251,26 @@ impl Link {
         if self.silence.is_time_to_speak(now, rtt, owed) {
             self.nudge();
         }
+        if self.silence.is_time_to_ask(now) {
+            self.ping();
+        }
+        if !self.muted && self.silence.is_deaf(now) {
+            self.close(now, ErrorCode::PeerGone.into(), CloseReason::TimedOut);
+        }
         if self.alarm.is_some_and(|at| at <= now) {
             self.alarm = None;
             self.events.push_back(LinkEvent::Alarm);
+        }
+    }
+
+    /// This machine was asleep, and so has said nothing for as long: perhaps the other side waits no more than a moment
+    /// longer. What is due of the engine's own comes after that, since it would give up without having asked.
+    pub(super) fn wake(&mut self, now: Instant) {
+        if self.connected && !self.closed && !self.silence.is_final(now) {
+            self.silence.distrust(now);
+            self.held = true;
+            self.silence.pause();
+            self.nudge();
         }
     }
 
@@ -328,9 +361,22 @@ impl Link {
         self.control.choose(choice);
     }
 
+    /// What the engine has just learned of the way is wrong.
+    fn forget_way(&mut self, now: Instant) {
+        let state = self.conn.congestion_state();
+        // When it was wrong before, this is no window to begin with.
+        if state.window() > state.initial_window() {
+            self.path_changed(now, None);
+        } else if self.connected && !self.closed {
+            self.conn.path_changed(now);
+        }
+    }
+
     /// Sends nothing, or sends again.
     pub(crate) fn mute(&mut self, muted: bool) {
-        self.muted = muted;
+        if std::mem::replace(&mut self.muted, muted) != muted {
+            self.silence.pause();
+        }
     }
 
     /// What an observer of the link's path wants to know.
@@ -376,6 +422,9 @@ impl Link {
                 Event::Connected => {
                     self.connected = true;
                     self.room.connected();
+                    let theirs = idle_timeout(self.conn.crypto_session());
+                    let idle = theirs.map_or(self.idle_timeout, |it| it.min(self.idle_timeout));
+                    self.silence.connected(idle);
                     let identity = tls::proven_identity(self.conn.crypto_session());
                     self.events.push_back(LinkEvent::Connected { identity });
                 }
@@ -442,6 +491,7 @@ impl Link {
         if urgent {
             self.control.set_urgent(false);
         }
+        self.held = false;
         if let Some(transmit) = &transmit {
             self.take_stock(now, transmit.size);
         }

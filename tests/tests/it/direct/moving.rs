@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conec_core::{ChannelId, CloseReason, Endpoint, ErrorCode, Path};
+use conec_core::{ChannelEvent, ChannelId, CloseReason, Endpoint, ErrorCode, Path};
 use conec_tests::sim::{At, LinkConfig, NodeId, World};
 
 use super::{
@@ -185,6 +185,86 @@ fn a_path_that_comes_back_is_taken_again() {
         }
     }
     flows[0].drain(&mut world);
+}
+
+/// The second time, and the fifth, as the first. NATs on the way have long forgotten those who do not go on trying.
+#[test]
+fn a_path_that_is_good_again_is_taken_within_five_seconds() {
+    for seed in 0..4 {
+        let mut world = World::new(seed);
+        let coordinator = world.add_coordinator();
+        let (mut hosts, mut clients) = (Vec::new(), Vec::new());
+        for name in ["alice", "bob"] {
+            let client = world.add_client(name);
+            let nat = world.add_nat(name, conec_tests::sim::NatConfig::home());
+            world.put(client, nat);
+            world.connect(client, coordinator);
+            hosts.push(nat);
+            clients.push(client);
+        }
+        let (from, to) = world.open_channel(clients[0], clients[1]);
+        until_direct(&mut world, [from, to]);
+        let mut flows = [(from, to), (to, from)]
+            .map(|(from, to)| Flow::paced(&mut world, from, to, 500, ms(100)));
+        let one_way = seed == 3;
+        for round in 0..5 {
+            let gone = secs([15, 4, 40, 15, 100][round]) + ms(377 * seed);
+            world.link(hosts[0], hosts[1]).up = false;
+            world.link(hosts[1], hosts[0]).up = one_way;
+            run(&mut world, &mut flows, gone);
+            assert_eq!(path(&mut world, from), Path::Proxied);
+            world.link(hosts[0], hosts[1]).up = true;
+            world.link(hosts[1], hosts[0]).up = true;
+            let back = world.elapsed();
+            while !is_direct(&mut world, from) || !is_direct(&mut world, to) {
+                run(&mut world, &mut flows, ms(10));
+                let took = world.elapsed() - back;
+                assert!(took <= secs(5), "seed {seed}, round {round}: {took:?}");
+            }
+            run(&mut world, &mut flows, secs(5));
+        }
+        for flow in &mut flows {
+            flow.drain(&mut world);
+        }
+    }
+}
+
+/// Bob has her look for him at a dozen places where he is not, for each of his channels. Each channel gets its share of
+/// what a Client may send.
+#[test]
+fn among_a_great_many_channels_each_finds_its_path() {
+    let mut world = World::new(1);
+    let (_, [alice, bob, carol]) = world.with_clients(["alice", "bob", "carol"]);
+    let target = conec_core::Target::Id(world.client_id(alice));
+    let nowhere: Vec<_> = (1..=12)
+        .map(|last| ([198, 51, 100, last], 4000).into())
+        .collect();
+    let now = world.now();
+    world.client(bob).set_mapped_addresses(now, &nowhere);
+    for _ in 0..200 {
+        world.request_channel(bob, target.clone());
+    }
+    world.run_for(secs(1));
+    let at_carol = world.request_channel(carol, target);
+    let asked = world.elapsed();
+    let mut ends = vec![at_carol];
+    world.run_for(secs(1));
+    for node in [alice, bob] {
+        while let Some(channel) = world.take_event(node, |event| match event.channel() {
+            Some((channel, ChannelEvent::Opened)) => Some(channel),
+            Some(_) | None => None,
+        }) {
+            ends.extend((channel != ChannelId::HOME).then_some(At { node, channel }));
+        }
+    }
+    assert_eq!(ends.len(), 402);
+    world.wait_for("direct paths", secs(10), |world| {
+        let direct = ends.iter().filter(|&&at| is_direct(world, at));
+        (direct.count() == 402).then_some(())
+    });
+    let took = world.elapsed() - asked;
+    println!("found in {took:?}");
+    assert!(took <= secs(5), "{took:?}");
 }
 
 /// As is said of it in the documentation of `Path`.

@@ -19,15 +19,17 @@ impl Failures {
         self.count += 1;
         let (first, doublings) = match useless {
             true => (HOLD_USELESS, self.count - 1),
-            // A path that fails once may come back at any time.
-            false if self.count == 1 => return Duration::ZERO,
-            false => (HOLD, self.count - 2),
+            // A path that fails may come back at any time. One that does so again and again is no use.
+            false if self.count <= PATIENCE => return Duration::ZERO,
+            false => (HOLD, self.count - PATIENCE - 1),
         };
         (first * (1 << doublings.min(10))).min(MAX_HOLD)
     }
 }
 
-/// For how long no direct path is taken after the second failure; doubled with each further one.
+/// How many failures make no path wait.
+const PATIENCE: u32 = 6;
+/// For how long no direct path is taken after the next one; doubled with each further one.
 const HOLD: Duration = Duration::from_secs(10);
 /// The same, after the first failure of a path that carries probes only.
 const HOLD_USELESS: Duration = Duration::from_secs(30);

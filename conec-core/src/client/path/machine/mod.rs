@@ -14,7 +14,7 @@ use std::{
 use self::failures::Failures;
 use super::{
     address::Surroundings,
-    budget::Budget,
+    budget::{Budget, Share},
     health::{Health, Verdict},
     prober::{Answer, Prober},
     window::Window,
@@ -49,6 +49,8 @@ pub(super) struct PeerPath {
     own_generation: Generation,
     announced_at: Option<Instant>,
     prober: Prober,
+    /// Of the probes that this Client may send.
+    share: Share,
     mode: Mode,
     /// Packets sent from here on are on the present paths; once one of them is acknowledged, the engine is to forget
     /// the former ones.
@@ -151,6 +153,7 @@ impl PeerPath {
         keys: ProbeKeys,
         initiator: bool,
         required: Option<Required>,
+        share: Share,
     ) -> Self {
         Self {
             route,
@@ -166,6 +169,7 @@ impl PeerPath {
             own_generation: 0,
             announced_at: None,
             prober: Prober::default(),
+            share,
             mode: Mode::Searching { held: None },
             reset_after: None,
             used: None,
@@ -217,6 +221,14 @@ impl PeerPath {
             Mode::Direct { .. } => self.review(context),
             Mode::Dormant { .. } if self.has_moved(context) => self.wake(context),
             Mode::Searching { .. } | Mode::Dormant { .. } | Mode::Over { .. } => {}
+        }
+    }
+
+    /// There was a silence, of the other end or of everybody, and it is over: other ways may be open again too.
+    pub(super) fn hear_again(&mut self, context: &mut Context<'_>) {
+        if let Mode::Searching { .. } = self.mode {
+            self.prober.hasten(context.now);
+            self.pump(context);
         }
     }
 
@@ -366,6 +378,7 @@ impl PeerPath {
 
     /// From now on packets are sent there.
     fn promote(&mut self, context: &Context<'_>, answer: Answer) {
+        self.prober.settle();
         let Answer { address, rtt, .. } = answer;
         tracing::debug!(%address, ?rtt, "direct path");
         let health = Box::new(Health::new(
@@ -423,7 +436,7 @@ impl PeerPath {
         match verdict {
             Verdict::Fine => {}
             Verdict::Ask => {
-                let allowed = context.budget.take(context.now);
+                let allowed = context.budget.ask(context.now, &mut self.share);
                 health.pinged(context.now, allowed);
                 if allowed {
                     self.ping(context, address, PROBE_LEN);
@@ -464,7 +477,7 @@ impl PeerPath {
     fn demote(&mut self, context: &mut Context<'_>, useless: bool) {
         let now = context.now;
         if let Mode::Direct { address, .. } = self.mode {
-            self.prober.disprove(address);
+            self.prober.disprove(now, address);
         }
         let hold = self.failures.hold(now, useless);
         self.leave_direct(Mode::Searching {
@@ -485,6 +498,7 @@ impl PeerPath {
     /// One of the ends is somewhere else: what has failed before says nothing of that.
     fn forgive(&mut self) {
         self.failures = Failures::default();
+        self.prober.forgive();
         if let Mode::Searching { held } = &mut self.mode {
             *held = None;
         }
@@ -572,9 +586,9 @@ fn score(address: SocketAddr, rtt: Duration) -> Duration {
     }
 }
 
-const RETRY: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_secs(15);
 /// The acceptor leaves it to the initiator, if that one does it.
-const RETRY_ACCEPTOR: Duration = Duration::from_secs(90);
+const RETRY_ACCEPTOR: Duration = Duration::from_secs(22);
 /// NATs forget within 30 seconds, at worst.
 const WARM: Duration = Duration::from_secs(15);
 /// The acceptor's answers keep its own NAT's memory fresh.

@@ -63,6 +63,7 @@ impl PeerPath {
             || candidates.iter().any(|it| !self.announced.contains(it));
         if changed {
             self.forgive();
+            self.prober.hasten(context.now);
         }
         match self.mode {
             Mode::Searching { .. } | Mode::Direct { .. } if changed => {
@@ -98,7 +99,7 @@ impl PeerPath {
         tracing::trace!(%source, ?probe, "probe received");
         match probe {
             Probe::Ping => {
-                if context.budget.take(context.now) {
+                if context.budget.answer(context.now, &mut self.share) {
                     let observed = source;
                     let echo = counter;
                     self.send(context, source, Probe::Pong { echo, observed }, PROBE_LEN);
@@ -177,7 +178,10 @@ impl PeerPath {
 
     /// Sends the pings that are due.
     pub(super) fn pump(&mut self, context: &mut Context<'_>) {
-        while let Some((address, len)) = self.prober.poll(context.now, context.budget) {
+        while let Some((address, len)) =
+            self.prober
+                .poll(context.now, context.budget, &mut self.share)
+        {
             self.ping(context, address, len);
         }
     }

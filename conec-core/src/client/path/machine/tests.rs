@@ -37,8 +37,9 @@ impl Scene {
         let start = Instant::now();
         let secret = [7; PROBE_SECRET_LEN];
         let ours = ProbeKeys::new(&secret, Role::Initiator);
+        let budget = Budget::new(&Limits::default());
         let mut scene = Self {
-            path: PeerPath::new(route(), ours, true, None),
+            path: PeerPath::new(route(), ours, true, None, budget.share()),
             theirs: ProbeKeys::new(&secret, Role::Acceptor),
             counter: 0,
             start,
@@ -55,7 +56,7 @@ impl Scene {
                 observed: Some(([198, 51, 100, 1], 4000).into()),
                 ..Surroundings::default()
             },
-            budget: Budget::new(&Limits::default()),
+            budget,
             out: VecDeque::new(),
             stats: EndpointStats::default(),
             answering: BTreeMap::new(),
@@ -236,7 +237,10 @@ fn an_address_that_answers_small_pings_alone_is_not_used() {
 #[test]
 fn a_path_that_has_failed_is_held_back_longer_each_time() {
     for (verdict, holds) in [
-        (Verdict::Dead, &[0, 10, 20, 40, 80, 160, 320, 600][..]),
+        (
+            Verdict::Dead,
+            &[0, 0, 0, 0, 0, 0, 10, 20, 40, 80, 160, 320, 600][..],
+        ),
         (Verdict::Useless, &[30, 60, 120, 240, 480, 600]),
     ] {
         let mut scene = Scene::direct(v4(1), ms(20));
