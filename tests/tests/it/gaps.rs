@@ -192,7 +192,6 @@ fn nor_a_home_channel() {
         let (mut world, coordinator, [alice, _]) = long_fat(2);
         let ends = [home(alice), at_coordinator(&mut world, coordinator, alice)];
         let [from, to] = if upwards { ends } else { [ends[1], ends[0]] };
-        world.network.default.delay = Duration::from_millis(50);
         let mut bulks = warm::<1>(&mut world, from, to);
         lossy_flow(&mut world, [from.node, to.node], &mut bulks, true);
         finish(&mut world, &mut bulks);

@@ -277,8 +277,10 @@ fn an_outage_in_either_direction_or_both_ends_the_connection_at_both_sides() {
     }
 }
 
+/// What is too large for it waits, and arrives once the path is wide enough again. Others, whose packets are small, do not
+/// notice.
 #[test]
-fn a_path_that_becomes_too_narrow_for_quic_is_a_time_out_of_those_who_fill_it() {
+fn a_path_that_becomes_too_narrow_for_quic_holds_up_those_who_fill_it() {
     let (mut world, coordinator, at_alice, at_bob) = proxied_pair(10);
     let quiet = world.open_channel(at_alice.node, at_bob.node);
     let ours = world.open_stream(at_alice, b"");
@@ -291,20 +293,14 @@ fn a_path_that_becomes_too_narrow_for_quic_is_a_time_out_of_those_who_fill_it() 
     };
     set_mtu(&mut world, 1000);
     world.send(ours, vec![2; 100_000]);
-    // What is small passes now and then, and each time it takes a minute more to know that nothing else does.
     world.run_for(Duration::from_secs(300));
-    let timed_out = CloseReason::TimedOut;
-    assert_eq!(world.recv_ended(theirs), RecvEnd::Closed(timed_out));
-    assert_eq!(world.closed(at_bob), timed_out);
-    // Who gives up first lets the other one know.
-    ended_by_the_peers_absence(&mut world, at_alice, ours);
-    // Small packets pass.
-    let ours = world.open_stream(quiet.0, b"");
-    world.send(ours, "still here");
-    let theirs = world.accept_stream(quiet.1);
-    assert_eq!(world.recv(theirs), "still here");
+    assert!(world.try_recv(theirs).is_err());
+    let small = world.open_stream(quiet.0, b"");
+    world.send(small, "still here");
+    let at_quiet = world.accept_stream(quiet.1);
+    assert_eq!(world.recv(at_quiet), "still here");
     set_mtu(&mut world, 1472);
-    let (at_alice, at_bob) = world.open_channel(at_alice.node, at_bob.node);
+    assert_eq!(world.recv(theirs), vec![2; 100_000]);
     transfer(&mut world, at_alice, at_bob, 50, 10_000);
 }
 
