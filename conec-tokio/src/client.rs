@@ -41,7 +41,7 @@ impl Client {
     /// another one is tried, and the first that is connected is taken. The Coordinator's certificate is checked against the
     /// host, unless its key is [pinned](conec_core::Trust::Pin).
     ///
-    /// Fails with [`CloseReason::Unreachable`] as soon as the system says of all addresses that they cannot be reached;
+    /// Fails with [`CloseReason::Unreachable`](conec_core::CloseReason::Unreachable) as soon as the system says of all addresses that they cannot be reached;
     /// that nothing listens there is known within a second, on Linux and Android.
     ///
     /// Must be called within a Tokio runtime. Dropped before it is done, the attempt is given up.
