@@ -10,13 +10,12 @@ use rand::RngCore;
 
 use super::{
     LinkEvent, Transport, VIRTUAL,
-    arrivals::{Arrivals, Latest},
     cid::CidGenerator,
-    credit::Credit,
     event,
     handshakes::Admission,
     keys::{ResetKey, TokenKey},
     link::Link,
+    observer::Observer,
     settings::transport_config,
     tls,
 };
@@ -177,19 +176,17 @@ impl Transport {
             }
         };
         let (transport, control) = transport_config(now, &accepting.channel, id.is_none());
-        let (credit, latest) = (Credit::new(), Latest::new());
+        let observer = Observer::new();
         let mut server = accepting.server;
-        server.crypto = latest.watch_server(server.crypto);
+        server.crypto = observer.watch_server(server.crypto);
         server.transport_config(transport);
-        server.crypto = credit.watch_server(server.crypto);
         match engine
             .endpoint
             .accept(incoming, now, buf, Some(Arc::new(server)))
         {
             Ok((handle, conn)) => {
                 let config = &accepting.channel;
-                let observed = (credit, Arrivals::new(latest));
-                let mut link = Link::new(now, conn, engine_id, handle, control, observed, config);
+                let mut link = Link::new(now, conn, engine_id, handle, control, observer, config);
                 let id = match id {
                     Some(id) => {
                         engine.kind = EngineKind::Single;
@@ -289,16 +286,14 @@ impl Transport {
             return false;
         };
         let (transport, control) = transport_config(now, channel, keep_alive);
-        let (credit, latest) = (Credit::new(), Latest::new());
-        let tls = credit.watch_client(latest.watch_client(tls));
-        let mut config = quinn_proto::ClientConfig::new(tls);
+        let observer = Observer::new();
+        let mut config = quinn_proto::ClientConfig::new(observer.watch_client(tls));
         config
             .transport_config(transport)
             .initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&first_cid)));
         match engine.endpoint.connect(now, config, address, name) {
             Ok((handle, conn)) => {
-                let observed = (credit, Arrivals::new(latest));
-                let link = Link::new(now, conn, engine_id, handle, control, observed, channel);
+                let link = Link::new(now, conn, engine_id, handle, control, observer, channel);
                 self.add_link(id, link);
                 true
             }

@@ -15,6 +15,7 @@ mod handshakes;
 mod idle;
 mod keys;
 mod link;
+mod observer;
 mod outgoing;
 mod packets;
 mod settings;

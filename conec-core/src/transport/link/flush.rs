@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use quinn_proto::WriteError;
 
 use super::{CONTROL, Link, streams::id};
-use crate::transport::{credit::Credit, event::LinkEvent, outgoing::Outgoing};
+use crate::transport::{event::LinkEvent, observer::Observer, outgoing::Outgoing};
 
 /// What streams get through the engine with.
 pub(super) struct Room {
-    credit: Credit,
+    observer: Observer,
     /// How much the engine has got since the beginning.
     handed_over: u64,
     /// How much credit is kept free for each kind of stream that comes before the others.
@@ -56,9 +56,9 @@ enum Offered {
 }
 
 impl Room {
-    pub(super) fn new(credit: Credit, window: u32) -> Self {
+    pub(super) fn new(observer: Observer, window: u32) -> Self {
         let mut room = Self {
-            credit,
+            observer,
             handed_over: 0,
             spare_credit: 0,
             window: window.into(),
@@ -73,7 +73,7 @@ impl Room {
 
     /// The first credit is known, which later ones only add to.
     pub(super) fn connected(&mut self) {
-        self.spare_credit = spare(self.credit.limit());
+        self.spare_credit = spare(self.observer.credit());
     }
 
     /// When the other side is to be told that its credit is used up.
@@ -83,7 +83,7 @@ impl Room {
 
     /// How much credit is there for streams of this kind.
     pub(super) fn credit(&self, kind: Kind) -> u64 {
-        let left = self.credit.limit().saturating_sub(self.handed_over);
+        let left = self.observer.credit().saturating_sub(self.handed_over);
         left.saturating_sub(match kind {
             // What is kept for it is all that there is.
             Kind::Control => 0,
@@ -275,7 +275,7 @@ impl Link {
     /// Tells the other side, through the channel, that its credit is used up but for what is kept free. Once for each
     /// credit that it gives, and not too often.
     fn tell_held_up(&mut self, now: Instant) {
-        let limit = self.room.credit.limit();
+        let limit = self.room.observer.credit();
         if self.room.told == limit {
             return;
         }

@@ -1,0 +1,260 @@
+//! What passes through a connection's TLS session, and the engine does not tell.
+//!
+//! The session is ours to give, so it is wrapped, and what passes is looked at: the numbers of the packets that arrive, and
+//! how much the other side lets this one send, in its transport parameters (RFC 9000, 18.2) and its MAX_DATA frames (19.9).
+//!
+//! It is only looked at: what the engine lets be sent is up to the engine. The two can differ where it drops a packet
+//! after decryption, because it is a copy or comes very late; the limit known here is then the higher one for a while.
+
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{self, Ordering},
+    },
+};
+
+use bytes::BytesMut;
+use quinn_proto::{
+    ConnectError, ConnectionId, Side, TransportError,
+    crypto::{
+        ClientConfig, CryptoError, ExportKeyingMaterialError, HeaderKey, KeyPair, Keys, PacketKey,
+        ServerConfig, Session, UnsupportedVersion,
+    },
+    transport_parameters::TransportParameters,
+};
+
+use super::credit::{initial_max_data, max_data};
+
+/// What was seen of one connection.
+///
+/// The engine owns the session and demands that it can be shared, so the session and the link both hold this.
+#[derive(Debug, Clone)]
+pub(super) struct Observer(Arc<Seen>);
+
+#[derive(Debug)]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the engine owns the TLS session and demands that it can be shared"
+)]
+struct Seen {
+    /// How many bytes the other side lets this one send since the beginning; 0 until it is known.
+    credit: atomic::AtomicU64,
+    /// The number of the packet that was decrypted last.
+    latest: atomic::AtomicU64,
+}
+
+impl Observer {
+    #[expect(
+        clippy::disallowed_types,
+        reason = "the engine owns the TLS session and demands that it can be shared"
+    )]
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Seen {
+            credit: atomic::AtomicU64::new(0),
+            latest: atomic::AtomicU64::new(NONE),
+        }))
+    }
+
+    /// TLS settings for the connection, as its client.
+    pub(super) fn watch_client(&self, tls: Arc<dyn ClientConfig>) -> Arc<dyn ClientConfig> {
+        Arc::new(Watched {
+            inner: tls,
+            observer: self.clone(),
+        })
+    }
+
+    /// TLS settings for the connection, as its server.
+    pub(super) fn watch_server(&self, tls: Arc<dyn ServerConfig>) -> Arc<dyn ServerConfig> {
+        Arc::new(Watched {
+            inner: tls,
+            observer: self.clone(),
+        })
+    }
+
+    /// How many bytes may be sent on all streams together, since the connection's beginning; 0 until it is known.
+    pub(super) fn credit(&self) -> u64 {
+        self.0.credit.load(Ordering::Relaxed)
+    }
+
+    /// The number of the packet that was decrypted last, of those that carry streams.
+    pub(super) fn latest(&self) -> Option<u64> {
+        Some(self.0.latest.load(Ordering::Relaxed)).filter(|&number| number != NONE)
+    }
+
+    pub(super) fn decrypted(&self, number: u64) {
+        self.0.latest.store(number, Ordering::Relaxed);
+    }
+
+    fn credited(&self, limit: Option<u64>) {
+        if let Some(limit) = limit {
+            self.0.credit.fetch_max(limit, Ordering::Relaxed);
+        }
+    }
+
+    fn watch_session(&self, inner: Box<dyn Session>) -> Box<dyn Session> {
+        Box::new(WatchedSession {
+            inner,
+            observer: self.clone(),
+            given: 0,
+        })
+    }
+
+    fn watch_key(&self, inner: Box<dyn PacketKey>) -> Box<dyn PacketKey> {
+        Box::new(Watched {
+            inner,
+            observer: self.clone(),
+        })
+    }
+}
+
+/// Something of the engine's TLS.
+struct Watched<T> {
+    inner: T,
+    observer: Observer,
+}
+
+impl ClientConfig for Watched<Arc<dyn ClientConfig>> {
+    fn start_session(
+        self: Arc<Self>,
+        version: u32,
+        server_name: &str,
+        params: &TransportParameters,
+    ) -> Result<Box<dyn Session>, ConnectError> {
+        let inner = Arc::clone(&self.inner);
+        let session = inner.start_session(version, server_name, params)?;
+        Ok(self.observer.watch_session(session))
+    }
+}
+
+impl ServerConfig for Watched<Arc<dyn ServerConfig>> {
+    fn initial_keys(
+        &self,
+        version: u32,
+        dst_cid: &ConnectionId,
+    ) -> Result<Keys, UnsupportedVersion> {
+        self.inner.initial_keys(version, dst_cid)
+    }
+
+    fn retry_tag(&self, version: u32, orig_dst_cid: &ConnectionId, packet: &[u8]) -> [u8; 16] {
+        self.inner.retry_tag(version, orig_dst_cid, packet)
+    }
+
+    fn start_session(
+        self: Arc<Self>,
+        version: u32,
+        params: &TransportParameters,
+    ) -> Box<dyn Session> {
+        let session = Arc::clone(&self.inner).start_session(version, params);
+        self.observer.watch_session(session)
+    }
+}
+
+struct WatchedSession {
+    inner: Box<dyn Session>,
+    observer: Observer,
+    /// How many sets of keys the handshake has given.
+    given: usize,
+}
+
+impl Session for WatchedSession {
+    fn initial_keys(&self, dst_cid: &ConnectionId, side: Side) -> Keys {
+        self.inner.initial_keys(dst_cid, side)
+    }
+
+    fn handshake_data(&self) -> Option<Box<dyn Any>> {
+        self.inner.handshake_data()
+    }
+
+    fn peer_identity(&self) -> Option<Box<dyn Any>> {
+        self.inner.peer_identity()
+    }
+
+    fn early_crypto(&self) -> Option<(Box<dyn HeaderKey>, Box<dyn PacketKey>)> {
+        self.inner.early_crypto()
+    }
+
+    fn early_data_accepted(&self) -> Option<bool> {
+        self.inner.early_data_accepted()
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.inner.is_handshaking()
+    }
+
+    fn read_handshake(&mut self, buf: &[u8]) -> Result<bool, TransportError> {
+        self.inner.read_handshake(buf)
+    }
+
+    fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
+        let params = self.inner.transport_parameters()?;
+        if let Some(params) = &params {
+            let mut bytes = Vec::new();
+            params.write(&mut bytes);
+            self.observer.credited(initial_max_data(&bytes));
+        }
+        Ok(params)
+    }
+
+    fn write_handshake(&mut self, buf: &mut Vec<u8>) -> Option<Keys> {
+        let mut keys = self.inner.write_handshake(buf)?;
+        self.given += 1;
+        // The first are for the handshake's own packets, which have numbers of their own (RFC 9000, 12.3).
+        if self.given > 1 {
+            keys.packet.remote = self.observer.watch_key(keys.packet.remote);
+        }
+        Some(keys)
+    }
+
+    fn next_1rtt_keys(&mut self) -> Option<KeyPair<Box<dyn PacketKey>>> {
+        let mut keys = self.inner.next_1rtt_keys()?;
+        keys.remote = self.observer.watch_key(keys.remote);
+        Some(keys)
+    }
+
+    fn is_valid_retry(&self, orig_dst_cid: &ConnectionId, header: &[u8], payload: &[u8]) -> bool {
+        self.inner.is_valid_retry(orig_dst_cid, header, payload)
+    }
+
+    fn export_keying_material(
+        &self,
+        output: &mut [u8],
+        label: &[u8],
+        context: &[u8],
+    ) -> Result<(), ExportKeyingMaterialError> {
+        self.inner.export_keying_material(output, label, context)
+    }
+}
+
+impl PacketKey for Watched<Box<dyn PacketKey>> {
+    fn encrypt(&self, packet: u64, buf: &mut [u8], header_len: usize) {
+        self.inner.encrypt(packet, buf, header_len);
+    }
+
+    fn decrypt(
+        &self,
+        packet: u64,
+        header: &[u8],
+        payload: &mut BytesMut,
+    ) -> Result<(), CryptoError> {
+        self.inner.decrypt(packet, header, payload)?;
+        self.observer.decrypted(packet);
+        self.observer.credited(max_data(payload));
+        Ok(())
+    }
+
+    fn tag_len(&self) -> usize {
+        self.inner.tag_len()
+    }
+
+    fn confidentiality_limit(&self) -> u64 {
+        self.inner.confidentiality_limit()
+    }
+
+    fn integrity_limit(&self) -> u64 {
+        self.inner.integrity_limit()
+    }
+}
+
+/// No packet has this number (RFC 9000, 12.3).
+const NONE: u64 = u64::MAX;
