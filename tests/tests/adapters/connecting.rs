@@ -109,7 +109,7 @@ fn an_ipv4_address_is_known_in_ipv6_form() {
 /// Connects from a socket that is bound so; how long it took, or why not.
 fn connect(kind: Kind, bound: IpAddr, there: &[There]) -> Result<Duration, CloseReason> {
     let coordinator = Running::start(Kind::Blocking);
-    let mut silent = Vec::new();
+    let mut held = Vec::new();
     let addresses: Vec<_> = there
         .iter()
         .map(|there| match there {
@@ -117,10 +117,15 @@ fn connect(kind: Kind, bound: IpAddr, there: &[There]) -> Result<Duration, Close
             There::Silence => {
                 let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
                 let address = socket.local_addr().unwrap();
-                silent.push(socket);
+                held.push(socket);
                 address
             }
-            There::Nobody => nobody(),
+            There::Nobody => {
+                let nobody = Nobody::new();
+                let address = nobody.address();
+                held.push(nobody.0);
+                address
+            }
             There::NoRoute => (Ipv6Addr::LOCALHOST, 4433).into(),
         })
         .collect();
@@ -162,10 +167,20 @@ fn reason(error: ConnectError) -> CloseReason {
     }
 }
 
-/// An address at which nobody is.
-pub(crate) fn nobody() -> SocketAddr {
-    let somebody = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    somebody.local_addr().unwrap()
+/// An address at which nobody is, and at which no other test can begin to listen: a socket has the port that takes nothing but
+/// what it sends itself.
+pub(crate) struct Nobody(UdpSocket);
+
+impl Nobody {
+    pub(crate) fn new() -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.connect(socket.local_addr().unwrap()).unwrap();
+        Self(socket)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
 }
 
 /// Does it with all of them at the same time: most of it is waiting.

@@ -18,7 +18,7 @@ use conec_mio::blocking;
 
 use crate::{
     Kind, client_config,
-    connecting::nobody,
+    connecting::Nobody,
     coordinators::{Running, runtime},
     fragile_config, handles, scripts, start_bob, within,
 };
@@ -85,7 +85,8 @@ fn batches_are_as_large_as_the_system_takes_them() {
 #[test]
 fn an_icmp_message_is_not_the_end_of_a_socket() {
     within(|| {
-        let nobody = nobody();
+        let nobody = Nobody::new();
+        let dead = nobody.address();
         let coordinator = Running::start(Kind::Blocking);
         let (address, pin) = (coordinator.address, coordinator.pin);
         let talks = KINDS.map(|kind| {
@@ -94,7 +95,7 @@ fn an_icmp_message_is_not_the_end_of_a_socket() {
                 ..Faulty::default()
             });
             let theirs = Arc::clone(&tap);
-            let talk = thread::spawn(move || talk(kind, &[nobody, address], pin, theirs));
+            let talk = thread::spawn(move || talk(kind, &[dead, address], pin, theirs));
             (kind, tap, talk)
         });
         for (kind, tap, talk) in talks {
