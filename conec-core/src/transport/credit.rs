@@ -88,13 +88,13 @@ impl<'a> Fields<'a> {
             }
             // NEW_TOKEN, DATAGRAM with a length
             0x07 | 0x31 => self.block(),
-            // STREAM: with an offset or not, with a length or up to the packet's end
-            0x08..=0x0f => {
-                self.varints(if kind & 0x04 == 0 { 1 } else { 2 })?;
-                if kind & 0x02 == 0 {
-                    self.0 = &[];
-                    return Some(());
-                }
+            // STREAM with a length: with an offset or not
+            0x0a | 0x0b => {
+                self.varints(1)?;
+                self.block()
+            }
+            0x0e | 0x0f => {
+                self.varints(2)?;
                 self.block()
             }
             // MAX_STREAMS, DATA_BLOCKED, STREAMS_BLOCKED, RETIRE_CONNECTION_ID
@@ -116,8 +116,8 @@ impl<'a> Fields<'a> {
                 self.varint()?;
                 self.block()
             }
-            // DATAGRAM up to the packet's end
-            0x30 => {
+            // STREAM and DATAGRAM up to the packet's end
+            0x08 | 0x09 | 0x0c | 0x0d | 0x30 => {
                 self.0 = &[];
                 Some(())
             }

@@ -203,7 +203,7 @@ mod tests {
             let sent = self.now;
             self.now += Duration::from_millis(millis);
             for _ in 0..self.segments().max(8.0) as u32 {
-                let round_began = self.trips.on_ack(self.now, sent);
+                let round_began = self.trips.on_ack(self.now, sent, 1);
                 self.background.on_ack(&Ack {
                     now: self.now,
                     sent,

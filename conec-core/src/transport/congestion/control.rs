@@ -78,9 +78,14 @@ impl Control {
         self.0.target.store(target, Ordering::Relaxed);
     }
 
+    /// Grows when a later packet is acknowledged than any before.
+    pub(in crate::transport) fn acked_mark(&self) -> u64 {
+        self.0.acked.load(Ordering::Relaxed)
+    }
+
     /// When the latest of the packets that were acknowledged was sent.
     pub(in crate::transport) fn latest_acked(&self) -> Option<Instant> {
-        let nanos = self.0.acked.load(Ordering::Relaxed).checked_sub(1)?;
+        let nanos = self.acked_mark().checked_sub(1)?;
         Some(self.0.began + Duration::from_nanos(nanos))
     }
 
@@ -125,7 +130,9 @@ impl Control {
     pub(super) fn acked(&self, sent: Instant) {
         let nanos = sent.saturating_duration_since(self.0.began).as_nanos();
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX).saturating_add(1);
-        self.0.acked.fetch_max(nanos, Ordering::Relaxed);
+        if nanos > self.acked_mark() {
+            self.0.acked.store(nanos, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn began(&self) -> Instant {

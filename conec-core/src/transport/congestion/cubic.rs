@@ -208,7 +208,7 @@ mod tests {
 
         fn ack(&mut self, app_limited: bool) {
             let (now, sent) = (self.now, self.now - self.rtt);
-            let round_began = self.trips.on_ack(now, sent);
+            let round_began = self.trips.on_ack(now, sent, 1);
             self.cubic.on_ack(&Ack {
                 now,
                 sent,

@@ -103,7 +103,7 @@ mod tests {
             self.now += Duration::from_millis(millis);
             let mut growth = Growth::Full;
             for _ in 0..packets {
-                let began = self.trips.on_ack(self.now, sent);
+                let began = self.trips.on_ack(self.now, sent, 1);
                 growth = self.hystart.on_ack(&self.trips, began);
                 // The others of the round were sent before it.
                 self.now += Duration::from_micros(1);
@@ -157,7 +157,7 @@ mod tests {
         path.round(1, 40);
         for late in 1..20 {
             let now = sent + Duration::from_millis(50 + late);
-            let began = path.trips.on_ack(now, sent);
+            let began = path.trips.on_ack(now, sent, 1);
             assert_eq!(path.hystart.on_ack(&path.trips, began), Growth::Full);
         }
     }

@@ -107,7 +107,7 @@ mod tests {
                         queue_builds,
                     );
                 } else {
-                    let round_began = self.trips.on_ack(now, sent);
+                    let round_began = self.trips.on_ack(now, sent, 1);
                     self.tolerant.on_ack(&Ack {
                         now,
                         sent,

@@ -52,11 +52,11 @@ impl ControllerFactory for ControllerBuilder {
     }
 }
 
-/// What an algorithm learns when a packet is acknowledged.
+/// What an algorithm learns when packets are acknowledged that were sent together.
 #[derive(Debug, Clone, Copy)]
 struct Ack<'a> {
     now: Instant,
-    /// When the packet was sent.
+    /// When they were sent.
     sent: Instant,
     bytes: u64,
     /// There was too little to send to fill the window.
@@ -156,9 +156,47 @@ struct PathController {
     choice: CongestionControl,
     mtu: u16,
     control: Control,
-    /// When the latest of the packets was sent that the acknowledgement in hand is for.
-    acked: Option<Instant>,
+    /// Of the acknowledgement in hand, what the algorithm has not learned yet.
+    acked: Option<Acked>,
     initial_window: u64,
+}
+
+/// Packets that were sent together, as the engine sends them, and are acknowledged together. Each by itself would say the same.
+#[derive(Debug, Clone, Copy)]
+struct Acked {
+    now: Instant,
+    sent: Instant,
+    packets: u32,
+    bytes: u64,
+    app_limited: bool,
+    rtt: Duration,
+}
+
+impl PathController {
+    fn learn(&mut self) {
+        let Some(acked) = self.acked.take() else {
+            return;
+        };
+        let (now, sent) = (acked.now, acked.sent);
+        self.control.acked(sent);
+        let cautious = self.algorithm.window() >= self.known;
+        // What was under way on the former path opens the window as far as that path speaks for it.
+        let is_former = sent < self.since;
+        if is_former && cautious {
+            return;
+        }
+        let round_began = !is_former && self.trips.on_ack(now, sent, acked.packets);
+        self.algorithm.on_ack(&Ack {
+            now,
+            sent,
+            bytes: acked.bytes,
+            app_limited: acked.app_limited,
+            rtt: acked.rtt,
+            trips: &self.trips,
+            round_began,
+            cautious,
+        });
+    }
 }
 
 impl Controller for PathController {
@@ -170,30 +208,26 @@ impl Controller for PathController {
         app_limited: bool,
         rtt: &RttEstimator,
     ) {
-        self.acked = self.acked.max(Some(sent));
-        let cautious = self.algorithm.window() >= self.known;
-        // What was under way on the former path opens the window as far as that path speaks for it.
-        let is_former = sent < self.since;
-        if is_former && cautious {
+        if let Some(acked) = &mut self.acked
+            && acked.sent == sent
+        {
+            acked.packets += 1;
+            acked.bytes += bytes;
             return;
         }
-        let round_began = !is_former && self.trips.on_ack(now, sent);
-        self.algorithm.on_ack(&Ack {
+        self.learn();
+        self.acked = Some(Acked {
             now,
             sent,
+            packets: 1,
             bytes,
             app_limited,
             rtt: rtt.get(),
-            trips: &self.trips,
-            round_began,
-            cautious,
         });
     }
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, _: Option<u64>) {
-        if let Some(sent) = self.acked.take() {
-            self.control.acked(sent);
-        }
+        self.learn();
         self.control.set_in_flight(in_flight);
         self.control.set_app_limited(app_limited);
         let choice = self.control.choice();

@@ -30,8 +30,8 @@ impl RoundTrips {
         }
     }
 
-    /// A packet was acknowledged. Whether that has begun another round.
-    pub(super) fn on_ack(&mut self, now: Instant, sent: Instant) -> bool {
+    /// Packets that were sent together were acknowledged. Whether that has begun another round.
+    pub(super) fn on_ack(&mut self, now: Instant, sent: Instant, packets: u32) -> bool {
         let began = *self.began.get_or_insert(now);
         let ended = sent >= began && self.samples > 0;
         if ended {
@@ -41,7 +41,7 @@ impl RoundTrips {
         }
         let sample = now.saturating_duration_since(sent);
         self.present = Some(least(self.present, sample));
-        self.samples += 1;
+        self.samples = self.samples.saturating_add(packets);
         self.base.note(now, sample);
         ended
     }
@@ -134,13 +134,13 @@ mod tests {
     fn a_round_ends_when_what_was_sent_in_it_is_acknowledged() {
         let start = Instant::now();
         let mut trips = RoundTrips::new(start);
-        assert!(!trips.on_ack(start + ms(20), start));
-        assert!(!trips.on_ack(start + ms(21), start + ms(1)));
-        assert!(!trips.on_ack(start + ms(39), start + ms(19)));
-        assert!(trips.on_ack(start + ms(40), start + ms(20)));
-        assert!(!trips.on_ack(start + ms(41), start + ms(21)));
-        assert!(!trips.on_ack(start + ms(59), start + ms(39)));
-        assert!(trips.on_ack(start + ms(60), start + ms(40)));
+        assert!(!trips.on_ack(start + ms(20), start, 1));
+        assert!(!trips.on_ack(start + ms(21), start + ms(1), 1));
+        assert!(!trips.on_ack(start + ms(39), start + ms(19), 1));
+        assert!(trips.on_ack(start + ms(40), start + ms(20), 1));
+        assert!(!trips.on_ack(start + ms(41), start + ms(21), 1));
+        assert!(!trips.on_ack(start + ms(59), start + ms(39), 1));
+        assert!(trips.on_ack(start + ms(60), start + ms(40), 1));
     }
 
     #[test]
@@ -148,12 +148,12 @@ mod tests {
         let start = Instant::now();
         let mut trips = RoundTrips::new(start);
         for sample in [29, 25, 30, 31, 28, 40, 33] {
-            trips.on_ack(start + ms(sample), start);
+            trips.on_ack(start + ms(sample), start, 1);
             assert_eq!(trips.present(), None);
         }
-        trips.on_ack(start + ms(50), start);
+        trips.on_ack(start + ms(50), start, 1);
         assert_eq!(trips.present(), Some(ms(25)));
-        trips.on_ack(start + ms(90), start + ms(50));
+        trips.on_ack(start + ms(90), start + ms(50), 1);
         assert_eq!((trips.present(), trips.last()), (None, Some(ms(25))));
     }
 
@@ -163,7 +163,7 @@ mod tests {
         let mut trips = RoundTrips::new(start);
         let mut round = |at: u64, sample| {
             for _ in 0..8 {
-                trips.on_ack(start + ms(at + sample), start + ms(at));
+                trips.on_ack(start + ms(at + sample), start + ms(at), 1);
             }
             (trips.queueing(), trips.queue_builds())
         };
@@ -182,15 +182,15 @@ mod tests {
     fn the_base_is_forgotten_after_minutes() {
         let start = Instant::now();
         let mut trips = RoundTrips::new(start);
-        trips.on_ack(start + ms(10), start);
+        trips.on_ack(start + ms(10), start, 1);
         for second in 0..299 {
             let at = start + Duration::from_secs(second);
-            trips.on_ack(at + ms(80), at);
+            trips.on_ack(at + ms(80), at, 1);
         }
         assert_eq!(trips.base(), Some(ms(10)));
         for second in 300..900 {
             let at = start + Duration::from_secs(second);
-            trips.on_ack(at + ms(80), at);
+            trips.on_ack(at + ms(80), at, 1);
         }
         assert_eq!(trips.base(), Some(ms(80)));
     }

@@ -213,7 +213,7 @@ impl Link {
         if silent {
             self.silence.distrust(now);
         }
-        let before = self.control.latest_acked();
+        let before = self.control.acked_mark();
         self.conn.handle_event(event);
         let gaps = self.arrivals.note();
         self.note_gaps(gaps);
@@ -222,8 +222,9 @@ impl Link {
             self.collect_events();
         }
         self.silence.end(now);
-        let acked = self.control.latest_acked();
-        if let Some(sent) = acked.filter(|_| acked > before) {
+        if self.control.acked_mark() > before
+            && let Some(sent) = self.control.latest_acked()
+        {
             self.silence.acknowledged();
             if self.silence.is_doubtful(now, sent) {
                 self.forget_way(now);
