@@ -4,15 +4,14 @@
 //! the channels they carry. An *engine* is a QUIC endpoint: one for all home channels, one for each peer channel's end,
 //! since each issues connection IDs of its own kind.
 
+mod announced;
 mod arrivals;
 mod cid;
 mod congestion;
-mod credit;
 mod deadlines;
 mod engines;
 mod event;
 mod handshakes;
-mod idle;
 mod keys;
 mod link;
 mod observer;

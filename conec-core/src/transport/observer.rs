@@ -24,7 +24,7 @@ use quinn_proto::{
     transport_parameters::TransportParameters,
 };
 
-use super::credit::{initial_max_data, max_data};
+use super::announced::{Parameters, max_data};
 
 /// What was seen of one connection.
 ///
@@ -189,9 +189,8 @@ impl Session for WatchedSession {
     fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
         let params = self.inner.transport_parameters()?;
         if let Some(params) = &params {
-            let mut bytes = Vec::new();
-            params.write(&mut bytes);
-            self.observer.credited(initial_max_data(&bytes));
+            let limit = Parameters::new(params).initial_max_data();
+            self.observer.credited(limit);
         }
         Ok(params)
     }

@@ -24,11 +24,11 @@ pub(crate) use self::streams::Read;
 use self::{flush::Room, incoming::Incoming, line::Line, stats::DatagramCounts};
 use super::{
     EngineId,
+    announced::Parameters,
     arrivals::Arrivals,
     congestion::Control,
     event::{LinkEvent, close_reason},
     handshakes::Network,
-    idle::idle_timeout,
     observer::Observer,
     outgoing::Outgoing,
     silence::Silence,
@@ -423,9 +423,7 @@ impl Link {
                 Event::Connected => {
                     self.connected = true;
                     self.room.connected();
-                    let theirs = idle_timeout(self.conn.crypto_session());
-                    let idle = theirs.map_or(self.idle_timeout, |it| it.min(self.idle_timeout));
-                    self.silence.connected(idle);
+                    self.silence.connected(self.negotiated_idle_timeout());
                     let identity = tls::proven_identity(self.conn.crypto_session());
                     self.events.push_back(LinkEvent::Connected { identity });
                 }
@@ -498,6 +496,16 @@ impl Link {
         }
         self.saturated = transmit.is_none() && (self.saturated || flushed);
         transmit
+    }
+
+    /// The shorter one of both sides' (RFC 9000, 10.1).
+    fn negotiated_idle_timeout(&self) -> Duration {
+        let parameters = self.conn.crypto_session().transport_parameters();
+        let theirs = parameters
+            .ok()
+            .flatten()
+            .and_then(|it| Parameters::new(&it).max_idle_timeout());
+        theirs.map_or(self.idle_timeout, |it| it.min(self.idle_timeout))
     }
 
     /// Takes note of what the engine has counted, now that it has sent something of this size.

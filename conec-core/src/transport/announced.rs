@@ -1,13 +1,39 @@
-//! How much the other side lets this one send on all streams of a connection together: read from where it says so.
+//! What the other side of a connection has announced and the engine knows but does not tell: read from where it says so.
 
-/// `initial_max_data` (RFC 9000, 18.2) in transport parameters.
-pub(super) fn initial_max_data(parameters: &[u8]) -> Option<u64> {
-    let mut fields = Fields(parameters);
-    loop {
-        let (id, len) = (fields.varint()?, fields.varint()?);
-        let mut value = Fields(fields.bytes(len)?);
-        if id == INITIAL_MAX_DATA {
-            return value.varint();
+use std::time::Duration;
+
+use quinn_proto::transport_parameters::TransportParameters;
+
+/// Its transport parameters (RFC 9000, 18), as the engine would write them.
+pub(super) struct Parameters(Vec<u8>);
+
+impl Parameters {
+    pub(super) fn new(parameters: &TransportParameters) -> Self {
+        let mut written = Vec::new();
+        parameters.write(&mut written);
+        Self(written)
+    }
+
+    /// How long it waits to hear something, if not for ever.
+    pub(super) fn max_idle_timeout(&self) -> Option<Duration> {
+        let millis = self.get(MAX_IDLE_TIMEOUT).filter(|&millis| millis > 0)?;
+        Some(Duration::from_millis(millis))
+    }
+
+    /// How much it lets this side send at first on all streams together.
+    pub(super) fn initial_max_data(&self) -> Option<u64> {
+        self.get(INITIAL_MAX_DATA)
+    }
+
+    /// A parameter whose value is a number (RFC 9000, 18.2).
+    fn get(&self, wanted: u64) -> Option<u64> {
+        let mut fields = Fields(&self.0);
+        loop {
+            let (id, len) = (fields.varint()?, fields.varint()?);
+            let mut value = Fields(fields.bytes(len)?);
+            if id == wanted {
+                return value.varint();
+            }
         }
     }
 }
@@ -128,6 +154,7 @@ impl<'a> Fields<'a> {
     }
 }
 
+const MAX_IDLE_TIMEOUT: u64 = 0x01;
 const INITIAL_MAX_DATA: u64 = 0x04;
 const MAX_DATA: u64 = 0x10;
 
@@ -202,12 +229,21 @@ mod tests {
     }
 
     #[test]
-    fn the_first_limit_is_among_the_transport_parameters() {
+    fn parameters_are_found_among_others() {
         let parameters = [
-            0x01, 0x02, 0x40, 0x64, 0x04, 0x02, 0x43, 0xe8, 0x05, 0x01, 0x07,
+            0x03, 0x02, 0x40, 0x64, 0x04, 0x02, 0x43, 0xe8, 0x01, 0x02, 0x42, 0x00, 0x05, 0x01,
+            0x07,
         ];
-        assert_eq!(initial_max_data(&parameters), Some(1000));
-        assert_eq!(initial_max_data(&parameters[..4]), None);
-        assert_eq!(initial_max_data(&parameters[..6]), None);
+        let told = Parameters(parameters.to_vec());
+        assert_eq!(told.initial_max_data(), Some(1000));
+        assert_eq!(told.max_idle_timeout(), Some(Duration::from_millis(0x200)));
+        // One that breaks off says nothing.
+        for len in [0, 1, 4, 6, 7] {
+            let told = Parameters(parameters[..len].to_vec());
+            assert_eq!(told.initial_max_data(), None, "{len}");
+            assert_eq!(told.max_idle_timeout(), None, "{len}");
+        }
+        let none = Parameters(vec![0x01, 0x01, 0x00]);
+        assert_eq!(none.max_idle_timeout(), None, "0 is none");
     }
 }
