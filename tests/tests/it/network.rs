@@ -442,3 +442,24 @@ fn a_hundred_clients_exchange_ten_thousand_messages() {
     }
     assert_eq!(world.coordinator(coordinator).stats().forwards_dropped, 0);
 }
+
+/// Its Clients' keep-alives fit what was negotiated.
+#[test]
+fn a_coordinator_that_waits_less_than_a_keep_alive_keeps_its_quiet_clients() {
+    for idle in [2, 5, 8] {
+        let mut world = World::new(idle);
+        let mut config = CoordinatorConfig::new(keys::certificate());
+        config.home.idle_timeout = Duration::from_secs(idle);
+        let coordinator = world.add_coordinator_with(config);
+        let [alice, bob] = ["alice", "bob"].map(|name| world.add_client(name));
+        for client in [alice, bob] {
+            world.connect(client, coordinator);
+        }
+        let (at_alice, at_bob) = world.open_channel(alice, bob);
+        world.run_for(Duration::from_secs(200));
+        for client in [alice, bob] {
+            assert!(world.client(client).is_connected(), "{idle} s");
+        }
+        transfer(&mut world, at_alice, at_bob, 3, 100);
+    }
+}

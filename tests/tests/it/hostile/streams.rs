@@ -538,3 +538,24 @@ fn streams_that_nobody_reads_hold_up_only_their_own_channel() {
     assert_eq!(answer, message::open_failed(1, 7));
     scene.all_is_well(&[]);
 }
+
+/// All of it can come in one packet. Its application is told that there was one.
+#[test]
+fn a_stream_that_ends_in_its_first_message_is_announced_all_the_same() {
+    everywhere(|scene, conn, at| {
+        for bi in [true, false] {
+            let stream = match bi {
+                true => conn.open_bi(),
+                false => conn.open_uni(),
+            }
+            .unwrap();
+            let mut bytes = message::preamble(b"short").to_vec();
+            bytes.extend(b"\x05hell");
+            conn.write(stream, bytes);
+            conn.finish(stream);
+            let (half, label) = scene.world.accept_labelled(at);
+            assert_eq!(label, "short");
+            assert_eq!(scene.world.recv_ended(half), RecvEnd::Truncated);
+        }
+    });
+}
