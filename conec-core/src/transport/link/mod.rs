@@ -67,6 +67,8 @@ pub(crate) struct Link {
     alarm: Option<Instant>,
     /// How often something of the application's was passed on, in either direction.
     activity: u64,
+    /// More streams are wanted than the other side allows: how many frames of streams had come before that was last seen to.
+    short_of_streams: Option<u64>,
     /// Nothing is to be sent.
     pub(super) muted: bool,
     silence: Silence,
@@ -148,6 +150,7 @@ impl Link {
             saturated: false,
             alarm: None,
             activity: 0,
+            short_of_streams: None,
             muted: false,
             silence: Silence::new(now),
             held: false,
@@ -230,10 +233,26 @@ impl Link {
                 self.forget_way(now);
             }
         }
+        self.hasten_streams();
         if silent {
             // The engine keeps its acknowledgement to itself while its window is full of what the silence has swallowed.
             self.nudge();
             self.events.push_back(LinkEvent::Audible);
+        }
+    }
+
+    /// Where more streams are wanted than are allowed, acknowledges at once what comes on those that there are.
+    ///
+    /// The other side has a place for another stream when it knows that this one has all of the last. The engine is in no hurry
+    /// to tell, since who waits for a stream has nothing to send that the acknowledgement could travel with.
+    pub(super) fn hasten_streams(&mut self) {
+        let Some(before) = self.short_of_streams else {
+            return;
+        };
+        let received = self.conn.stats().frame_rx.stream;
+        if received > before {
+            self.short_of_streams = Some(received);
+            self.ping();
         }
     }
 

@@ -24,7 +24,12 @@ pub(crate) enum Read {
 impl Link {
     /// Opens a stream, if the other side allows another.
     pub(crate) fn open(&mut self, direction: Direction) -> Option<u64> {
-        let stream = index(self.conn.streams().open(dir(direction))?);
+        let Some(stream) = self.conn.streams().open(dir(direction)) else {
+            self.short_of_streams.get_or_insert(0);
+            self.hasten_streams();
+            return None;
+        };
+        let stream = index(stream);
         if direction == Direction::Bi {
             self.incoming.begin(stream);
         }
@@ -157,7 +162,10 @@ impl Link {
     pub(super) fn collect_stream_event(&mut self, event: StreamEvent) {
         let event = match event {
             StreamEvent::Opened { dir } => LinkEvent::Opened(direction(dir)),
-            StreamEvent::Available { dir } => LinkEvent::Available(direction(dir)),
+            StreamEvent::Available { dir } => {
+                self.short_of_streams = None;
+                LinkEvent::Available(direction(dir))
+            }
             StreamEvent::Readable { id } => {
                 self.relieve(index(id));
                 LinkEvent::Readable(index(id))
