@@ -41,9 +41,9 @@ pub enum CloseReason {
     #[error("the other side has restarted")]
     Reset,
     /// This side ended it: messages that had arrived in part, or waited for their readers, took more memory than
-    /// [`Limits::message_memory`](crate::Limits::message_memory) allows, and on this channel they took most.
+    /// the [`message_memory`](crate::CoordinatorLimits::message_memory) of its limits allows, and on this channel they took most.
     #[error(
-        "closed by this side: messages took too much memory. Receive faster, or raise Limits::message_memory"
+        "closed by this side: messages took too much memory. Receive faster, or raise message_memory in its limits"
     )]
     Overloaded,
     /// The Client's connection to its Coordinator was lost, and the channel with it, even if its packets travelled
@@ -355,7 +355,7 @@ pub enum OpenChannelError {
     /// application that nothing more may begin.
     #[error(
         "too many channels, or too many events that were not taken: close channels, take events, or raise \
-         Limits::channels_per_client or Limits::events"
+         channels_per_client or events in the limits"
     )]
     TooMany,
     /// A label is at most 255 bytes.

@@ -35,7 +35,7 @@
 //!   was not acknowledged when a channel is lost is unknown.
 //! * Every half of a stream, every channel and every Client ends in exactly one terminal event, local ends included.
 //! * No input from the network panics or disturbs anyone but its sender. Every table, queue, rate and wait is bounded by
-//!   [`Limits`] and [`ChannelConfig`].
+//!   [`ClientLimits`], [`CoordinatorLimits`] and [`ChannelConfig`].
 //! * Opening a channel by [`ClientId`] reaches the holder of that key or fails. Opening by [`Name`] trusts the Coordinator
 //!   to know who bears the name.
 //!
@@ -58,6 +58,7 @@ mod endpoint;
 mod error;
 mod id;
 mod identity;
+mod limits;
 mod memory;
 #[cfg(feature = "__testing")]
 #[doc(hidden)]
@@ -73,8 +74,8 @@ pub use channel::{
 };
 pub use client::{Client, ClientEvent, Nat, PeerInfo};
 pub use config::{
-    ChannelConfig, ClientConfig, CongestionControl, CoordinatorConfig, Limits, PathConfig,
-    PathPolicy, Policy, PrivateAddresses, Trust,
+    ChannelConfig, ClientConfig, CongestionControl, CoordinatorConfig, PathConfig, PathPolicy,
+    Policy, PrivateAddresses, Trust,
 };
 pub use coordinator::{Coordinator, CoordinatorEvent};
 pub use endpoint::{Datagram, Ecn, Endpoint, EndpointStats, PathStats, Traffic, Transmit};
@@ -88,3 +89,4 @@ pub use id::{
     Target,
 };
 pub use identity::{Certificate, Identity, KeyError, KeyPin};
+pub use limits::{ClientLimits, CoordinatorLimits};

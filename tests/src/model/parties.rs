@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelId, ClientConfig, ClientEvent, ClientId, CoordinatorConfig, CoordinatorEvent, Endpoint,
-    Limits, Policy,
+    ChannelId, ClientConfig, ClientEvent, ClientId, CoordinatorConfig, CoordinatorEvent,
+    CoordinatorLimits, Endpoint, Policy,
 };
 
 use super::{COORDINATOR, PARTIES, Run, channels::End};
@@ -84,7 +84,7 @@ impl Run {
         self.world.start_connecting(node, self.nodes[COORDINATOR]);
         // Another life of the same Client may be taken over from, but not any number of times a minute.
         let before = self.lives.iter().filter(|life| life.party == party).count() - 1;
-        let takeovers = Limits::default().takeovers_per_minute as usize;
+        let takeovers = CoordinatorLimits::default().takeovers_per_minute as usize;
         let refused = self.lives[coordinator].phase != Phase::Running || before > takeovers;
         if refused || self.lives[coordinator].lagging || self.cut[COORDINATOR] {
             self.disturb(life);
