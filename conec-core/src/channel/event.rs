@@ -1,3 +1,5 @@
+//! What a channel tells its application.
+
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;

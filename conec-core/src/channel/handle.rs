@@ -1,3 +1,5 @@
+//! How applications use a channel and its streams: handles that are borrowed for one use.
+
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},

@@ -1,3 +1,5 @@
+//! What a Client tells its application.
+
 use std::net::SocketAddr;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! What a Coordinator tells its application, and the queue in which that waits.
+
 use std::{collections::VecDeque, net::SocketAddr};
 
 use bytes::Bytes;
