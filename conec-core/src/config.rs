@@ -7,8 +7,9 @@ use rustls::RootCertStore;
 
 use crate::{Certificate, ClientLimits, ConfigError, CoordinatorLimits, Identity, KeyPin, Name};
 
-/// How a [`Client`](crate::Client) introduces itself and whom it trusts.
+/// How a [`Client`](crate::Client) introduces itself and whom it trusts. Make one with [`new`](Self::new), and set fields.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ClientConfig {
     /// The key pair that proves who this Client is.
     pub identity: Identity,
@@ -78,8 +79,10 @@ impl ClientConfig {
     }
 }
 
-/// How a [`Client`](crate::Client) looks for direct paths to other Clients, and what it tells them of itself.
+/// How a [`Client`](crate::Client) looks for direct paths to other Clients, and what it tells them of itself. Begin with the
+/// default, and set fields.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PathConfig {
     /// For channels that were not given a policy of their own.
     pub policy: PathPolicy,
@@ -115,6 +118,7 @@ impl PathConfig {
 
 /// What a peer channel's packets may travel on, as far as this end has a say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PathPolicy {
     /// Through the Coordinator at once, and directly as soon and as long as that works.
     Auto,
@@ -150,6 +154,7 @@ impl PathPolicy {
 
 /// What becomes of addresses that mean something only within a private network (RFC 1918, 4193, 6598).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PrivateAddresses {
     /// They are neither told nor tried.
     Never,
@@ -162,6 +167,7 @@ pub enum PrivateAddresses {
 
 /// By what a Client knows its Coordinator.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Trust {
     /// By the hash of its key. No CA and no host name is involved, and an expired certificate is fine.
     Pin(KeyPin),
@@ -169,8 +175,10 @@ pub enum Trust {
     Roots(Arc<RootCertStore>),
 }
 
-/// How a [`Coordinator`](crate::Coordinator) presents itself and what it lets happen.
+/// How a [`Coordinator`](crate::Coordinator) presents itself and what it lets happen. Make one with [`new`](Self::new), and set
+/// fields.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct CoordinatorConfig {
     /// Certificate chain and key, shown to every Client.
     pub certificate: Certificate,
@@ -226,6 +234,7 @@ impl CoordinatorConfig {
 
 /// Who decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Policy {
     /// Always yes.
     Allow,
@@ -235,12 +244,13 @@ pub enum Policy {
     Deny,
 }
 
-/// Windows, buffers and times of one kind of channel.
+/// Windows, buffers and times of one kind of channel. Begin with the default, and set fields.
 ///
 /// The memory that the other side can make a channel take is bounded by [`worst_case_bytes`](Self::worst_case_bytes), and
 /// by [`message_memory`](crate::CoordinatorLimits::message_memory) for messages that have arrived in part or wait for their readers. Sending takes
 /// `send_buffer + max_message_size` more for each stream that the application itself writes to.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ChannelConfig {
     /// How many bidirectional data streams the other side may have open at once.
     pub bi_streams: u32,

@@ -71,6 +71,7 @@ enum Role {
 
 /// What a Client knows of the other end of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PeerInfo {
     /// Who it is: proved by its key, once the channel is open.
     pub id: ClientId,

@@ -294,22 +294,20 @@ impl Run {
 }
 
 fn coordinator_config() -> CoordinatorConfig {
-    CoordinatorConfig {
-        admission: Policy::Ask,
-        channels: Policy::Ask,
-        reset_key: Some([7; 32]),
-        ..CoordinatorConfig::new(keys::certificate())
-    }
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.admission = Policy::Ask;
+    config.channels = Policy::Ask;
+    config.reset_key = Some([7; 32]);
+    config
 }
 
 /// The party's settings in a life, which its token names. Every other Client asks its application about offers.
 fn client_config(world: &World, party: usize, life: usize) -> ClientConfig {
-    ClientConfig {
-        identity: keys::identity(party as u16),
-        token: Bytes::copy_from_slice(&(life as u32).to_be_bytes()),
-        auto_accept: party != ASKING,
-        ..world.client_config(NAMES[party])
-    }
+    let mut config = world.client_config(NAMES[party]);
+    config.identity = keys::identity(party as u16);
+    config.token = Bytes::copy_from_slice(&(life as u32).to_be_bytes());
+    config.auto_accept = party != ASKING;
+    config
 }
 
 /// The Client whose application is asked about offers.
