@@ -81,12 +81,14 @@ pub use coordinator::{Coordinator, CoordinatorEvent};
 pub use endpoint::{Datagram, Ecn, Endpoint, EndpointStats, PathStats, Traffic, Transmit};
 pub use error::{
     AnswerError, CloseReason, ConfigError, ConnectError, ErrorCode, MessageTooLarge,
-    OpenChannelError, OpenStreamError, RecvEnd, RecvError, SendDatagramError, SendEnd, SendError,
-    Unreachable, Violation,
+    OpenChannelError, OpenStreamError, PairError, RecvEnd, RecvError, SendBatchError,
+    SendDatagramError, SendEnd, SendError, StreamEnded, Unreachable, Violation,
 };
 pub use id::{
     ChannelId, ClientId, Code, Direction, InvalidName, Name, PairId, ParseClientIdError, StreamId,
     Target,
 };
-pub use identity::{Certificate, Identity, KeyError, KeyPin};
+#[cfg(feature = "self-signed")]
+pub use identity::SelfSignedError;
+pub use identity::{Certificate, CertificateError, Identity, KeyError, KeyPin, NoRandomness};
 pub use limits::{ClientLimits, CoordinatorLimits};

@@ -35,7 +35,7 @@ impl CoordinatorConfig {
     /// config.limits.clients = 100;
     /// assert!(config.worst_case_bytes() < 8 << 30);
     /// # }
-    /// # Ok::<(), conec_core::KeyError>(())
+    /// # Ok::<(), conec_core::SelfSignedError>(())
     /// ```
     pub fn worst_case_bytes(&self) -> u64 {
         let limits = &self.limits;

@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
-    Datagram, Endpoint, EndpointStats, KeyPin, Name, OpenChannelError, PairId, PathStats, PeerInfo,
+    Datagram, Endpoint, EndpointStats, KeyPin, Name, PairError, PairId, PathStats, PeerInfo,
     Target, Transmit, Unreachable,
     buffers::Buffers,
     channel::{ChannelCore, Channels, Notice},
@@ -151,7 +151,7 @@ impl Coordinator {
         from: impl Into<Target>,
         to: impl Into<Target>,
         label: &[u8],
-    ) -> Result<PairId, OpenChannelError> {
+    ) -> Result<PairId, PairError> {
         let now = self.advance(now);
         let pair = self.connect_pair(now, &from.into(), &to.into(), label);
         self.settle(now);

@@ -7,7 +7,7 @@ use std::{
 
 use conec_core::{
     AnswerError, ChannelId, ClientId, Code, CoordinatorConfig, CoordinatorEvent, Endpoint,
-    EndpointStats, Identity, KeyPin, Name, OpenChannelError, PairId, Target,
+    EndpointStats, Identity, KeyPin, Name, PairError, PairId, Target,
 };
 use futures_core::Stream;
 
@@ -113,7 +113,7 @@ impl Coordinator {
         from: impl Into<Target>,
         to: impl Into<Target>,
         label: impl AsRef<[u8]>,
-    ) -> Result<PairId, OpenChannelError> {
+    ) -> Result<PairId, PairError> {
         self.shared
             .command(|core, now| core.connect(now, from, to, label.as_ref()))
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use conec_core::{
     AnswerError, ChannelEvent, ChannelId, ClientEvent, CloseReason, Code, CoordinatorConfig,
-    CoordinatorEvent, CoordinatorLimits, Endpoint, ErrorCode, OpenChannelError, PairId, Policy,
-    Target,
+    CoordinatorEvent, CoordinatorLimits, Endpoint, ErrorCode, OpenChannelError, PairError, PairId,
+    Policy, Target,
 };
 use conec_tests::{
     keys,
@@ -254,7 +254,7 @@ fn the_coordinator_connects_two_clients_of_its_own_accord() {
         world
             .coordinator(coordinator)
             .connect(now, nobody, nobody, b""),
-        Err(OpenChannelError::NotFound)
+        Err(PairError::NotFound)
     );
 }
 
