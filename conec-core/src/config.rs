@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use rustls::RootCertStore;
 
-use crate::{Certificate, ConfigError, Identity, KeyPin, Name};
+use crate::{Certificate, ClientLimits, ConfigError, CoordinatorLimits, Identity, KeyPin, Name};
 
-/// How a [`Client`](crate::Client) introduces itself and whom it trusts.
+/// How a [`Client`](crate::Client) introduces itself and whom it trusts. Make one with [`new`](Self::new), and set fields.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ClientConfig {
     /// The key pair that proves who this Client is.
     pub identity: Identity,
@@ -31,7 +32,7 @@ pub struct ClientConfig {
     /// 1452 bytes, which fit in Ethernet's usual frames.
     pub link_mtu: Option<u16>,
     /// Bounds on everything else.
-    pub limits: Limits,
+    pub limits: ClientLimits,
 }
 
 impl ClientConfig {
@@ -51,7 +52,7 @@ impl ClientConfig {
             },
             paths: PathConfig::default(),
             link_mtu: None,
-            limits: Limits::default(),
+            limits: ClientLimits::default(),
         }
     }
 
@@ -78,8 +79,10 @@ impl ClientConfig {
     }
 }
 
-/// How a [`Client`](crate::Client) looks for direct paths to other Clients, and what it tells them of itself.
+/// How a [`Client`](crate::Client) looks for direct paths to other Clients, and what it tells them of itself. Begin with the
+/// default, and set fields.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PathConfig {
     /// For channels that were not given a policy of their own.
     pub policy: PathPolicy,
@@ -115,6 +118,7 @@ impl PathConfig {
 
 /// What a peer channel's packets may travel on, as far as this end has a say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PathPolicy {
     /// Through the Coordinator at once, and directly as soon and as long as that works.
     Auto,
@@ -150,6 +154,7 @@ impl PathPolicy {
 
 /// What becomes of addresses that mean something only within a private network (RFC 1918, 4193, 6598).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PrivateAddresses {
     /// They are neither told nor tried.
     Never,
@@ -162,6 +167,7 @@ pub enum PrivateAddresses {
 
 /// By what a Client knows its Coordinator.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Trust {
     /// By the hash of its key. No CA and no host name is involved, and an expired certificate is fine.
     Pin(KeyPin),
@@ -169,8 +175,10 @@ pub enum Trust {
     Roots(Arc<RootCertStore>),
 }
 
-/// How a [`Coordinator`](crate::Coordinator) presents itself and what it lets happen.
+/// How a [`Coordinator`](crate::Coordinator) presents itself and what it lets happen. Make one with [`new`](Self::new), and set
+/// fields.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct CoordinatorConfig {
     /// Certificate chain and key, shown to every Client.
     pub certificate: Certificate,
@@ -191,7 +199,7 @@ pub struct CoordinatorConfig {
     /// reach it under the same number.
     pub second_port: Option<u16>,
     /// Bounds on everything else.
-    pub limits: Limits,
+    pub limits: CoordinatorLimits,
 }
 
 impl CoordinatorConfig {
@@ -211,11 +219,7 @@ impl CoordinatorConfig {
             },
             reset_key: None,
             second_port: None,
-            limits: Limits {
-                message_memory: 256 << 20,
-                window_memory: 512 << 20,
-                ..Limits::default()
-            },
+            limits: CoordinatorLimits::default(),
         }
     }
 
@@ -230,6 +234,7 @@ impl CoordinatorConfig {
 
 /// Who decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Policy {
     /// Always yes.
     Allow,
@@ -239,12 +244,13 @@ pub enum Policy {
     Deny,
 }
 
-/// Windows, buffers and times of one kind of channel.
+/// Windows, buffers and times of one kind of channel. Begin with the default, and set fields.
 ///
 /// The memory that the other side can make a channel take is bounded by [`worst_case_bytes`](Self::worst_case_bytes), and
-/// by [`Limits::message_memory`] for messages that have arrived in part or wait for their readers. Sending takes
+/// by [`message_memory`](crate::CoordinatorLimits::message_memory) for messages that have arrived in part or wait for their readers. Sending takes
 /// `send_buffer + max_message_size` more for each stream that the application itself writes to.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ChannelConfig {
     /// How many bidirectional data streams the other side may have open at once.
     pub bi_streams: u32,
@@ -260,7 +266,8 @@ pub struct ChannelConfig {
     /// reads have filled it, others wait too. The other end keeps an eighth, but at most 64 KiB, free for the channel's
     /// control messages, such as requests on a home channel, and as much for streams that have little to send.
     pub receive_window: u32,
-    /// Up to which `receive_window` grows when the other side fills it, as long as there is [`Limits::window_memory`].
+    /// Up to which `receive_window` grows when the other side fills it, as long as there is
+    /// [`window_memory`](crate::CoordinatorLimits::window_memory).
     pub max_receive_window: u32,
     /// Bytes that the QUIC engine holds until they are acknowledged, over all streams, at most. Streams with much to send
     /// use no more of it than four congestion windows, or 256 KiB.
@@ -402,143 +409,15 @@ impl ChannelConfig {
     }
 }
 
-/// Bounds on tables, queues, rates and waits.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// How many Clients may be connected.
-    pub clients: usize,
-    /// How many newcomers there may be, connections that have not introduced themselves, before further ones must first
-    /// prove their address (RFC 9000, 8.1.2).
-    pub handshakes_before_retry: usize,
-    /// How many newcomers there may be at all. Whoever comes then gets no answer, and tries again.
-    pub handshakes: usize,
-    /// How many newcomers with a proven address there may be from one network: an IPv4 /24 or an IPv6 /56.
-    pub handshakes_per_network: usize,
-    /// How long a TLS handshake may take. For a Client: how long it may take until one of the Coordinator's addresses is
-    /// connected, all of which it [tries](crate::Client::connect) until then.
-    pub handshake_timeout: Duration,
-    /// How long a Client may take to introduce itself, once the Coordinator has its handshake. Together with
-    /// `handshake_timeout`: how long the Coordinator may take to answer it, and the ends of a peer channel to bind it.
-    pub hello_timeout: Duration,
-    /// How often in a minute one identity may take its own session over. Two machines with the same key would push each
-    /// other out for ever.
-    pub takeovers_per_minute: u32,
-    /// How many channel ends one Client may have, those being set up included.
-    pub channels_per_client: usize,
-    /// Bytes of messages that have arrived in part or wait for their readers, over all channels, with 128 for each gap that
-    /// losses have left in streams. Above it the channel that holds most is ended, as
-    /// [`Overloaded`](crate::CloseReason::Overloaded).
-    pub message_memory: usize,
-    /// Bytes by which the receive windows of all channels together may [grow](ChannelConfig::max_receive_window). What a
-    /// channel has got is free again when it ends. Without, a long fat path is not filled, and a stream that nobody reads
-    /// holds up its channel.
-    pub window_memory: usize,
-    /// How many events may wait for the Coordinator's application before it takes no more Clients and arranges no more
-    /// channels, until some have been taken.
-    pub events: usize,
-    /// How long the application may take to answer an offer or a request.
-    pub answer_timeout: Duration,
-    /// Control messages from one peer: how many per second, on average.
-    pub control_rate: u32,
-    /// Control messages from one peer: how many at once.
-    pub control_burst: u32,
-    /// Bytes of forwarded datagrams that wait for a blocked socket.
-    pub forward_queue: usize,
-    /// Bytes per second that are forwarded for one Client, if bounded. What exceeds it is dropped, and the Client is
-    /// [told](crate::ClientEvent::Throttled).
-    pub forward_rate: Option<u64>,
-    /// Probes that a Client sends per second to all other ends together: so many pings, and as many answers to theirs. They
-    /// are shared out: a channel that has sent or asked for many leaves up to half of them to those with fewer.
-    pub probe_rate: u32,
-    /// How many IP addresses a Client probes within a minute that have not answered.
-    pub probe_targets: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            clients: 4096,
-            handshakes_before_retry: 64,
-            handshakes: 512,
-            handshakes_per_network: 256,
-            handshake_timeout: Duration::from_secs(10),
-            hello_timeout: Duration::from_secs(5),
-            takeovers_per_minute: 6,
-            channels_per_client: 256,
-            message_memory: 1 << 30,
-            window_memory: 1 << 30,
-            events: 16_384,
-            answer_timeout: Duration::from_secs(30),
-            control_rate: 100,
-            control_burst: 512,
-            forward_queue: 4 << 20,
-            forward_rate: None,
-            probe_rate: 200,
-            probe_targets: 4096,
-        }
-    }
-}
-
-impl Limits {
-    /// How long a Client waits for the other side's word after its own part of a handshake.
-    pub(crate) fn introduction(&self) -> Duration {
-        self.handshake_timeout + self.hello_timeout
-    }
-
-    fn validate(&self) -> Result<(), ConfigError> {
-        for (what, time) in [
-            ("handshake_timeout", self.handshake_timeout),
-            ("hello_timeout", self.hello_timeout),
-            ("answer_timeout", self.answer_timeout),
-        ] {
-            if time.is_zero() || time > MAX_TIME {
-                return Err(ConfigError::OutOfRange(
-                    what,
-                    "more than 0 and at most 1 day",
-                ));
-            }
-        }
-        if self.control_rate == 0 || self.control_burst == 0 {
-            return Err(ConfigError::OutOfRange(
-                "control_rate or control_burst",
-                "at least 1",
-            ));
-        }
-        if self
-            .forward_rate
-            .is_some_and(|rate| rate < MIN_FORWARD_RATE)
-        {
-            return Err(ConfigError::OutOfRange(
-                "forward_rate",
-                "at least 65536 bytes per second",
-            ));
-        }
-        for (what, count) in [
-            ("clients", self.clients),
-            ("handshakes", self.handshakes),
-            ("handshakes_per_network", self.handshakes_per_network),
-            ("message_memory", self.message_memory),
-            ("events", self.events),
-            ("probe_rate", self.probe_rate as usize),
-            ("probe_targets", self.probe_targets),
-        ] {
-            if count == 0 {
-                return Err(ConfigError::OutOfRange(what, "at least 1"));
-            }
-        }
-        Ok(())
-    }
-}
-
 pub(crate) const MAX_TOKEN: usize = 4096;
 const MAX_STREAMS: u32 = 1 << 16;
 const MAX_MESSAGE: usize = 1 << 30;
 /// The engine counts its own overhead against this buffer, yet advertises all of it.
 const MIN_DATAGRAM_BUFFER: usize = 66_000;
-const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// No wait is longer, so that times can be added up.
+pub(crate) const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 const MIN_MTU: u16 = 1200;
 /// What fits in frames of 1500 and 9000 bytes beside IPv6 and UDP headers.
 const ETHERNET_MTU: u16 = 1452;
 const JUMBO_MTU: u16 = 8952;
 const MAX_MTU: u16 = 9000;
-const MIN_FORWARD_RATE: u64 = 1 << 16;

@@ -175,7 +175,7 @@ pub struct Transmit {
     pub payload: Bytes,
 }
 
-/// An ECN codepoint (RFC 3168).
+/// An ECN codepoint (RFC 3168). The field has two bits, and no ECN is `None`, so all are to be matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ecn {
     /// ECN-capable transport, ECT(0).

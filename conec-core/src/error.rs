@@ -41,9 +41,9 @@ pub enum CloseReason {
     #[error("the other side has restarted")]
     Reset,
     /// This side ended it: messages that had arrived in part, or waited for their readers, took more memory than
-    /// [`Limits::message_memory`](crate::Limits::message_memory) allows, and on this channel they took most.
+    /// the [`message_memory`](crate::CoordinatorLimits::message_memory) of its limits allows, and on this channel they took most.
     #[error(
-        "closed by this side: messages took too much memory. Receive faster, or raise Limits::message_memory"
+        "closed by this side: messages took too much memory. Receive faster, or raise message_memory in its limits"
     )]
     Overloaded,
     /// The Client's connection to its Coordinator was lost, and the channel with it, even if its packets travelled
@@ -273,6 +273,7 @@ impl Violation {
 
 /// How the sending half of a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SendEnd {
     /// The other side's transport has everything that was sent, and knows that there is no more.
     #[error("finished")]
@@ -293,6 +294,7 @@ pub enum SendEnd {
 
 /// How the receiving half of a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum RecvEnd {
     /// Every message was received.
     #[error("finished")]
@@ -319,6 +321,7 @@ pub enum RecvEnd {
 
 /// A configuration that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// A value lies outside its range.
     #[error("{0} is out of range: it must be {1}")]
@@ -330,6 +333,7 @@ pub enum ConfigError {
 
 /// Why [`Client::connect`](crate::Client::connect) did nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ConnectError {
     /// A Client connects once; make another for another connection.
     #[error("this client was already connected: make a new one")]
@@ -347,23 +351,36 @@ pub enum ConnectError {
 
 /// Why a channel could not be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum OpenChannelError {
     /// The Client is not connected to its Coordinator.
     #[error("not connected to the coordinator")]
     NotConnected,
-    /// The Client has as many channels as its limits allow; or, at a Coordinator, so many events wait for its
-    /// application that nothing more may begin.
+    /// The Client has as many channels as its limits allow.
+    #[error("too many channels: close some, or raise channels_per_client in the limits")]
+    TooMany,
+    /// A label is at most 255 bytes.
+    #[error("a label is at most 255 bytes")]
+    LabelTooLong,
+}
+
+/// Why a Coordinator could not connect two Clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PairError {
+    /// No such Client is connected, or the Coordinator is closing.
+    #[error("no such client is connected")]
+    NotFound,
+    /// One of the Clients has as many channels as the limits allow, or so many events wait for the application that nothing
+    /// more may begin.
     #[error(
         "too many channels, or too many events that were not taken: close channels, take events, or raise \
-         Limits::channels_per_client or Limits::events"
+         channels_per_client or events in the limits"
     )]
     TooMany,
     /// A label is at most 255 bytes.
     #[error("a label is at most 255 bytes")]
     LabelTooLong,
-    /// No such Client is connected (only where the Coordinator itself connects two Clients).
-    #[error("no such client is connected")]
-    NotFound,
 }
 
 /// The thing named is not waiting for an answer: it is unknown, was answered already, or is gone.
@@ -373,6 +390,7 @@ pub struct AnswerError;
 
 /// Why a stream could not be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum OpenStreamError {
     /// The other side allows no more streams for now;
     /// [`StreamsAvailable`](crate::ChannelEvent::StreamsAvailable) follows once more than an eighth of those that it
@@ -395,14 +413,14 @@ pub struct MessageTooLarge {
     pub max: usize,
 }
 
-impl From<MessageTooLarge> for SendError {
-    fn from(MessageTooLarge { max }: MessageTooLarge) -> Self {
-        Self::TooLarge { max }
-    }
-}
+/// The half of a stream that was to be used was finished or has ended, as an event told, or never was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("this half of the stream was finished or has ended")]
+pub struct StreamEnded;
 
 /// Why a message was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SendError {
     /// The stream has as much waiting as it may; [`Writable`](crate::ChannelEvent::Writable) follows.
     #[error("the stream is full for now")]
@@ -418,7 +436,51 @@ pub enum SendError {
     Ended,
 }
 
-/// Why there is no message.
+impl From<StreamEnded> for SendError {
+    fn from(StreamEnded: StreamEnded) -> Self {
+        Self::Ended
+    }
+}
+
+/// Why a batch of messages was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendBatchError {
+    /// The batch was made for a channel that takes larger messages; this one has a maximum, in bytes.
+    #[error(
+        "the batch may hold messages that exceed the maximum of {max} bytes: have this channel make it"
+    )]
+    TooLarge {
+        /// The maximum.
+        max: usize,
+    },
+    /// The stream was finished or has ended, as the event [`SendEnded`](crate::ChannelEvent::SendEnded) told.
+    #[error("the stream was finished or has ended")]
+    Ended,
+}
+
+impl From<MessageTooLarge> for SendBatchError {
+    fn from(MessageTooLarge { max }: MessageTooLarge) -> Self {
+        Self::TooLarge { max }
+    }
+}
+
+impl From<StreamEnded> for SendBatchError {
+    fn from(StreamEnded: StreamEnded) -> Self {
+        Self::Ended
+    }
+}
+
+impl From<SendBatchError> for SendError {
+    fn from(error: SendBatchError) -> Self {
+        match error {
+            SendBatchError::TooLarge { max } => Self::TooLarge { max },
+            SendBatchError::Ended => Self::Ended,
+        }
+    }
+}
+
+/// Why there is no message: it may still come, or will never come. There is no third case, so all are to be matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RecvError {
     /// No whole message has arrived yet; [`Readable`](crate::ChannelEvent::Readable) follows.
@@ -429,8 +491,15 @@ pub enum RecvError {
     Ended,
 }
 
+impl From<StreamEnded> for RecvError {
+    fn from(StreamEnded: StreamEnded) -> Self {
+        Self::Ended
+    }
+}
+
 /// Why a datagram was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SendDatagramError {
     /// The datagrams waiting fill their buffer;
     /// [`DatagramsWritable`](crate::ChannelEvent::DatagramsWritable) follows.

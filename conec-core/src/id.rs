@@ -128,6 +128,7 @@ impl TryFrom<&str> for Name {
 /// By id is safe even against the Coordinator: only the holder of that key can be at the other end. By name trusts the
 /// Coordinator to know who bears the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Target {
     /// The Client that bears this name.
     Name(Name),
@@ -202,7 +203,7 @@ impl fmt::Debug for StreamId {
     }
 }
 
-/// Which ways the messages of a stream travel.
+/// Which ways the messages of a stream travel. QUIC has no third kind of streams, so both are to be matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// Both ways.

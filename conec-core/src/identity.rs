@@ -7,7 +7,7 @@
 //! let seed = Identity::generate_seed()?;
 //! let identity = Identity::from_seed(seed);
 //! println!("I am {}", identity.id());
-//! # Ok::<(), conec_core::KeyError>(())
+//! # Ok::<(), conec_core::NoRandomness>(())
 //! ```
 
 use std::{fmt, sync::Arc};
@@ -32,17 +32,17 @@ pub struct Identity {
 
 impl Identity {
     /// A fresh identity from the operating system's randomness.
-    pub fn generate() -> Result<Self, KeyError> {
+    pub fn generate() -> Result<Self, NoRandomness> {
         Self::generate_seed().map(Self::from_seed)
     }
 
     /// 32 bytes from the operating system's randomness, for [`from_seed`](Self::from_seed).
-    pub fn generate_seed() -> Result<[u8; 32], KeyError> {
+    pub fn generate_seed() -> Result<[u8; 32], NoRandomness> {
         let mut seed = [0; 32];
         provider::default_provider()
             .secure_random
             .fill(&mut seed)
-            .map_err(|_| KeyError::NoRandomness)?;
+            .map_err(|_| NoRandomness)?;
         Ok(seed)
     }
 
@@ -97,14 +97,14 @@ impl Certificate {
     pub fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
-    ) -> Result<Self, KeyError> {
-        let key: Arc<dyn SigningKey> =
-            provider::sign::any_supported_type(&key).map_err(|_| KeyError::Unsupported)?;
+    ) -> Result<Self, CertificateError> {
+        let key: Arc<dyn SigningKey> = provider::sign::any_supported_type(&key)
+            .map_err(|_| CertificateError::UnsupportedKey)?;
         let certified = CertifiedKey::new(chain, key);
         certified
             .keys_match()
-            .map_err(|_| KeyError::CertificateMismatch)?;
-        key_pin(certified.end_entity_cert().ok())?;
+            .map_err(|_| CertificateError::Mismatch)?;
+        key_pin(certified.end_entity_cert().ok()).ok_or(CertificateError::Mismatch)?;
         Ok(Self {
             certified: Arc::new(certified),
         })
@@ -114,15 +114,16 @@ impl Certificate {
     #[cfg(feature = "self-signed")]
     pub fn self_signed(
         host_names: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Result<Self, KeyError> {
+    ) -> Result<Self, SelfSignedError> {
         let host_names = host_names.into_iter().map(Into::into).collect::<Vec<_>>();
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519)
-            .map_err(|_| KeyError::NoRandomness)?;
+            .map_err(|_| SelfSignedError::NoRandomness)?;
         let certificate = rcgen::CertificateParams::new(host_names)
             .and_then(|params| params.self_signed(&key))
-            .map_err(|_| KeyError::InvalidHostName)?;
+            .map_err(|_| SelfSignedError::InvalidHostName)?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         Self::new(vec![certificate.der().clone()], key)
+            .map_err(|_| SelfSignedError::InvalidHostName)
     }
 
     /// The hash of the certificate's public key, by which Clients can trust this Coordinator without a CA.
@@ -140,21 +141,40 @@ impl fmt::Debug for Certificate {
 /// The SHA-256 hash of the SubjectPublicKeyInfo of a Coordinator's key. Printed and parsed as 64 hexadecimal digits.
 pub type KeyPin = ClientId;
 
-/// A key or certificate cannot be used.
+/// The operating system gave no randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the operating system gave no randomness")]
+pub struct NoRandomness;
+
+/// Why a private key cannot be an [`Identity`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum KeyError {
-    /// The operating system gave no randomness.
-    #[error("the operating system gave no randomness")]
-    NoRandomness,
     /// A Client's identity must be an Ed25519 key in PKCS#8 form.
     #[error("a client identity must be an Ed25519 key in PKCS#8 form")]
     NotEd25519,
+}
+
+/// Why a chain and a private key cannot be a [`Certificate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CertificateError {
     /// The private key is of a kind that TLS 1.3 cannot use, or is damaged.
     #[error("the private key is damaged or of an unsupported kind: use Ed25519, ECDSA or RSA")]
-    Unsupported,
+    UnsupportedKey,
     /// The certificate chain is empty, damaged, or belongs to another private key.
     #[error("the certificate chain is empty or damaged, or does not belong to the private key")]
-    CertificateMismatch,
+    Mismatch,
+}
+
+/// Why there is no self-signed [`Certificate`].
+#[cfg(feature = "self-signed")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SelfSignedError {
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness")]
+    NoRandomness,
     /// A host name is not a valid DNS name.
     #[error("a host name for the certificate is not a valid DNS name")]
     InvalidHostName,
@@ -168,12 +188,11 @@ pub(crate) fn id_of_public_key(spki: &[u8]) -> ClientId {
     ClientId(id)
 }
 
-/// The pin of an X.509 certificate.
-pub(crate) fn key_pin(certificate: Option<&CertificateDer<'_>>) -> Result<KeyPin, KeyError> {
+/// The pin of an X.509 certificate, unless it is damaged.
+pub(crate) fn key_pin(certificate: Option<&CertificateDer<'_>>) -> Option<KeyPin> {
     certificate
         .and_then(|der| rustls::server::ParsedCertificate::try_from(der).ok())
         .map(|parsed| id_of_public_key(parsed.subject_public_key_info().as_ref()))
-        .ok_or(KeyError::CertificateMismatch)
 }
 
 /// A PKCS#8 version 1 wrapping of an Ed25519 private key, up to the key itself (RFC 8410, 7).

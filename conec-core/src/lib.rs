@@ -35,7 +35,7 @@
 //!   was not acknowledged when a channel is lost is unknown.
 //! * Every half of a stream, every channel and every Client ends in exactly one terminal event, local ends included.
 //! * No input from the network panics or disturbs anyone but its sender. Every table, queue, rate and wait is bounded by
-//!   [`Limits`] and [`ChannelConfig`].
+//!   [`ClientLimits`], [`CoordinatorLimits`] and [`ChannelConfig`].
 //! * Opening a channel by [`ClientId`] reaches the holder of that key or fails. Opening by [`Name`] trusts the Coordinator
 //!   to know who bears the name.
 //!
@@ -58,6 +58,7 @@ mod endpoint;
 mod error;
 mod id;
 mod identity;
+mod limits;
 mod memory;
 #[cfg(feature = "__testing")]
 #[doc(hidden)]
@@ -73,18 +74,21 @@ pub use channel::{
 };
 pub use client::{Client, ClientEvent, Nat, PeerInfo};
 pub use config::{
-    ChannelConfig, ClientConfig, CongestionControl, CoordinatorConfig, Limits, PathConfig,
-    PathPolicy, Policy, PrivateAddresses, Trust,
+    ChannelConfig, ClientConfig, CongestionControl, CoordinatorConfig, PathConfig, PathPolicy,
+    Policy, PrivateAddresses, Trust,
 };
 pub use coordinator::{Coordinator, CoordinatorEvent};
 pub use endpoint::{Datagram, Ecn, Endpoint, EndpointStats, PathStats, Traffic, Transmit};
 pub use error::{
     AnswerError, CloseReason, ConfigError, ConnectError, ErrorCode, MessageTooLarge,
-    OpenChannelError, OpenStreamError, RecvEnd, RecvError, SendDatagramError, SendEnd, SendError,
-    Unreachable, Violation,
+    OpenChannelError, OpenStreamError, PairError, RecvEnd, RecvError, SendBatchError,
+    SendDatagramError, SendEnd, SendError, StreamEnded, Unreachable, Violation,
 };
 pub use id::{
     ChannelId, ClientId, Code, Direction, InvalidName, Name, PairId, ParseClientIdError, StreamId,
     Target,
 };
-pub use identity::{Certificate, Identity, KeyError, KeyPin};
+#[cfg(feature = "self-signed")]
+pub use identity::SelfSignedError;
+pub use identity::{Certificate, CertificateError, Identity, KeyError, KeyPin, NoRandomness};
+pub use limits::{ClientLimits, CoordinatorLimits};

@@ -8,8 +8,8 @@ use crate::{
 impl ChannelConfig {
     /// The most memory that one channel can take by what the other side does, in bytes, with all that is sent to it
     /// and not acknowledged. Not counted is what is bounded for all channels together: messages that have arrived in part
-    /// or wait for their readers, and gaps in streams, by [`Limits::message_memory`](crate::Limits::message_memory), and what
-    /// the receive window grows by, by [`Limits::window_memory`](crate::Limits::window_memory).
+    /// or wait for their readers, and gaps in streams, by [`message_memory`](crate::CoordinatorLimits::message_memory), and
+    /// what the receive window grows by, by [`window_memory`](crate::CoordinatorLimits::window_memory).
     ///
     /// Memory is taken as bytes arrive. An idle channel takes a small fraction of this.
     pub fn worst_case_bytes(&self) -> u64 {
@@ -25,7 +25,7 @@ impl CoordinatorConfig {
     /// The most memory that a Coordinator can take by what Clients and strangers do, in bytes. What its application
     /// itself sends and has not been acknowledged is counted in, what it has queued beyond that is not.
     ///
-    /// Set [`Limits::clients`](crate::Limits::clients) to what the machine can bear.
+    /// Set [`clients`](crate::CoordinatorLimits::clients) to what the machine can bear.
     ///
     /// ```
     /// # #[cfg(feature = "self-signed")] {
@@ -35,7 +35,7 @@ impl CoordinatorConfig {
     /// config.limits.clients = 100;
     /// assert!(config.worst_case_bytes() < 8 << 30);
     /// # }
-    /// # Ok::<(), conec_core::KeyError>(())
+    /// # Ok::<(), conec_core::SelfSignedError>(())
     /// ```
     pub fn worst_case_bytes(&self) -> u64 {
         let limits = &self.limits;

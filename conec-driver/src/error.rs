@@ -5,7 +5,7 @@
 use std::io;
 
 use conec_core::{
-    CloseReason, ConfigError, KeyError, MessageTooLarge, OpenChannelError, RecvEnd, SendEnd,
+    CloseReason, ConfigError, MessageTooLarge, NoRandomness, OpenChannelError, RecvEnd, SendEnd,
 };
 use thiserror::Error;
 
@@ -21,7 +21,7 @@ pub enum BindError {
     Config(#[from] ConfigError),
     /// The operating system gave no randomness.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Randomness(#[from] NoRandomness),
 }
 
 /// Why a [`Client`](crate::Client) is not connected to its Coordinator.

@@ -157,6 +157,7 @@ fn meet(
             match path {
                 Path::Direct(address) => println!("* {name} is now reached directly, at {address}"),
                 Path::Proxied => println!("* {name} is now reached through the coordinator"),
+                _ => println!("* {name} is now reached in another way: {path:?}"),
             }
         }
         // Whoever takes no more lines is about to go.

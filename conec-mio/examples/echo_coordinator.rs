@@ -13,6 +13,7 @@
 use std::{
     error::Error,
     net::{Ipv6Addr, SocketAddr},
+    task,
     time::Instant,
 };
 
@@ -90,7 +91,7 @@ fn answer<E: Endpoint>(endpoint: &mut E, id: ChannelId, event: ChannelEvent) {
         ChannelEvent::Readable { stream } | ChannelEvent::Writable { stream } => {
             let mut stream = channel.stream(stream);
             // A message is taken when it can be sent back. Those that are left stop their sender, by and by.
-            while stream.poll_ready().is_ok()
+            while stream.poll_ready() == task::Poll::Ready(Ok(()))
                 && let Ok(message) = stream.recv()
             {
                 let _ = stream.send(message);

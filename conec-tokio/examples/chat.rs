@@ -111,6 +111,7 @@ async fn watch<T>(name: &str, channel: &Channel) -> T {
         match other {
             Path::Direct(address) => println!("* {name} is now reached directly, at {address}"),
             Path::Proxied => println!("* {name} is now reached through the coordinator"),
+            _ => println!("* {name} is now reached in another way: {other:?}"),
         }
         path = other;
     }

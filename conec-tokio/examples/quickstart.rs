@@ -82,10 +82,8 @@ async fn main() -> Result<()> {
 
 async fn connect(coordinator: &Coordinator, name: &str) -> Result<Client> {
     let trust = Trust::Pin(coordinator.pin());
-    let config = ClientConfig {
-        name: Some(name.parse()?),
-        ..ClientConfig::new(Identity::generate()?, trust)
-    };
+    let mut config = ClientConfig::new(Identity::generate()?, trust);
+    config.name = Some(name.parse()?);
     Ok(Client::connect(&coordinator.local_addr().to_string(), config).await?)
 }
 

@@ -1,3 +1,5 @@
+//! Messages that are handed to a stream all at once.
+
 use bytes::Bytes;
 
 use crate::{MessageTooLarge, transport::Gathered, wire::frame_header};

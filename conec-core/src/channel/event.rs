@@ -1,3 +1,5 @@
+//! What a channel tells its application.
+
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
@@ -84,6 +86,7 @@ pub enum ChannelEvent {
 /// On either, the channel ends with the connection of one of its ends to the Coordinator: with
 /// [`CoordinatorLost`](CloseReason::CoordinatorLost) at that end, with [`PeerGone`](crate::ErrorCode::PeerGone) at the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Path {
     /// Through the Coordinator. The only one for home channels, where it is the whole way.
     Proxied,

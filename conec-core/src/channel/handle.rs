@@ -1,5 +1,8 @@
+//! How applications use a channel and its streams: handles that are borrowed for one use.
+
 use std::{
     collections::VecDeque,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -8,7 +11,8 @@ use bytes::Bytes;
 use super::{Batch, core::ChannelCore, event::Path};
 use crate::{
     ChannelId, ChannelStats, CloseReason, Code, CongestionControl, Direction, OpenStreamError,
-    RecvError, SendDatagramError, SendError, StreamId, error::WireCode, transport::Link,
+    RecvError, SendBatchError, SendDatagramError, SendError, StreamEnded, StreamId,
+    error::WireCode, transport::Link,
 };
 
 /// Access to one channel of an endpoint.
@@ -160,12 +164,12 @@ impl Stream<'_> {
         }
     }
 
-    /// Whether [`send`](Self::send) would take a message now. If not, [`Writable`](crate::ChannelEvent::Writable)
+    /// Whether [`send`](Self::send) would take a message now. If that is pending, [`Writable`](crate::ChannelEvent::Writable)
     /// follows.
-    pub fn poll_ready(&mut self) -> Result<(), SendError> {
+    pub fn poll_ready(&mut self) -> Poll<Result<(), StreamEnded>> {
         match &mut self.link {
             Some(link) => self.core.poll_ready(link, self.id),
-            None => Err(SendError::Ended),
+            None => Poll::Ready(Err(StreamEnded)),
         }
     }
 
@@ -176,12 +180,11 @@ impl Stream<'_> {
 
     /// Takes all messages of a batch for sending, which is then empty.
     ///
-    /// It is never [`Blocked`](SendError::Blocked): how much waits is up to who fills batches and asks
-    /// [`poll_ready`](Self::poll_ready) before.
-    pub fn send_batch(&mut self, batch: &mut Batch) -> Result<(), SendError> {
+    /// A batch is taken even if the stream has much waiting: ask [`poll_ready`](Self::poll_ready) before.
+    pub fn send_batch(&mut self, batch: &mut Batch) -> Result<(), SendBatchError> {
         match &mut self.link {
             Some(link) => self.core.send_batch(link, self.id, batch),
-            None => Err(SendError::Ended),
+            None => Err(SendBatchError::Ended),
         }
     }
 
@@ -192,29 +195,29 @@ impl Stream<'_> {
     /// long as a stream of a higher priority has something to send, and is let, streams of a lower one send nothing.
     ///
     /// What was handed over to the QUIC engine before, up to a few round trips' worth, keeps its place.
-    pub fn set_priority(&mut self, priority: i8) -> Result<(), SendError> {
+    pub fn set_priority(&mut self, priority: i8) -> Result<(), StreamEnded> {
         match &mut self.link {
             Some(link) => self.core.set_priority(link, self.id, priority),
-            None => Err(SendError::Ended),
+            None => Err(StreamEnded),
         }
     }
 
     /// No more messages: the stream ends regularly after those that were taken.
     /// [`SendEnded`](crate::ChannelEvent::SendEnded) tells when the other side has them all.
-    pub fn finish(&mut self) -> Result<(), SendError> {
+    pub fn finish(&mut self) -> Result<(), StreamEnded> {
         match &mut self.link {
             Some(link) => self.core.finish(link, self.id),
-            None => Err(SendError::Ended),
+            None => Err(StreamEnded),
         }
     }
 
     /// Gives up sending: messages not yet received at the other side are dropped, and the reader learns the code.
-    pub fn reset(&mut self, code: Code) -> Result<(), SendError> {
+    pub fn reset(&mut self, code: Code) -> Result<(), StreamEnded> {
         self.reset_with(WireCode::Application(code))
     }
 
     /// Like [`reset`](Self::reset) when there is no reason to give but that nobody holds the stream any more.
-    pub fn abandon_send(&mut self) -> Result<(), SendError> {
+    pub fn abandon_send(&mut self) -> Result<(), StreamEnded> {
         self.reset_with(crate::ErrorCode::Dropped.into())
     }
 
@@ -237,26 +240,26 @@ impl Stream<'_> {
     }
 
     /// Wants no more messages: the sender learns the code.
-    pub fn stop(&mut self, code: Code) -> Result<(), RecvError> {
+    pub fn stop(&mut self, code: Code) -> Result<(), StreamEnded> {
         self.stop_with(WireCode::Application(code))
     }
 
     /// Like [`stop`](Self::stop) when there is no reason to give but that nobody holds the stream any more.
-    pub fn abandon_recv(&mut self) -> Result<(), RecvError> {
+    pub fn abandon_recv(&mut self) -> Result<(), StreamEnded> {
         self.stop_with(crate::ErrorCode::Dropped.into())
     }
 
-    fn reset_with(&mut self, code: WireCode) -> Result<(), SendError> {
+    fn reset_with(&mut self, code: WireCode) -> Result<(), StreamEnded> {
         match &mut self.link {
             Some(link) => self.core.reset(link, self.id, code),
-            None => Err(SendError::Ended),
+            None => Err(StreamEnded),
         }
     }
 
-    fn stop_with(&mut self, code: WireCode) -> Result<(), RecvError> {
+    fn stop_with(&mut self, code: WireCode) -> Result<(), StreamEnded> {
         match &mut self.link {
             Some(link) => self.core.stop(link, self.id, code),
-            None => Err(RecvError::Ended),
+            None => Err(StreamEnded),
         }
     }
 }

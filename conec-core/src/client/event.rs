@@ -1,3 +1,5 @@
+//! What a Client tells its application.
+
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -27,7 +29,7 @@ pub enum ClientEvent {
         packets: u64,
     },
     /// Somebody wants a channel: [`accept`](crate::Client::accept) or [`reject`](crate::Client::reject) it. Without an
-    /// answer it is rejected after [`answer_timeout`](crate::Limits::answer_timeout).
+    /// answer it is rejected after [`answer_timeout`](crate::ClientLimits::answer_timeout).
     Offered {
         /// The channel, once it is accepted.
         channel: ChannelId,

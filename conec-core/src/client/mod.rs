@@ -71,6 +71,7 @@ enum Role {
 
 /// What a Client knows of the other end of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PeerInfo {
     /// Who it is: proved by its key, once the channel is open.
     pub id: ClientId,
@@ -89,7 +90,7 @@ impl Client {
         let tls = HomeTls::new(&config.identity, &config.trust)?;
         Ok(Self {
             tls,
-            transport: Transport::new(seed, &config.limits),
+            transport: Transport::new(seed, config.limits.window_memory),
             buffers: Buffers::default(),
             channels: Channels::new(),
             home: Home::Unused,
@@ -111,13 +112,13 @@ impl Client {
     ///
     /// They are raced (RFC 8305): every 250 ms, or as soon as one has failed, the next one is tried, of IPv6 and IPv4 in
     /// turn, beginning with the first that is given. Those that were tried before are tried on, until one is connected or
-    /// the [handshake timeout](crate::Limits::handshake_timeout) is over, which is for all of them together and long enough
+    /// the [handshake timeout](crate::ClientLimits::handshake_timeout) is over, which is for all of them together and long enough
     /// for each to get its turn. An IPv4 address that is written as an IPv6 one (`::ffff:192.0.2.1`) is taken as what it is;
     /// one that is given twice is tried once; of more than 16, the first are tried.
     ///
     /// `host_name` is what the Coordinator's certificate is checked against, unless its key is pinned.
     ///
-    /// [`ClientEvent::Connected`] follows, within the handshake and hello timeouts of [`Limits`](crate::Limits) after one of
+    /// [`ClientEvent::Connected`] follows, within the handshake and hello timeouts of [`ClientLimits`](crate::ClientLimits) after one of
     /// them is connected, or the end of [`ChannelId::HOME`]. Why that is:
     ///
     /// * [`Identity`](CloseReason::Identity), at once, if a server at one of the addresses does not prove to be the
@@ -175,7 +176,7 @@ impl Client {
     /// Asks for a channel to another Client, under a label of at most 255 bytes.
     ///
     /// [`ChannelEvent::Opened`] follows, or [`ChannelEvent::Closed`] within the timeouts of
-    /// [`Limits`](crate::Limits).
+    /// [`ClientLimits`](crate::ClientLimits).
     pub fn open_channel(
         &mut self,
         now: Instant,

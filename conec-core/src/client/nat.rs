@@ -15,6 +15,7 @@ use crate::{
 
 /// What is between a Client and its Coordinator, as far as the addresses tell at which the Client is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Nat {
     /// Not known: the Client is not connected, or its driver has not reported the machine's addresses.
     Unknown,

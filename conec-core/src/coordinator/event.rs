@@ -1,3 +1,5 @@
+//! What a Coordinator tells its application, and the queue in which that waits.
+
 use std::{collections::VecDeque, net::SocketAddr};
 
 use bytes::Bytes;
@@ -10,7 +12,7 @@ use crate::{ChannelEvent, ChannelId, ClientId, CloseReason, Name, PairId};
 pub enum CoordinatorEvent {
     /// A Client wants to be admitted, and the admission policy is [`Ask`](crate::Policy::Ask):
     /// [`admit`](crate::Coordinator::admit) or [`refuse`](crate::Coordinator::refuse) it. Without an answer it is
-    /// refused after [`answer_timeout`](crate::Limits::answer_timeout).
+    /// refused after [`answer_timeout`](crate::CoordinatorLimits::answer_timeout).
     ClientAsks {
         /// The Client's home channel, which names the Client from now on until the channel's end.
         client: ChannelId,
@@ -35,7 +37,7 @@ pub enum CoordinatorEvent {
     },
     /// A Client wants a channel to another, and the policy is [`Ask`](crate::Policy::Ask):
     /// [`grant`](crate::Coordinator::grant) or [`deny`](crate::Coordinator::deny) it. Without an answer it is denied
-    /// after [`answer_timeout`](crate::Limits::answer_timeout).
+    /// after [`answer_timeout`](crate::CoordinatorLimits::answer_timeout).
     PairAsks {
         /// The two ends to be.
         pair: PairId,

@@ -9,7 +9,7 @@ use std::{
 use bytes::BytesMut;
 
 use crate::{
-    ChannelId, Ecn, EndpointStats, Limits, Transmit,
+    ChannelId, CoordinatorLimits, Ecn, EndpointStats, Transmit,
     channel::Bucket,
     transport::MAX_BATCH,
     wire::{PacketKind, Route, classify},
@@ -69,7 +69,7 @@ pub(super) struct Run {
 }
 
 impl Forwarding {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &CoordinatorLimits) -> Self {
         Self {
             routes: BTreeMap::new(),
             rates: BTreeMap::new(),
@@ -312,7 +312,7 @@ mod tests {
         }
     }
 
-    fn forwarding(limits: &Limits) -> (Forwarding, Route) {
+    fn forwarding(limits: &CoordinatorLimits) -> (Forwarding, Route) {
         let mut forwarding = Forwarding::new(limits);
         let route = Route::from_bits(1);
         forwarding.add(route, (ChannelId(1), place(1)), (ChannelId(2), place(2)));
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_batch_goes_on_as_a_batch_without_a_copy() {
-        let (mut forwarding, route) = forwarding(&Limits::default());
+        let (mut forwarding, route) = forwarding(&CoordinatorLimits::default());
         let mut stats = EndpointStats::default();
         let run = run(route, 1, 40);
         let at = run.payload.as_ptr();
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn only_the_other_end_is_forwarded_and_only_from_where_it_is() {
-        let (mut forwarding, route) = forwarding(&Limits::default());
+        let (mut forwarding, route) = forwarding(&CoordinatorLimits::default());
         let mut stats = EndpointStats::default();
         let now = Instant::now();
         // The owner itself, and a stranger.
@@ -365,10 +365,10 @@ mod tests {
 
     #[test]
     fn queue_and_rate_are_bounded() {
-        let limits = Limits {
+        let limits = CoordinatorLimits {
             forward_queue: 1000,
             forward_rate: Some(65_536),
-            ..Limits::default()
+            ..CoordinatorLimits::default()
         };
         let (mut forwarding, route) = forwarding(&limits);
         let mut stats = EndpointStats::default();
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn small_runs_that_follow_each_other_go_on_together() {
-        let (mut forwarding, route) = forwarding(&Limits::default());
+        let (mut forwarding, route) = forwarding(&CoordinatorLimits::default());
         let mut stats = EndpointStats::default();
         let now = Instant::now();
         for packets in [1, 2, 1, 3] {
@@ -426,7 +426,7 @@ mod tests {
     fn packets_stay_as_they_are() {
         for seed in 0..300 {
             let mut rng = StdRng::seed_from_u64(seed);
-            let (mut forwarding, route) = forwarding(&Limits::default());
+            let (mut forwarding, route) = forwarding(&CoordinatorLimits::default());
             let other = Route::from_bits(2);
             forwarding.add(other, (ChannelId(1), place(1)), (ChannelId(3), place(3)));
             let mut stats = EndpointStats::default();

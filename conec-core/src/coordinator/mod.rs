@@ -29,12 +29,12 @@ use self::{
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
-    Datagram, Endpoint, EndpointStats, KeyPin, Name, OpenChannelError, PairId, PathStats, PeerInfo,
+    Datagram, Endpoint, EndpointStats, KeyPin, Name, PairError, PairId, PathStats, PeerInfo,
     Target, Transmit, Unreachable,
     buffers::Buffers,
     channel::{ChannelCore, Channels, Notice},
     endpoint::sealed::Sealed,
-    transport::{Arrival, Deadlines, EngineId, LinkEvent, Transport, is_overslept},
+    transport::{Admission, Arrival, Deadlines, EngineId, LinkEvent, Transport, is_overslept},
     wire::{CoordinatorMessage, PacketKind, Route, classify},
 };
 
@@ -74,11 +74,18 @@ impl Coordinator {
     /// unpredictable outside of tests.
     pub fn new(config: CoordinatorConfig, seed: [u8; 32]) -> Result<Self, ConfigError> {
         config.validate()?;
-        let mut transport = Transport::new(seed, &config.limits);
+        let limits = &config.limits;
+        let mut transport = Transport::new(seed, limits.window_memory);
+        let admission = Admission {
+            links: limits.clients.saturating_add(limits.handshakes),
+            handshakes: limits.handshakes,
+            handshakes_before_retry: limits.handshakes_before_retry,
+            handshakes_per_network: limits.handshakes_per_network,
+        };
         let engine = transport.listen(
             &config.certificate,
             &config.home,
-            &config.limits,
+            admission,
             config.reset_key,
         )?;
         Ok(Self {
@@ -88,10 +95,10 @@ impl Coordinator {
             sessions: Channels::new(),
             registry: Registry::default(),
             broker: Broker::new(),
-            forwarding: Forwarding::new(&config.limits),
+            forwarding: Forwarding::new(limits),
             second_routes: BTreeMap::new(),
             deadlines: Deadlines::new(),
-            events: Events::new(config.limits.events),
+            events: Events::new(limits.events),
             accessed: BTreeSet::new(),
             closing: false,
             forward_next: false,
@@ -137,14 +144,14 @@ impl Coordinator {
     /// Connects two Clients. Each is offered the channel and can reject it, `from` as its initiator.
     ///
     /// [`PairStarted`](CoordinatorEvent::PairStarted) follows, or
-    /// [`PairClosed`](CoordinatorEvent::PairClosed) within the timeouts of [`Limits`](crate::Limits).
+    /// [`PairClosed`](CoordinatorEvent::PairClosed) within the timeouts of [`CoordinatorLimits`](crate::CoordinatorLimits).
     pub fn connect(
         &mut self,
         now: Instant,
         from: impl Into<Target>,
         to: impl Into<Target>,
         label: &[u8],
-    ) -> Result<PairId, OpenChannelError> {
+    ) -> Result<PairId, PairError> {
         let now = self.advance(now);
         let pair = self.connect_pair(now, &from.into(), &to.into(), label);
         self.settle(now);
@@ -184,7 +191,7 @@ impl Coordinator {
     /// The next event of those that are not about a channel's inside, and the ends of home channels.
     ///
     /// For drivers that take [channel events by themselves](Endpoint::poll_channel_event), when the application asks for an
-    /// event. What nobody asks for waits, and [`Limits::events`](crate::Limits::events) bounds it.
+    /// event. What nobody asks for waits, and [`events`](crate::CoordinatorLimits::events) bounds it.
     pub fn poll_application_event(&mut self) -> Option<CoordinatorEvent> {
         self.events.pop()
     }

@@ -9,7 +9,7 @@ use super::{
     broker::{End, Side, patience},
 };
 use crate::{
-    AnswerError, ChannelId, Code, ErrorCode, OpenChannelError, PairId, Policy, Target, Violation,
+    AnswerError, ChannelId, Code, ErrorCode, PairError, PairId, Policy, Target, Violation,
     error::WireCode,
     wire::{CoordinatorMessage, MAX_LABEL, RequestId, Route},
 };
@@ -49,19 +49,19 @@ impl Coordinator {
         from: &Target,
         to: &Target,
         label: &[u8],
-    ) -> Result<PairId, OpenChannelError> {
+    ) -> Result<PairId, PairError> {
         if label.len() > MAX_LABEL {
-            return Err(OpenChannelError::LabelTooLong);
+            return Err(PairError::LabelTooLong);
         }
         let (Some(from), Some(to)) = (self.registry.find(from), self.registry.find(to)) else {
-            return Err(OpenChannelError::NotFound);
+            return Err(PairError::NotFound);
         };
         let label = Bytes::copy_from_slice(label);
         let pair = self.add_pair(now, from, to, label, None).map_err(|code| {
             if code == ErrorCode::Limit {
-                OpenChannelError::TooMany
+                PairError::TooMany
             } else {
-                OpenChannelError::NotFound
+                PairError::NotFound
             }
         })?;
         self.offer_pair(now, pair);

@@ -12,7 +12,7 @@ use super::{
     LinkEvent, Transport, VIRTUAL,
     cid::CidGenerator,
     event,
-    handshakes::Admission,
+    handshakes::{Admission, Verdict},
     keys::{ResetKey, TokenKey},
     link::Link,
     observer::Observer,
@@ -20,7 +20,7 @@ use super::{
     tls,
 };
 use crate::{
-    Certificate, ChannelConfig, ChannelId, ClientId, ConfigError, Identity, Limits, Trust,
+    Certificate, ChannelConfig, ChannelId, ClientId, ConfigError, Identity, Trust,
     wire::{CID_LEN, Route},
 };
 
@@ -39,7 +39,7 @@ pub(super) enum EngineKind {
     /// Accepts one link, for this channel.
     Awaiting(ChannelId, Accepting),
     /// Accepts everyone's.
-    Public(Accepting, Limits),
+    Public(Accepting, Admission),
 }
 
 /// How links are accepted.
@@ -55,12 +55,12 @@ impl Transport {
         &mut self,
         certificate: &Certificate,
         channel: &ChannelConfig,
-        limits: &Limits,
+        admission: Admission,
         reset_key: Option<[u8; 32]>,
     ) -> Result<EngineId, ConfigError> {
         let tls = tls::home_server(certificate)?;
-        let accepting = self.accepting(tls, channel, limits.handshakes);
-        let kind = EngineKind::Public(accepting, limits.clone());
+        let accepting = self.accepting(tls, channel, admission.handshakes);
+        let kind = EngineKind::Public(accepting, admission);
         Ok(self.add_engine(kind, None, channel, reset_key))
     }
 
@@ -148,25 +148,25 @@ impl Transport {
                 return;
             }
             EngineKind::Awaiting(id, accepting) => (accepting.clone(), Some(*id)),
-            EngineKind::Public(accepting, limits) => {
+            EngineKind::Public(accepting, admission) => {
                 let ip = incoming.remote_address().ip();
                 let proven = incoming.remote_address_validated();
-                match self.handshakes.admission(ip, proven, limits) {
-                    Admission::Accept => {}
-                    Admission::Retry => {
+                match self.handshakes.judge(ip, proven, admission) {
+                    Verdict::Accept => {}
+                    Verdict::Retry => {
                         match engine.endpoint.retry(incoming, buf) {
                             Ok(transmit) => self.respond(&transmit),
                             Err(error) => engine.endpoint.ignore(error.into_incoming()),
                         }
                         return;
                     }
-                    Admission::Ignore => {
+                    Verdict::Ignore => {
                         self.stats.handshakes_refused += 1;
                         engine.endpoint.ignore(incoming);
                         return;
                     }
                 }
-                if self.links.len() >= limits.clients.saturating_add(limits.handshakes) {
+                if self.links.len() >= admission.links {
                     self.stats.handshakes_refused += 1;
                     let transmit = engine.endpoint.refuse(incoming, buf);
                     self.respond(&transmit);

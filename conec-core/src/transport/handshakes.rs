@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use crate::Limits;
-
 /// The newcomers of an entity that accepts everyone.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
@@ -15,9 +13,22 @@ pub(super) struct Handshakes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Network(IpAddr);
 
+/// How many links an engine accepts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Admission {
+    /// Links in all.
+    pub(crate) links: usize,
+    /// Newcomers.
+    pub(crate) handshakes: usize,
+    /// Newcomers before further ones must prove their address.
+    pub(crate) handshakes_before_retry: usize,
+    /// Newcomers from one network with proven addresses.
+    pub(crate) handshakes_per_network: usize,
+}
+
 /// What to do with a newcomer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(super) enum Verdict {
     Accept,
     /// It has to prove first that it is where it seems to be (RFC 9000, 8.1.2).
     Retry,
@@ -45,22 +56,23 @@ impl Handshakes {
         self.total + self.by_network.len()
     }
 
-    pub(super) fn admission(&self, ip: IpAddr, proven: bool, limits: &Limits) -> Admission {
+    /// What to do with a newcomer from this address, which it may have proved to be its own.
+    pub(super) fn judge(&self, ip: IpAddr, proven: bool, limits: &Admission) -> Verdict {
         if self.total >= limits.handshakes {
-            return Admission::Ignore;
+            return Verdict::Ignore;
         }
         if !proven {
             return if self.total >= limits.handshakes_before_retry {
-                Admission::Retry
+                Verdict::Retry
             } else {
-                Admission::Accept
+                Verdict::Accept
             };
         }
         let neighbours = self.by_network.get(&Network::of(ip)).copied();
         if neighbours.unwrap_or(0) >= limits.handshakes_per_network {
-            Admission::Ignore
+            Verdict::Ignore
         } else {
-            Admission::Accept
+            Verdict::Accept
         }
     }
 
@@ -107,38 +119,35 @@ mod tests {
 
     #[test]
     fn a_network_leaves_room_for_others() {
-        let limits = Limits {
+        let limits = Admission {
+            links: 100,
             handshakes: 6,
             handshakes_before_retry: 3,
             handshakes_per_network: 4,
-            ..Limits::default()
         };
         let (crowded, elsewhere) = (ip("192.0.2.1"), ip("198.51.100.1"));
         let mut handshakes = Handshakes::default();
         let mut begun = Vec::new();
         for count in 0..4 {
             let expected = if count < 3 {
-                Admission::Accept
+                Verdict::Accept
             } else {
-                Admission::Retry
+                Verdict::Retry
             };
-            assert_eq!(handshakes.admission(crowded, false, &limits), expected);
-            assert_eq!(
-                handshakes.admission(crowded, true, &limits),
-                Admission::Accept
-            );
+            assert_eq!(handshakes.judge(crowded, false, &limits), expected);
+            assert_eq!(handshakes.judge(crowded, true, &limits), Verdict::Accept);
             begun.push(handshakes.begin(crowded));
         }
-        let admission = |handshakes: &Handshakes, ip| handshakes.admission(ip, true, &limits);
-        assert_eq!(admission(&handshakes, crowded), Admission::Ignore);
-        assert_eq!(admission(&handshakes, elsewhere), Admission::Accept);
+        let judge = |handshakes: &Handshakes, ip| handshakes.judge(ip, true, &limits);
+        assert_eq!(judge(&handshakes, crowded), Verdict::Ignore);
+        assert_eq!(judge(&handshakes, elsewhere), Verdict::Accept);
         begun.push(handshakes.begin(elsewhere));
         begun.push(handshakes.begin(elsewhere));
-        assert_eq!(admission(&handshakes, elsewhere), Admission::Ignore);
+        assert_eq!(judge(&handshakes, elsewhere), Verdict::Ignore);
         begun
             .into_iter()
             .for_each(|network| handshakes.end(network));
-        assert_eq!(admission(&handshakes, crowded), Admission::Accept);
+        assert_eq!(judge(&handshakes, crowded), Verdict::Accept);
         assert!(handshakes.by_network.is_empty());
     }
 }

@@ -38,6 +38,7 @@ pub(crate) use self::{
     deadlines::Deadlines,
     engines::{EngineId, HomeEnd, HomeTls, PeerEnd, is_host_name},
     event::LinkEvent,
+    handshakes::Admission,
     link::{CONTROL, Link, MAX_BATCH, Progress, Read},
     outgoing::Gathered,
 };
@@ -46,7 +47,7 @@ use self::{
     handshakes::Handshakes,
     packets::PacketBuffer,
 };
-use crate::{ChannelId, CloseReason, Ecn, EndpointStats, Limits, Transmit, buffers::Batch};
+use crate::{ChannelId, CloseReason, Ecn, EndpointStats, Transmit, buffers::Batch};
 
 /// How packets have come.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +84,8 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(seed: [u8; 32], limits: &Limits) -> Self {
+    /// With links whose receive windows may grow by so many bytes in all.
+    pub(crate) fn new(seed: [u8; 32], window_memory: usize) -> Self {
         Self {
             engines: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -94,7 +96,7 @@ impl Transport {
             responses: VecDeque::new(),
             events: VecDeque::new(),
             handshakes: Handshakes::default(),
-            window_store: limits.window_memory as u64,
+            window_store: window_memory as u64,
             next_id: 1,
             rng: StdRng::from_seed(seed),
             packets: PacketBuffer::default(),

@@ -184,9 +184,9 @@ impl ServerCertVerifier for PinVerifier {
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match key_pin(Some(end_entity)) {
-            Ok(pin) if pin == self.pin => Ok(ServerCertVerified::assertion()),
-            Ok(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
-            Err(_) => Err(CertificateError::BadEncoding.into()),
+            Some(pin) if pin == self.pin => Ok(ServerCertVerified::assertion()),
+            Some(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
+            None => Err(CertificateError::BadEncoding.into()),
         }
     }
 

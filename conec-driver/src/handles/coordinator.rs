@@ -7,7 +7,7 @@ use std::{
 
 use conec_core::{
     AnswerError, ChannelId, ClientId, Code, CoordinatorConfig, CoordinatorEvent, Endpoint,
-    EndpointStats, Identity, KeyPin, Name, OpenChannelError, PairId, Target,
+    EndpointStats, Identity, KeyPin, Name, PairError, PairId, Target,
 };
 use futures_core::Stream;
 
@@ -71,7 +71,7 @@ impl Coordinator {
     /// The next event, or `None` once the Coordinator has ended. The only [`Channel`](CoordinatorEvent::Channel) event is
     /// [`Closed`](conec_core::ChannelEvent::Closed), which tells that a Client is gone.
     ///
-    /// From the first call on, events wait for the application: when [`Limits::events`](conec_core::Limits::events) do, no
+    /// From the first call on, events wait for the application: when [`events`](conec_core::CoordinatorLimits::events) do, no
     /// more Clients are let in and no more channels arranged until it takes some. One whose
     /// [policies](conec_core::Policy) leave no questions need not ask for events at all: then the oldest give way, and are
     /// [counted](Self::missed_events).
@@ -113,7 +113,7 @@ impl Coordinator {
         from: impl Into<Target>,
         to: impl Into<Target>,
         label: impl AsRef<[u8]>,
-    ) -> Result<PairId, OpenChannelError> {
+    ) -> Result<PairId, PairError> {
         self.shared
             .command(|core, now| core.connect(now, from, to, label.as_ref()))
     }

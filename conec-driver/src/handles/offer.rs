@@ -12,7 +12,7 @@ use crate::{Channel, shared::Shared};
 /// # Dropping
 ///
 /// Dropping an offer rejects it. An offer that is left alone is rejected by itself after
-/// [`answer_timeout`](conec_core::Limits::answer_timeout).
+/// [`answer_timeout`](conec_core::ClientLimits::answer_timeout).
 #[must_use = "dropping an offer rejects it"]
 pub struct Offer {
     pub(super) channel: Channel,

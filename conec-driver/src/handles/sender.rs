@@ -165,13 +165,9 @@ impl Sink<Bytes> for Sender {
         let _ = this.finish();
         let id = this.id();
         let end = this.waiter.poll(cx, |state| state.send_end(id));
-        match ready!(end) {
-            SendEnd::Finished => Poll::Ready(Ok(())),
-            end @ (SendEnd::Stopped(_)
-            | SendEnd::Refused(_)
-            | SendEnd::Reset
-            | SendEnd::Closed(_)) => Poll::Ready(Err(SendError::Ended(end))),
-        }
+        let end = ready!(end);
+        let finished = end == SendEnd::Finished;
+        Poll::Ready(finished.then_some(()).ok_or(SendError::Ended(end)))
     }
 }
 

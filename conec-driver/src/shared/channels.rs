@@ -102,7 +102,7 @@ impl<E: Endpoint + ?Sized> State<E> {
             Err(conec_core::OpenStreamError::LabelTooLong) => {
                 Ok(Err(OpenStreamError::LabelTooLong))
             }
-            Err(conec_core::OpenStreamError::Closed) => Ok(Err(OpenStreamError::Closed)),
+            Err(_) => Ok(Err(OpenStreamError::Closed)),
         }
     }
 
@@ -147,7 +147,7 @@ impl<E: Endpoint + ?Sized> State<E> {
             Err(conec_core::SendDatagramError::TooLarge { max }) => {
                 Ok(Err(SendDatagramError::TooLarge { max }))
             }
-            Err(conec_core::SendDatagramError::Closed) => Ok(Err(SendDatagramError::Closed)),
+            Err(_) => Ok(Err(SendDatagramError::Closed)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the handles of streams do.
 
-use std::{sync::Arc, time::Instant};
+use std::{sync::Arc, task::Poll, time::Instant};
 
 use bytes::Bytes;
 use conec_core::{Batch, CloseReason, Endpoint, RecvEnd, RecvError, SendEnd, Stream, StreamId};
@@ -26,7 +26,10 @@ impl<E: Endpoint + ?Sized> State<E> {
     pub(crate) fn send_ready(&mut self, outbox: &Outbox) -> Result<Result<(), SendError>, Subject> {
         // If it has ended, that is told next.
         let _ = self.hand_over(outbox);
-        self.send_by(outbox.id(), |stream| stream.poll_ready())
+        self.send_by(outbox.id(), |stream| match stream.poll_ready()? {
+            Poll::Ready(()) => Ok(()),
+            Poll::Pending => Err(conec_core::SendError::Blocked),
+        })
     }
 
     /// Hands all messages over to their stream. What it does not take, because it has ended, is forgotten.
@@ -35,7 +38,7 @@ impl<E: Endpoint + ?Sized> State<E> {
             let Some(waiting) = batch.as_mut().filter(|batch| !batch.is_empty()) else {
                 return Ok(Ok(()));
             };
-            let handed = self.send_by(outbox.id(), |stream| stream.send_batch(waiting));
+            let handed = self.send_by(outbox.id(), |stream| Ok(stream.send_batch(waiting)?));
             if let Ok(Err(_)) = handed {
                 *batch = None;
             }
@@ -67,7 +70,7 @@ impl<E: Endpoint + ?Sized> State<E> {
     pub(crate) fn finish(&mut self, outbox: &Outbox) -> Result<(), SendError> {
         // If it has ended, that is told next.
         let _ = self.hand_over(outbox);
-        let finished = self.send_by(outbox.id(), |stream| stream.finish());
+        let finished = self.send_by(outbox.id(), |stream| Ok(stream.finish()?));
         // Without an answer it has ended, and how is about to be told.
         finished.unwrap_or(Err(SendError::Finished))?;
         self.waiters.wake_driver();
@@ -121,7 +124,7 @@ impl<E: Endpoint + ?Sized> State<E> {
             Err(conec_core::SendError::Blocked) => Err(Subject::Send(id)),
             Err(conec_core::SendError::TooLarge { max }) => Ok(Err(SendError::TooLarge { max })),
             // How it has ended is told now, or about to be.
-            Err(conec_core::SendError::Ended) => {
+            Err(_) => {
                 self.settle();
                 self.check_sending(id)
                     .map_or_else(|error| Ok(Err(error)), |()| Err(Subject::Send(id)))
@@ -220,13 +223,8 @@ impl<E: Endpoint + ?Sized> State<E> {
 }
 
 fn end_of_messages<T>(end: RecvEnd) -> Result<Option<T>, RecvEnd> {
-    match end {
-        RecvEnd::Finished => Ok(None),
-        RecvEnd::Reset(_)
-        | RecvEnd::Refused(_)
-        | RecvEnd::Stopped
-        | RecvEnd::Truncated
-        | RecvEnd::TooLarge
-        | RecvEnd::Closed(_) => Err(end),
+    if end == RecvEnd::Finished {
+        return Ok(None);
     }
+    Err(end)
 }

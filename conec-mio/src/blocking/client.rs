@@ -54,7 +54,7 @@ impl Client {
     /// Fails with [`CloseReason::Unreachable`] as soon as the system says of all addresses that they cannot be reached;
     /// that nothing listens there is known within a second, on Linux and Android.
     ///
-    /// Fails in any case within the handshake timeout of [`Limits`](conec_core::Limits), or where an address is connected and
+    /// Fails in any case within the handshake timeout of [`ClientLimits`](conec_core::ClientLimits), or where an address is connected and
     /// the Coordinator says nothing, within its handshake and hello timeouts more.
     pub fn connect(coordinator: &str, config: ClientConfig) -> Result<Self, ConnectError> {
         Self::connect_to(host_of(coordinator)?, &resolve(coordinator)?, config)

@@ -61,12 +61,13 @@ pub use streams::{IncomingStream, Receiver, Sender};
 
 #[doc(no_inline)]
 pub use conec_core::{
-    AnswerError, Certificate, ChannelConfig, ChannelEvent, ChannelId, ChannelStats, ClientConfig,
-    ClientId, CloseReason, Code, ConfigError, CongestionControl, CoordinatorConfig,
-    CoordinatorEvent, DatagramStats, Direction, EndpointStats, ErrorCode, Identity, InvalidName,
-    KeyError, KeyPin, Limits, Name, Nat, OpenChannelError, PairId, Path, PathConfig, PathPolicy,
-    PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd, SendEnd, SendLimit, StreamId, Target,
-    Traffic, Trust,
+    AnswerError, Certificate, CertificateError, ChannelConfig, ChannelEvent, ChannelId,
+    ChannelStats, ClientConfig, ClientId, ClientLimits, CloseReason, Code, ConfigError,
+    CongestionControl, CoordinatorConfig, CoordinatorEvent, CoordinatorLimits, DatagramStats,
+    Direction, EndpointStats, ErrorCode, Identity, InvalidName, KeyError, KeyPin, Name, Nat,
+    NoRandomness, OpenChannelError, PairError, PairId, Path, PathConfig, PathPolicy, PathStats,
+    PeerInfo, Policy, PrivateAddresses, RecvEnd, SendEnd, SendLimit, StreamId, Target, Traffic,
+    Trust,
 };
 
 #[doc(no_inline)]

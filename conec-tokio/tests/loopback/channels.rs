@@ -4,8 +4,8 @@ use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
 use conec_tokio::{
-    Certificate, Client, ClientConfig, CloseReason, Code, ConnectError, Coordinator,
-    CoordinatorConfig, CoordinatorEvent, ErrorCode, OpenError, Policy, SendDatagramError,
+    Certificate, Client, CloseReason, Code, ConnectError, Coordinator, CoordinatorConfig,
+    CoordinatorEvent, ErrorCode, OpenError, Policy, SendDatagramError,
 };
 use futures_util::StreamExt;
 
@@ -108,10 +108,8 @@ async fn channels_can_be_accepted_automatically() {
     within(async {
         let coordinator = coordinator().await;
         let alice = client(&coordinator, "alice").await;
-        let config = ClientConfig {
-            auto_accept: true,
-            ..config(&coordinator, "bob")
-        };
+        let mut config = config(&coordinator, "bob");
+        config.auto_accept = true;
         let at = coordinator.local_addr().to_string();
         let bob = Client::connect(&at, config).await.unwrap();
         let opened = alice.open(bob.id(), "at once").await.unwrap();
@@ -130,12 +128,10 @@ async fn channels_can_be_accepted_automatically() {
 async fn the_coordinator_connects_clients_and_decides() {
     within(async {
         let certificate = Certificate::self_signed(["localhost"]).unwrap();
-        let config_ = CoordinatorConfig {
-            admission: Policy::Ask,
-            channels: Policy::Ask,
-            ..CoordinatorConfig::new(certificate)
-        };
-        let coordinator = Coordinator::bind("127.0.0.1:0", config_).await.unwrap();
+        let mut asking = CoordinatorConfig::new(certificate);
+        asking.admission = Policy::Ask;
+        asking.channels = Policy::Ask;
+        let coordinator = Coordinator::bind("127.0.0.1:0", asking).await.unwrap();
         let at = coordinator.local_addr().to_string();
         let judge = tokio::spawn({
             let coordinator = coordinator.clone();
@@ -169,10 +165,8 @@ async fn the_coordinator_connects_clients_and_decides() {
             }
         });
         let join = |who: &str, token: &'static str| {
-            let config = ClientConfig {
-                token: Bytes::from(token),
-                ..config(&coordinator, who)
-            };
+            let mut config = config(&coordinator, who);
+            config.token = Bytes::from(token);
             let at = at.clone();
             async move { Client::connect(&at, config).await }
         };

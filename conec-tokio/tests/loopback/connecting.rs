@@ -13,10 +13,8 @@ async fn a_client_is_who_it_says() {
     within(async {
         let coordinator = coordinator().await;
         let identity = Identity::generate().unwrap();
-        let config = ClientConfig {
-            name: Some(name("alice")),
-            ..ClientConfig::new(identity.clone(), Trust::Pin(coordinator.pin()))
-        };
+        let mut config = ClientConfig::new(identity.clone(), Trust::Pin(coordinator.pin()));
+        config.name = Some(name("alice"));
         let client = Client::connect(&format!("localhost:{}", coordinator.local_addr().port()), config)
             .await
             .unwrap();
@@ -92,7 +90,8 @@ async fn connecting_fails_for_a_reason() {
             "{taken}"
         );
         let another = Certificate::self_signed(["localhost"]).unwrap();
-        let config = ClientConfig::new(Identity::generate().unwrap(), Trust::Pin(another.pin()));
+        let mut config =
+            ClientConfig::new(Identity::generate().unwrap(), Trust::Pin(another.pin()));
         let stranger = Client::connect(&at, config.clone()).await.unwrap_err();
         assert!(
             matches!(stranger, ConnectError::Closed(CloseReason::Identity)),
@@ -109,10 +108,7 @@ async fn connecting_fails_for_a_reason() {
             .await
             .unwrap_err();
         assert!(matches!(nowhere, ConnectError::Address(_)), "{nowhere}");
-        let config = ClientConfig {
-            token: Bytes::from(vec![0; 5000]),
-            ..config
-        };
+        config.token = Bytes::from(vec![0; 5000]);
         let invalid = Client::connect(&at, config).await.unwrap_err();
         assert!(
             matches!(

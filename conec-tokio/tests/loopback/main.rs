@@ -99,10 +99,10 @@ async fn coordinator() -> Coordinator {
 }
 
 fn config(coordinator: &Coordinator, as_: &str) -> ClientConfig {
-    ClientConfig {
-        name: Some(name(as_)),
-        ..ClientConfig::new(Identity::generate().unwrap(), Trust::Pin(coordinator.pin()))
-    }
+    let identity = Identity::generate().unwrap();
+    let mut config = ClientConfig::new(identity, Trust::Pin(coordinator.pin()));
+    config.name = Some(name(as_));
+    config
 }
 
 async fn client(coordinator: &Coordinator, as_: &str) -> Client {

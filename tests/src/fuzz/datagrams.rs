@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use bytes::BytesMut;
-use conec_core::{CoordinatorConfig, Datagram, Ecn, Endpoint, Limits};
+use conec_core::{CoordinatorConfig, Datagram, Ecn, Endpoint};
 
 use super::{Input, leave};
 use crate::{
@@ -49,15 +49,11 @@ impl Scene {
         let mut world = World::new(1);
         let tap = Tap::default();
         world.network.tap = Some(tap.clone());
-        let coordinator = world.add_coordinator_with(CoordinatorConfig {
-            // Within reach of a few packets.
-            limits: Limits {
-                handshakes_before_retry: 2,
-                handshakes: 4,
-                ..Limits::default()
-            },
-            ..CoordinatorConfig::new(keys::certificate())
-        });
+        let mut config = CoordinatorConfig::new(keys::certificate());
+        // Within reach of a few packets.
+        config.limits.handshakes_before_retry = 2;
+        config.limits.handshakes = 4;
+        let coordinator = world.add_coordinator_with(config);
         let bystanders = Bystanders::meet(&mut world, coordinator);
         let address = world.address(coordinator);
         let dial = Dial::home(Key::Identity(666));

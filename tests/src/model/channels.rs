@@ -7,7 +7,7 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 use conec_core::{
-    Channel, ChannelEvent, ChannelId, ClientId, CloseReason, Code, Limits, PairId,
+    Channel, ChannelEvent, ChannelId, ClientId, ClientLimits, CloseReason, Code, PairId,
     SendDatagramError,
 };
 
@@ -391,7 +391,7 @@ impl Run {
         let channel = &mut self.channels[index];
         let waited = self.world.now() - channel.since;
         // Handshakes have a deadline, and a few packets lost in a row take them beyond it.
-        let patience = Limits::default().handshake_timeout;
+        let patience = ClientLimits::default().handshake_timeout;
         let gives_up = channel.is_home() && channel.shaken && waited >= patience;
         channel.disturbed |= unanswered && waited > IN_TIME;
         channel.disturbed |= gives_up && channel.opened != [true; 2];

@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelId, ClientConfig, ClientEvent, ClientId, CoordinatorConfig, CoordinatorEvent, Endpoint,
-    Limits, Policy,
+    ChannelId, ClientConfig, ClientEvent, ClientId, CoordinatorConfig, CoordinatorEvent,
+    CoordinatorLimits, Endpoint, Policy,
 };
 
 use super::{COORDINATOR, PARTIES, Run, channels::End};
@@ -84,7 +84,7 @@ impl Run {
         self.world.start_connecting(node, self.nodes[COORDINATOR]);
         // Another life of the same Client may be taken over from, but not any number of times a minute.
         let before = self.lives.iter().filter(|life| life.party == party).count() - 1;
-        let takeovers = Limits::default().takeovers_per_minute as usize;
+        let takeovers = CoordinatorLimits::default().takeovers_per_minute as usize;
         let refused = self.lives[coordinator].phase != Phase::Running || before > takeovers;
         if refused || self.lives[coordinator].lagging || self.cut[COORDINATOR] {
             self.disturb(life);
@@ -294,22 +294,20 @@ impl Run {
 }
 
 fn coordinator_config() -> CoordinatorConfig {
-    CoordinatorConfig {
-        admission: Policy::Ask,
-        channels: Policy::Ask,
-        reset_key: Some([7; 32]),
-        ..CoordinatorConfig::new(keys::certificate())
-    }
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.admission = Policy::Ask;
+    config.channels = Policy::Ask;
+    config.reset_key = Some([7; 32]);
+    config
 }
 
 /// The party's settings in a life, which its token names. Every other Client asks its application about offers.
 fn client_config(world: &World, party: usize, life: usize) -> ClientConfig {
-    ClientConfig {
-        identity: keys::identity(party as u16),
-        token: Bytes::copy_from_slice(&(life as u32).to_be_bytes()),
-        auto_accept: party != ASKING,
-        ..world.client_config(NAMES[party])
-    }
+    let mut config = world.client_config(NAMES[party]);
+    config.identity = keys::identity(party as u16);
+    config.token = Bytes::copy_from_slice(&(life as u32).to_be_bytes());
+    config.auto_accept = party != ASKING;
+    config
 }
 
 /// The Client whose application is asked about offers.

@@ -99,7 +99,7 @@ impl Run {
                     self.fail("a stream says that it has ended, but no event did");
                 }
             }
-            Err(error @ SendError::TooLarge { .. }) => self.fail(&error.to_string()),
+            Err(error) => self.fail(&error.to_string()),
         }
     }
 
@@ -205,7 +205,7 @@ impl Run {
             SendEnd::Stopped(code) => flow.stopped == Some(code),
             SendEnd::Reset => flow.reset.is_some(),
             SendEnd::Closed(_) => true,
-            SendEnd::Refused(_) => false,
+            SendEnd::Refused(_) | _ => false,
         };
         if !allowed || flow.send_end.replace(end).is_some() {
             self.fail(&format!(
@@ -227,7 +227,7 @@ impl Run {
             RecvEnd::Stopped => flow.stopped.is_some(),
             RecvEnd::Closed(_) => true,
             RecvEnd::Refused(ErrorCode::Dropped) => unseen,
-            RecvEnd::Refused(_) | RecvEnd::Truncated | RecvEnd::TooLarge => false,
+            RecvEnd::Refused(_) | RecvEnd::Truncated | RecvEnd::TooLarge | _ => false,
         };
         if !allowed || flow.recv_end.replace(end).is_some() {
             self.fail(&format!(

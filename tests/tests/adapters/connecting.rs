@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conec_core::{CloseReason, Limits, Unreachable};
+use conec_core::{ClientLimits, CloseReason, Unreachable};
 use conec_driver::{ConnectError, Socket};
 use conec_mio::blocking;
 
@@ -44,7 +44,7 @@ fn the_address_that_is_alive_is_found_among_others() {
                 let took = connect(kind, Ipv4Addr::LOCALHOST.into(), &addresses);
                 let took = took.unwrap_or_else(|reason| panic!("{addresses:?}: {reason}"));
                 // It takes half a second at most, on a machine that has nothing else to do.
-                let limit = Limits::default().handshake_timeout / 2;
+                let limit = ClientLimits::default().handshake_timeout / 2;
                 assert!(took < limit, "{kind:?}, {addresses:?}: {took:?}");
             });
         });

@@ -400,7 +400,7 @@ impl Sender {
         let mut this = self.0.0.borrow_mut();
         let channel = this.channel(self.1.channel());
         channel.map_or(Err(SendError::Ended), |mut channel| {
-            channel.stream(self.1).finish()
+            Ok(channel.stream(self.1).finish()?)
         })
     }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use conec_core::{
     AnswerError, ChannelEvent, ChannelId, ClientEvent, CloseReason, Code, CoordinatorConfig,
-    CoordinatorEvent, Endpoint, ErrorCode, Limits, OpenChannelError, PairId, Policy, Target,
+    CoordinatorEvent, CoordinatorLimits, Endpoint, ErrorCode, OpenChannelError, PairError, PairId,
+    Policy, Target,
 };
 use conec_tests::{
     keys,
@@ -121,7 +122,7 @@ fn an_offer_that_nobody_answers_ends() {
     let (mut world, coordinator, alice, bob) = world_that_asks(4);
     let at_alice = world.request_channel(alice, by_name("bob"));
     let at_bob = offered(&mut world, bob);
-    let limit = Limits::default().answer_timeout + Duration::from_secs(10);
+    let limit = CoordinatorLimits::default().answer_timeout + Duration::from_secs(10);
     let start = world.elapsed();
     assert_eq!(
         world.closed(at_alice),
@@ -253,7 +254,7 @@ fn the_coordinator_connects_two_clients_of_its_own_accord() {
         world
             .coordinator(coordinator)
             .connect(now, nobody, nobody, b""),
-        Err(OpenChannelError::NotFound)
+        Err(PairError::NotFound)
     );
 }
 

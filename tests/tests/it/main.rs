@@ -13,6 +13,7 @@ mod connecting;
 mod corpora;
 mod crashes;
 mod direct;
+mod errors;
 mod gaps;
 mod guards;
 mod hostile;

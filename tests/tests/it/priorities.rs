@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use conec_core::{CloseReason, Direction, ErrorCode, SendError, Target};
+use conec_core::{CloseReason, Direction, ErrorCode, SendError, StreamEnded, Target};
 use conec_tests::sim::{At, Half, LinkConfig, World};
 
 use crate::connecting::home;
@@ -192,7 +192,7 @@ fn only_a_stream_that_can_be_sent_on_has_a_priority() {
     let channel = scene.coordinator.channel;
     let mut channel = scene.world.channel(theirs.node, channel).unwrap();
     let ended = channel.stream(theirs.stream).set_priority(1);
-    assert_eq!(ended, Err(SendError::Ended));
+    assert_eq!(ended, Err(StreamEnded));
     scene.world.finish(stream.ours);
     let mut channel = scene
         .world
@@ -206,7 +206,7 @@ fn only_a_stream_that_can_be_sent_on_has_a_priority() {
         .channel(stream.ours.node, scene.client.channel)
         .unwrap();
     let ended = channel.stream(stream.ours.stream).set_priority(1);
-    assert_eq!(ended, Err(SendError::Ended));
+    assert_eq!(ended, Err(StreamEnded));
 }
 
 /// Two streams of 16 MiB that the Coordinator's application does not read used to hold up the Client's requests too, and

@@ -7,8 +7,8 @@ use std::{
 };
 
 use conec_core::{
-    ChannelEvent, CloseReason, Code, CoordinatorConfig, CoordinatorEvent, Endpoint, Limits, Trust,
-    Unreachable,
+    ChannelEvent, ClientLimits, CloseReason, Code, CoordinatorConfig, CoordinatorEvent, Endpoint,
+    Trust, Unreachable,
 };
 use conec_tests::{
     keys,
@@ -65,7 +65,7 @@ fn nobody_there_is_a_time_out_for_all_addresses_together() {
     let addresses = nowhere(4);
     connect(&mut world, alice, &addresses);
     assert_eq!(world.closed(home(alice)), CloseReason::TimedOut);
-    assert_eq!(world.elapsed(), Limits::default().handshake_timeout);
+    assert_eq!(world.elapsed(), ClientLimits::default().handshake_timeout);
     // Each was tried again and again.
     for address in addresses {
         assert!(tap.count(|packet| packet.destination == address) >= 3);
@@ -155,7 +155,7 @@ fn one_address_that_is_silent_is_waited_for() {
     report(&mut world, alice, addresses[0], Unreachable::NoRoute);
     report(&mut world, alice, addresses[1], Unreachable::Host);
     assert_eq!(world.closed(home(alice)), CloseReason::TimedOut);
-    assert_eq!(world.elapsed(), Limits::default().handshake_timeout);
+    assert_eq!(world.elapsed(), ClientLimits::default().handshake_timeout);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use bytes::Bytes;
 use conec_core::{
     ChannelConfig, ChannelEvent, ChannelId, Code, CoordinatorConfig, CoordinatorEvent, Direction,
-    Endpoint, ErrorCode, MessageTooLarge, OpenStreamError, RecvEnd, RecvError, SendDatagramError,
-    SendEnd, SendError,
+    Endpoint, ErrorCode, MessageTooLarge, OpenStreamError, RecvEnd, RecvError, SendBatchError,
+    SendDatagramError, SendEnd, SendError,
 };
 use conec_tests::{
     keys,
@@ -143,7 +143,7 @@ fn batches_are_messages_like_others() {
     stream.send(message(9, sizes[9])).unwrap();
     stream.finish().unwrap();
     batch.push(&"too late".into()).unwrap();
-    assert_eq!(stream.send_batch(&mut batch), Err(SendError::Ended));
+    assert_eq!(stream.send_batch(&mut batch), Err(SendBatchError::Ended));
     for (number, &size) in sizes.iter().enumerate() {
         assert_eq!(world.recv(theirs), message(number, size));
     }
@@ -156,7 +156,7 @@ fn batches_are_messages_like_others() {
     let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
     let id = channel.open(Direction::Uni, b"").unwrap();
     let refused = channel.stream(id).send_batch(&mut large);
-    assert_eq!(refused, Err(SendError::TooLarge { max }));
+    assert_eq!(refused, Err(SendBatchError::TooLarge { max }));
     assert!(!large.is_empty());
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use super::ChannelCore;
 use crate::{
     ChannelStats, CloseReason, CongestionControl, Direction, ErrorCode, OpenStreamError, RecvEnd,
-    RecvError, SendDatagramError, SendEnd, SendError, StreamId,
+    RecvError, SendBatchError, SendDatagramError, SendEnd, SendError, StreamEnded, StreamId,
     channel::{
         Batch,
         stream::{DataStream, RecvHalf, SendHalf},
@@ -52,16 +53,16 @@ impl ChannelCore {
         &mut self,
         link: &mut Link,
         id: StreamId,
-    ) -> Result<(), SendError> {
+    ) -> Poll<Result<(), StreamEnded>> {
         let limit = self.config.send_buffer;
         let send = self.unfinished(id)?;
         if link.backlog(id.index) >= limit {
             send.blocked = true;
             // Half empty, so that news does not come for every packet.
             link.notify_below(id.index, limit.div_ceil(2));
-            return Err(SendError::Blocked);
+            return Poll::Pending;
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     pub(in crate::channel) fn send(
@@ -74,7 +75,9 @@ impl ChannelCore {
         if message.len() > max {
             return Err(SendError::TooLarge { max });
         }
-        self.poll_ready(link, id)?;
+        if self.poll_ready(link, id)?.is_pending() {
+            return Err(SendError::Blocked);
+        }
         link.write(id.index, &frame_header(message.len()), message);
         Ok(())
     }
@@ -88,7 +91,7 @@ impl ChannelCore {
         link: &mut Link,
         id: StreamId,
         batch: &mut Batch,
-    ) -> Result<(), SendError> {
+    ) -> Result<(), SendBatchError> {
         batch.check(self.config.max_message_size)?;
         self.unfinished(id)?;
         link.write_gathered(id.index, &mut batch.messages);
@@ -100,8 +103,8 @@ impl ChannelCore {
         link: &mut Link,
         id: StreamId,
         priority: i8,
-    ) -> Result<(), SendError> {
-        self.send_half(id).ok_or(SendError::Ended)?;
+    ) -> Result<(), StreamEnded> {
+        self.send_half(id).ok_or(StreamEnded)?;
         link.set_priority(id.index, priority);
         Ok(())
     }
@@ -110,7 +113,7 @@ impl ChannelCore {
         &mut self,
         link: &mut Link,
         id: StreamId,
-    ) -> Result<(), SendError> {
+    ) -> Result<(), StreamEnded> {
         self.unfinished(id)?.finished = true;
         link.finish(id.index);
         Ok(())
@@ -121,8 +124,8 @@ impl ChannelCore {
         link: &mut Link,
         id: StreamId,
         code: WireCode,
-    ) -> Result<(), SendError> {
-        self.send_half(id).ok_or(SendError::Ended)?;
+    ) -> Result<(), StreamEnded> {
+        self.send_half(id).ok_or(StreamEnded)?;
         link.reset(id.index, code);
         self.end_send(id.index, SendEnd::Reset);
         Ok(())
@@ -155,8 +158,8 @@ impl ChannelCore {
         link: &mut Link,
         id: StreamId,
         code: WireCode,
-    ) -> Result<(), RecvError> {
-        self.recv_half(id).ok_or(RecvError::Ended)?;
+    ) -> Result<(), StreamEnded> {
+        self.recv_half(id).ok_or(StreamEnded)?;
         link.stop(id.index, code);
         self.end_recv(id.index, RecvEnd::Stopped);
         Ok(())
@@ -215,8 +218,8 @@ impl ChannelCore {
     }
 
     /// A half on which more can be sent.
-    fn unfinished(&mut self, id: StreamId) -> Result<&mut SendHalf, SendError> {
+    fn unfinished(&mut self, id: StreamId) -> Result<&mut SendHalf, StreamEnded> {
         let send = self.send_half(id).filter(|send| !send.finished);
-        send.ok_or(SendError::Ended)
+        send.ok_or(StreamEnded)
     }
 }

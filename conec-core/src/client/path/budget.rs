@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Limits, channel::Bucket, transport::Deadlines};
+use crate::{ClientLimits, channel::Bucket, transport::Deadlines};
 
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -33,7 +33,7 @@ pub(super) struct Share {
 }
 
 impl Budget {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &ClientLimits) -> Self {
         let rate = u64::from(limits.probe_rate);
         // All shares together are half of the whole: however many make use of theirs, there is something left for each.
         let seconds = 2 * limits.channels_per_client.clamp(1, 1 << 20) as u64;
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn who_does_not_answer_is_left_alone_but_for_one_now_and_then() {
-        let mut budget = Budget::new(&Limits::default());
+        let mut budget = Budget::new(&ClientLimits::default());
         let start = Instant::now();
         let aimed = (0..100).filter(|_| budget.aim(start, ip(1))).count();
         assert_eq!(aimed, 32);
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_was_answered_does_not_count() {
-        let mut budget = Budget::new(&Limits::default());
+        let mut budget = Budget::new(&ClientLimits::default());
         let start = Instant::now();
         for _ in 0..100 {
             assert!(budget.aim(start, ip(1)));
@@ -151,9 +151,9 @@ mod tests {
 
     #[test]
     fn a_full_table_takes_nobody_in_until_somebody_is_forgotten() {
-        let limits = Limits {
+        let limits = ClientLimits {
             probe_targets: 2,
-            ..Limits::default()
+            ..ClientLimits::default()
         };
         let mut budget = Budget::new(&limits);
         let start = Instant::now();
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn all_pings_together_are_limited_and_so_are_all_pongs() {
-        let mut budget = Budget::new(&Limits::default());
+        let mut budget = Budget::new(&ClientLimits::default());
         let start = Instant::now();
         let later = start + Duration::from_millis(500);
         for send in [Budget::ask, Budget::answer] {
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn nobody_takes_the_share_of_another() {
         for greedy in [1, 240] {
-            let mut budget = Budget::new(&Limits::default());
+            let mut budget = Budget::new(&ClientLimits::default());
             let start = Instant::now();
             let mut modest = budget.share();
             let mut done = [0, 0];

@@ -27,7 +27,7 @@ use self::{
 };
 use super::Client;
 use crate::{
-    ChannelId, CloseReason, ErrorCode, Limits, Path, PathStats, Traffic, Transmit, Violation,
+    ChannelId, ClientLimits, CloseReason, ErrorCode, Path, PathStats, Traffic, Transmit, Violation,
     transport::{Deadlines, Link},
     wire::{
         Generation, Offer, PROBE_LABEL, PROBE_SECRET_LEN, PeerMessage, ProbeKeys, Role as EndRole,
@@ -67,7 +67,7 @@ struct Entry {
 }
 
 impl Paths {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &ClientLimits) -> Self {
         let budget = Budget::new(limits);
         Self {
             surroundings: Surroundings::default(),

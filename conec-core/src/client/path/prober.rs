@@ -379,7 +379,7 @@ const MAX_OUTSTANDING: usize = 128;
 #[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 mod tests {
     use super::*;
-    use crate::Limits;
+    use crate::ClientLimits;
 
     struct Scene {
         prober: Prober,
@@ -395,7 +395,7 @@ mod tests {
             let start = Instant::now();
             let mut prober = Prober::default();
             prober.begin(start, told.iter().copied(), None);
-            let budget = Budget::new(&Limits::default());
+            let budget = Budget::new(&ClientLimits::default());
             Self {
                 prober,
                 share: budget.share(),

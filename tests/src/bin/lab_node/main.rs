@@ -143,8 +143,10 @@ async fn nat(client: &Client) -> &'static str {
             Nat::Absent => return "open",
             Nat::PortIndependent => return "independent",
             Nat::PortDependent => return "dependent",
-            Nat::Unknown | Nat::Unclassified if begin.elapsed() > PATIENCE => return "unclear",
-            Nat::Unknown | Nat::Unclassified => tokio::time::sleep(Duration::from_millis(50)).await,
+            _ if begin.elapsed() > PATIENCE => return "unclear",
+            Nat::Unknown | Nat::Unclassified | _ => {
+                tokio::time::sleep(Duration::from_millis(50)).await
+            }
         }
     }
 }

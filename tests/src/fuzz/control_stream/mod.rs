@@ -10,7 +10,7 @@ mod honest;
 
 use std::{collections::VecDeque, time::Duration};
 
-use conec_core::{ChannelEvent, ChannelId, CoordinatorConfig, Limits};
+use conec_core::{ChannelEvent, ChannelId, CoordinatorConfig};
 
 use self::forge::Known;
 use super::{Input, leave};
@@ -77,10 +77,8 @@ enum Speaks {
 impl Scene {
     fn as_client() -> Self {
         let mut world = World::new(1);
-        let config = CoordinatorConfig {
-            limits: limits(),
-            ..CoordinatorConfig::new(keys::certificate())
-        };
+        let mut config = CoordinatorConfig::new(keys::certificate());
+        config.limits.channels_per_client = MAX_CHANNELS;
         let coordinator = world.add_coordinator_with(config);
         let bystanders = Bystanders::meet(&mut world, coordinator);
         // What they have is none of Mallory's, or the honest ones', business.
@@ -105,7 +103,7 @@ impl Scene {
         let raw = Raw::new(1);
         let mallory = world.add_stranger(raw.clone());
         let mut config = world.client_config("victim");
-        config.limits = limits();
+        config.limits.channels_per_client = MAX_CHANNELS;
         let victim = world.add_client_with(config);
         let known = Known {
             ids: vec![mallory_id(), world.client(victim).id()],
@@ -315,14 +313,6 @@ fn end_stream(conn: &RawConn, stream: u64, input: &mut Input<'_>) {
     }
 }
 
-/// Within reach of a few messages.
-fn limits() -> Limits {
-    Limits {
-        channels_per_client: 4,
-        ..Limits::default()
-    }
-}
-
 fn mallory_id() -> conec_core::ClientId {
     keys::identity(666).id()
 }
@@ -331,3 +321,5 @@ const MALLORY: Key = Key::Identity(666);
 const MAX_STEPS: usize = 80;
 const MAX_CONNS: usize = 6;
 const MAX_HEARD: usize = 64;
+/// Within reach of a few messages.
+const MAX_CHANNELS: usize = 4;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    Limits, Violation,
+    ClientLimits, Violation,
     wire::{Opened, PROBE_SECRET_LEN, Probe, Role},
 };
 
@@ -37,7 +37,7 @@ impl Scene {
         let start = Instant::now();
         let secret = [7; PROBE_SECRET_LEN];
         let ours = ProbeKeys::new(&secret, Role::Initiator);
-        let budget = Budget::new(&Limits::default());
+        let budget = Budget::new(&ClientLimits::default());
         let mut scene = Self {
             path: PeerPath::new(route(), ours, true, None, budget.share()),
             theirs: ProbeKeys::new(&secret, Role::Acceptor),

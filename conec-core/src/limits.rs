@@ -1,0 +1,202 @@
+//! Bounds on tables, queues, rates and waits, for each role.
+
+use std::time::Duration;
+
+use crate::{ConfigError, config::MAX_TIME};
+
+/// Bounds on a [`Client`](crate::Client)'s tables, queues, rates and waits.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ClientLimits {
+    /// How long it may take until one of the Coordinator's addresses is connected, all of which are
+    /// [tried](crate::Client::connect) until then. 10 s by default, at most 1 day.
+    pub handshake_timeout: Duration,
+    /// How long the Coordinator, or the other end of a peer channel, may take for its first message, in addition to
+    /// `handshake_timeout`. 5 s by default, at most 1 day.
+    pub hello_timeout: Duration,
+    /// How long the application may take to answer an offer, here and at the other end. 30 s by default, at most 1 day.
+    pub answer_timeout: Duration,
+    /// How many peer channels there may be, those being set up included. 256 by default.
+    pub channels_per_client: usize,
+    /// Bytes of messages that have arrived in part or wait for their readers, over all channels, with 128 for each gap that
+    /// losses have left in streams. Above it the channel that holds most is ended, as
+    /// [`Overloaded`](crate::CloseReason::Overloaded). 1 GiB by default.
+    pub message_memory: usize,
+    /// Bytes by which the receive windows of all channels together may [grow](crate::ChannelConfig::max_receive_window). A
+    /// channel gives back what it has got when it ends. With 0, long fat paths are not filled, and a stream that nobody
+    /// reads holds up its channel. 1 GiB by default.
+    pub window_memory: usize,
+    /// Control messages that the other end of a peer channel may send per second, on average. 100 by default.
+    pub control_rate: u32,
+    /// Control messages that the other end of a peer channel may send at once. 512 by default.
+    pub control_burst: u32,
+    /// Probes per second to all other ends together: so many pings, and as many answers to theirs. They are shared out: a
+    /// channel that has sent or asked for many leaves up to half of them to those with fewer. 200 by default.
+    pub probe_rate: u32,
+    /// How many IP addresses that have not answered are probed within a minute. 4096 by default.
+    pub probe_targets: usize,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            hello_timeout: HELLO_TIMEOUT,
+            answer_timeout: ANSWER_TIMEOUT,
+            channels_per_client: CHANNELS_PER_CLIENT,
+            message_memory: 1 << 30,
+            window_memory: 1 << 30,
+            control_rate: CONTROL_RATE,
+            control_burst: CONTROL_BURST,
+            probe_rate: 200,
+            probe_targets: 4096,
+        }
+    }
+}
+
+impl ClientLimits {
+    /// How long a Client waits for the other side's word after its own part of a handshake.
+    pub(crate) fn introduction(&self) -> Duration {
+        self.handshake_timeout + self.hello_timeout
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        within_a_day([
+            ("handshake_timeout", self.handshake_timeout),
+            ("hello_timeout", self.hello_timeout),
+            ("answer_timeout", self.answer_timeout),
+        ])?;
+        positive([
+            ("message_memory", self.message_memory),
+            ("control_rate", self.control_rate as usize),
+            ("control_burst", self.control_burst as usize),
+            ("probe_rate", self.probe_rate as usize),
+            ("probe_targets", self.probe_targets),
+        ])
+    }
+}
+
+/// Bounds on a [`Coordinator`](crate::Coordinator)'s tables, queues, rates and waits.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CoordinatorLimits {
+    /// How many Clients may be connected. 4096 by default.
+    pub clients: usize,
+    /// How many newcomers there may be, connections that have not introduced themselves. Whoever comes then gets no
+    /// answer, and tries again. 512 by default.
+    pub handshakes: usize,
+    /// With how many newcomers further ones must first prove their address (RFC 9000, 8.1.2). 64 by default.
+    pub handshakes_before_retry: usize,
+    /// How many newcomers with a proven address there may be from one network: an IPv4 /24 or an IPv6 /56. 256 by default.
+    pub handshakes_per_network: usize,
+    /// How long a TLS handshake may take. 10 s by default, at most 1 day.
+    pub handshake_timeout: Duration,
+    /// How long a Client may take to introduce itself after its handshake. 5 s by default, at most 1 day.
+    pub hello_timeout: Duration,
+    /// How long the application may take to answer a request, and the Client that a channel is offered to, to answer the
+    /// offer. 30 s by default, at most 1 day.
+    pub answer_timeout: Duration,
+    /// How often in a minute one identity may take its own session over. Two machines with the same key would push each
+    /// other out for ever. 6 by default.
+    pub takeovers_per_minute: u32,
+    /// How many ends of peer channels one Client may have, those being set up included. 256 by default.
+    pub channels_per_client: usize,
+    /// Bytes of messages that have arrived in part or wait for their readers, over all home channels, with 128 for each gap
+    /// that losses have left in streams. Above it the channel that holds most is ended, as
+    /// [`Overloaded`](crate::CloseReason::Overloaded). 256 MiB by default.
+    pub message_memory: usize,
+    /// Bytes by which the receive windows of all home channels together may
+    /// [grow](crate::ChannelConfig::max_receive_window). A channel gives back what it has got when it ends. With 0, long fat
+    /// paths are not filled, and a stream that nobody reads holds up its channel. 512 MiB by default.
+    pub window_memory: usize,
+    /// How many events may wait for the application before no more Clients are taken and no more channels arranged, until
+    /// some have been taken. 16,384 by default.
+    pub events: usize,
+    /// Control messages that one Client may send per second, on average. 100 by default.
+    pub control_rate: u32,
+    /// Control messages that one Client may send at once. 512 by default.
+    pub control_burst: u32,
+    /// Bytes of forwarded datagrams that wait for a blocked socket. 4 MiB by default.
+    pub forward_queue: usize,
+    /// Bytes per second that are forwarded for one Client, if bounded: at least 65,536. What exceeds it is dropped, and the
+    /// Client is [told](crate::ClientEvent::Throttled). Unbounded by default.
+    pub forward_rate: Option<u64>,
+}
+
+impl Default for CoordinatorLimits {
+    fn default() -> Self {
+        Self {
+            clients: 4096,
+            handshakes: 512,
+            handshakes_before_retry: 64,
+            handshakes_per_network: 256,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            hello_timeout: HELLO_TIMEOUT,
+            answer_timeout: ANSWER_TIMEOUT,
+            takeovers_per_minute: 6,
+            channels_per_client: CHANNELS_PER_CLIENT,
+            message_memory: 256 << 20,
+            window_memory: 512 << 20,
+            events: 16_384,
+            control_rate: CONTROL_RATE,
+            control_burst: CONTROL_BURST,
+            forward_queue: 4 << 20,
+            forward_rate: None,
+        }
+    }
+}
+
+impl CoordinatorLimits {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        if self
+            .forward_rate
+            .is_some_and(|rate| rate < MIN_FORWARD_RATE)
+        {
+            return Err(ConfigError::OutOfRange(
+                "forward_rate",
+                "at least 65536 bytes per second",
+            ));
+        }
+        within_a_day([
+            ("handshake_timeout", self.handshake_timeout),
+            ("hello_timeout", self.hello_timeout),
+            ("answer_timeout", self.answer_timeout),
+        ])?;
+        positive([
+            ("clients", self.clients),
+            ("handshakes", self.handshakes),
+            ("handshakes_per_network", self.handshakes_per_network),
+            ("message_memory", self.message_memory),
+            ("events", self.events),
+            ("control_rate", self.control_rate as usize),
+            ("control_burst", self.control_burst as usize),
+        ])
+    }
+}
+
+fn within_a_day<const N: usize>(waits: [(&'static str, Duration); N]) -> Result<(), ConfigError> {
+    let bad = |&(_, time): &(_, Duration)| time.is_zero() || time > MAX_TIME;
+    match waits.into_iter().find(bad) {
+        Some((what, _)) => Err(ConfigError::OutOfRange(
+            what,
+            "more than 0 and at most 1 day",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn positive<const N: usize>(counts: [(&'static str, usize); N]) -> Result<(), ConfigError> {
+    match counts.into_iter().find(|&(_, count)| count == 0) {
+        Some((what, _)) => Err(ConfigError::OutOfRange(what, "at least 1")),
+        None => Ok(()),
+    }
+}
+
+/// What both roles have by default.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const CHANNELS_PER_CLIENT: usize = 256;
+const CONTROL_RATE: u32 = 100;
+const CONTROL_BURST: u32 = 512;
+const MIN_FORWARD_RATE: u64 = 1 << 16;
