@@ -63,6 +63,7 @@ mod memory;
 #[doc(hidden)]
 pub mod testing;
 mod transport;
+mod util;
 mod wire;
 
 #[doc = include_str!("../PROTOCOL.md")]

@@ -4,7 +4,6 @@
 //! control stream goes to its owner, the client's or the coordinator's side of the core, as a [`Notice`].
 
 mod batch;
-mod bucket;
 mod core;
 mod datagrams;
 mod event;
@@ -22,7 +21,6 @@ pub use self::{
     stats::{ChannelStats, DatagramStats, SendLimit},
 };
 pub(crate) use self::{
-    bucket::Bucket,
     core::{ChannelCore, EVENTS_PER_STREAM, Notice},
     table::{Channels, Entry},
 };

@@ -28,9 +28,9 @@ use crate::{
     endpoint::sealed::Sealed,
     error::WireCode,
     transport::{
-        Arrival, Deadlines, EngineId, HomeTls, LinkEvent, Transport, VIRTUAL, is_host_name,
-        is_overslept,
+        Arrival, EngineId, HomeTls, LinkEvent, Transport, VIRTUAL, is_host_name, is_overslept,
     },
+    util::Deadlines,
     wire::{PacketKind, RequestId, Route, classify},
 };
 

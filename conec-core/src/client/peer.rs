@@ -8,9 +8,10 @@ use super::{Client, ClientEvent, Home, PeerInfo, Role, path::Required};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Endpoint, ErrorCode, OpenChannelError,
     PathPolicy, Target, Violation,
-    channel::{Bucket, ChannelCore, Entry},
+    channel::{ChannelCore, Entry},
     error::WireCode,
     transport::{Link, PeerEnd},
+    util::Bucket,
     wire::{
         ClientMessage, MAX_LABEL, Offer, PeerMessage, RequestId, Role as EndRole, RoleMessage,
         Route,

@@ -10,8 +10,8 @@ use bytes::BytesMut;
 
 use crate::{
     ChannelId, Ecn, EndpointStats, Limits, Transmit,
-    channel::Bucket,
     transport::MAX_BATCH,
+    util::Bucket,
     wire::{PacketKind, Route, classify},
 };
 

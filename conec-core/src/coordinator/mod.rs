@@ -34,7 +34,8 @@ use crate::{
     buffers::Buffers,
     channel::{ChannelCore, Channels, Notice},
     endpoint::sealed::Sealed,
-    transport::{Arrival, Deadlines, EngineId, LinkEvent, Transport, is_overslept},
+    transport::{Arrival, EngineId, LinkEvent, Transport, is_overslept},
+    util::Deadlines,
     wire::{CoordinatorMessage, PacketKind, Route, classify},
 };
 

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use super::Coordinator;
 use crate::{
     ChannelId,
-    channel::Bucket,
+    util::Bucket,
     wire::{
         CoordinatorMessage, Opened, PROBE_SECRET_LEN, Probe, ProbeKeys, Role as EndRole, Route,
         SECOND_PORT_LABEL,

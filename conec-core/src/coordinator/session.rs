@@ -11,8 +11,9 @@ use super::{Coordinator, CoordinatorEvent, forward::Place, second::Second};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Target,
     Violation,
-    channel::{Bucket, ChannelCore},
+    channel::ChannelCore,
     error::WireCode,
+    util::Bucket,
     wire::{AddressNonce, ClientMessage, CoordinatorMessage, RoleMessage},
 };
 

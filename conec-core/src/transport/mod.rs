@@ -8,7 +8,6 @@ mod arrivals;
 mod cid;
 mod congestion;
 mod credit;
-mod deadlines;
 mod engines;
 mod event;
 mod handshakes;
@@ -35,19 +34,20 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 #[cfg(feature = "__testing")]
 pub(crate) use self::link::Reassembly;
-pub(crate) use self::{
-    deadlines::Deadlines,
-    engines::{EngineId, HomeEnd, HomeTls, PeerEnd, is_host_name},
-    event::LinkEvent,
-    link::{CONTROL, Link, MAX_BATCH, Progress, Read},
-    outgoing::Gathered,
-};
 use self::{
     engines::{Engine, EngineKind},
     handshakes::Handshakes,
     packets::PacketBuffer,
 };
-use crate::{ChannelId, CloseReason, Ecn, EndpointStats, Limits, Transmit, buffers::Batch};
+pub(crate) use self::{
+    engines::{EngineId, HomeEnd, HomeTls, PeerEnd, is_host_name},
+    event::LinkEvent,
+    link::{CONTROL, Link, MAX_BATCH, Progress, Read},
+    outgoing::Gathered,
+};
+use crate::{
+    ChannelId, CloseReason, Ecn, EndpointStats, Limits, Transmit, buffers::Batch, util::Deadlines,
+};
 
 /// How packets have come.
 #[derive(Debug, Clone, Copy)]

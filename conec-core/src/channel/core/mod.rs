@@ -13,7 +13,6 @@ use std::{
 use bytes::{Buf, Bytes};
 
 use super::{
-    bucket::Bucket,
     datagrams::Datagrams,
     event::{ChannelEvent, Path},
     incoming::Incoming,
@@ -23,6 +22,7 @@ use super::{
 use crate::{
     ChannelConfig, ChannelId, CloseReason, Direction, ErrorCode, RecvEnd, SendEnd, Violation,
     transport::{CONTROL, Link, LinkEvent, Read},
+    util::Bucket,
     wire::{ChannelMessage, FrameDecoder, FrameTooLarge, MAX_CONTROL, frame_header},
 };
 

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Limits, channel::Bucket, transport::Deadlines};
+use crate::{
+    Limits,
+    util::{Bucket, Deadlines},
+};
 
 #[derive(Debug)]
 pub(super) struct Budget {

@@ -28,7 +28,8 @@ use self::{
 use super::Client;
 use crate::{
     ChannelId, CloseReason, ErrorCode, Limits, Path, PathStats, Traffic, Transmit, Violation,
-    transport::{Deadlines, Link},
+    transport::Link,
+    util::Deadlines,
     wire::{
         Generation, Offer, PROBE_LABEL, PROBE_SECRET_LEN, PeerMessage, ProbeKeys, Role as EndRole,
         RoleMessage, Route,
