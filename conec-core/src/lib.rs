@@ -56,6 +56,7 @@ mod coordinator;
 mod crypto;
 mod endpoint;
 mod error;
+mod host;
 mod id;
 mod identity;
 mod memory;

@@ -12,15 +12,11 @@ mod incoming;
 mod state;
 mod stats;
 mod stream;
-mod table;
 
+pub(crate) use self::core::{ChannelCore, EVENTS_PER_STREAM, Notice};
 pub use self::{
     batch::Batch,
     event::{ChannelEvent, Path},
     handle::{Channel, Stream},
     stats::{ChannelStats, DatagramStats, SendLimit},
-};
-pub(crate) use self::{
-    core::{ChannelCore, EVENTS_PER_STREAM, Notice},
-    table::{Channels, Entry},
 };

@@ -96,7 +96,7 @@ impl Client {
             return self.violate_home(now, Violation::Unexpected);
         }
         let secret = self
-            .transport
+            .host
             .peek(ChannelId::HOME)
             .and_then(|link| link.export_secret::<PROBE_SECRET_LEN>(SECOND_PORT_LABEL));
         let Some(secret) = secret else {
@@ -161,7 +161,7 @@ impl Client {
             payload,
         };
         if self.paths.probe(now, transmit) {
-            self.transport.stats.probes_sent += 1;
+            self.host.stats.probes_sent += 1;
         }
     }
 }

@@ -43,6 +43,28 @@ pub(crate) enum LinkEvent {
     Closed(CloseReason),
 }
 
+impl LinkEvent {
+    /// Whether it is no business of the channel's, at first.
+    pub(crate) fn is_for_role(&self) -> bool {
+        match self {
+            Self::Accepted | Self::Moved(_) | Self::Silent | Self::Audible | Self::Closed(_) => {
+                true
+            }
+            Self::Connected { .. }
+            | Self::Opened(_)
+            | Self::Readable(_)
+            | Self::Flushed(_)
+            | Self::Finished(_)
+            | Self::Stopped(..)
+            | Self::Available(_)
+            | Self::HeldUp
+            | Self::DatagramReceived
+            | Self::DatagramsWritable
+            | Self::Alarm => false,
+        }
+    }
+}
+
 pub(super) fn close_reason(error: ConnectionError) -> CloseReason {
     match error {
         ConnectionError::VersionMismatch => CloseReason::Version,

@@ -2,13 +2,24 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use crate::Limits;
-
 /// The newcomers of an entity that accepts everyone.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
     total: usize,
     by_network: BTreeMap<Network, usize>,
+}
+
+/// How many newcomers an engine lets in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Admissions {
+    /// At once.
+    pub(crate) handshakes: usize,
+    /// Of them, before others have to prove first where they are.
+    pub(crate) before_retry: usize,
+    /// Of them, from one network.
+    pub(crate) per_network: usize,
+    /// Links in all, introduced or not.
+    pub(crate) links: usize,
 }
 
 /// A part of the Internet that one attacker may well have all addresses of.
@@ -45,19 +56,19 @@ impl Handshakes {
         self.total + self.by_network.len()
     }
 
-    pub(super) fn admission(&self, ip: IpAddr, proven: bool, limits: &Limits) -> Admission {
+    pub(super) fn admission(&self, ip: IpAddr, proven: bool, limits: &Admissions) -> Admission {
         if self.total >= limits.handshakes {
             return Admission::Ignore;
         }
         if !proven {
-            return if self.total >= limits.handshakes_before_retry {
+            return if self.total >= limits.before_retry {
                 Admission::Retry
             } else {
                 Admission::Accept
             };
         }
         let neighbours = self.by_network.get(&Network::of(ip)).copied();
-        if neighbours.unwrap_or(0) >= limits.handshakes_per_network {
+        if neighbours.unwrap_or(0) >= limits.per_network {
             Admission::Ignore
         } else {
             Admission::Accept
@@ -107,11 +118,11 @@ mod tests {
 
     #[test]
     fn a_network_leaves_room_for_others() {
-        let limits = Limits {
+        let limits = Admissions {
             handshakes: 6,
-            handshakes_before_retry: 3,
-            handshakes_per_network: 4,
-            ..Limits::default()
+            before_retry: 3,
+            per_network: 4,
+            links: 100,
         };
         let (crowded, elsewhere) = (ip("192.0.2.1"), ip("198.51.100.1"));
         let mut handshakes = Handshakes::default();

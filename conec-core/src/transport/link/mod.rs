@@ -91,10 +91,8 @@ pub(crate) struct Link {
     pub(super) connected: bool,
     /// As what the transport counts this link among its newcomers.
     pub(super) newcomer: Option<Network>,
-    /// Whether the transport has this link in its list of links to be looked after.
-    pub(super) touched: bool,
-    /// Whether the transport has this link in its line of those that may have something to send.
-    pub(super) in_line: bool,
+    /// The engine has forgotten it.
+    pub(super) drained: bool,
 }
 
 impl fmt::Debug for Link {
@@ -160,8 +158,7 @@ impl Link {
             close_code: None,
             connected: false,
             newcomer: None,
-            touched: false,
-            in_line: false,
+            drained: false,
         }
     }
 
@@ -237,7 +234,7 @@ impl Link {
     }
 
     /// A timer is due: the engine's or ours.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         if self.held && !self.muted {
             return;
@@ -265,7 +262,7 @@ impl Link {
 
     /// This machine was asleep, and so has said nothing for as long: perhaps the other side waits no more than a moment
     /// longer. What is due of the engine's own comes after that, since it would give up without having asked.
-    pub(super) fn wake(&mut self, now: Instant) {
+    pub(crate) fn wake(&mut self, now: Instant) {
         if self.connected && !self.closed && !self.silence.is_final(now) {
             self.silence.distrust(now);
             self.held = true;
@@ -283,6 +280,21 @@ impl Link {
             self.conn.close(now, varint(code), Bytes::new());
             self.end(reason);
         }
+    }
+
+    /// Whether something has happened that was not told yet.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Whether there is nothing left to say or to hear.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// The engine that it belongs to.
+    pub(crate) fn engine(&self) -> EngineId {
+        self.engine
     }
 
     /// Whether it was closed so long ago that it is to be forgotten. The engine waits for three of its timeouts (RFC 9000,
@@ -390,7 +402,7 @@ impl Link {
     }
 
     /// Lets the other side have more under way if that holds it up, out of what there is for all links.
-    pub(super) fn grow_window(&mut self, store: &mut u64) {
+    pub(crate) fn grow_window(&mut self, store: &mut u64) {
         if self.newcomer.is_none()
             && !self.closed
             && let Some(size) = self.window.grow(store)
@@ -406,7 +418,7 @@ impl Link {
     }
 
     /// By how much the receive window has grown.
-    pub(super) fn extra_window(&self) -> u64 {
+    pub(crate) fn extra_window(&self) -> u64 {
         self.window.extra()
     }
 
@@ -459,7 +471,8 @@ impl Link {
         }
     }
 
-    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
+    /// When it is to be looked after next.
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
         let [speak, tell] =
             [self.silence.next_due(), self.room.next_due()].map(|due| due.filter(|_| !self.closed));
         let engine = self.conn.poll_timeout();
