@@ -1,4 +1,4 @@
-//! The home channel: connecting, registering, what the Coordinator says. All transitions of [`Home`] are here; which address
+//! The home channel: connecting, registering, what the Coordinator says. All transitions of [`Stage`] are here; which address
 //! is tried when is the [`Race`]'s.
 
 use std::{net::SocketAddr, time::Instant};
@@ -10,101 +10,77 @@ use crate::{
     ChannelId, CloseReason, ConnectError, ErrorCode, Name, Unreachable, Violation,
     channel::{ChannelCore, Notice},
     host::Hosted,
-    transport::{EngineId, HomeEnd, Link, LinkEvent, is_host_name},
+    transport::{EngineId, HomeEnd, Link, is_host_name},
     wire::{ClientMessage, CoordinatorMessage, RoleMessage},
 };
 
-/// Where a Client is with its Coordinator.
-///
+/// A Client's way to its Coordinator.
+#[derive(Debug, Default)]
+pub(super) struct Home {
+    stage: Stage,
+    /// Where packets from the Coordinator belong: one engine for all attempts, once there is one.
+    pub(super) engine: Option<EngineId>,
+    /// The Coordinator's address, once it is known which of them it is.
+    pub(super) address: Option<SocketAddr>,
+}
+
 /// ```text
 /// Unused ─connect─▶ Connecting ─first TLS done─▶ Registering ─welcome─▶ Ready ──▶ Lost ─peers gone─▶ Ended
 ///                        │                            └──────────────────────────▲
 ///                        └──────────────────── race lost ────────────────────────┘
 /// ```
-#[derive(Debug)]
-pub(super) enum Home {
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
     Unused,
     /// Attempts have links of their own. The winner's becomes that of [`ChannelId::HOME`]; the others' are closed.
-    Connecting {
-        race: Race,
-        /// The one engine of all attempts, once there is one.
-        engine: Option<EngineId>,
-    },
-    Registering {
-        engine: EngineId,
-        address: SocketAddr,
-    },
+    Connecting(Race),
+    Registering,
     Ready {
-        engine: EngineId,
-        address: SocketAddr,
         name: Option<Name>,
         observed: SocketAddr,
     },
-    /// The link is over; the peer channels' ends are told first.
-    Lost {
-        reason: CloseReason,
-        /// For goodbyes.
-        engine: Option<EngineId>,
-        address: Option<SocketAddr>,
-    },
+    /// The link is over; the peer channels' ends are told first. What is known of the Coordinator is kept for goodbyes.
+    Lost(CloseReason),
     Ended,
 }
 
 impl Home {
-    /// Where packets from the Coordinator belong.
-    pub(super) fn engine(&self) -> Option<EngineId> {
-        match *self {
-            Self::Connecting { engine, .. } | Self::Lost { engine, .. } => engine,
-            Self::Registering { engine, .. } | Self::Ready { engine, .. } => Some(engine),
-            Self::Unused | Self::Ended => None,
-        }
-    }
-
-    /// The Coordinator's address, once it is known which of them it is.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        match *self {
-            Self::Registering { address, .. } | Self::Ready { address, .. } => Some(address),
-            Self::Lost { address, .. } => address,
-            Self::Unused | Self::Connecting { .. } | Self::Ended => None,
-        }
-    }
-
-    /// Whether a link is one of several that may lead to the Coordinator.
-    pub(super) fn is_attempt(&self, link: ChannelId) -> bool {
-        self.race()
-            .is_some_and(|race| race.address_of(link).is_some())
-    }
-
     pub(super) fn name(&self) -> Option<&Name> {
-        match self {
-            Self::Ready { name, .. } => name.as_ref(),
-            Self::Unused
-            | Self::Connecting { .. }
-            | Self::Registering { .. }
-            | Self::Lost { .. }
-            | Self::Ended => None,
-        }
+        self.ready()?.0
     }
 
     pub(super) fn observed(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Ready { observed, .. } => Some(*observed),
-            Self::Unused
-            | Self::Connecting { .. }
-            | Self::Registering { .. }
-            | Self::Lost { .. }
-            | Self::Ended => None,
+        Some(self.ready()?.1)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready().is_some()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended)
+    }
+
+    pub(super) fn race(&self) -> Option<&Race> {
+        match &self.stage {
+            Stage::Connecting(race) => Some(race),
+            Stage::Unused
+            | Stage::Registering
+            | Stage::Ready { .. }
+            | Stage::Lost(_)
+            | Stage::Ended => None,
         }
     }
 
-    fn race(&self) -> Option<&Race> {
-        match self {
-            Self::Connecting { race, .. } => Some(race),
-            Self::Unused
-            | Self::Registering { .. }
-            | Self::Ready { .. }
-            | Self::Lost { .. }
-            | Self::Ended => None,
+    fn ready(&self) -> Option<(Option<&Name>, SocketAddr)> {
+        match &self.stage {
+            Stage::Ready { name, observed } => Some((name.as_ref(), *observed)),
+            Stage::Unused
+            | Stage::Connecting(_)
+            | Stage::Registering
+            | Stage::Lost(_)
+            | Stage::Ended => None,
         }
     }
 }
@@ -116,7 +92,7 @@ impl Client {
         host_name: &str,
         addresses: &[SocketAddr],
     ) -> Result<(), ConnectError> {
-        if !matches!(self.home, Home::Unused) {
+        if !matches!(self.home.stage, Stage::Unused) {
             return Err(ConnectError::AlreadyUsed);
         }
         if !is_host_name(host_name) {
@@ -127,14 +103,14 @@ impl Client {
         let core = ChannelCore::new(ChannelId::HOME, &self.config.home, None);
         self.host.insert(ChannelId::HOME, core, None);
         self.paths.hosts_in_doubt(now);
-        self.home = Home::Connecting { race, engine: None };
+        self.home.stage = Stage::Connecting(race);
         self.go_on_racing(now);
         Ok(())
     }
 
     /// Tries what addresses it is time for, and waits until it is time for others, or the race is over.
     fn go_on_racing(&mut self, now: Instant) {
-        let Home::Connecting { race, engine } = &mut self.home else {
+        let Stage::Connecting(race) = &mut self.home.stage else {
             return;
         };
         while let Some(address) = race.next_address(now) {
@@ -146,10 +122,10 @@ impl Client {
             };
             let channel = &self.config.home;
             let transport = &mut self.host.transport;
-            match transport.connect_home(now, *engine, id, &end, channel) {
+            match transport.connect_home(now, self.home.engine, id, &end, channel) {
                 Some(link) => {
                     tracing::debug!(%address, link = ?id, "connecting");
-                    *engine = Some(link.engine());
+                    self.home.engine = Some(link.engine());
                     self.host.add_link(id, link);
                     race.begin(now, id, address);
                 }
@@ -166,10 +142,9 @@ impl Client {
 
     /// No attempt is left, or none is to be made any more.
     fn lose_race(&mut self, now: Instant, reason: CloseReason) {
-        let Home::Connecting { race, engine } = &self.home else {
+        let Stage::Connecting(race) = &self.home.stage else {
             return;
         };
-        let engine = *engine;
         for id in race.links() {
             match self.host.link(id) {
                 // So that the Coordinator does not wait for the rest. Who was silent to the end is not it.
@@ -177,30 +152,22 @@ impl Client {
                 Some(_) | None => self.host.discard(id),
             }
         }
-        self.home = Home::Lost {
-            reason,
-            engine,
-            address: None,
-        };
+        self.home.stage = Stage::Lost(reason);
         self.host.set_deadline(ChannelId::HOME, None);
     }
 
     /// An attempt is connected, with the Coordinator and nobody else: it is the one that says Hello.
-    pub(super) fn attempt_connected(&mut self, now: Instant, winner: ChannelId, event: LinkEvent) {
-        let Home::Connecting {
-            race,
-            engine: Some(engine),
-        } = &self.home
-        else {
+    pub(super) fn attempt_connected(&mut self, now: Instant, winner: ChannelId) {
+        let Stage::Connecting(race) = &self.home.stage else {
             return;
         };
         let Some(address) = race.address_of(winner) else {
             return;
         };
         tracing::debug!(%address, "reached the coordinator");
-        let engine = *engine;
         let attempts: Vec<_> = race.links().collect();
-        self.home = Home::Registering { engine, address };
+        self.home.stage = Stage::Registering;
+        self.home.address = Some(address);
         self.host.rename_link(winner, ChannelId::HOME);
         // Others may have reached it too, and its answers may be on the way.
         for id in attempts {
@@ -208,16 +175,17 @@ impl Client {
                 leave(link, now);
             }
         }
-        if let Some((home, link)) = self.host.linked(ChannelId::HOME) {
-            home.core.handle_link_event(link, now, event);
-        }
+        self.introduce(now);
     }
 
     /// An attempt has failed by itself.
     pub(super) fn attempt_failed(&mut self, now: Instant, link: ChannelId, reason: CloseReason) {
-        let Home::Connecting { race, .. } = &mut self.home else {
+        let Stage::Connecting(race) = &mut self.home.stage else {
             return;
         };
+        if race.address_of(link).is_none() {
+            return;
+        }
         race.fail(now, link, reason);
         if reason == CloseReason::Identity {
             // That is an answer, and one to look into. Another address would hide it, or give the same.
@@ -234,7 +202,7 @@ impl Client {
         address: SocketAddr,
         reason: Unreachable,
     ) {
-        let Home::Connecting { race, .. } = &mut self.home else {
+        let Stage::Connecting(race) = &mut self.home.stage else {
             return;
         };
         let Some(link) = race.attempt_at(address) else {
@@ -260,7 +228,6 @@ impl Client {
 
     pub(super) fn home_notice(&mut self, now: Instant, notice: Notice) {
         match notice {
-            Notice::Connected { .. } => self.home_connected(now),
             Notice::Control(payload) => self.home_control(now, payload),
             Notice::Closing => self.home_closing(now),
             Notice::GivenUp => self.lose_race(now, CloseReason::Local),
@@ -269,7 +236,7 @@ impl Client {
     }
 
     /// The home channel's link is connected: this Client introduces itself.
-    fn home_connected(&mut self, now: Instant) {
+    fn introduce(&mut self, now: Instant) {
         // The Coordinator may still wait for the last of the handshake, and then for the Hello.
         let patience = self.config.limits.introduction();
         self.host
@@ -280,6 +247,7 @@ impl Client {
             token: self.config.token.clone(),
         };
         if let Some((entry, link)) = self.host.linked(ChannelId::HOME) {
+            entry.core.connected(link);
             entry.core.open_control(link);
             entry.core.send_control(link, hello.encode());
         }
@@ -317,7 +285,7 @@ impl Client {
             CoordinatorMessage::Throttled { packets } => self.throttled(packets),
             CoordinatorMessage::ObservedAddress { nonce, address } => {
                 self.send_home(&ClientMessage::AddressEcho { nonce });
-                if let Home::Ready { observed, .. } = &mut self.home
+                if let Stage::Ready { observed, .. } = &mut self.home.stage
                     && *observed != address
                 {
                     *observed = address;
@@ -336,13 +304,11 @@ impl Client {
     }
 
     fn welcomed(&mut self, now: Instant, name: Option<Name>, observed: SocketAddr) {
-        let Home::Registering { engine, address } = self.home else {
+        if !matches!(self.home.stage, Stage::Registering) {
             return self.violate_home(now, Violation::Unexpected);
-        };
+        }
         tracing::debug!(?name, %observed, "connected");
-        self.home = Home::Ready {
-            engine,
-            address,
+        self.home.stage = Stage::Ready {
             name: name.clone(),
             observed,
         };
@@ -376,7 +342,7 @@ impl Client {
     }
 
     pub(super) fn home_deadline_passed(&mut self, now: Instant) {
-        if let Home::Connecting { .. } = self.home {
+        if self.home.race().is_some() {
             return self.go_on_racing(now);
         }
         if let Some(link) = self.host.link(ChannelId::HOME) {
@@ -386,12 +352,8 @@ impl Client {
 
     /// The link to the Coordinator is over.
     pub(super) fn home_lost(&mut self, now: Instant, reason: CloseReason) {
-        if let Home::Registering { .. } | Home::Ready { .. } = self.home {
-            self.home = Home::Lost {
-                reason,
-                engine: self.home.engine(),
-                address: self.home.address(),
-            };
+        if let Stage::Registering | Stage::Ready { .. } = self.home.stage {
+            self.home.stage = Stage::Lost(reason);
         }
         self.host.set_deadline(ChannelId::HOME, None);
         let peers = self.host.ids();
@@ -407,16 +369,19 @@ impl Client {
 
     /// Whether the home link is lost and every peer channel's end was told.
     pub(super) fn home_ends_next(&self) -> bool {
-        matches!(self.home, Home::Lost { .. }) && self.host.len() <= 1
+        matches!(self.home.stage, Stage::Lost(_)) && self.host.len() <= 1
     }
 
     /// Ends the home channel as the last one.
     pub(super) fn end_home_when_alone(&mut self) {
-        if !self.home_ends_next() {
-            return;
-        }
-        if let Home::Lost { reason, .. } = std::mem::replace(&mut self.home, Home::Ended) {
-            self.host.abandon(ChannelId::HOME, reason);
+        if self.home_ends_next() {
+            let ended = Home {
+                stage: Stage::Ended,
+                ..Home::default()
+            };
+            if let Stage::Lost(reason) = std::mem::replace(&mut self.home, ended).stage {
+                self.host.abandon(ChannelId::HOME, reason);
+            }
         }
     }
 

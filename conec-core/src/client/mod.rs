@@ -27,7 +27,7 @@ use crate::{
     endpoint::sealed::Sealed,
     error::WireCode,
     host::{Host, HostEvent, Role},
-    transport::{Arrival, EngineId, HomeTls, LinkEvent, VIRTUAL},
+    transport::{Arrival, EngineId, HomeTls, LinkChange, VIRTUAL},
     wire::{PacketKind, RequestId, Route, classify},
 };
 
@@ -74,7 +74,7 @@ impl Client {
         Ok(Self {
             tls,
             host: Host::new(seed, messages, windows),
-            home: Home::Unused,
+            home: Home::default(),
             routes: BTreeMap::new(),
             paths: Paths::new(&config.limits),
             mapping: Mapping::default(),
@@ -136,7 +136,7 @@ impl Client {
 
     /// Whether the Coordinator has admitted this Client, and the home channel stands.
     pub fn is_connected(&self) -> bool {
-        matches!(self.home, Home::Ready { .. })
+        self.home.is_ready()
     }
 
     /// Asks for a channel to another Client, under a label of at most 255 bytes.
@@ -257,7 +257,7 @@ impl Endpoint for Client {
             remote: None,
             ..at_home
         };
-        let from_home = self.home.address() == Some(source);
+        let from_home = self.home.address == Some(source);
         while let Some(packet) = batch.first() {
             let len = packet.len();
             match self.destination(packet, from_home) {
@@ -306,7 +306,7 @@ impl Endpoint for Client {
     }
 
     fn wants_unreachable(&self) -> bool {
-        matches!(self.home, Home::Connecting { .. })
+        self.home.race().is_some()
     }
 
     fn wants_host_addresses(&mut self) -> bool {
@@ -414,7 +414,7 @@ impl Endpoint for Client {
     }
 
     fn is_finished(&self) -> bool {
-        matches!(self.home, Home::Ended) && self.host.is_empty()
+        self.home.has_ended() && self.host.is_empty()
     }
 
     fn stats(&self) -> EndpointStats {
@@ -435,7 +435,7 @@ impl Role for Client {
 
     fn react(&mut self, now: Instant, id: ChannelId, event: HostEvent) {
         match event {
-            HostEvent::Link(event) => self.handle_link_event(now, id, event),
+            HostEvent::Link(change) => self.handle_link_change(now, id, change),
             HostEvent::Notice(notice) => match id {
                 ChannelId::HOME => self.home_notice(now, notice),
                 _ => self.peer_notice(now, id, notice),
@@ -476,7 +476,7 @@ impl Client {
     fn destination(&self, packet: &[u8], from_home: bool) -> Destination {
         let home = || {
             self.home
-                .engine()
+                .engine
                 .map_or(Destination::Nobody, Destination::Home)
         };
         let peer = |route| match self.routes.get(&route) {
@@ -516,15 +516,14 @@ impl Client {
         now
     }
 
-    fn handle_link_event(&mut self, now: Instant, id: ChannelId, event: LinkEvent) {
-        match event {
-            LinkEvent::Connected { .. } => self.attempt_connected(now, id, event),
-            LinkEvent::Closed(reason) => match id {
-                ChannelId::HOME => self.home_lost(now, reason),
-                _ if self.home.is_attempt(id) => self.attempt_failed(now, id, reason),
-                _ => self.host.abandon(id, reason),
+    fn handle_link_change(&mut self, now: Instant, id: ChannelId, change: LinkChange) {
+        match change {
+            LinkChange::Accepted | LinkChange::Moved(_) => {}
+            LinkChange::Connected { identity } => match self.host.get(id) {
+                Some(_) => self.peer_connected(now, id, identity),
+                None => self.attempt_connected(now, id),
             },
-            LinkEvent::Silent => {
+            LinkChange::Silent => {
                 self.paths.hosts_in_doubt(now);
                 if id != ChannelId::HOME && self.host.get(id).is_some() {
                     // Perhaps a NAT on the way has moved us, which only the Coordinator can notice.
@@ -534,19 +533,12 @@ impl Client {
                     self.path_silent(now, id);
                 }
             }
-            LinkEvent::Audible => self.path_heard_again(now, id),
-            LinkEvent::Accepted
-            | LinkEvent::Opened(_)
-            | LinkEvent::Readable(_)
-            | LinkEvent::Flushed(_)
-            | LinkEvent::Finished(_)
-            | LinkEvent::Stopped(..)
-            | LinkEvent::Available(_)
-            | LinkEvent::HeldUp
-            | LinkEvent::DatagramReceived
-            | LinkEvent::DatagramsWritable
-            | LinkEvent::Moved(_)
-            | LinkEvent::Alarm => {}
+            LinkChange::Audible => self.path_heard_again(now, id),
+            LinkChange::Closed(reason) => match id {
+                ChannelId::HOME => self.home_lost(now, reason),
+                _ if self.host.get(id).is_some() => self.host.abandon(id, reason),
+                _ => self.attempt_failed(now, id, reason),
+            },
         }
     }
 

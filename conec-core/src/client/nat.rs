@@ -134,7 +134,7 @@ impl Client {
         else {
             return;
         };
-        let Some(home) = self.home.address() else {
+        let Some(home) = self.home.address else {
             *due = None;
             return;
         };

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Client, ClientEvent, Home, PeerInfo, path::Required};
+use super::{Client, ClientEvent, PeerInfo, path::Required};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Endpoint, ErrorCode, OpenChannelError,
     PathPolicy, Target, Violation,
@@ -277,14 +277,18 @@ impl Client {
 
     pub(super) fn peer_notice(&mut self, now: Instant, id: ChannelId, notice: Notice) {
         match notice {
-            Notice::Connected { identity } => self.peer_connected(now, id, identity),
             Notice::Control(payload) => self.peer_control(now, id, payload),
             Notice::Closing | Notice::GivenUp => {}
             Notice::Ended(reason) => self.peer_ended(now, id, reason),
         }
     }
 
-    fn peer_connected(&mut self, now: Instant, id: ChannelId, identity: Option<ClientId>) {
+    pub(super) fn peer_connected(
+        &mut self,
+        now: Instant,
+        id: ChannelId,
+        identity: Option<ClientId>,
+    ) {
         let own_id = self.id();
         let Some((peer, core, link)) = self.linked_peer(id) else {
             return;
@@ -296,6 +300,7 @@ impl Client {
         if identity != Some(offer.peer) {
             return link.close(now, ErrorCode::Binding.into(), CloseReason::Identity);
         }
+        core.connected(link);
         if offer.role == EndRole::Initiator {
             core.open_control(link);
             if let Some(direct) = peer.direct_message() {
@@ -550,7 +555,7 @@ impl Client {
 
     /// Tells the Coordinator that this end of a channel is over.
     fn decline(&mut self, route: Route, code: WireCode) {
-        if matches!(self.home, Home::Ready { .. }) {
+        if self.is_connected() {
             self.send_home(&ClientMessage::CloseChannel { route, code });
         }
     }

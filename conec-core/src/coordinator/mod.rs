@@ -34,7 +34,7 @@ use crate::{
     channel::{ChannelCore, Notice},
     endpoint::sealed::Sealed,
     host::{Host, HostEvent, Role},
-    transport::{Admissions, Arrival, EngineId, LinkEvent},
+    transport::{Admissions, Arrival, EngineId, LinkChange},
     wire::{CoordinatorMessage, PacketKind, Route, classify},
 };
 
@@ -400,7 +400,7 @@ impl Role for Coordinator {
 
     fn react(&mut self, now: Instant, id: ChannelId, event: HostEvent) {
         match event {
-            HostEvent::Link(event) => self.handle_link_event(now, id, event),
+            HostEvent::Link(change) => self.handle_link_change(now, id, change),
             HostEvent::Notice(notice) => self.handle_notice(now, id, notice),
             HostEvent::Overdue => self.session_deadline_passed(now, id),
         }
@@ -451,30 +451,18 @@ impl Coordinator {
         self.events.is_full()
     }
 
-    fn handle_link_event(&mut self, now: Instant, id: ChannelId, event: LinkEvent) {
-        match event {
-            LinkEvent::Accepted => self.session_accepted(now, id),
-            LinkEvent::Closed(reason) => self.host.abandon(id, reason),
-            LinkEvent::Moved(address) => self.session_moved(id, address),
-            LinkEvent::Connected { .. }
-            | LinkEvent::Opened(_)
-            | LinkEvent::Readable(_)
-            | LinkEvent::Flushed(_)
-            | LinkEvent::Finished(_)
-            | LinkEvent::Stopped(..)
-            | LinkEvent::Available(_)
-            | LinkEvent::HeldUp
-            | LinkEvent::DatagramReceived
-            | LinkEvent::DatagramsWritable
-            | LinkEvent::Silent
-            | LinkEvent::Audible
-            | LinkEvent::Alarm => {}
+    fn handle_link_change(&mut self, now: Instant, id: ChannelId, change: LinkChange) {
+        match change {
+            LinkChange::Accepted => self.session_accepted(now, id),
+            LinkChange::Connected { identity } => self.session_connected(now, id, identity),
+            LinkChange::Moved(address) => self.session_moved(id, address),
+            LinkChange::Silent | LinkChange::Audible => {}
+            LinkChange::Closed(reason) => self.host.abandon(id, reason),
         }
     }
 
     fn handle_notice(&mut self, now: Instant, id: ChannelId, notice: Notice) {
         match notice {
-            Notice::Connected { identity } => self.session_connected(now, id, identity),
             Notice::Control(payload) => self.session_control(now, id, payload),
             // The Client's own business: it lets go of its channels by itself.
             Notice::Closing | Notice::GivenUp => {}

@@ -103,9 +103,10 @@ impl Coordinator {
         let Some(id) = identity else {
             return self.close_session(now, client, ErrorCode::Protocol.into());
         };
-        let Some(entry) = self.host.get_mut(client) else {
+        let Some((entry, link)) = self.host.linked(client) else {
             return;
         };
+        entry.core.connected(link);
         entry.role.phase = Phase::Greeting { id };
         self.host
             .set_deadline(client, Some(now + self.config.limits.hello_timeout));

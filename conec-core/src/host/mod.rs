@@ -19,7 +19,7 @@ use crate::{
     Channel, ChannelEvent, ChannelId, CloseReason, EndpointStats, ErrorCode, Transmit, Violation,
     buffers::{Batch, Buffers},
     channel::{ChannelCore, Notice},
-    transport::{Arrival, EngineId, Link, LinkEvent, Received, Transport},
+    transport::{Arrival, EngineId, Link, LinkChange, LinkEvent, Received, Transport},
     util::Deadlines,
 };
 
@@ -52,8 +52,8 @@ enum Timer {
 /// What a role has to react to.
 #[derive(Debug)]
 pub(crate) enum HostEvent {
-    /// Something happened on a link that is not its channel's business, or that is without a channel.
-    Link(LinkEvent),
+    /// Something happened to a link, which may be without a channel.
+    Link(LinkChange),
     /// A channel has something to deal with.
     Notice(Notice),
     /// A channel was not set up in time.
@@ -513,18 +513,17 @@ impl<R> Host<R> {
                 let event = self.transport.next_event(link)?;
                 Some((link, event))
             });
-            match (next, channel) {
-                (Some((_, event)), None) => return Some(HostEvent::Link(event)),
-                (Some((_, event)), Some(_)) if event.is_for_role() => {
-                    return Some(HostEvent::Link(event));
+            let Some((link, event)) = next else {
+                break;
+            };
+            if let LinkEvent::Change(change) = event {
+                return Some(HostEvent::Link(change));
+            }
+            if let Some(channel) = channel {
+                channel.core.handle_link_event(link, now, event);
+                if channel.weigh(&mut self.table.memory) > self.message_memory {
+                    self.shed(now);
                 }
-                (Some((link, event)), Some(channel)) => {
-                    channel.core.handle_link_event(link, now, event);
-                    if channel.weigh(&mut self.table.memory) > self.message_memory {
-                        self.shed(now);
-                    }
-                }
-                (None, _) => break,
             }
         }
         self.rest(now, id);

@@ -8,7 +8,7 @@ use quinn_proto::{
 };
 
 use super::{
-    LinkEvent, Received, Transport, VIRTUAL,
+    LinkChange, Received, Transport, VIRTUAL,
     cid::CidGenerator,
     event,
     handshakes::{Admission, Admissions},
@@ -189,7 +189,7 @@ impl Transport {
                     }
                     None => link.newcomer = Some(self.handshakes.begin(link.remote().ip())),
                 }
-                link.events.push_back(LinkEvent::Accepted);
+                link.tell(LinkChange::Accepted);
                 Received::Accepted(Box::new(link), id)
             }
             Err(error) => {

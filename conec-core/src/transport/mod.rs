@@ -37,7 +37,7 @@ pub(crate) use self::link::Reassembly;
 use self::{engines::Engine, handshakes::Handshakes, packets::PacketBuffer};
 pub(crate) use self::{
     engines::{EngineId, HomeEnd, HomeTls, PeerEnd, is_host_name},
-    event::LinkEvent,
+    event::{LinkChange, LinkEvent},
     handshakes::Admissions,
     link::{CONTROL, Link, MAX_BATCH, Progress, Read},
     outgoing::Gathered,

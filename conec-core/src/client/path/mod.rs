@@ -180,7 +180,7 @@ impl Client {
     /// The Client is somewhere else, or is seen somewhere else.
     pub(super) fn surroundings_changed(&mut self, now: Instant) {
         self.paths.surroundings.observed = self.home.observed().map(canonical);
-        self.paths.surroundings.coordinator = self.home.address().map(canonical);
+        self.paths.surroundings.coordinator = self.home.address.map(canonical);
         let channels: Vec<_> = self.paths.table.keys().copied().collect();
         for id in channels {
             self.with_path(now, id, |path, context| path.surroundings_changed(context));
@@ -299,7 +299,7 @@ impl Client {
         id: Option<ChannelId>,
         mut transmit: Transmit,
     ) -> Option<Transmit> {
-        let coordinator = self.home.address();
+        let coordinator = self.home.address;
         let bytes = transmit.payload.len() as u64;
         let packets = bytes.div_ceil(
             transmit

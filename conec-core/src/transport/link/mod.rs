@@ -26,7 +26,7 @@ use super::{
     EngineId,
     arrivals::Arrivals,
     congestion::Control,
-    event::{LinkEvent, close_reason},
+    event::{LinkChange, LinkEvent, close_reason},
     handshakes::Network,
     idle::idle_timeout,
     observer::Observer,
@@ -229,7 +229,7 @@ impl Link {
         if silent {
             // The engine keeps its acknowledgement to itself while its window is full of what the silence has swallowed.
             self.nudge();
-            self.events.push_back(LinkEvent::Audible);
+            self.tell(LinkChange::Audible);
         }
     }
 
@@ -243,7 +243,7 @@ impl Link {
         self.silence.timer_fired();
         let (rtt, owed) = (self.rtt(), self.asked.1 > self.control.latest_acked());
         if self.silence.lasts(now, rtt) {
-            self.events.push_back(LinkEvent::Silent);
+            self.tell(LinkChange::Silent);
         }
         if self.silence.is_time_to_speak(now, rtt, owed) {
             self.nudge();
@@ -271,7 +271,7 @@ impl Link {
         }
     }
 
-    /// Closes the connection with a code. [`LinkEvent::Closed`] follows, with `reason`.
+    /// Closes the connection with a code. [`LinkChange::Closed`] follows, with `reason`.
     pub(crate) fn close(&mut self, now: Instant, code: WireCode, reason: CloseReason) {
         if !self.closed {
             self.now = now;
@@ -280,6 +280,11 @@ impl Link {
             self.conn.close(now, varint(code), Bytes::new());
             self.end(reason);
         }
+    }
+
+    /// Queues an event about the link itself.
+    pub(super) fn tell(&mut self, change: LinkChange) {
+        self.events.push_back(LinkEvent::Change(change));
     }
 
     /// Whether something has happened that was not told yet.
@@ -438,7 +443,7 @@ impl Link {
                     let idle = theirs.map_or(self.idle_timeout, |it| it.min(self.idle_timeout));
                     self.silence.connected(idle);
                     let identity = tls::proven_identity(self.conn.crypto_session());
-                    self.events.push_back(LinkEvent::Connected { identity });
+                    self.tell(LinkChange::Connected { identity });
                 }
                 Event::ConnectionLost { reason } => self.end(close_reason(reason)),
                 Event::Stream(event) => self.collect_stream_event(event),
@@ -454,7 +459,7 @@ impl Link {
         if remote != self.remote && !self.closed {
             self.remote = remote;
             self.unproven = Some(self.proofs());
-            self.events.push_back(LinkEvent::Moved(remote));
+            self.tell(LinkChange::Moved(remote));
         }
     }
 
@@ -467,7 +472,7 @@ impl Link {
             self.outgoing.clear();
             self.line.clear();
             self.incoming = Incoming::default();
-            self.events.push_back(LinkEvent::Closed(reason));
+            self.tell(LinkChange::Closed(reason));
         }
     }
 
