@@ -56,6 +56,7 @@ mod coordinator;
 mod crypto;
 mod endpoint;
 mod error;
+mod host;
 mod id;
 mod identity;
 mod limits;
@@ -64,6 +65,7 @@ mod memory;
 #[doc(hidden)]
 pub mod testing;
 mod transport;
+mod util;
 mod wire;
 
 #[doc = include_str!("../PROTOCOL.md")]

@@ -37,8 +37,8 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "packets with a route that is over are not answered",
         file: "conec-core/src/coordinator/mod.rs",
-        text: "PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) => (false, None),",
-        without: "PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) => (true, None),",
+        text: "PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) => Destination::Nobody,",
+        without: "PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) => Destination::Home,",
     },
     Guard {
         what: "nothing begins while the Coordinator's application lags behind",
@@ -49,14 +49,14 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "a TLS handshake has to come to its end",
         file: "conec-core/src/coordinator/session.rs",
-        text: ".set(client, Some(now + limits.handshake_timeout));",
-        without: ".set(client, None);",
+        text: ".set_deadline(client, Some(now + limits.handshake_timeout));",
+        without: ".set_deadline(client, None);",
     },
     Guard {
         what: "a Hello has to come in time",
         file: "conec-core/src/coordinator/session.rs",
-        text: ".set(client, Some(now + self.config.limits.hello_timeout));",
-        without: ".set(client, None);",
+        text: ".set_deadline(client, Some(now + self.config.limits.hello_timeout));",
+        without: ".set_deadline(client, None);",
     },
     Guard {
         what: "no more Clients than there may be",
@@ -145,13 +145,13 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "many newcomers have to prove their addresses",
         file: "conec-core/src/transport/handshakes.rs",
-        text: "return if self.total >= limits.handshakes_before_retry {",
+        text: "return if self.total >= limits.before_retry {",
         without: "return if false {",
     },
     Guard {
         what: "one network does not bring all the newcomers",
         file: "conec-core/src/transport/handshakes.rs",
-        text: "if neighbours.unwrap_or(0) >= limits.handshakes_per_network {",
+        text: "if neighbours.unwrap_or(0) >= limits.per_network {",
         without: "if false {",
     },
     Guard {
@@ -163,7 +163,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "strangers are not answered by the engines of peer channels",
         file: "conec-core/src/transport/mod.rs",
-        text: "if matches!(engine.kind, EngineKind::Public(..)) {",
+        text: "if engine.is_public() {",
         without: "if true {",
     },
     Guard {
@@ -241,14 +241,14 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "both ends mean the same channel",
         file: "conec-core/src/client/peer.rs",
-        text: "if bind == bind_message(offer, own_id, &peer.label) {",
-        without: "if true {",
+        text: "if bind != peer.bind_message(offer, own_id) {",
+        without: "if false {",
     },
     Guard {
         what: "a channel has to be bound in time",
         file: "conec-core/src/client/peer.rs",
-        text: "self.deadlines.set(id, Some(now + patience));\n        if offer.role == EndRole::Initiator {",
-        without: "self.deadlines.set(id, None);\n        if offer.role == EndRole::Initiator {",
+        text: "let patience = self.config.limits.introduction();\n        self.host.set_deadline(id, Some(now + patience));",
+        without: "self.host.set_deadline(id, None);",
     },
     Guard {
         what: "the Coordinator says nothing before its Welcome",
@@ -259,7 +259,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "an address that has answered is not given up for what anybody can claim",
         file: "conec-core/src/client/home.rs",
-        text: "if self.transport.peek(link).is_some_and(Link::has_heard) {",
+        text: "if self.host.peek(link).is_some_and(Link::has_heard) {",
         without: "if false {",
     },
     Guard {
@@ -271,8 +271,8 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "a Client that has reached its Coordinator more than once leaves but one connection",
         file: "conec-core/src/client/home.rs",
-        text: "if let Some(link) = self.transport.link(id) {\n                leave(link, now);",
-        without: "if let Some(link) = self.transport.link(id).filter(|_| false) {\n                leave(link, now);",
+        text: "if let Some(link) = self.host.link(id) {\n                leave(link, now);",
+        without: "if let Some(link) = self.host.link(id).filter(|_| false) {\n                leave(link, now);",
     },
     Guard {
         what: "control messages come at no more than their rate",
@@ -301,7 +301,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "offers that are over leave no place taken, if nobody has heard of them",
         file: "conec-core/src/client/peer.rs",
-        text: "false => self.channels.remove(id),",
+        text: "false => self.host.remove(id),",
         without: "false => {}",
     },
     Guard {
@@ -318,8 +318,8 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "messages over all channels take no more memory than they may",
-        file: "conec-core/src/channel/table.rs",
-        text: "if self.memory <= limit {",
+        file: "conec-core/src/host/mod.rs",
+        text: "if self.table.rest() <= self.message_memory {",
         without: "if true {",
     },
     Guard {
@@ -408,7 +408,7 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "a channel that ends gives back what its window has grown by",
-        file: "conec-core/src/transport/mod.rs",
+        file: "conec-core/src/host/mod.rs",
         text: "self.window_store += link.extra_window();",
         without: "",
     },
@@ -450,8 +450,8 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "memory that is kept for messages goes before a channel goes",
-        file: "conec-core/src/channel/table.rs",
-        text: "entry.core.rest();",
+        file: "conec-core/src/host/table.rs",
+        text: "channel.core.rest();",
         without: "",
     },
     Guard {

@@ -4,7 +4,6 @@
 //! control stream goes to its owner, the client's or the coordinator's side of the core, as a [`Notice`].
 
 mod batch;
-mod bucket;
 mod core;
 mod datagrams;
 mod event;
@@ -13,16 +12,11 @@ mod incoming;
 mod state;
 mod stats;
 mod stream;
-mod table;
 
+pub(crate) use self::core::{ChannelCore, EVENTS_PER_STREAM, Notice};
 pub use self::{
     batch::Batch,
     event::{ChannelEvent, Path},
     handle::{Channel, Stream},
     stats::{ChannelStats, DatagramStats, SendLimit},
-};
-pub(crate) use self::{
-    bucket::Bucket,
-    core::{ChannelCore, EVENTS_PER_STREAM, Notice},
-    table::{Channels, Entry},
 };

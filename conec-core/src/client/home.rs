@@ -1,200 +1,191 @@
-//! The home channel: connecting, registering, what the Coordinator says. All transitions of [`Home`] are here; which address
+//! The home channel: connecting, registering, what the Coordinator says. All transitions of [`Stage`] are here; which address
 //! is tried when is the [`Race`]'s.
 
 use std::{net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Client, ClientEvent, Role, race::Race};
+use super::{Client, ClientEvent, peer::Peer, race::Race};
 use crate::{
-    ChannelId, CloseReason, ErrorCode, Name, Unreachable, Violation,
-    transport::{EngineId, HomeEnd, Link},
+    ChannelId, CloseReason, ConnectError, ErrorCode, Name, Unreachable, Violation,
+    channel::{ChannelCore, Notice},
+    host::Hosted,
+    transport::{EngineId, HomeEnd, Link, is_host_name},
     wire::{ClientMessage, CoordinatorMessage, RoleMessage},
 };
 
-/// Where a Client is with its Coordinator.
-///
+/// A Client's way to its Coordinator.
+#[derive(Debug, Default)]
+pub(super) struct Home {
+    stage: Stage,
+    /// Where packets from the Coordinator belong: one engine for all attempts, once there is one.
+    pub(super) engine: Option<EngineId>,
+    /// The Coordinator's address, once it is known which of them it is.
+    pub(super) address: Option<SocketAddr>,
+}
+
 /// ```text
 /// Unused ─connect─▶ Connecting ─first TLS done─▶ Registering ─welcome─▶ Ready ──▶ Lost ─peers gone─▶ Ended
 ///                        │                            └──────────────────────────▲
 ///                        └──────────────────── race lost ────────────────────────┘
 /// ```
-#[derive(Debug)]
-pub(super) enum Home {
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
     Unused,
     /// Attempts have links of their own. The winner's becomes that of [`ChannelId::HOME`]; the others' are closed.
-    Connecting {
-        race: Race,
-        /// The one engine of all attempts, once there is one.
-        engine: Option<EngineId>,
-    },
-    Registering {
-        engine: EngineId,
-        address: SocketAddr,
-    },
+    Connecting(Race),
+    Registering,
     Ready {
-        engine: EngineId,
-        address: SocketAddr,
         name: Option<Name>,
         observed: SocketAddr,
     },
-    /// The link is over; the peer channels' ends are told first.
-    Lost {
-        reason: CloseReason,
-        /// For goodbyes.
-        engine: Option<EngineId>,
-        address: Option<SocketAddr>,
-    },
+    /// The link is over; the peer channels' ends are told first. What is known of the Coordinator is kept for goodbyes.
+    Lost(CloseReason),
     Ended,
 }
 
 impl Home {
-    /// Where packets from the Coordinator belong.
-    pub(super) fn engine(&self) -> Option<EngineId> {
-        match *self {
-            Self::Connecting { engine, .. } | Self::Lost { engine, .. } => engine,
-            Self::Registering { engine, .. } | Self::Ready { engine, .. } => Some(engine),
-            Self::Unused | Self::Ended => None,
-        }
-    }
-
-    /// The Coordinator's address, once it is known which of them it is.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        match *self {
-            Self::Registering { address, .. } | Self::Ready { address, .. } => Some(address),
-            Self::Lost { address, .. } => address,
-            Self::Unused | Self::Connecting { .. } | Self::Ended => None,
-        }
-    }
-
-    /// Whether a link is one of several that may lead to the Coordinator.
-    pub(super) fn is_attempt(&self, link: ChannelId) -> bool {
-        self.race()
-            .is_some_and(|race| race.address_of(link).is_some())
-    }
-
     pub(super) fn name(&self) -> Option<&Name> {
-        match self {
-            Self::Ready { name, .. } => name.as_ref(),
-            Self::Unused
-            | Self::Connecting { .. }
-            | Self::Registering { .. }
-            | Self::Lost { .. }
-            | Self::Ended => None,
-        }
+        self.ready()?.0
     }
 
     pub(super) fn observed(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Ready { observed, .. } => Some(*observed),
-            Self::Unused
-            | Self::Connecting { .. }
-            | Self::Registering { .. }
-            | Self::Lost { .. }
-            | Self::Ended => None,
+        Some(self.ready()?.1)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready().is_some()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended)
+    }
+
+    pub(super) fn race(&self) -> Option<&Race> {
+        match &self.stage {
+            Stage::Connecting(race) => Some(race),
+            Stage::Unused
+            | Stage::Registering
+            | Stage::Ready { .. }
+            | Stage::Lost(_)
+            | Stage::Ended => None,
         }
     }
 
-    fn race(&self) -> Option<&Race> {
-        match self {
-            Self::Connecting { race, .. } => Some(race),
-            Self::Unused
-            | Self::Registering { .. }
-            | Self::Ready { .. }
-            | Self::Lost { .. }
-            | Self::Ended => None,
+    fn ready(&self) -> Option<(Option<&Name>, SocketAddr)> {
+        match &self.stage {
+            Stage::Ready { name, observed } => Some((name.as_ref(), *observed)),
+            Stage::Unused
+            | Stage::Connecting(_)
+            | Stage::Registering
+            | Stage::Lost(_)
+            | Stage::Ended => None,
         }
     }
 }
 
 impl Client {
-    pub(super) fn begin_race(&mut self, now: Instant, race: Race) {
-        self.home = Home::Connecting { race, engine: None };
+    pub(super) fn begin_connecting(
+        &mut self,
+        now: Instant,
+        host_name: &str,
+        addresses: &[SocketAddr],
+    ) -> Result<(), ConnectError> {
+        if !matches!(self.home.stage, Stage::Unused) {
+            return Err(ConnectError::AlreadyUsed);
+        }
+        if !is_host_name(host_name) {
+            return Err(ConnectError::InvalidHostName);
+        }
+        let limit = self.config.limits.handshake_timeout;
+        let race = Race::new(now, host_name, addresses, limit).ok_or(ConnectError::NoAddress)?;
+        let core = ChannelCore::new(ChannelId::HOME, &self.config.home, None);
+        self.host.insert(ChannelId::HOME, core, None);
+        self.paths.hosts_in_doubt(now);
+        self.home.stage = Stage::Connecting(race);
         self.go_on_racing(now);
+        Ok(())
     }
 
     /// Tries what addresses it is time for, and waits until it is time for others, or the race is over.
     fn go_on_racing(&mut self, now: Instant) {
-        let Home::Connecting { race, engine } = &mut self.home else {
+        let Stage::Connecting(race) = &mut self.home.stage else {
             return;
         };
         while let Some(address) = race.next_address(now) {
-            let link = self.transport.fresh_id();
+            let id = self.host.fresh_id();
             let end = HomeEnd {
                 address,
                 host_name: race.host_name(),
                 tls: &self.tls,
             };
             let channel = &self.config.home;
-            match self
-                .transport
-                .connect_home(now, *engine, link, &end, channel)
-            {
-                Some(connecting) => {
-                    tracing::debug!(%address, ?link, "connecting");
-                    *engine = Some(connecting);
-                    race.begin(now, link, address);
+            let transport = &mut self.host.transport;
+            match transport.connect_home(now, self.home.engine, id, &end, channel) {
+                Some(link) => {
+                    tracing::debug!(%address, link = ?id, "connecting");
+                    self.home.engine = Some(link.engine());
+                    self.host.add_link(id, link);
+                    race.begin(now, id, address);
                 }
-                None => race.fail(now, link, CloseReason::Unreachable(Unreachable::NoRoute)),
+                None => race.fail(now, id, CloseReason::Unreachable(Unreachable::NoRoute)),
             }
         }
         match race.lost(now) {
             Some(reason) => self.lose_race(now, reason),
-            None => self.deadlines.set(ChannelId::HOME, Some(race.next_due())),
+            None => self
+                .host
+                .set_deadline(ChannelId::HOME, Some(race.next_due())),
         }
     }
 
     /// No attempt is left, or none is to be made any more.
     fn lose_race(&mut self, now: Instant, reason: CloseReason) {
-        let Home::Connecting { race, engine } = &self.home else {
+        let Stage::Connecting(race) = &self.home.stage else {
             return;
         };
-        let engine = *engine;
         for id in race.links() {
-            match self.transport.link(id) {
+            match self.host.link(id) {
                 // So that the Coordinator does not wait for the rest. Who was silent to the end is not it.
                 Some(link) if link.has_heard() || !race.is_over(now) => leave(link, now),
-                Some(_) | None => self.transport.discard(id),
+                Some(_) | None => self.host.discard(id),
             }
         }
-        self.home = Home::Lost {
-            reason,
-            engine,
-            address: None,
-        };
-        self.deadlines.set(ChannelId::HOME, None);
+        self.home.stage = Stage::Lost(reason);
+        self.host.set_deadline(ChannelId::HOME, None);
     }
 
     /// An attempt is connected, with the Coordinator and nobody else: it is the one that says Hello.
     pub(super) fn attempt_connected(&mut self, now: Instant, winner: ChannelId) {
-        let Home::Connecting {
-            race,
-            engine: Some(engine),
-        } = &self.home
-        else {
+        let Stage::Connecting(race) = &self.home.stage else {
             return;
         };
         let Some(address) = race.address_of(winner) else {
             return;
         };
         tracing::debug!(%address, "reached the coordinator");
-        let engine = *engine;
         let attempts: Vec<_> = race.links().collect();
-        self.home = Home::Registering { engine, address };
-        self.transport.rename(winner, ChannelId::HOME);
+        self.home.stage = Stage::Registering;
+        self.home.address = Some(address);
+        self.host.rename_link(winner, ChannelId::HOME);
         // Others may have reached it too, and its answers may be on the way.
         for id in attempts {
-            if let Some(link) = self.transport.link(id) {
+            if let Some(link) = self.host.link(id) {
                 leave(link, now);
             }
         }
+        self.introduce(now);
     }
 
     /// An attempt has failed by itself.
     pub(super) fn attempt_failed(&mut self, now: Instant, link: ChannelId, reason: CloseReason) {
-        let Home::Connecting { race, .. } = &mut self.home else {
+        let Stage::Connecting(race) = &mut self.home.stage else {
             return;
         };
+        if race.address_of(link).is_none() {
+            return;
+        }
         race.fail(now, link, reason);
         if reason == CloseReason::Identity {
             // That is an answer, and one to look into. Another address would hide it, or give the same.
@@ -211,14 +202,14 @@ impl Client {
         address: SocketAddr,
         reason: Unreachable,
     ) {
-        let Home::Connecting { race, .. } = &mut self.home else {
+        let Stage::Connecting(race) = &mut self.home.stage else {
             return;
         };
         let Some(link) = race.attempt_at(address) else {
             return;
         };
         // The answers that have come say the opposite, with more authority.
-        if self.transport.peek(link).is_some_and(Link::has_heard) {
+        if self.host.peek(link).is_some_and(Link::has_heard) {
             return;
         }
         tracing::debug!(%address, ?reason, "unreachable");
@@ -229,37 +220,40 @@ impl Client {
             }
         };
         if failed {
-            self.transport.discard(link);
+            self.host.discard(link);
             race.fail(now, link, CloseReason::Unreachable(reason));
         }
         self.go_on_racing(now);
     }
 
-    /// The application wants none of it any more.
-    pub(super) fn home_given_up(&mut self, now: Instant) {
-        self.lose_race(now, CloseReason::Local);
+    pub(super) fn home_notice(&mut self, now: Instant, notice: Notice) {
+        match notice {
+            Notice::Control(payload) => self.home_control(now, payload),
+            Notice::Closing => self.home_closing(now),
+            Notice::GivenUp => self.lose_race(now, CloseReason::Local),
+            Notice::Ended(_) => {}
+        }
     }
 
     /// The home channel's link is connected: this Client introduces itself.
-    pub(super) fn home_connected(&mut self, now: Instant) {
+    fn introduce(&mut self, now: Instant) {
         // The Coordinator may still wait for the last of the handshake, and then for the Hello.
         let patience = self.config.limits.introduction();
-        self.deadlines.set(ChannelId::HOME, Some(now + patience));
+        self.host
+            .set_deadline(ChannelId::HOME, Some(now + patience));
         let hello = ClientMessage::Hello {
             version: PROTOCOL_VERSION,
             name: self.config.name.clone(),
             token: self.config.token.clone(),
         };
-        if let (Some(entry), Some(link)) = (
-            self.channels.get_mut(ChannelId::HOME),
-            self.transport.link(ChannelId::HOME),
-        ) {
+        if let Some((entry, link)) = self.host.linked(ChannelId::HOME) {
+            entry.core.connected(link);
             entry.core.open_control(link);
             entry.core.send_control(link, hello.encode());
         }
     }
 
-    pub(super) fn home_control(&mut self, now: Instant, payload: Bytes) {
+    fn home_control(&mut self, now: Instant, payload: Bytes) {
         let message = match CoordinatorMessage::decode(payload) {
             Ok(Some(message)) => message,
             Ok(None) => return,
@@ -277,13 +271,13 @@ impl Client {
             CoordinatorMessage::Start { route } => self.start_peer(now, route),
             CoordinatorMessage::ChannelClosed { route, code } => {
                 if let Some(&(id, _)) = self.routes.get(&route) {
-                    self.end_peer(id, code.into(), None);
-                    self.transport.discard(id);
+                    self.end_peer(now, id, code.into(), None);
+                    self.host.discard(id);
                 }
             }
             CoordinatorMessage::OpenFailed { request, code } => {
                 if let Some(&id) = self.requests.get(&request) {
-                    self.end_peer(id, code.into(), None);
+                    self.end_peer(now, id, code.into(), None);
                 }
             }
             CoordinatorMessage::SecondPort { route, port } => self.second_port(now, route, port),
@@ -291,7 +285,7 @@ impl Client {
             CoordinatorMessage::Throttled { packets } => self.throttled(packets),
             CoordinatorMessage::ObservedAddress { nonce, address } => {
                 self.send_home(&ClientMessage::AddressEcho { nonce });
-                if let Home::Ready { observed, .. } = &mut self.home
+                if let Stage::Ready { observed, .. } = &mut self.home.stage
                     && *observed != address
                 {
                     *observed = address;
@@ -310,24 +304,19 @@ impl Client {
     }
 
     fn welcomed(&mut self, now: Instant, name: Option<Name>, observed: SocketAddr) {
-        let Home::Registering { engine, address } = self.home else {
+        if !matches!(self.home.stage, Stage::Registering) {
             return self.violate_home(now, Violation::Unexpected);
-        };
+        }
         tracing::debug!(?name, %observed, "connected");
-        self.home = Home::Ready {
-            engine,
-            address,
+        self.home.stage = Stage::Ready {
             name: name.clone(),
             observed,
         };
-        self.deadlines.set(ChannelId::HOME, None);
+        self.host.set_deadline(ChannelId::HOME, None);
         self.events
             .push_back(ClientEvent::Connected { name, observed });
         self.surroundings_changed(now);
-        if let (Some(entry), Some(link)) = (
-            self.channels.get_mut(ChannelId::HOME),
-            self.transport.link(ChannelId::HOME),
-        ) {
+        if let Some((entry, link)) = self.host.linked(ChannelId::HOME) {
             entry.core.open(link, now);
         }
     }
@@ -347,94 +336,78 @@ impl Client {
     }
 
     /// The Coordinator wants to close: the peer channels go first.
-    pub(super) fn home_closing(&mut self, now: Instant) {
+    fn home_closing(&mut self, now: Instant) {
         self.close_peers(now, std::time::Duration::MAX);
         self.update_home_hold();
     }
 
     pub(super) fn home_deadline_passed(&mut self, now: Instant) {
-        if let Home::Connecting { .. } = self.home {
+        if self.home.race().is_some() {
             return self.go_on_racing(now);
         }
-        if let Some(link) = self.transport.link(ChannelId::HOME) {
+        if let Some(link) = self.host.link(ChannelId::HOME) {
             link.close(now, ErrorCode::NoAnswer.into(), CloseReason::TimedOut);
         }
     }
 
     /// The link to the Coordinator is over.
-    pub(super) fn home_lost(&mut self, reason: CloseReason) {
-        if let Home::Registering { .. } | Home::Ready { .. } = self.home {
-            self.home = Home::Lost {
-                reason,
-                engine: self.home.engine(),
-                address: self.home.address(),
-            };
+    pub(super) fn home_lost(&mut self, now: Instant, reason: CloseReason) {
+        if let Stage::Registering | Stage::Ready { .. } = self.home.stage {
+            self.home.stage = Stage::Lost(reason);
         }
-        self.deadlines.set(ChannelId::HOME, None);
-        let peers = self.channels.ids();
+        self.host.set_deadline(ChannelId::HOME, None);
+        let peers = self.host.ids();
         for id in peers.into_iter().filter(|&id| id != ChannelId::HOME) {
             // One that has just been closed may yet tell the other side.
-            let closed = self.transport.peek(id).is_some_and(Link::is_closed);
-            self.end_peer(id, CloseReason::CoordinatorLost, None);
+            let closed = self.host.peek(id).is_some_and(Link::is_closed);
+            self.end_peer(now, id, CloseReason::CoordinatorLost, None);
             if !closed {
-                self.transport.discard(id);
+                self.host.discard(id);
             }
         }
     }
 
     /// Whether the home link is lost and every peer channel's end was told.
     pub(super) fn home_ends_next(&self) -> bool {
-        matches!(self.home, Home::Lost { .. }) && self.channels.len() <= 1
+        matches!(self.home.stage, Stage::Lost(_)) && self.host.len() <= 1
     }
 
     /// Ends the home channel as the last one.
     pub(super) fn end_home_when_alone(&mut self) {
-        if !self.home_ends_next() {
-            return;
-        }
-        if let Home::Lost { reason, .. } = std::mem::replace(&mut self.home, Home::Ended)
-            && let Some(entry) = self.channels.get_mut(ChannelId::HOME)
-        {
-            entry.core.abandon(reason);
+        if self.home_ends_next() {
+            let ended = Home {
+                stage: Stage::Ended,
+                ..Home::default()
+            };
+            if let Stage::Lost(reason) = std::mem::replace(&mut self.home, ended).stage {
+                self.host.abandon(ChannelId::HOME, reason);
+            }
         }
     }
 
     /// The home channel carries the peer channels: it stays until they are gone.
     pub(super) fn update_home_hold(&mut self) {
-        let held = self.live_peers() > 0;
-        if let (Some(entry), Some(link)) = (
-            self.channels.get_mut(ChannelId::HOME),
-            self.transport.link(ChannelId::HOME),
-        ) {
+        // Those that have ended may only wait for their last events to be taken.
+        let is_live =
+            |channel: &Hosted<Option<Peer>>| channel.role.is_some() && !channel.core.is_ended();
+        let held = self.host.iter().any(|(_, channel)| is_live(channel));
+        if let Some((entry, link)) = self.host.linked(ChannelId::HOME) {
             entry.core.hold_open(link, held);
         }
     }
 
     pub(super) fn send_home(&mut self, message: &ClientMessage) {
-        if let (Some(entry), Some(link)) = (
-            self.channels.get_mut(ChannelId::HOME),
-            self.transport.link(ChannelId::HOME),
-        ) {
-            entry.core.send_control(link, message.encode());
-        }
+        self.host.send_control(ChannelId::HOME, message.encode());
     }
 
     pub(super) fn violate_home(&mut self, now: Instant, violation: Violation) {
-        self.transport.stats.violations += 1;
-        if let (Some(entry), Some(link)) = (
-            self.channels.get_mut(ChannelId::HOME),
-            self.transport.link(ChannelId::HOME),
-        ) {
-            entry.core.violate(link, now, violation);
-        }
+        self.host.violate(now, ChannelId::HOME, violation);
     }
 
-    /// Peer channels that have not ended, though their last events may still wait.
-    fn live_peers(&self) -> usize {
-        self.channels
-            .iter()
-            .filter(|(_, entry)| matches!(entry.role, Role::Peer(_)) && !entry.core.is_ended())
-            .count()
+    /// Whether the home channel can be used, and is not being closed.
+    pub(super) fn is_home_open(&self) -> bool {
+        let home = self.host.get(ChannelId::HOME);
+        home.is_some_and(|home| home.core.is_open())
     }
 }
 

@@ -18,19 +18,16 @@ use std::{
 use bytes::BytesMut;
 
 pub use self::{event::ClientEvent, nat::Nat};
-use self::{home::Home, nat::Mapping, path::Paths, peer::Peer, race::Race};
+use self::{home::Home, nat::Mapping, path::Paths, peer::Peer};
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientConfig, ClientId, CloseReason, Code,
     ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, Name, OpenChannelError,
     PathPolicy, PathStats, Target, Transmit, Unreachable,
-    buffers::Buffers,
-    channel::{ChannelCore, Channels, Notice},
+    channel::ChannelCore,
     endpoint::sealed::Sealed,
     error::WireCode,
-    transport::{
-        Arrival, Deadlines, EngineId, HomeTls, LinkEvent, Transport, VIRTUAL, is_host_name,
-        is_overslept,
-    },
+    host::{Host, HostEvent, Role},
+    transport::{Arrival, EngineId, HomeTls, LinkChange, VIRTUAL},
     wire::{PacketKind, RequestId, Route, classify},
 };
 
@@ -41,9 +38,8 @@ use crate::{
 pub struct Client {
     config: ClientConfig,
     tls: HomeTls,
-    transport: Transport,
-    buffers: Buffers,
-    channels: Channels<Role>,
+    /// Of each channel, what is known of it besides: nothing, of the home channel.
+    host: Host<Option<Peer>>,
     home: Home,
     /// Peer channels by the route of this Client's end.
     routes: BTreeMap<Route, (ChannelId, Option<EngineId>)>,
@@ -51,22 +47,9 @@ pub struct Client {
     mapping: Mapping,
     requests: BTreeMap<RequestId, ChannelId>,
     next_request: RequestId,
-    /// Until when a channel must have been set up.
-    deadlines: Deadlines<ChannelId>,
     events: VecDeque<ClientEvent>,
     /// Channels that others want, of which the application has not heard.
     offers: BTreeSet<ChannelId>,
-    /// Channels that the application, or the other kind of channel, may have ended.
-    accessed: BTreeSet<ChannelId>,
-    /// The latest time seen.
-    now: Option<Instant>,
-}
-
-/// What a channel is for.
-#[derive(Debug)]
-enum Role {
-    Home,
-    Peer(Peer),
 }
 
 /// What a Client knows of the other end of a channel.
@@ -88,22 +71,18 @@ impl Client {
         config.validate()?;
         let config = config.fit_link();
         let tls = HomeTls::new(&config.identity, &config.trust)?;
+        let (messages, windows) = (config.limits.message_memory, config.limits.window_memory);
         Ok(Self {
             tls,
-            transport: Transport::new(seed, config.limits.window_memory),
-            buffers: Buffers::default(),
-            channels: Channels::new(),
-            home: Home::Unused,
+            host: Host::new(seed, messages, windows),
+            home: Home::default(),
             routes: BTreeMap::new(),
             paths: Paths::new(&config.limits),
             mapping: Mapping::default(),
             requests: BTreeMap::new(),
             next_request: 0,
-            deadlines: Deadlines::new(),
             events: VecDeque::new(),
             offers: BTreeSet::new(),
-            accessed: BTreeSet::new(),
-            now: None,
             config,
         })
     }
@@ -136,21 +115,9 @@ impl Client {
         host_name: &str,
         addresses: &[SocketAddr],
     ) -> Result<(), ConnectError> {
-        let now = self.advance(now);
-        if !matches!(self.home, Home::Unused) {
-            return Err(ConnectError::AlreadyUsed);
-        }
-        if !is_host_name(host_name) {
-            return Err(ConnectError::InvalidHostName);
-        }
-        let limit = self.config.limits.handshake_timeout;
-        let race = Race::new(now, host_name, addresses, limit).ok_or(ConnectError::NoAddress)?;
-        let core = ChannelCore::new(ChannelId::HOME, &self.config.home, None);
-        self.channels.insert(ChannelId::HOME, core, Role::Home);
-        self.paths.hosts_in_doubt(now);
-        self.begin_race(now, race);
-        self.settle(now);
-        Ok(())
+        self.command(now, |it, now| {
+            it.begin_connecting(now, host_name, addresses)
+        })
     }
 
     /// This Client's identity.
@@ -170,7 +137,7 @@ impl Client {
 
     /// Whether the Coordinator has admitted this Client, and the home channel stands.
     pub fn is_connected(&self) -> bool {
-        matches!(self.home, Home::Ready { .. })
+        self.home.is_ready()
     }
 
     /// Asks for a channel to another Client, under a label of at most 255 bytes.
@@ -194,10 +161,9 @@ impl Client {
         label: &[u8],
         policy: PathPolicy,
     ) -> Result<ChannelId, OpenChannelError> {
-        let now = self.advance(now);
-        let opened = self.request_channel(now, target.into(), label, policy);
-        self.settle(now);
-        opened
+        self.command(now, |it, now| {
+            it.request_channel(now, target.into(), label, policy)
+        })
     }
 
     /// Accepts an [offered](ClientEvent::Offered) channel. [`ChannelEvent::Opened`] or [`ChannelEvent::Closed`] follows.
@@ -212,21 +178,26 @@ impl Client {
         id: ChannelId,
         policy: PathPolicy,
     ) -> Result<(), AnswerError> {
-        let now = self.advance(now);
-        self.answerable(id)?;
-        self.accept_offer(now, id, policy);
-        self.settle(now);
-        Ok(())
+        self.command(now, |it, now| {
+            it.answerable(id)?;
+            it.accept_offer(now, id, policy);
+            Ok(())
+        })
     }
 
     /// Rejects an [offered](ClientEvent::Offered) channel; the other end learns the code. [`ChannelEvent::Closed`]
     /// follows.
     pub fn reject(&mut self, now: Instant, id: ChannelId, code: Code) -> Result<(), AnswerError> {
-        let now = self.advance(now);
-        self.answerable(id)?;
-        self.end_peer(id, CloseReason::Local, Some(WireCode::Application(code)));
-        self.settle(now);
-        Ok(())
+        self.command(now, |it, now| {
+            it.answerable(id)?;
+            it.end_peer(
+                now,
+                id,
+                CloseReason::Local,
+                Some(WireCode::Application(code)),
+            );
+            Ok(())
+        })
     }
 
     /// The next channel that another Client, or the Coordinator on its own account, wants with this one: to be
@@ -237,7 +208,7 @@ impl Client {
     /// [`Offered`](ClientEvent::Offered). An offer that is withdrawn before it was taken is never seen.
     pub fn poll_offer(&mut self) -> Option<ChannelId> {
         let id = self.offers.pop_first()?;
-        self.channels.let_through(id);
+        self.host.let_through(id);
         Some(id)
     }
 
@@ -247,20 +218,18 @@ impl Client {
     /// Where a [`PathPolicy`] allows direct paths, other ends are told them first of all, within 5 seconds on channels
     /// that stand. Only the first 64 are looked at, and 12 addresses of all kinds told.
     pub fn set_mapped_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
-        let now = self.advance(now);
-        self.set_mapped(now, addresses);
-        self.settle(now);
+        self.command(now, |it, now| it.set_mapped(now, addresses));
     }
 
     /// Ends all channels at once and tells the other sides this code.
     pub fn abort(&mut self, now: Instant, code: Code) {
-        let now = self.advance(now);
         // The home channel, which is the first, is the way to all others: they end before it does.
-        for id in self.channels.ids().into_iter().rev() {
-            if let Some(mut channel) = self.channel(id) {
-                channel.abort(now, code);
-            }
-            self.settle(now);
+        for id in self.host.ids().into_iter().rev() {
+            self.command(now, |it, now| {
+                if let Some(mut channel) = it.channel(id) {
+                    channel.abort(now, code);
+                }
+            });
         }
     }
 }
@@ -279,7 +248,7 @@ impl Endpoint for Client {
             segment_size,
             payload,
         } = datagram;
-        let mut batch = self.buffers.batch(payload, segment_size);
+        let mut batch = self.host.batch(payload, segment_size);
         let at_home = Arrival {
             remote: Some(source),
             local_ip: None,
@@ -289,52 +258,34 @@ impl Endpoint for Client {
             remote: None,
             ..at_home
         };
+        let from_home = self.home.address == Some(source);
         while let Some(packet) = batch.first() {
             let len = packet.len();
-            let from_home = self.home.address() == Some(source);
-            let (engine, peer) = match classify(packet) {
-                PacketKind::Long(Some(_)) if !from_home => (None, None),
-                PacketKind::Long(Some(route)) => match self.routes.get(&route) {
-                    Some(&(id, engine)) => (engine, Some(id)),
-                    None => (None, None),
-                },
-                // A stateless reset looks as if it were going anywhere.
-                PacketKind::Short(Some(route)) => match self.routes.get(&route) {
-                    Some(&(id, Some(engine))) => (Some(engine), Some(id)),
-                    Some((_, None)) | None => (self.home.engine(), None),
-                },
-                PacketKind::Long(None) | PacketKind::Short(None) => (self.home.engine(), None),
-                PacketKind::Probe(route) => {
-                    let packet = batch.take_packet();
-                    self.handle_probe(now, source, route, packet);
-                    continue;
+            match self.destination(packet, from_home) {
+                Destination::Home(engine) => {
+                    self.host.handle_packet(now, engine, &at_home, &mut batch);
                 }
-                PacketKind::Other => (None, None),
-            };
-            let arrival = if peer.is_some() {
-                &on_any_path
-            } else {
-                &at_home
-            };
-            self.transport
-                .handle_packet(now, engine, arrival, &mut batch);
-            if let Some(id) = peer {
-                self.path_heard(now, id, from_home, len);
+                Destination::Peer(id, engine) => {
+                    let arrival = &on_any_path;
+                    self.host.handle_packet(now, engine, arrival, &mut batch);
+                    self.path_heard(now, id, from_home, len);
+                }
+                Destination::Path(route) => {
+                    self.handle_probe(now, source, route, batch.take_packet());
+                }
+                Destination::Nobody => self.host.transport.drop_packet(&mut batch),
             }
         }
         self.settle(now);
     }
 
     fn take_buffer(&mut self) -> Option<BytesMut> {
-        self.buffers.take()
+        self.host.take_buffer()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         let now = self.turn(now);
-        self.transport.handle_timeout(now);
-        while let Some(id) = self.deadlines.pop_due(now) {
-            self.deadline_passed(now, id);
-        }
+        self.host.handle_timeout(now);
         while let Some(id) = self.paths.pop_due(now) {
             self.path_due(now, id);
         }
@@ -343,31 +294,29 @@ impl Endpoint for Client {
     }
 
     fn handle_socket_error(&mut self) {
-        self.transport.stats.socket_errors += 1;
-        if let Some(now) = self.now {
+        self.host.stats.socket_errors += 1;
+        if let Some(now) = self.host.now() {
             self.paths.hosts_in_doubt(now);
         }
     }
 
     fn handle_unreachable(&mut self, now: Instant, destination: SocketAddr, reason: Unreachable) {
-        let now = self.advance(now);
-        self.address_unreachable(now, destination, reason);
-        self.settle(now);
+        self.command(now, |it, now| {
+            it.address_unreachable(now, destination, reason);
+        });
     }
 
     fn wants_unreachable(&self) -> bool {
-        matches!(self.home, Home::Connecting { .. })
+        self.home.race().is_some()
     }
 
     fn wants_host_addresses(&mut self) -> bool {
-        self.now
-            .is_some_and(|now| self.paths.wants_host_addresses(now))
+        let now = self.host.now();
+        now.is_some_and(|now| self.paths.wants_host_addresses(now))
     }
 
     fn handle_host_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
-        let now = self.advance(now);
-        self.set_hosts(now, addresses);
-        self.settle(now);
+        self.command(now, |it, now| it.set_hosts(now, addresses));
     }
 
     fn poll_event(&mut self) -> Option<ClientEvent> {
@@ -394,12 +343,18 @@ impl Endpoint for Client {
     }
 
     fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
-        let now = self.advance(now);
+        let now = self.host.advance(now);
         loop {
             if let Some(transmit) = self.paths.poll_transmit() {
                 return Some(transmit);
             }
-            let (from, transmit) = self.transport.poll_transmit(now, max_segments)?;
+            let Some((from, transmit)) = self.host.poll_transmit(now, max_segments) else {
+                if !self.host.is_unsettled() {
+                    return None;
+                }
+                self.settle(now);
+                continue;
+            };
             // A peer channel's packets have no address of their own.
             if transmit.destination != VIRTUAL {
                 return Some(transmit);
@@ -411,45 +366,33 @@ impl Endpoint for Client {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        if !self.events.is_empty() || self.has_application_events() || self.channels.is_eventful() {
-            return self.now;
+        if !self.events.is_empty() || self.has_application_events() || self.host.is_eventful() {
+            return self.host.now();
         }
         self.poll_wakeup()
     }
 
     fn poll_wakeup(&self) -> Option<Instant> {
-        if self.transport.has_output()
-            || self.paths.has_output()
-            || !self.accessed.is_empty()
-            || self.home_ends_next()
-        {
-            return self.now;
+        if self.host.has_output() || self.paths.has_output() || self.home_ends_next() {
+            return self.host.now();
         }
-        self.next_due()
+        [self.host.next_due(), self.next_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
-        let entry = self.channels.get_mut(id)?;
-        let link = self.transport.link(id);
-        self.accessed.insert(id);
-        Some(Channel {
-            core: &mut entry.core,
-            link,
-        })
+        self.host.channel(id)
     }
 
     fn peer(&self, id: ChannelId) -> Option<PeerInfo> {
-        match &self.channels.get(id)?.role {
-            Role::Home => None,
-            Role::Peer(peer) => peer.info(),
-        }
+        self.host.get(id)?.role.as_ref()?.info()
     }
 
     fn path_stats(&self, id: ChannelId) -> Option<PathStats> {
-        match self.channels.get(id)?.role {
-            Role::Home => None,
-            Role::Peer(_) => Some(self.paths.stats(id, self.transport.peek(id)?)),
-        }
+        self.host.get(id)?.role.as_ref()?;
+        Some(self.paths.stats(id, self.host.peek(id)?))
     }
 
     fn channel_event(event: ClientEvent) -> Result<(ChannelId, ChannelEvent), ClientEvent> {
@@ -463,36 +406,92 @@ impl Endpoint for Client {
     }
 
     fn close(&mut self, now: Instant, patience: Duration) {
-        let now = self.advance(now);
-        self.close_peers(now, patience);
-        if let Some(mut home) = self.channel(ChannelId::HOME) {
-            home.close(now, patience);
-        }
-        self.settle(now);
+        self.command(now, |it, now| {
+            it.close_peers(now, patience);
+            if let Some(mut home) = it.channel(ChannelId::HOME) {
+                home.close(now, patience);
+            }
+        });
     }
 
     fn is_finished(&self) -> bool {
-        matches!(self.home, Home::Ended) && self.channels.len() == 0 && self.transport.is_empty()
+        self.home.has_ended() && self.host.is_empty()
     }
 
     fn stats(&self) -> EndpointStats {
-        self.transport.stats
+        self.host.stats()
     }
 }
 
-impl Client {
-    fn advance(&mut self, now: Instant) -> Instant {
-        *self
-            .now
-            .insert(self.now.map_or(now, |latest| latest.max(now)))
+impl Role for Client {
+    type Channel = Option<Peer>;
+
+    fn host(&self) -> &Host<Option<Peer>> {
+        &self.host
     }
 
-    /// Does what is to be done before events are given.
-    fn settle_output(&mut self) {
-        if let Some(now) = self.now
-            && (self.transport.has_output() || !self.accessed.is_empty())
-        {
-            self.settle(now);
+    fn host_mut(&mut self) -> &mut Host<Option<Peer>> {
+        &mut self.host
+    }
+
+    fn react(&mut self, now: Instant, id: ChannelId, event: HostEvent) {
+        match event {
+            HostEvent::Link(change) => self.handle_link_change(now, id, change),
+            HostEvent::Notice(notice) => match id {
+                ChannelId::HOME => self.home_notice(now, notice),
+                _ => self.peer_notice(now, id, notice),
+            },
+            HostEvent::Overdue => {
+                tracing::debug!(channel = ?id, "not set up in time");
+                match id {
+                    ChannelId::HOME => self.home_deadline_passed(now),
+                    _ => self.peer_deadline_passed(now, id),
+                }
+            }
+        }
+    }
+
+    fn settled(&mut self) {
+        self.forget_paths();
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        [self.paths.next_timeout(), self.mapping.next_due()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+/// Where a datagram belongs.
+enum Destination {
+    /// To the Coordinator's side.
+    Home(EngineId),
+    Peer(ChannelId, EngineId),
+    /// It is a probe, for the path of the channel with this route.
+    Path(Route),
+    Nobody,
+}
+
+impl Client {
+    fn destination(&self, packet: &[u8], from_home: bool) -> Destination {
+        let home = || {
+            self.home
+                .engine
+                .map_or(Destination::Nobody, Destination::Home)
+        };
+        let peer = |route| match self.routes.get(&route) {
+            Some(&(id, Some(engine))) => Some(Destination::Peer(id, engine)),
+            Some((_, None)) | None => None,
+        };
+        match classify(packet) {
+            PacketKind::Long(Some(_)) if !from_home => Destination::Nobody,
+            PacketKind::Long(Some(route)) => peer(route).unwrap_or(Destination::Nobody),
+            // A stateless reset looks as if it were going anywhere.
+            PacketKind::Short(Some(route)) => peer(route).unwrap_or_else(home),
+            PacketKind::Long(None) | PacketKind::Short(None) => home(),
+            PacketKind::Probe(route) => Destination::Path(route),
+            PacketKind::Other => Destination::Nobody,
         }
     }
 
@@ -500,143 +499,55 @@ impl Client {
         &mut self,
         poll: fn(&mut ChannelCore) -> Option<ChannelEvent>,
     ) -> Option<(ChannelId, ChannelEvent)> {
-        let next = self.channels.poll_event(&mut self.accessed, poll);
-        next.or_else(|| {
+        self.host.poll_event(poll).or_else(|| {
             // The home channel's end is the last event of all.
             self.end_home_when_alone();
-            self.channels.poll_event(&mut self.accessed, poll)
+            self.settle_output();
+            self.host.poll_event(poll)
         })
     }
 
     /// The driver's turn begins, perhaps after a long time.
     fn turn(&mut self, now: Instant) -> Instant {
-        let before = self.now;
-        let now = self.advance(now);
-        if is_overslept(before, self.next_due(), now) {
-            self.transport.wake(now);
+        let (now, overslept) = self.begin_turn(now);
+        if overslept {
             self.paths.hosts_in_doubt(now);
         }
         self.paths.awake(now);
         now
     }
 
-    /// When the first of all that waits for its time is due.
-    fn next_due(&self) -> Option<Instant> {
-        [
-            self.transport.poll_timeout(),
-            self.deadlines.next(),
-            self.paths.next_timeout(),
-            self.mapping.next_due(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    /// Reacts to what happened on the links until nothing is left to react to.
-    fn settle(&mut self, now: Instant) {
-        loop {
-            while let Some((id, event)) = self.transport.poll_event() {
-                self.handle_link_event(now, id, event);
-            }
-            // What the application did through handles has consequences too.
-            while let Some(id) = self.accessed.pop_first() {
-                if let (Some(entry), Some(link)) =
-                    (self.channels.get_mut(id), self.transport.link(id))
-                {
-                    entry.core.resume(link, now);
+    fn handle_link_change(&mut self, now: Instant, id: ChannelId, change: LinkChange) {
+        match change {
+            LinkChange::Accepted | LinkChange::Moved(_) => {}
+            LinkChange::Connected { identity } => match self.host.get(id) {
+                Some(_) => self.peer_connected(now, id, identity),
+                None => self.attempt_connected(now, id),
+            },
+            LinkChange::Silent => {
+                self.paths.hosts_in_doubt(now);
+                if id != ChannelId::HOME && self.host.get(id).is_some() {
+                    // Perhaps a NAT on the way has moved us, which only the Coordinator can notice.
+                    if let Some(home) = self.host.link(ChannelId::HOME) {
+                        home.ping();
+                    }
+                    self.path_silent(now, id);
                 }
-                self.handle_notices(now, id);
-                self.bound_memory(now, id);
             }
-            if !self.transport.has_events() {
-                break;
-            }
-        }
-        self.forget_paths();
-    }
-
-    fn handle_link_event(&mut self, now: Instant, id: ChannelId, event: LinkEvent) {
-        if event == LinkEvent::Silent {
-            self.paths.hosts_in_doubt(now);
-        }
-        let mut id = id;
-        if self.home.is_attempt(id) {
-            if let LinkEvent::Closed(reason) = event {
-                return self.attempt_failed(now, id, reason);
-            }
-            if let LinkEvent::Connected { .. } = event {
-                self.attempt_connected(now, id);
-                id = ChannelId::HOME;
-            }
-        }
-        let Some(entry) = self.channels.get_mut(id) else {
-            return;
-        };
-        if let LinkEvent::Closed(reason) = event {
-            if id == ChannelId::HOME {
-                return self.home_lost(reason);
-            }
-            entry.core.abandon(reason);
-        } else if let Some(link) = self.transport.link(id) {
-            entry.core.handle_link_event(link, now, event);
-        }
-        if event == LinkEvent::Silent && id != ChannelId::HOME {
-            // Perhaps a NAT on the way has moved us, which only the Coordinator can notice.
-            if let Some(home) = self.transport.link(ChannelId::HOME) {
-                home.ping();
-            }
-            self.path_silent(now, id);
-        }
-        if event == LinkEvent::Audible {
-            self.path_heard_again(now, id);
-        }
-        self.handle_notices(now, id);
-        self.bound_memory(now, id);
-    }
-
-    fn bound_memory(&mut self, now: Instant, changed: ChannelId) {
-        let limit = self.config.limits.message_memory;
-        self.channels
-            .bound_memory(&mut self.transport, now, changed, limit);
-    }
-
-    fn handle_notices(&mut self, now: Instant, id: ChannelId) {
-        while let Some(entry) = self.channels.get_mut(id)
-            && let Some(notice) = entry.core.poll_notice(self.transport.link(id), now)
-        {
-            match (&entry.role, notice) {
-                (Role::Home, Notice::Connected { .. }) => self.home_connected(now),
-                (Role::Home, Notice::Control(payload)) => self.home_control(now, payload),
-                (Role::Home, Notice::Closing) => self.home_closing(now),
-                (Role::Home, Notice::GivenUp) => self.home_given_up(now),
-                (Role::Home, Notice::Ended(_)) => {}
-                (Role::Peer(_), Notice::Connected { identity }) => {
-                    self.peer_connected(now, id, identity);
-                }
-                (Role::Peer(_), Notice::Control(payload)) => self.peer_control(now, id, payload),
-                (Role::Peer(_), Notice::Closing | Notice::GivenUp) => {}
-                (Role::Peer(_), Notice::Ended(reason)) => self.peer_ended(now, id, reason),
-            }
+            LinkChange::Audible => self.path_heard_again(now, id),
+            LinkChange::Closed(reason) => match id {
+                ChannelId::HOME => self.home_lost(now, reason),
+                _ if self.host.get(id).is_some() => self.host.abandon(id, reason),
+                _ => self.attempt_failed(now, id, reason),
+            },
         }
     }
 
     /// How many things are kept.
     #[cfg(feature = "__testing")]
     pub(crate) fn entries(&self) -> usize {
-        let tables = self.routes.len() + self.requests.len() + self.deadlines.entries();
-        let queues = self.events.len() + self.accessed.len() + self.paths.entries();
-        let queues = queues + self.offers.len();
-        tables + queues + self.transport.entries() + self.channels.entries()
-    }
-
-    fn deadline_passed(&mut self, now: Instant, id: ChannelId) {
-        tracing::debug!(channel = ?id, "not set up in time");
-        if id == ChannelId::HOME {
-            self.home_deadline_passed(now);
-        } else {
-            self.peer_deadline_passed(id);
-        }
+        let tables = self.routes.len() + self.requests.len() + self.paths.entries();
+        tables + self.events.len() + self.offers.len() + self.host.entries()
     }
 }
 
@@ -645,7 +556,7 @@ impl fmt::Debug for Client {
         f.debug_struct("Client")
             .field("id", &self.id())
             .field("home", &self.home)
-            .field("channels", &self.channels.len())
+            .field("channels", &self.host.len())
             .finish_non_exhaustive()
     }
 }

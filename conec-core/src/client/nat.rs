@@ -97,7 +97,7 @@ impl Client {
             return self.violate_home(now, Violation::Unexpected);
         }
         let secret = self
-            .transport
+            .host
             .peek(ChannelId::HOME)
             .and_then(|link| link.export_secret::<PROBE_SECRET_LEN>(SECOND_PORT_LABEL));
         let Some(secret) = secret else {
@@ -135,7 +135,7 @@ impl Client {
         else {
             return;
         };
-        let Some(home) = self.home.address() else {
+        let Some(home) = self.home.address else {
             *due = None;
             return;
         };
@@ -162,7 +162,7 @@ impl Client {
             payload,
         };
         if self.paths.probe(now, transmit) {
-            self.transport.stats.probes_sent += 1;
+            self.host.stats.probes_sent += 1;
         }
     }
 }

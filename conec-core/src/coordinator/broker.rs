@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::{
     ChannelId, ClientId, Name, PairId,
-    transport::Deadlines,
+    util::Deadlines,
     wire::{Offer, RequestId, Role, Route},
 };
 

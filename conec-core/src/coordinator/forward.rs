@@ -10,8 +10,8 @@ use bytes::BytesMut;
 
 use crate::{
     ChannelId, CoordinatorLimits, Ecn, EndpointStats, Transmit,
-    channel::Bucket,
     transport::MAX_BATCH,
+    util::Bucket,
     wire::{PacketKind, Route, classify},
 };
 

@@ -9,7 +9,7 @@ mod second;
 mod session;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     net::SocketAddr,
     num::NonZeroUsize,
@@ -31,10 +31,10 @@ use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
     Datagram, Endpoint, EndpointStats, KeyPin, Name, PairError, PairId, PathStats, PeerInfo,
     Target, Transmit, Unreachable,
-    buffers::Buffers,
-    channel::{ChannelCore, Channels, Notice},
+    channel::{ChannelCore, Notice},
     endpoint::sealed::Sealed,
-    transport::{Admission, Arrival, Deadlines, EngineId, LinkEvent, Transport, is_overslept},
+    host::{Host, HostEvent, Role},
+    transport::{Admissions, Arrival, EngineId, LinkChange},
     wire::{CoordinatorMessage, PacketKind, Route, classify},
 };
 
@@ -48,25 +48,17 @@ use crate::{
 /// Coordinator says goodbye to nobody; the Clients notice by their idle timeouts. [`close`](Endpoint::close) it first.
 pub struct Coordinator {
     config: CoordinatorConfig,
-    transport: Transport,
-    buffers: Buffers,
+    host: Host<Session>,
     engine: EngineId,
-    sessions: Channels<Session>,
     registry: Registry,
     broker: Broker,
     forwarding: Forwarding,
     /// Whose probes to the second port bear these.
     second_routes: BTreeMap<Route, ChannelId>,
-    /// Until when a Client must have completed its handshake, introduced itself, or been answered.
-    deadlines: Deadlines<ChannelId>,
     events: Events,
-    /// Sessions that the application may have ended.
-    accessed: BTreeSet<ChannelId>,
     closing: bool,
     /// Whether forwarded packets or our own are sent next.
     forward_next: bool,
-    /// The latest time seen.
-    now: Option<Instant>,
 }
 
 impl Coordinator {
@@ -75,34 +67,26 @@ impl Coordinator {
     pub fn new(config: CoordinatorConfig, seed: [u8; 32]) -> Result<Self, ConfigError> {
         config.validate()?;
         let limits = &config.limits;
-        let mut transport = Transport::new(seed, limits.window_memory);
-        let admission = Admission {
-            links: limits.clients.saturating_add(limits.handshakes),
+        let mut host = Host::new(seed, limits.message_memory, limits.window_memory);
+        let admissions = Admissions {
             handshakes: limits.handshakes,
-            handshakes_before_retry: limits.handshakes_before_retry,
-            handshakes_per_network: limits.handshakes_per_network,
+            before_retry: limits.handshakes_before_retry,
+            per_network: limits.handshakes_per_network,
+            links: limits.clients.saturating_add(limits.handshakes),
         };
-        let engine = transport.listen(
-            &config.certificate,
-            &config.home,
-            admission,
-            config.reset_key,
-        )?;
+        let (certificate, home) = (&config.certificate, &config.home);
+        let transport = &mut host.transport;
+        let engine = transport.listen(certificate, home, admissions, config.reset_key)?;
         Ok(Self {
-            transport,
-            buffers: Buffers::default(),
+            host,
             engine,
-            sessions: Channels::new(),
             registry: Registry::default(),
             broker: Broker::new(),
             forwarding: Forwarding::new(limits),
             second_routes: BTreeMap::new(),
-            deadlines: Deadlines::new(),
             events: Events::new(limits.events),
-            accessed: BTreeSet::new(),
             closing: false,
             forward_next: false,
-            now: None,
             config,
         })
     }
@@ -122,10 +106,7 @@ impl Coordinator {
         client: ChannelId,
         name: Option<Name>,
     ) -> Result<(), AnswerError> {
-        let now = self.advance(now);
-        let admitted = self.admit_asking(now, client, name);
-        self.settle(now);
-        admitted
+        self.command(now, |it, now| it.admit_asking(now, client, name))
     }
 
     /// Turns a Client away that [asked](CoordinatorEvent::ClientAsks); it learns the code.
@@ -135,10 +116,7 @@ impl Coordinator {
         client: ChannelId,
         code: Code,
     ) -> Result<(), AnswerError> {
-        let now = self.advance(now);
-        let refused = self.refuse_asking(now, client, code);
-        self.settle(now);
-        refused
+        self.command(now, |it, now| it.refuse_asking(now, client, code))
     }
 
     /// Connects two Clients. Each is offered the channel and can reject it, `from` as its initiator.
@@ -152,27 +130,20 @@ impl Coordinator {
         to: impl Into<Target>,
         label: &[u8],
     ) -> Result<PairId, PairError> {
-        let now = self.advance(now);
-        let pair = self.connect_pair(now, &from.into(), &to.into(), label);
-        self.settle(now);
-        pair
+        self.command(now, |it, now| {
+            it.connect_pair(now, &from.into(), &to.into(), label)
+        })
     }
 
     /// Lets a Client have the channel that it [asked](CoordinatorEvent::PairAsks) for, if the other end wants it too.
     pub fn grant(&mut self, now: Instant, pair: PairId) -> Result<(), AnswerError> {
-        let now = self.advance(now);
-        let granted = self.grant_pair(now, pair);
-        self.settle(now);
-        granted
+        self.command(now, |it, now| it.grant_pair(now, pair))
     }
 
     /// Denies a Client the channel that it [asked](CoordinatorEvent::PairAsks) for. It learns no more than that no such
     /// Client could be found.
     pub fn deny(&mut self, now: Instant, pair: PairId) -> Result<(), AnswerError> {
-        let now = self.advance(now);
-        let denied = self.deny_pair(pair);
-        self.settle(now);
-        denied
+        self.command(now, |it, _| it.deny_pair(pair))
     }
 
     /// Takes a channel from the two Clients that it connects; both learn the code.
@@ -182,10 +153,7 @@ impl Coordinator {
         pair: PairId,
         code: Code,
     ) -> Result<(), AnswerError> {
-        let now = self.advance(now);
-        let disconnected = self.disconnect_pair(pair, code);
-        self.settle(now);
-        disconnected
+        self.command(now, |it, _| it.disconnect_pair(pair, code))
     }
 
     /// The next event of those that are not about a channel's inside, and the ends of home channels.
@@ -214,7 +182,7 @@ impl Coordinator {
 
     /// Who is connected on this home channel, and under which name.
     pub fn client(&self, client: ChannelId) -> Option<(ClientId, Option<&Name>)> {
-        self.sessions.get(client)?.role.admitted()
+        self.host.get(client)?.role.admitted()
     }
 
     /// How many Clients are connected.
@@ -224,7 +192,7 @@ impl Coordinator {
 
     /// Where a Client's packets come from: the last address that it has confirmed.
     pub fn address(&self, client: ChannelId) -> Option<SocketAddr> {
-        let session = &self.sessions.get(client)?.role;
+        let session = &self.host.get(client)?.role;
         session.admitted()?;
         Some(session.place().address)
     }
@@ -236,7 +204,7 @@ impl Endpoint for Coordinator {
     type Event = CoordinatorEvent;
 
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        let now = self.turn(now);
+        let (now, _) = self.begin_turn(now);
         let Datagram {
             source,
             destination_ip,
@@ -244,46 +212,35 @@ impl Endpoint for Coordinator {
             segment_size,
             payload,
         } = datagram;
-        let mut batch = self.buffers.batch(payload, segment_size);
+        let mut batch = self.host.batch(payload, segment_size);
         let arrival = Arrival {
             remote: Some(source),
             local_ip: destination_ip,
             ecn,
         };
         while let Some(first) = batch.first() {
-            let (own, forward) = match classify(first) {
-                PacketKind::Short(Some(route)) | PacketKind::Long(Some(route))
-                    if self.forwarding.knows(route) =>
-                {
-                    (false, Some(route))
+            match self.destination(first) {
+                Destination::Home => {
+                    self.host
+                        .handle_packet(now, self.engine, &arrival, &mut batch);
                 }
-                // A straggler of a channel that is over. An answer would be taken for the other end's.
-                PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) => (false, None),
-                // Others than to the second port go directly or not at all.
-                PacketKind::Probe(route) => {
-                    let packet = batch.take_packet();
-                    self.second_port_heard(now, source, route, packet);
-                    continue;
+                Destination::Client(route) => {
+                    let segment_size = batch.segment_size;
+                    let run_length = run_length(batch.rest(), segment_size, route);
+                    let run = Run {
+                        source,
+                        ecn,
+                        segment_size,
+                        payload: batch.take_run(run_length),
+                    };
+                    self.forwarding
+                        .forward(now, route, run, &mut self.host.stats);
                 }
-                PacketKind::Other => (false, None),
-                PacketKind::Long(None) | PacketKind::Short(None) => (true, None),
-            };
-            if let Some(route) = forward {
-                let segment_size = batch.segment_size;
-                let run_length = run_length(batch.rest(), segment_size, route);
-                let run = Run {
-                    source,
-                    ecn,
-                    segment_size,
-                    payload: batch.take_run(run_length),
-                };
-                self.forwarding
-                    .forward(now, route, run, &mut self.transport.stats);
-                continue;
+                Destination::SecondPort(route) => {
+                    self.second_port_heard(now, source, route, batch.take_packet());
+                }
+                Destination::Nobody => self.host.transport.drop_packet(&mut batch),
             }
-            let engine = own.then_some(self.engine);
-            self.transport
-                .handle_packet(now, engine, &arrival, &mut batch);
         }
         while let Some((client, packets)) = self.forwarding.pop_throttled() {
             self.tell(client, &CoordinatorMessage::Throttled { packets });
@@ -292,15 +249,12 @@ impl Endpoint for Coordinator {
     }
 
     fn take_buffer(&mut self) -> Option<BytesMut> {
-        self.buffers.take()
+        self.host.take_buffer()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        let now = self.turn(now);
-        self.transport.handle_timeout(now);
-        while let Some(client) = self.deadlines.pop_due(now) {
-            self.session_deadline_passed(now, client);
-        }
+        let (now, _) = self.begin_turn(now);
+        self.host.handle_timeout(now);
         while let Some(pair) = self.broker.pop_due(now) {
             self.pair_deadline_passed(pair);
         }
@@ -308,7 +262,7 @@ impl Endpoint for Coordinator {
     }
 
     fn handle_socket_error(&mut self) {
-        self.transport.stats.socket_errors += 1;
+        self.host.stats.socket_errors += 1;
     }
 
     fn handle_unreachable(&mut self, _: Instant, _: SocketAddr, _: Unreachable) {}
@@ -328,15 +282,13 @@ impl Endpoint for Coordinator {
         if let Some(event) = self.events.pop() {
             return Some(event);
         }
-        let poll = ChannelCore::poll_event;
-        let (channel, event) = self.sessions.poll_event(&mut self.accessed, poll)?;
+        let (channel, event) = self.host.poll_event(ChannelCore::poll_event)?;
         Some(CoordinatorEvent::Channel { channel, event })
     }
 
     fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)> {
         self.settle_output();
-        let poll = ChannelCore::poll_signal;
-        let (channel, event) = self.sessions.poll_event(&mut self.accessed, poll)?;
+        let (channel, event) = self.host.poll_event(ChannelCore::poll_signal)?;
         if let ChannelEvent::Closed { .. } = event {
             let event = event.clone();
             self.events
@@ -350,41 +302,43 @@ impl Endpoint for Coordinator {
     }
 
     fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
-        let now = self.advance(now);
+        let now = self.host.advance(now);
         self.forward_next = !self.forward_next;
         if self.forward_next
             && let Some(transmit) = self.forwarding.poll_transmit(max_segments.get())
         {
             return Some(transmit);
         }
-        if let Some((_, transmit)) = self.transport.poll_transmit(now, max_segments) {
-            return Some(transmit);
+        loop {
+            if let Some((_, transmit)) = self.host.poll_transmit(now, max_segments) {
+                return Some(transmit);
+            }
+            if !self.host.is_unsettled() {
+                return self.forwarding.poll_transmit(max_segments.get());
+            }
+            self.settle(now);
         }
-        self.forwarding.poll_transmit(max_segments.get())
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        if self.has_application_events() || self.sessions.is_eventful() {
-            return self.now;
+        if self.has_application_events() || self.host.is_eventful() {
+            return self.host.now();
         }
         self.poll_wakeup()
     }
 
     fn poll_wakeup(&self) -> Option<Instant> {
-        if self.transport.has_output() || !self.accessed.is_empty() || !self.forwarding.is_idle() {
-            return self.now;
+        if self.host.has_output() || !self.forwarding.is_idle() {
+            return self.host.now();
         }
-        self.next_due()
+        [self.host.next_due(), self.next_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
-        let entry = self.sessions.get_mut(id)?;
-        let link = self.transport.link(id);
-        self.accessed.insert(id);
-        Some(Channel {
-            core: &mut entry.core,
-            link,
-        })
+        self.host.channel(id)
     }
 
     fn peer(&self, id: ChannelId) -> Option<PeerInfo> {
@@ -414,61 +368,82 @@ impl Endpoint for Coordinator {
     }
 
     fn close(&mut self, now: Instant, patience: Duration) {
-        let now = self.advance(now);
-        self.closing = true;
-        for id in self.sessions.ids() {
-            if let Some(mut home) = self.channel(id) {
-                home.close(now, patience);
+        self.command(now, |it, now| {
+            it.closing = true;
+            for id in it.host.ids() {
+                if let Some(mut home) = it.channel(id) {
+                    home.close(now, patience);
+                }
             }
-        }
-        self.settle(now);
+        });
     }
 
     fn is_finished(&self) -> bool {
-        self.closing && self.sessions.len() == 0 && self.transport.is_empty()
+        self.closing && self.host.is_empty()
     }
 
     fn stats(&self) -> EndpointStats {
-        self.transport.stats
+        self.host.stats()
     }
 }
 
-impl Coordinator {
-    fn advance(&mut self, now: Instant) -> Instant {
-        *self
-            .now
-            .insert(self.now.map_or(now, |latest| latest.max(now)))
+impl Role for Coordinator {
+    type Channel = Session;
+
+    fn host(&self) -> &Host<Session> {
+        &self.host
     }
 
-    /// The driver's turn begins, perhaps after a long time.
-    fn turn(&mut self, now: Instant) -> Instant {
-        let before = self.now;
-        let now = self.advance(now);
-        if is_overslept(before, self.next_due(), now) {
-            self.transport.wake(now);
+    fn host_mut(&mut self) -> &mut Host<Session> {
+        &mut self.host
+    }
+
+    fn react(&mut self, now: Instant, id: ChannelId, event: HostEvent) {
+        match event {
+            HostEvent::Link(change) => self.handle_link_change(now, id, change),
+            HostEvent::Notice(notice) => self.handle_notice(now, id, notice),
+            HostEvent::Overdue => self.session_deadline_passed(now, id),
         }
-        now
     }
 
-    /// When the first of all that waits for its time is due.
     fn next_due(&self) -> Option<Instant> {
-        [
-            self.transport.poll_timeout(),
-            self.deadlines.next(),
-            self.broker.next_deadline(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        self.broker.next_deadline()
+    }
+}
+
+/// Where a datagram belongs.
+enum Destination {
+    /// To a home channel, or to one that is to be.
+    Home,
+    /// To the Client at the end of a peer channel with this route.
+    Client(Route),
+    /// It is a probe, which says how a Client's NAT maps.
+    SecondPort(Route),
+    Nobody,
+}
+
+impl Coordinator {
+    fn destination(&self, packet: &[u8]) -> Destination {
+        match classify(packet) {
+            PacketKind::Short(Some(route)) | PacketKind::Long(Some(route))
+                if self.forwarding.knows(route) =>
+            {
+                Destination::Client(route)
+            }
+            // A straggler of a channel that is over. An answer would be taken for the other end's.
+            PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) => Destination::Nobody,
+            // Others than to the second port go directly or not at all.
+            PacketKind::Probe(route) => Destination::SecondPort(route),
+            PacketKind::Other => Destination::Nobody,
+            PacketKind::Long(None) | PacketKind::Short(None) => Destination::Home,
+        }
     }
 
     /// How many things are kept.
     #[cfg(feature = "__testing")]
     pub(crate) fn entries(&self) -> usize {
-        let tables = self.sessions.entries() + self.registry.entries() + self.broker.entries();
-        let queues = self.events.len() + self.accessed.len() + self.deadlines.entries();
-        let tables = tables + self.second_routes.len();
-        tables + queues + self.forwarding.entries() + self.transport.entries()
+        let tables = self.registry.entries() + self.broker.entries() + self.second_routes.len();
+        tables + self.events.len() + self.forwarding.entries() + self.host.entries()
     }
 
     /// Whether so many events wait that nothing may begin which leads to more.
@@ -476,73 +451,22 @@ impl Coordinator {
         self.events.is_full()
     }
 
-    /// Does what is to be done before events are given.
-    fn settle_output(&mut self) {
-        if let Some(now) = self.now
-            && (self.transport.has_output() || !self.accessed.is_empty())
-        {
-            self.settle(now);
+    fn handle_link_change(&mut self, now: Instant, id: ChannelId, change: LinkChange) {
+        match change {
+            LinkChange::Accepted => self.session_accepted(now, id),
+            LinkChange::Connected { identity } => self.session_connected(now, id, identity),
+            LinkChange::Moved(address) => self.session_moved(id, address),
+            LinkChange::Silent | LinkChange::Audible => {}
+            LinkChange::Closed(reason) => self.host.abandon(id, reason),
         }
     }
 
-    /// Reacts to what happened on the links until nothing is left to react to.
-    fn settle(&mut self, now: Instant) {
-        loop {
-            while let Some((id, event)) = self.transport.poll_event() {
-                self.handle_link_event(now, id, event);
-            }
-            // What the application did through handles has consequences too.
-            while let Some(id) = self.accessed.pop_first() {
-                if let (Some(entry), Some(link)) =
-                    (self.sessions.get_mut(id), self.transport.link(id))
-                {
-                    entry.core.resume(link, now);
-                }
-                self.handle_notices(now, id);
-                self.bound_memory(now, id);
-            }
-            if !self.transport.has_events() {
-                return;
-            }
-        }
-    }
-
-    fn handle_link_event(&mut self, now: Instant, id: ChannelId, event: LinkEvent) {
-        if event == LinkEvent::Accepted {
-            self.session_accepted(now, id);
-        }
-        let Some(entry) = self.sessions.get_mut(id) else {
-            return;
-        };
-        if let LinkEvent::Closed(reason) = event {
-            entry.core.abandon(reason);
-        } else if let Some(link) = self.transport.link(id) {
-            entry.core.handle_link_event(link, now, event);
-        }
-        if let LinkEvent::Moved(address) = event {
-            self.session_moved(id, address);
-        }
-        self.handle_notices(now, id);
-        self.bound_memory(now, id);
-    }
-
-    fn bound_memory(&mut self, now: Instant, changed: ChannelId) {
-        let limit = self.config.limits.message_memory;
-        self.sessions
-            .bound_memory(&mut self.transport, now, changed, limit);
-    }
-
-    fn handle_notices(&mut self, now: Instant, id: ChannelId) {
-        while let Some(entry) = self.sessions.get_mut(id)
-            && let Some(notice) = entry.core.poll_notice(self.transport.link(id), now)
-        {
-            match notice {
-                Notice::Connected { identity } => self.session_connected(now, id, identity),
-                Notice::Control(payload) => self.session_control(now, id, payload),
-                // The Client's own business: it lets go of its channels by itself.
-                Notice::Closing | Notice::GivenUp => {}
-                Notice::Ended(reason) => self.session_ended(id, reason),
-            }
+    fn handle_notice(&mut self, now: Instant, id: ChannelId, notice: Notice) {
+        match notice {
+            Notice::Control(payload) => self.session_control(now, id, payload),
+            // The Client's own business: it lets go of its channels by itself.
+            Notice::Closing | Notice::GivenUp => {}
+            Notice::Ended(reason) => self.session_ended(id, reason),
         }
     }
 }

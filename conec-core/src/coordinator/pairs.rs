@@ -37,7 +37,7 @@ impl Coordinator {
             Ok(pair) => self.offer_pair(now, pair),
             Err(code) => {
                 let code = code.into();
-                self.transport.stats.channels_refused += 1;
+                self.host.stats.channels_refused += 1;
                 self.tell(client, &CoordinatorMessage::OpenFailed { request, code });
             }
         }
@@ -150,7 +150,7 @@ impl Coordinator {
             let message = match (pair.is_offered(), side, pair.request()) {
                 (true, _, _) => CoordinatorMessage::ChannelClosed { route, code },
                 (false, Side::Initiator, Some(request)) => {
-                    self.transport.stats.channels_refused += 1;
+                    self.host.stats.channels_refused += 1;
                     CoordinatorMessage::OpenFailed { request, code }
                 }
                 (false, Side::Initiator | Side::Acceptor, _) => continue,
@@ -186,8 +186,8 @@ impl Coordinator {
         let acceptor = self
             .new_end(to, Some(initiator.route))
             .ok_or(ErrorCode::NotFound)?;
-        let id = PairId(self.transport.fresh_id().0);
-        let number = self.transport.random();
+        let id = PairId(self.host.fresh_id().0);
+        let number = self.host.random();
         let deadline = now + patience(self.config.limits.answer_timeout);
         self.broker
             .add(id, [initiator, acceptor], label, number, request, deadline);
@@ -196,12 +196,12 @@ impl Coordinator {
 
     fn new_end(&mut self, client: ChannelId, avoid: Option<Route>) -> Option<End> {
         let route = loop {
-            let route = Route::from_bits(self.transport.random());
+            let route = Route::from_bits(self.host.random());
             if self.broker.find(route).is_none() && Some(route) != avoid {
                 break route;
             }
         };
-        let entry = self.sessions.get(client)?;
+        let entry = self.host.get(client)?;
         // One that is being closed is as good as gone.
         if !entry.core.is_open() {
             return None;
@@ -246,7 +246,7 @@ impl Coordinator {
             return;
         };
         let [from, to] = pair.ends.clone();
-        let place = |client| self.sessions.get(client).map(|entry| entry.role.place());
+        let place = |client| self.host.get(client).map(|entry| entry.role.place());
         let (Some(from_place), Some(to_place)) = (place(from.client), place(to.client)) else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use crate::{ChannelId, ClientId, Name, Target, channel::Bucket};
+use crate::{ChannelId, ClientId, Name, Target, util::Bucket};
 
 #[derive(Debug, Default)]
 pub(super) struct Registry {

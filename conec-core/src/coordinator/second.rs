@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use super::Coordinator;
 use crate::{
     ChannelId,
-    channel::Bucket,
+    util::Bucket,
     wire::{
         CoordinatorMessage, Opened, PROBE_SECRET_LEN, Probe, ProbeKeys, Role as EndRole, Route,
         SECOND_PORT_LABEL,
@@ -39,19 +39,19 @@ impl Coordinator {
             return;
         };
         let secret = self
-            .transport
+            .host
             .peek(client)
             .and_then(|link| link.export_secret::<PROBE_SECRET_LEN>(SECOND_PORT_LABEL));
         let Some(secret) = secret else {
             return;
         };
         let route = loop {
-            let route = Route::from_bits(self.transport.random());
+            let route = Route::from_bits(self.host.random());
             if !self.second_routes.contains_key(&route) {
                 break route;
             }
         };
-        let Some(entry) = self.sessions.get_mut(client) else {
+        let Some(entry) = self.host.get_mut(client) else {
             return;
         };
         self.second_routes.insert(route, client);
@@ -73,7 +73,7 @@ impl Coordinator {
         mut packet: BytesMut,
     ) {
         let answer = self.second_routes.get(&route).and_then(|&client| {
-            let second = self.sessions.get_mut(client)?.role.second.as_mut()?;
+            let second = self.host.get_mut(client)?.role.second.as_mut()?;
             let Opened { counter, probe } = second.keys.open(&mut packet)?;
             // One that was recorded must not be good for another address.
             let fresh = probe == Probe::Ping && counter > second.latest;
@@ -88,7 +88,7 @@ impl Coordinator {
                 let address = SocketAddr::new(source.ip().to_canonical(), source.port());
                 self.tell(client, &CoordinatorMessage::SeenAt { echo, address });
             }
-            None => self.transport.stats.datagrams_dropped += 1,
+            None => self.host.stats.datagrams_dropped += 1,
         }
     }
 }

@@ -11,14 +11,15 @@ use super::{Coordinator, CoordinatorEvent, forward::Place, second::Second};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Target,
     Violation,
-    channel::{Bucket, ChannelCore},
+    channel::ChannelCore,
     error::WireCode,
+    util::Bucket,
     wire::{AddressNonce, ClientMessage, CoordinatorMessage, RoleMessage},
 };
 
 /// What the Coordinator knows of a Client besides its channel.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     phase: Phase,
     place: Place,
     /// An address that the Client seems to have moved to, and what it has to echo from there.
@@ -72,7 +73,7 @@ impl Session {
 
 impl Coordinator {
     pub(super) fn session_accepted(&mut self, now: Instant, client: ChannelId) {
-        let Some(link) = self.transport.peek(client) else {
+        let Some(link) = self.host.peek(client) else {
             return;
         };
         let session = Session {
@@ -87,9 +88,9 @@ impl Coordinator {
         let limits = &self.config.limits;
         let rate = Bucket::per_second(limits.control_rate.into(), limits.control_burst.into());
         let core = ChannelCore::new(client, &self.config.home, Some(rate));
-        self.sessions.insert(client, core, session);
-        self.deadlines
-            .set(client, Some(now + limits.handshake_timeout));
+        self.host.insert(client, core, session);
+        self.host
+            .set_deadline(client, Some(now + limits.handshake_timeout));
     }
 
     pub(super) fn session_connected(
@@ -102,12 +103,13 @@ impl Coordinator {
         let Some(id) = identity else {
             return self.close_session(now, client, ErrorCode::Protocol.into());
         };
-        let Some(entry) = self.sessions.get_mut(client) else {
+        let Some((entry, link)) = self.host.linked(client) else {
             return;
         };
+        entry.core.connected(link);
         entry.role.phase = Phase::Greeting { id };
-        self.deadlines
-            .set(client, Some(now + self.config.limits.hello_timeout));
+        self.host
+            .set_deadline(client, Some(now + self.config.limits.hello_timeout));
     }
 
     pub(super) fn session_control(&mut self, now: Instant, client: ChannelId, payload: Bytes) {
@@ -116,7 +118,7 @@ impl Coordinator {
             Ok(None) => return,
             Err(_) => return self.violate_session(now, client, Violation::Malformed),
         };
-        let Some(entry) = self.sessions.get_mut(client) else {
+        let Some(entry) = self.host.get_mut(client) else {
             return;
         };
         match (&entry.role.phase, message) {
@@ -164,7 +166,7 @@ impl Coordinator {
         name: Option<Name>,
         token: Bytes,
     ) {
-        self.transport.introduced(client);
+        self.host.introduced(client);
         if self.closing {
             return self.turn_away(now, client, ErrorCode::Shutdown.into());
         }
@@ -180,11 +182,11 @@ impl Coordinator {
             Policy::Allow => self.let_in(now, client, id, name),
             Policy::Deny => self.turn_away(now, client, ErrorCode::Refused.into()),
             Policy::Ask => {
-                if let Some(entry) = self.sessions.get_mut(client) {
+                if let Some(entry) = self.host.get_mut(client) {
                     entry.role.phase = Phase::Asking { id };
                 }
-                self.deadlines
-                    .set(client, Some(now + self.config.limits.answer_timeout));
+                self.host
+                    .set_deadline(client, Some(now + self.config.limits.answer_timeout));
                 self.events.push(CoordinatorEvent::ClientAsks {
                     client,
                     id,
@@ -224,7 +226,7 @@ impl Coordinator {
     }
 
     fn asking(&self, client: ChannelId) -> Result<ClientId, AnswerError> {
-        match self.sessions.get(client).map(|entry| &entry.role.phase) {
+        match self.host.get(client).map(|entry| &entry.role.phase) {
             Some(&Phase::Asking { id }) => Ok(id),
             Some(Phase::Handshake | Phase::Greeting { .. } | Phase::Admitted { .. }) | None => {
                 Err(AnswerError)
@@ -245,15 +247,12 @@ impl Coordinator {
         if before.is_some() && !self.registry.take_over(now, id) {
             return self.turn_away(now, client, ErrorCode::RateLimited.into());
         }
-        let (Some(entry), Some(link)) =
-            (self.sessions.get_mut(client), self.transport.link(client))
-        else {
+        let Some((entry, link)) = self.host.linked(client) else {
             return;
         };
         if link.is_closed() {
             return;
         }
-        self.deadlines.set(client, None);
         let per_minute = self.config.limits.takeovers_per_minute.into();
         self.registry.enter(id, name.as_ref(), client, || {
             Bucket::new(per_minute, Duration::from_secs(60), per_minute)
@@ -276,6 +275,7 @@ impl Coordinator {
             name,
             address,
         });
+        self.host.set_deadline(client, None);
         self.announce_second_port(client);
         // The same key is the same Client: what it held before is over.
         if let Some(before) = before {
@@ -287,10 +287,8 @@ impl Coordinator {
     /// A Client's packets come from elsewhere. What is forwarded to it goes there once it has shown that it hears us
     /// there.
     pub(super) fn session_moved(&mut self, client: ChannelId, address: SocketAddr) {
-        let nonce = self.transport.random();
-        let (Some(entry), Some(link)) =
-            (self.sessions.get_mut(client), self.transport.link(client))
-        else {
+        let nonce = self.host.random();
+        let Some((entry, link)) = self.host.linked(client) else {
             return;
         };
         if entry.role.admitted().is_none() {
@@ -303,9 +301,7 @@ impl Coordinator {
     }
 
     fn address_confirmed(&mut self, client: ChannelId, nonce: AddressNonce) {
-        let (Some(entry), Some(link)) =
-            (self.sessions.get_mut(client), self.transport.peek(client))
-        else {
+        let Some((entry, link)) = self.host.linked(client) else {
             return;
         };
         // An echo of an older nonce is late, not wrong. And if the link has fallen back to another address meanwhile,
@@ -324,13 +320,13 @@ impl Coordinator {
     }
 
     pub(super) fn session_deadline_passed(&mut self, now: Instant, client: ChannelId) {
-        let code = match self.sessions.get(client).map(|entry| &entry.role.phase) {
+        let code = match self.host.get(client).map(|entry| &entry.role.phase) {
             Some(Phase::Handshake | Phase::Greeting { .. }) => {
-                self.transport.stats.handshakes_refused += 1;
+                self.host.stats.handshakes_refused += 1;
                 ErrorCode::HelloTimeout
             }
             Some(Phase::Asking { .. }) => {
-                self.transport.stats.clients_refused += 1;
+                self.host.stats.clients_refused += 1;
                 ErrorCode::Refused
             }
             Some(Phase::Admitted { .. }) | None => return,
@@ -356,8 +352,8 @@ impl Coordinator {
             | CloseReason::NoDirectPath
             | CloseReason::Transport(_) => ErrorCode::PeerGone.into(),
         };
-        self.deadlines.set(client, None);
-        if let Some(entry) = self.sessions.get(client) {
+        self.host.set_deadline(client, None);
+        if let Some(entry) = self.host.get(client) {
             if let Some((id, name)) = entry.role.admitted() {
                 self.registry.leave(id, name, client);
             }
@@ -370,20 +366,20 @@ impl Coordinator {
         }
         self.forwarding.forget(client);
         // Who was never heard of need not be mourned.
-        let session = self.sessions.get(client).map(|entry| &entry.role);
+        let session = self.host.get(client).map(|entry| &entry.role);
         if session.is_some_and(|session| !session.is_announced()) {
-            self.sessions.remove(client);
+            self.host.remove(client);
         }
     }
 
     /// Closes the session of a Client that has introduced itself and is not let in.
     fn turn_away(&mut self, now: Instant, client: ChannelId, code: WireCode) {
-        self.transport.stats.clients_refused += 1;
+        self.host.stats.clients_refused += 1;
         self.close_session(now, client, code);
     }
 
     pub(super) fn close_session(&mut self, now: Instant, client: ChannelId, code: WireCode) {
-        if let Some(link) = self.transport.link(client) {
+        if let Some(link) = self.host.link(client) {
             tracing::debug!(?client, ?code, "disconnecting a client");
             link.close(now, code, CloseReason::Local);
         }
@@ -395,20 +391,11 @@ impl Coordinator {
         client: ChannelId,
         violation: Violation,
     ) {
-        self.transport.stats.violations += 1;
-        if let (Some(entry), Some(link)) =
-            (self.sessions.get_mut(client), self.transport.link(client))
-        {
-            entry.core.violate(link, now, violation);
-        }
+        self.host.violate(now, client, violation);
     }
 
     /// Sends a control message to a Client.
     pub(super) fn tell(&mut self, client: ChannelId, message: &CoordinatorMessage) {
-        if let (Some(entry), Some(link)) =
-            (self.sessions.get_mut(client), self.transport.link(client))
-        {
-            entry.core.send_control(link, message.encode());
-        }
+        self.host.send_control(client, message.encode());
     }
 }

@@ -1,18 +1,17 @@
 //! Engines: how links come to be.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use quinn_proto::{
-    ConnectionId, EndpointConfig, Incoming, ServerConfig,
+    ConnectError, ConnectionId, EndpointConfig, Incoming, ServerConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
-use rand::RngCore;
 
 use super::{
-    LinkEvent, Transport, VIRTUAL,
+    LinkChange, Received, Transport, VIRTUAL,
     cid::CidGenerator,
     event,
-    handshakes::{Admission, Verdict},
+    handshakes::{Admission, Admissions},
     keys::{ResetKey, TokenKey},
     link::Link,
     observer::Observer,
@@ -30,21 +29,29 @@ pub(crate) struct EngineId(u64);
 
 pub(super) struct Engine {
     pub(super) endpoint: quinn_proto::Endpoint,
-    pub(super) kind: EngineKind,
+    /// Whose its links are, by the numbers that it gives them.
+    pub(super) links: BTreeMap<usize, ChannelId>,
+    kind: EngineKind,
 }
 
-pub(super) enum EngineKind {
+enum EngineKind {
     /// Connects to one place, or has accepted what it was made for.
     Single,
     /// Accepts one link, for this channel.
     Awaiting(ChannelId, Accepting),
     /// Accepts everyone's.
-    Public(Accepting, Admission),
+    Public(Accepting, Admissions),
+}
+
+impl Engine {
+    pub(super) fn is_public(&self) -> bool {
+        matches!(self.kind, EngineKind::Public(..))
+    }
 }
 
 /// How links are accepted.
 #[derive(Clone)]
-pub(super) struct Accepting {
+struct Accepting {
     server: ServerConfig,
     channel: ChannelConfig,
 }
@@ -55,12 +62,12 @@ impl Transport {
         &mut self,
         certificate: &Certificate,
         channel: &ChannelConfig,
-        admission: Admission,
+        admissions: Admissions,
         reset_key: Option<[u8; 32]>,
     ) -> Result<EngineId, ConfigError> {
         let tls = tls::home_server(certificate)?;
-        let accepting = self.accepting(tls, channel, admission.handshakes);
-        let kind = EngineKind::Public(accepting, admission);
+        let accepting = self.accepting(tls, channel, admissions.handshakes);
+        let kind = EngineKind::Public(accepting, admissions);
         Ok(self.add_engine(kind, None, channel, reset_key))
     }
 
@@ -72,28 +79,18 @@ impl Transport {
         id: ChannelId,
         end: &HomeEnd<'_>,
         channel: &ChannelConfig,
-    ) -> Option<EngineId> {
-        let mut first_cid = [0; MAX_CID];
-        self.rng.fill_bytes(&mut first_cid);
+    ) -> Option<Box<Link>> {
+        let mut first_cid = self.random::<MAX_CID>();
         first_cid[0] &= 0x7f;
         let engine = engine
             .filter(|engine| self.engines.contains_key(engine))
             .unwrap_or_else(|| self.add_engine(EngineKind::Single, None, channel, None));
-        self.connect(
-            now,
-            engine,
-            id,
-            end.address,
-            end.host_name,
-            Arc::clone(&end.tls.0),
-            channel,
-            true,
-            first_cid,
-        )
-        .then_some(engine)
+        let (to, tls) = ((end.address, end.host_name), Arc::clone(&end.tls.0));
+        self.connect(now, engine, id, to, tls, channel, first_cid)
+            .ok()
     }
 
-    /// An engine with a link to the other end of a peer channel.
+    /// A link to the other end of a peer channel, on an engine of its own.
     pub(crate) fn connect_peer(
         &mut self,
         now: Instant,
@@ -101,16 +98,14 @@ impl Transport {
         identity: &Identity,
         peer: &PeerEnd,
         channel: &ChannelConfig,
-    ) -> Result<EngineId, ConfigError> {
+    ) -> Result<Box<Link>, ConfigError> {
         let tls = tls::peer_client(identity, peer.id)?;
-        let mut first_cid = [0; CID_LEN];
-        self.rng.fill_bytes(&mut first_cid);
+        let mut first_cid = self.random::<CID_LEN>();
         first_cid[..Route::LEN].copy_from_slice(&peer.peer_route.to_bytes());
         let engine = self.add_engine(EngineKind::Single, Some(peer.own_route), channel, None);
-        self.connect(
-            now, engine, id, VIRTUAL, PEER_NAME, tls, channel, true, first_cid,
-        );
-        Ok(engine)
+        let to = (VIRTUAL, PEER_NAME);
+        self.connect(now, engine, id, to, tls, channel, first_cid)
+            .map_err(|error| ConfigError::Tls(error.to_string()))
     }
 
     /// An engine that accepts the link from the other end of a peer channel.
@@ -137,40 +132,40 @@ impl Transport {
         now: Instant,
         engine_id: EngineId,
         incoming: Incoming,
-    ) {
+    ) -> Received {
         let Some(engine) = self.engines.get_mut(&engine_id) else {
-            return;
+            return Received::Nothing;
         };
         let buf = self.packets.clear();
         let (accepting, id) = match &engine.kind {
             EngineKind::Single => {
                 engine.endpoint.ignore(incoming);
-                return;
+                return Received::Nothing;
             }
             EngineKind::Awaiting(id, accepting) => (accepting.clone(), Some(*id)),
-            EngineKind::Public(accepting, admission) => {
+            EngineKind::Public(accepting, admissions) => {
                 let ip = incoming.remote_address().ip();
                 let proven = incoming.remote_address_validated();
-                match self.handshakes.judge(ip, proven, admission) {
-                    Verdict::Accept => {}
-                    Verdict::Retry => {
+                match self.handshakes.admission(ip, proven, admissions) {
+                    Admission::Accept => {}
+                    Admission::Retry => {
                         match engine.endpoint.retry(incoming, buf) {
                             Ok(transmit) => self.respond(&transmit),
                             Err(error) => engine.endpoint.ignore(error.into_incoming()),
                         }
-                        return;
+                        return Received::Nothing;
                     }
-                    Verdict::Ignore => {
-                        self.stats.handshakes_refused += 1;
+                    Admission::Ignore => {
+                        self.counts.refused += 1;
                         engine.endpoint.ignore(incoming);
-                        return;
+                        return Received::Nothing;
                     }
                 }
-                if self.links.len() >= admission.links {
-                    self.stats.handshakes_refused += 1;
+                if engine.links.len() >= admissions.links {
+                    self.counts.refused += 1;
                     let transmit = engine.endpoint.refuse(incoming, buf);
                     self.respond(&transmit);
-                    return;
+                    return Received::Nothing;
                 }
                 (accepting.clone(), None)
             }
@@ -187,29 +182,26 @@ impl Transport {
             Ok((handle, conn)) => {
                 let config = &accepting.channel;
                 let mut link = Link::new(now, conn, engine_id, handle, control, observer, config);
-                let id = match id {
+                match id {
                     Some(id) => {
                         engine.kind = EngineKind::Single;
-                        id
+                        engine.links.insert(handle.0, id);
                     }
-                    None => {
-                        link.newcomer = Some(self.handshakes.begin(link.remote().ip()));
-                        self.fresh_id()
-                    }
-                };
-                self.add_link(id, link);
-                self.events.push_back((id, LinkEvent::Accepted));
+                    None => link.newcomer = Some(self.handshakes.begin(link.remote().ip())),
+                }
+                link.tell(LinkChange::Accepted);
+                Received::Accepted(Box::new(link), id)
             }
             Err(error) => {
-                self.stats.handshakes_refused += 1;
+                self.counts.refused += 1;
                 // Without an answer it was no more than a damaged packet.
-                if let Some(transmit) = error.response {
-                    self.respond(&transmit);
-                    if let Some(id) = id {
-                        let reason = event::close_reason(error.cause);
-                        self.events.push_back((id, LinkEvent::Closed(reason)));
-                    }
-                }
+                let Some(transmit) = error.response else {
+                    return Received::Nothing;
+                };
+                self.respond(&transmit);
+                id.map_or(Received::Nothing, |id| {
+                    Received::Failed(id, event::close_reason(error.cause))
+                })
             }
         }
     }
@@ -220,9 +212,8 @@ impl Transport {
         channel: &ChannelConfig,
         handshakes: usize,
     ) -> Accepting {
-        let mut token_key = [0; 64];
-        self.rng.fill_bytes(&mut token_key);
-        let mut server = ServerConfig::new(tls, Arc::new(TokenKey::new(&token_key)));
+        let token_key = TokenKey::new(&self.random::<64>());
+        let mut server = ServerConfig::new(tls, Arc::new(token_key));
         server
             .max_incoming(handshakes)
             .incoming_buffer_size(INCOMING_BUFFER)
@@ -240,13 +231,8 @@ impl Transport {
         channel: &ChannelConfig,
         reset_key: Option<[u8; 32]>,
     ) -> EngineId {
-        let mut cid_seed = [0; 32];
-        let mut engine_seed = [0; 32];
-        let mut random_key = [0; 32];
-        self.rng.fill_bytes(&mut cid_seed);
-        self.rng.fill_bytes(&mut engine_seed);
-        self.rng.fill_bytes(&mut random_key);
-        let reset_key = ResetKey::new(&reset_key.unwrap_or(random_key));
+        let (cid_seed, engine_seed) = (self.random(), self.random());
+        let reset_key = ResetKey::new(&reset_key.unwrap_or_else(|| self.random()));
         let mut config = EndpointConfig::new(Arc::new(reset_key));
         config
             .rng_seed(Some(engine_seed))
@@ -263,9 +249,17 @@ impl Transport {
             }
         };
         let endpoint = quinn_proto::Endpoint::new(Arc::new(config), server, true, None);
-        let id = EngineId(self.next_id);
-        self.next_id += 1;
-        self.engines.insert(id, Engine { endpoint, kind });
+        let id = EngineId(self.next_engine);
+        self.next_engine += 1;
+        let links = BTreeMap::new();
+        self.engines.insert(
+            id,
+            Engine {
+                endpoint,
+                links,
+                kind,
+            },
+        );
         id
     }
 
@@ -275,17 +269,14 @@ impl Transport {
         now: Instant,
         engine_id: EngineId,
         id: ChannelId,
-        address: SocketAddr,
-        name: &str,
+        (address, name): (SocketAddr, &str),
         tls: Arc<QuicClientConfig>,
         channel: &ChannelConfig,
-        keep_alive: bool,
         first_cid: [u8; N],
-    ) -> bool {
-        let Some(engine) = self.engines.get_mut(&engine_id) else {
-            return false;
-        };
-        let (transport, control) = transport_config(now, channel, keep_alive);
+    ) -> Result<Box<Link>, ConnectError> {
+        let engine = self.engines.get_mut(&engine_id);
+        let engine = engine.ok_or(ConnectError::EndpointStopping)?;
+        let (transport, control) = transport_config(now, channel, true);
         let observer = Observer::new();
         let mut config = quinn_proto::ClientConfig::new(observer.watch_client(tls));
         config
@@ -293,14 +284,14 @@ impl Transport {
             .initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&first_cid)));
         match engine.endpoint.connect(now, config, address, name) {
             Ok((handle, conn)) => {
+                engine.links.insert(handle.0, id);
                 let link = Link::new(now, conn, engine_id, handle, control, observer, channel);
-                self.add_link(id, link);
-                true
+                Ok(Box::new(link))
             }
             Err(error) => {
                 tracing::debug!(%error, %address, "cannot connect");
                 self.release_engine(engine_id);
-                false
+                Err(error)
             }
         }
     }

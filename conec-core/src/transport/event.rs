@@ -9,10 +9,8 @@ use crate::{ClientId, CloseReason, Direction, error::WireCode};
 /// Something happened on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkEvent {
-    /// A stranger's handshake has begun.
-    Accepted,
-    /// The handshake is complete. The other side has proved this identity, if it did so by a raw key.
-    Connected { identity: Option<ClientId> },
+    /// Something happened to the link itself, which is not only its channel's business.
+    Change(LinkChange),
     /// The other side may have opened streams.
     Opened(Direction),
     /// A stream may have bytes, or its end, to read.
@@ -31,14 +29,22 @@ pub(crate) enum LinkEvent {
     DatagramReceived,
     /// Datagrams can be sent again.
     DatagramsWritable,
+    /// The alarm went off.
+    Alarm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkChange {
+    /// The handshake has begun, from the other side.
+    Accepted,
+    /// The handshake is complete. The other side has proved this identity, if it did so by a raw key.
+    Connected { identity: Option<ClientId> },
     /// The other side's packets now come from another address.
     Moved(SocketAddr),
     /// Nothing is heard though something should be.
     Silent,
     /// After a silence, something is.
     Audible,
-    /// The alarm went off.
-    Alarm,
     /// The end. Nothing follows.
     Closed(CloseReason),
 }

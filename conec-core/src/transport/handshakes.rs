@@ -9,26 +9,26 @@ pub(super) struct Handshakes {
     by_network: BTreeMap<Network, usize>,
 }
 
+/// How many newcomers an engine lets in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Admissions {
+    /// At once.
+    pub(crate) handshakes: usize,
+    /// Of them, before others have to prove first where they are.
+    pub(crate) before_retry: usize,
+    /// Of them, from one network.
+    pub(crate) per_network: usize,
+    /// Links in all, introduced or not.
+    pub(crate) links: usize,
+}
+
 /// A part of the Internet that one attacker may well have all addresses of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Network(IpAddr);
 
-/// How many links an engine accepts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Admission {
-    /// Links in all.
-    pub(crate) links: usize,
-    /// Newcomers.
-    pub(crate) handshakes: usize,
-    /// Newcomers before further ones must prove their address.
-    pub(crate) handshakes_before_retry: usize,
-    /// Newcomers from one network with proven addresses.
-    pub(crate) handshakes_per_network: usize,
-}
-
 /// What to do with a newcomer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Admission {
     Accept,
     /// It has to prove first that it is where it seems to be (RFC 9000, 8.1.2).
     Retry,
@@ -56,23 +56,22 @@ impl Handshakes {
         self.total + self.by_network.len()
     }
 
-    /// What to do with a newcomer from this address, which it may have proved to be its own.
-    pub(super) fn judge(&self, ip: IpAddr, proven: bool, limits: &Admission) -> Verdict {
+    pub(super) fn admission(&self, ip: IpAddr, proven: bool, limits: &Admissions) -> Admission {
         if self.total >= limits.handshakes {
-            return Verdict::Ignore;
+            return Admission::Ignore;
         }
         if !proven {
-            return if self.total >= limits.handshakes_before_retry {
-                Verdict::Retry
+            return if self.total >= limits.before_retry {
+                Admission::Retry
             } else {
-                Verdict::Accept
+                Admission::Accept
             };
         }
         let neighbours = self.by_network.get(&Network::of(ip)).copied();
-        if neighbours.unwrap_or(0) >= limits.handshakes_per_network {
-            Verdict::Ignore
+        if neighbours.unwrap_or(0) >= limits.per_network {
+            Admission::Ignore
         } else {
-            Verdict::Accept
+            Admission::Accept
         }
     }
 
@@ -119,35 +118,38 @@ mod tests {
 
     #[test]
     fn a_network_leaves_room_for_others() {
-        let limits = Admission {
-            links: 100,
+        let limits = Admissions {
             handshakes: 6,
-            handshakes_before_retry: 3,
-            handshakes_per_network: 4,
+            before_retry: 3,
+            per_network: 4,
+            links: 100,
         };
         let (crowded, elsewhere) = (ip("192.0.2.1"), ip("198.51.100.1"));
         let mut handshakes = Handshakes::default();
         let mut begun = Vec::new();
         for count in 0..4 {
             let expected = if count < 3 {
-                Verdict::Accept
+                Admission::Accept
             } else {
-                Verdict::Retry
+                Admission::Retry
             };
-            assert_eq!(handshakes.judge(crowded, false, &limits), expected);
-            assert_eq!(handshakes.judge(crowded, true, &limits), Verdict::Accept);
+            assert_eq!(handshakes.admission(crowded, false, &limits), expected);
+            assert_eq!(
+                handshakes.admission(crowded, true, &limits),
+                Admission::Accept
+            );
             begun.push(handshakes.begin(crowded));
         }
-        let judge = |handshakes: &Handshakes, ip| handshakes.judge(ip, true, &limits);
-        assert_eq!(judge(&handshakes, crowded), Verdict::Ignore);
-        assert_eq!(judge(&handshakes, elsewhere), Verdict::Accept);
+        let admission = |handshakes: &Handshakes, ip| handshakes.admission(ip, true, &limits);
+        assert_eq!(admission(&handshakes, crowded), Admission::Ignore);
+        assert_eq!(admission(&handshakes, elsewhere), Admission::Accept);
         begun.push(handshakes.begin(elsewhere));
         begun.push(handshakes.begin(elsewhere));
-        assert_eq!(judge(&handshakes, elsewhere), Verdict::Ignore);
+        assert_eq!(admission(&handshakes, elsewhere), Admission::Ignore);
         begun
             .into_iter()
             .for_each(|network| handshakes.end(network));
-        assert_eq!(judge(&handshakes, crowded), Verdict::Accept);
+        assert_eq!(admission(&handshakes, crowded), Admission::Accept);
         assert!(handshakes.by_network.is_empty());
     }
 }

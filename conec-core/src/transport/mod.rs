@@ -1,14 +1,13 @@
 //! The QUIC engine, and nothing of conec's own protocol. The only folder that may name `quinn_proto`.
 //!
-//! A [`Transport`] holds all of an entity's links and looks after those that something happened to. Links are named by
-//! the channels they carry. An *engine* is a QUIC endpoint: one for all home channels, one for each peer channel's end,
-//! since each issues connection IDs of its own kind.
+//! An *engine* is a QUIC endpoint: one for all home channels, one for each peer channel's end, since each issues connection
+//! IDs of its own kind. A [`Transport`] holds an entity's engines. The [`Link`]s that they make are kept by who made them,
+//! under a channel's id.
 
 mod announced;
 mod arrivals;
 mod cid;
 mod congestion;
-mod deadlines;
 mod engines;
 mod event;
 mod handshakes;
@@ -26,28 +25,23 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use quinn_proto::{DatagramEvent, EndpointEvent};
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{RngCore, SeedableRng, rngs::StdRng};
 
 #[cfg(feature = "__testing")]
 pub(crate) use self::link::Reassembly;
+use self::{engines::Engine, handshakes::Handshakes, packets::PacketBuffer};
 pub(crate) use self::{
-    deadlines::Deadlines,
     engines::{EngineId, HomeEnd, HomeTls, PeerEnd, is_host_name},
-    event::LinkEvent,
-    handshakes::Admission,
+    event::{LinkChange, LinkEvent},
+    handshakes::Admissions,
     link::{CONTROL, Link, MAX_BATCH, Progress, Read},
     outgoing::Gathered,
 };
-use self::{
-    engines::{Engine, EngineKind},
-    handshakes::Handshakes,
-    packets::PacketBuffer,
-};
-use crate::{ChannelId, CloseReason, Ecn, EndpointStats, Transmit, buffers::Batch};
+use crate::{ChannelId, CloseReason, Ecn, Transmit, buffers::Batch};
 
 /// How packets have come.
 #[derive(Debug, Clone, Copy)]
@@ -59,130 +53,66 @@ pub(crate) struct Arrival {
     pub(crate) ecn: Option<Ecn>,
 }
 
-/// All links of an entity.
+/// All engines of an entity.
 pub(crate) struct Transport {
     engines: BTreeMap<EngineId, Engine>,
-    /// Boxed: over 6 KiB each, and tables are half empty.
-    links: BTreeMap<ChannelId, Box<Link>>,
-    by_handle: BTreeMap<(EngineId, usize), ChannelId>,
-    /// Links that something happened to.
-    touched: Vec<ChannelId>,
-    /// Links that may have something to send.
-    line: VecDeque<ChannelId>,
-    deadlines: Deadlines<ChannelId>,
     /// Stateless answers to strangers.
     responses: VecDeque<Transmit>,
-    events: VecDeque<(ChannelId, LinkEvent)>,
     /// Accepted links of which it is not known yet whose they are.
     handshakes: Handshakes,
-    /// By how many bytes receive windows may still grow.
-    window_store: u64,
-    next_id: u64,
+    next_engine: u64,
     rng: StdRng,
     packets: PacketBuffer,
-    pub(crate) stats: EndpointStats,
+    counts: Counts,
+}
+
+/// What came in that was of no use.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// Datagrams that belonged to nobody.
+    pub(crate) dropped: u64,
+    /// Connection attempts turned away.
+    pub(crate) refused: u64,
+}
+
+/// What came of a packet, besides what its link has to tell.
+pub(crate) enum Received {
+    Nothing,
+    /// A link has come about: for the channel that was waiting for it, or a stranger's.
+    Accepted(Box<Link>, Option<ChannelId>),
+    /// None has, for the channel that was waiting for it.
+    Failed(ChannelId, CloseReason),
 }
 
 impl Transport {
-    /// With links whose receive windows may grow by so many bytes in all.
-    pub(crate) fn new(seed: [u8; 32], window_memory: usize) -> Self {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
         Self {
             engines: BTreeMap::new(),
-            links: BTreeMap::new(),
-            by_handle: BTreeMap::new(),
-            touched: Vec::new(),
-            line: VecDeque::new(),
-            deadlines: Deadlines::new(),
             responses: VecDeque::new(),
-            events: VecDeque::new(),
             handshakes: Handshakes::default(),
-            window_store: window_memory as u64,
-            next_id: 1,
+            next_engine: 0,
             rng: StdRng::from_seed(seed),
             packets: PacketBuffer::default(),
-            stats: EndpointStats::default(),
+            counts: Counts::default(),
         }
     }
 
-    /// An id that was never given before, and is not [`ChannelId::HOME`].
-    pub(crate) fn fresh_id(&mut self) -> ChannelId {
-        let id = ChannelId(self.next_id);
-        self.next_id += 1;
-        id
-    }
-
-    /// A random number.
-    pub(crate) fn random(&mut self) -> u64 {
-        self.rng.random()
-    }
-
-    /// The other side of an accepted link has said who it is.
-    pub(crate) fn introduced(&mut self, id: ChannelId) {
-        let link = self.links.get_mut(&id);
-        if let Some(network) = link.and_then(|link| link.newcomer.take()) {
-            self.handshakes.end(network);
-        }
-    }
-
-    /// Forgets a link without a word to the other side.
-    pub(crate) fn discard(&mut self, id: ChannelId) {
-        if let Some(link) = self.forget(id) {
-            if let Some(engine) = self.engines.get_mut(&link.engine) {
-                let drained = EndpointEvent::drained();
-                engine.endpoint.handle_event(link.handle, drained);
-            }
-            self.release_engine(link.engine);
-            self.events.retain(|&(of, _)| of != id);
-        }
-    }
-
-    /// Gives a link another channel's id, under which no link is.
-    pub(crate) fn rename(&mut self, from: ChannelId, to: ChannelId) {
-        debug_assert!(!self.links.contains_key(&to), "a link has its id alone");
-        let Some(link) = self.links.remove(&from) else {
-            return;
-        };
-        self.by_handle.insert((link.engine, link.handle.0), to);
-        self.links.insert(to, link);
-        self.deadlines.set(from, None);
-        let events = self.events.iter_mut().map(|(id, _)| id);
-        let ids = self.touched.iter_mut().chain(&mut self.line).chain(events);
-        for id in ids.filter(|id| **id == from) {
-            *id = to;
-        }
-        // Its timer is set again when it is looked after.
-        self.link(to);
-    }
-
-    /// A link, which is then looked after.
-    pub(crate) fn link(&mut self, id: ChannelId) -> Option<&mut Link> {
-        let link = self.links.get_mut(&id)?;
-        touch(id, link, &mut self.touched, &mut self.line);
-        Some(link)
-    }
-
-    /// A link, only to look at.
-    pub(crate) fn peek(&self, id: ChannelId) -> Option<&Link> {
-        self.links.get(&id).map(|link| &**link)
-    }
-
-    /// Gives the first packet of a batch to an engine, or drops it if it is for none.
+    /// Gives the first packet of a batch to an engine. `find` gives a channel's link.
     ///
     /// The packet leaves the batch at the last moment, and `arrival` is made once for a batch: what is written in small
     /// parts and copied as a whole right after makes the processor wait, which is felt with every packet.
     #[inline]
-    pub(crate) fn handle_packet(
+    pub(crate) fn handle_packet<'a>(
         &mut self,
         now: Instant,
-        engine_id: Option<EngineId>,
+        engine_id: EngineId,
         arrival: &Arrival,
         batch: &mut Batch,
-    ) {
-        let engine = engine_id.and_then(|id| Some((id, self.engines.get_mut(&id)?)));
-        let Some((engine_id, engine)) = engine else {
-            batch.skip_packet();
-            self.stats.datagrams_dropped += 1;
-            return;
+        find: impl FnOnce(ChannelId) -> Option<&'a mut Link>,
+    ) -> Received {
+        let Some(engine) = self.engines.get_mut(&engine_id) else {
+            self.drop_packet(batch);
+            return Received::Nothing;
         };
         let event = engine.endpoint.handle(
             now,
@@ -194,189 +124,146 @@ impl Transport {
         );
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                let id = self.by_handle.get(&(engine_id, handle.0));
-                if let Some((&id, link)) =
-                    id.and_then(|id| self.links.get_mut(id).map(|link| (id, link)))
-                {
+                if let Some(link) = engine.links.get(&handle.0).and_then(|&id| find(id)) {
                     // Before the handshake is complete nobody may move (RFC 9000, 9). The engine sees to that too, but
                     // it counts the packet first, and would send three times as much to an address that may be forged.
                     if !link.connected
                         && arrival.remote.is_some_and(|remote| remote != link.remote())
                     {
-                        self.stats.datagrams_dropped += 1;
-                        return;
+                        self.counts.dropped += 1;
+                    } else {
+                        link.handle_packet(now, event);
                     }
-                    link.handle_packet(now, event);
-                    touch(id, link, &mut self.touched, &mut self.line);
                 }
             }
             Some(DatagramEvent::NewConnection(incoming)) => {
-                self.handle_incoming(now, engine_id, incoming);
+                return self.handle_incoming(now, engine_id, incoming);
             }
             // Elsewhere than in public, strangers are not answered.
             Some(DatagramEvent::Response(transmit)) => {
-                if matches!(engine.kind, EngineKind::Public(..)) {
+                if engine.is_public() {
                     self.respond(&transmit);
                 }
             }
-            None => self.stats.datagrams_dropped += 1,
+            None => self.counts.dropped += 1,
         }
+        Received::Nothing
     }
 
-    /// Lets due timers fire. Afterwards, [`poll_event`](Self::poll_event) tells.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        while let Some(id) = self.deadlines.pop_due(now) {
-            if let Some(link) = self.links.get_mut(&id) {
-                link.handle_timeout(now);
-                touch(id, link, &mut self.touched, &mut self.line);
-            }
-        }
+    /// Drops the first packet of a batch, which is for nobody.
+    pub(crate) fn drop_packet(&mut self, batch: &mut Batch) {
+        batch.skip_packet();
+        self.counts.dropped += 1;
     }
 
-    /// This machine was asleep: all links show that they are still there, before their timers say otherwise.
-    pub(crate) fn wake(&mut self, now: Instant) {
-        tracing::debug!(links = self.links.len(), "the machine has slept");
-        for (&id, link) in &mut self.links {
-            link.wake(now);
-            touch(id, link, &mut self.touched, &mut self.line);
+    /// The next thing that happened on a link. What it and its engine have to tell each other is told before it says that
+    /// there is nothing.
+    pub(crate) fn next_event(&mut self, link: &mut Link) -> Option<LinkEvent> {
+        let event = link.events.pop_front();
+        if event.is_some() || link.drained {
+            return event;
         }
+        self.look_after(link);
+        link.events.pop_front()
     }
 
-    /// The next thing that happened on a link.
-    pub(crate) fn poll_event(&mut self) -> Option<(ChannelId, LinkEvent)> {
-        while self.events.is_empty() {
-            let id = self.touched.pop()?;
-            self.look_after(id);
-        }
-        self.events.pop_front()
-    }
-
-    /// The next datagrams to send, and the channel that sends them; `None` for answers to strangers.
+    /// The next datagrams that a link has to send, if any.
     pub(crate) fn poll_transmit(
         &mut self,
         now: Instant,
+        link: &mut Link,
         max_segments: NonZeroUsize,
-    ) -> Option<(Option<ChannelId>, Transmit)> {
-        if let Some(response) = self.responses.pop_front() {
-            return Some((None, response));
+    ) -> Option<Transmit> {
+        let buf = self.packets.clear();
+        let sent = match link.muted {
+            false => link.poll_transmit(now, max_segments.get(), buf),
+            true => None,
+        };
+        if sent.is_none() {
+            self.look_after(link);
         }
-        while let Some(id) = self.line.pop_front() {
-            let Some(link) = self.links.get_mut(&id) else {
-                continue;
-            };
-            link.grow_window(&mut self.window_store);
-            let buf = self.packets.clear();
-            // A muted link lines up again when it is touched.
-            if !link.muted
-                && let Some(transmit) = link.poll_transmit(now, max_segments.get(), buf)
-            {
-                // To the back: everyone gets a turn.
-                self.line.push_back(id);
-                if !link.touched {
-                    link.touched = true;
-                    self.touched.push(id);
-                }
-                let transmit = finish_transmit(&transmit, &mut self.packets);
-                return Some((Some(id), transmit));
+        Some(finish_transmit(&sent?, &mut self.packets))
+    }
+
+    /// The next answer to a stranger.
+    pub(crate) fn poll_response(&mut self) -> Option<Transmit> {
+        self.responses.pop_front()
+    }
+
+    pub(crate) fn has_responses(&self) -> bool {
+        !self.responses.is_empty()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The other side of an accepted link has said who it is, or will not.
+    pub(crate) fn introduced(&mut self, link: &mut Link) {
+        if let Some(network) = link.newcomer.take() {
+            self.handshakes.end(network);
+        }
+    }
+
+    /// Gives a link to another channel.
+    pub(crate) fn assign(&mut self, link: &Link, to: ChannelId) {
+        if let Some(engine) = self.engines.get_mut(&link.engine) {
+            engine.links.insert(link.handle.0, to);
+        }
+    }
+
+    /// Lets go of a link, without a word to the other side if it has not ended, and of its engine if that was the last one.
+    pub(crate) fn forget(&mut self, link: &mut Link) {
+        self.introduced(link);
+        if let Some(engine) = self.engines.get_mut(&link.engine) {
+            if !link.drained {
+                let drained = EndpointEvent::drained();
+                engine.endpoint.handle_event(link.handle, drained);
             }
-            link.in_line = false;
-            self.look_after(id);
+            engine.links.remove(&link.handle.0);
         }
-        None
-    }
-
-    /// When something is due.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.next()
-    }
-
-    /// Whether events are there to be polled.
-    pub(crate) fn has_events(&self) -> bool {
-        !(self.touched.is_empty() && self.events.is_empty())
-    }
-
-    /// Whether something is there to be polled.
-    pub(crate) fn has_output(&self) -> bool {
-        !(self.touched.is_empty()
-            && self.line.is_empty()
-            && self.responses.is_empty()
-            && self.events.is_empty())
-    }
-
-    /// Whether no link is left, not even one that is saying goodbye.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.links.is_empty()
+        self.release_engine(link.engine);
     }
 
     /// How many things are kept, apart from what is there from the beginning.
     #[cfg(feature = "__testing")]
     pub(crate) fn entries(&self) -> usize {
-        let made_for_one = |engine: &&Engine| !matches!(engine.kind, EngineKind::Public(..));
-        let tables = self.engines.values().filter(made_for_one).count()
-            + self.links.len()
-            + self.by_handle.len();
-        let queues = self.touched.len() + self.line.len() + self.responses.len();
-        tables + queues + self.events.len() + self.deadlines.entries() + self.handshakes.entries()
+        let engines = self.engines.values().filter(|it| !it.is_public()).count();
+        let links = self.engines.values().map(|engine| engine.links.len());
+        engines + links.sum::<usize>() + self.responses.len() + self.handshakes.entries()
     }
 
-    /// Applies what a link wants of its engine, takes its events, and sets its timer.
-    fn look_after(&mut self, id: ChannelId) {
-        let Some(link) = self.links.get_mut(&id) else {
-            return;
-        };
-        link.touched = false;
-        let mut drained = false;
-        if let Some(engine) = self.engines.get_mut(&link.engine) {
-            let handle = link.handle;
+    /// Applies what a link wants of its engine, and takes its events.
+    fn look_after(&mut self, link: &mut Link) {
+        if let Some(engine) = self.engines.get_mut(&link.engine)
+            && !link.drained
+        {
             while let Some(event) = link.conn().poll_endpoint_events() {
-                drained |= event.is_drained();
-                if let Some(event) = engine.endpoint.handle_event(handle, event) {
+                link.drained |= event.is_drained();
+                if let Some(event) = engine.endpoint.handle_event(link.handle, event) {
                     link.conn().handle_event(event);
                 }
             }
-            if !drained && link.has_left() {
-                engine
-                    .endpoint
-                    .handle_event(handle, EndpointEvent::drained());
-                drained = true;
+            if !link.drained && link.has_left() {
+                let drained = EndpointEvent::drained();
+                engine.endpoint.handle_event(link.handle, drained);
+                link.drained = true;
             }
         }
         link.collect_events();
         link.notice_move();
-        if drained {
+        if link.drained {
             link.end(CloseReason::TimedOut);
         }
-        if link.is_closed()
-            && let Some(network) = link.newcomer.take()
-        {
-            self.handshakes.end(network);
+        if link.is_closed() {
+            self.introduced(link);
         }
-        // An idle link keeps no room for events.
-        let events = std::mem::take(&mut link.events);
-        self.events
-            .extend(events.into_iter().map(|event| (id, event)));
-        if drained {
-            let engine = link.engine;
-            self.forget(id);
-            self.release_engine(engine);
-        } else {
-            self.deadlines.set(id, link.poll_timeout());
-        }
-    }
-
-    fn forget(&mut self, id: ChannelId) -> Option<Box<Link>> {
-        let link = self.links.remove(&id)?;
-        self.by_handle.remove(&(link.engine, link.handle.0));
-        self.deadlines.set(id, None);
-        self.window_store += link.extra_window();
-        Some(link)
     }
 
     /// Forgets an engine if its last link is gone, unless it is there for everyone's.
     fn release_engine(&mut self, id: EngineId) {
-        let mut links = self.by_handle.range((id, 0)..=(id, usize::MAX));
-        let public = |engine: &Engine| matches!(engine.kind, EngineKind::Public(..));
-        if links.next().is_none() && !self.engines.get(&id).is_some_and(public) {
+        let engine = self.engines.get(&id);
+        if engine.is_some_and(|it| it.links.is_empty() && !it.is_public()) {
             self.engines.remove(&id);
         }
     }
@@ -389,32 +276,10 @@ impl Transport {
         }
     }
 
-    fn add_link(&mut self, id: ChannelId, mut link: Link) {
-        touch(id, &mut link, &mut self.touched, &mut self.line);
-        self.by_handle.insert((link.engine, link.handle.0), id);
-        self.links.insert(id, Box::new(link));
-    }
-}
-
-/// Whether the machine must have slept since it was last seen up, as what was due has to wait for so long.
-pub(crate) fn is_overslept(up: Option<Instant>, due: Option<Instant>, now: Instant) -> bool {
-    let waits_since = due.map(|due| up.map_or(due, |up| up.max(due)));
-    waits_since.is_some_and(|since| now >= since + OVERSLEPT)
-}
-
-fn touch(
-    id: ChannelId,
-    link: &mut Link,
-    touched: &mut Vec<ChannelId>,
-    line: &mut VecDeque<ChannelId>,
-) {
-    if !link.touched {
-        link.touched = true;
-        touched.push(id);
-    }
-    if !link.in_line {
-        link.in_line = true;
-        line.push_back(id);
+    fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
     }
 }
 
@@ -452,6 +317,4 @@ pub(crate) const VIRTUAL: SocketAddr = SocketAddr::V6(std::net::SocketAddrV6::ne
     0,
     0,
 ));
-/// A busy machine is late by less.
-const OVERSLEPT: Duration = Duration::from_secs(2);
 const MAX_RESPONSES: usize = 256;

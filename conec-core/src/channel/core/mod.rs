@@ -13,7 +13,6 @@ use std::{
 use bytes::{Buf, Bytes};
 
 use super::{
-    bucket::Bucket,
     datagrams::Datagrams,
     event::{ChannelEvent, Path},
     incoming::Incoming,
@@ -23,14 +22,13 @@ use super::{
 use crate::{
     ChannelConfig, ChannelId, CloseReason, Direction, ErrorCode, RecvEnd, SendEnd, Violation,
     transport::{CONTROL, Link, LinkEvent, Read},
+    util::Bucket,
     wire::{ChannelMessage, FrameDecoder, FrameTooLarge, MAX_CONTROL, frame_header},
 };
 
 /// What the channel's owner has to deal with.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    /// The link's handshake is complete.
-    Connected { identity: Option<crate::ClientId> },
     /// A control message that is not about the channel itself.
     Control(Bytes),
     /// The other side wants to close the channel.
@@ -194,6 +192,11 @@ impl ChannelCore {
 
     pub(crate) fn is_closing(&self) -> bool {
         self.state.is_closing()
+    }
+
+    /// The link's handshake is complete.
+    pub(crate) fn connected(&self, link: &Link) {
+        link.set_congestion(self.config.congestion);
     }
 
     /// Opens the control stream. For the side that is the QUIC client, once connected.
@@ -365,12 +368,8 @@ impl ChannelCore {
 
     pub(crate) fn handle_link_event(&mut self, link: &mut Link, now: Instant, event: LinkEvent) {
         match event {
-            // For the owner alone.
-            LinkEvent::Accepted | LinkEvent::Moved(_) | LinkEvent::Silent | LinkEvent::Audible => {}
-            LinkEvent::Connected { identity } => {
-                link.set_congestion(self.config.congestion);
-                self.notices.push_back(Notice::Connected { identity });
-            }
+            // The role sees to it.
+            LinkEvent::Change(_) => {}
             LinkEvent::Opened(direction) => self.accept_streams(link, now, direction),
             LinkEvent::Readable(CONTROL) => self.read_control(link, now),
             LinkEvent::Readable(stream) => self.pump(link, stream),
@@ -398,7 +397,6 @@ impl ChannelCore {
                 }
             }
             LinkEvent::Alarm => self.alarm(link, now),
-            LinkEvent::Closed(reason) => self.end(reason),
         }
         self.gap_memory = link.gap_memory();
         self.rest_later(link, now);

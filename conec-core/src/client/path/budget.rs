@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{ClientLimits, channel::Bucket, transport::Deadlines};
+use crate::{
+    ClientLimits,
+    util::{Bucket, Deadlines},
+};
 
 #[derive(Debug)]
 pub(super) struct Budget {

@@ -28,9 +28,10 @@ use self::{
 use super::Client;
 use crate::{
     ChannelId, ClientLimits, CloseReason, ErrorCode, Path, PathStats, Traffic, Transmit, Violation,
-    transport::{Deadlines, Link},
+    transport::Link,
+    util::Deadlines,
     wire::{
-        Generation, Offer, PROBE_LABEL, PROBE_SECRET_LEN, PeerMessage, ProbeKeys, Role as EndRole,
+        Generation, PROBE_LABEL, PROBE_SECRET_LEN, PeerMessage, ProbeKeys, Role as EndRole,
         RoleMessage, Route,
     },
 };
@@ -179,7 +180,7 @@ impl Client {
     /// The Client is somewhere else, or is seen somewhere else.
     pub(super) fn surroundings_changed(&mut self, now: Instant) {
         self.paths.surroundings.observed = self.home.observed().map(canonical);
-        self.paths.surroundings.coordinator = self.home.address().map(canonical);
+        self.paths.surroundings.coordinator = self.home.address.map(canonical);
         let channels: Vec<_> = self.paths.table.keys().copied().collect();
         for id in channels {
             self.with_path(now, id, |path, context| path.surroundings_changed(context));
@@ -191,22 +192,23 @@ impl Client {
         &mut self,
         now: Instant,
         id: ChannelId,
-        offer: &Offer,
+        role: EndRole,
+        peer_route: Route,
         required: Option<Required>,
     ) {
         let secret = self
-            .transport
+            .host
             .peek(id)
             .and_then(|link| link.export_secret::<PROBE_SECRET_LEN>(PROBE_LABEL));
         let Some(secret) = secret else {
             tracing::debug!(channel = ?id, "no keys for probes");
             return;
         };
-        let keys = ProbeKeys::new(&secret, offer.role);
-        let initiator = offer.role == EndRole::Initiator;
+        let keys = ProbeKeys::new(&secret, role);
+        let initiator = role == EndRole::Initiator;
         let entry = Entry {
             path: PeerPath::new(
-                offer.peer_route,
+                peer_route,
                 keys,
                 initiator,
                 required,
@@ -249,7 +251,7 @@ impl Client {
             })
         });
         if handled.is_none() {
-            self.transport.stats.probes_rejected += 1;
+            self.host.stats.probes_rejected += 1;
         }
     }
 
@@ -297,7 +299,7 @@ impl Client {
         id: Option<ChannelId>,
         mut transmit: Transmit,
     ) -> Option<Transmit> {
-        let coordinator = self.home.address();
+        let coordinator = self.home.address;
         let bytes = transmit.payload.len() as u64;
         let packets = bytes.div_ceil(
             transmit
@@ -356,9 +358,9 @@ impl Client {
     /// Forgets the paths of channels that have nothing more to say.
     pub(super) fn forget_paths(&mut self) {
         if self.paths.over > 0 {
-            let transport = &self.transport;
+            let host = &self.host;
             let table = &mut self.paths.table;
-            table.retain(|&id, entry| !entry.path.is_over() || transport.peek(id).is_some());
+            table.retain(|&id, entry| !entry.path.is_over() || host.peek(id).is_some());
             self.paths.over = table.values().filter(|entry| entry.path.is_over()).count();
         }
     }
@@ -373,12 +375,12 @@ impl Client {
         let entry = self.paths.table.get_mut(&id)?;
         let mut context = Context {
             now,
-            progress: self.transport.peek(id)?.progress(),
+            progress: self.host.peek(id)?.progress(),
             config: &self.config.paths,
             surroundings: &self.paths.surroundings,
             budget: &mut self.paths.budget,
             out: &mut self.paths.probes,
-            stats: &mut self.transport.stats,
+            stats: &mut self.host.stats,
         };
         let result = happen(&mut entry.path, &mut context);
         while let Some(action) = self
@@ -401,7 +403,7 @@ impl Client {
     }
 
     fn act(&mut self, now: Instant, id: ChannelId, action: Action) {
-        let (Some(entry), Some(link)) = (self.channels.get_mut(id), self.transport.link(id)) else {
+        let Some((entry, link)) = self.host.linked(id) else {
             return;
         };
         match action {
@@ -418,7 +420,7 @@ impl Client {
             Action::Mute(muted) => link.mute(muted),
             Action::PingHome => {
                 self.paths.lookout.doubt(now);
-                if let Some(home) = self.transport.link(ChannelId::HOME) {
+                if let Some(home) = self.host.link(ChannelId::HOME) {
                     home.ping();
                 }
             }
@@ -434,7 +436,7 @@ impl Client {
             }
             Action::GiveUp => {
                 let code = ErrorCode::NoDirectPath;
-                self.end_peer(id, CloseReason::NoDirectPath, Some(code.into()));
+                self.end_peer(now, id, CloseReason::NoDirectPath, Some(code.into()));
             }
         }
     }

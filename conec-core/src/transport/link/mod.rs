@@ -27,7 +27,7 @@ use super::{
     announced::Parameters,
     arrivals::Arrivals,
     congestion::Control,
-    event::{LinkEvent, close_reason},
+    event::{LinkChange, LinkEvent, close_reason},
     handshakes::Network,
     observer::Observer,
     outgoing::Outgoing,
@@ -93,10 +93,8 @@ pub(crate) struct Link {
     pub(super) connected: bool,
     /// As what the transport counts this link among its newcomers.
     pub(super) newcomer: Option<Network>,
-    /// Whether the transport has this link in its list of links to be looked after.
-    pub(super) touched: bool,
-    /// Whether the transport has this link in its line of those that may have something to send.
-    pub(super) in_line: bool,
+    /// The engine has forgotten it.
+    pub(super) drained: bool,
 }
 
 impl fmt::Debug for Link {
@@ -163,8 +161,7 @@ impl Link {
             close_code: None,
             connected: false,
             newcomer: None,
-            touched: false,
-            in_line: false,
+            drained: false,
         }
     }
 
@@ -237,7 +234,7 @@ impl Link {
         if silent {
             // The engine keeps its acknowledgement to itself while its window is full of what the silence has swallowed.
             self.nudge();
-            self.events.push_back(LinkEvent::Audible);
+            self.tell(LinkChange::Audible);
         }
     }
 
@@ -257,7 +254,7 @@ impl Link {
     }
 
     /// A timer is due: the engine's or ours.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         if self.held && !self.muted {
             return;
@@ -266,7 +263,7 @@ impl Link {
         self.silence.timer_fired();
         let (rtt, owed) = (self.rtt(), self.asked.1 > self.control.latest_acked());
         if self.silence.lasts(now, rtt) {
-            self.events.push_back(LinkEvent::Silent);
+            self.tell(LinkChange::Silent);
         }
         if self.silence.is_time_to_speak(now, rtt, owed) {
             self.nudge();
@@ -285,7 +282,7 @@ impl Link {
 
     /// This machine was asleep, and so has said nothing for as long: perhaps the other side waits no more than a moment
     /// longer. What is due of the engine's own comes after that, since it would give up without having asked.
-    pub(super) fn wake(&mut self, now: Instant) {
+    pub(crate) fn wake(&mut self, now: Instant) {
         if self.connected && !self.closed && !self.silence.is_final(now) {
             self.silence.distrust(now);
             self.held = true;
@@ -294,7 +291,7 @@ impl Link {
         }
     }
 
-    /// Closes the connection with a code. [`LinkEvent::Closed`] follows, with `reason`.
+    /// Closes the connection with a code. [`LinkChange::Closed`] follows, with `reason`.
     pub(crate) fn close(&mut self, now: Instant, code: WireCode, reason: CloseReason) {
         if !self.closed {
             self.now = now;
@@ -303,6 +300,26 @@ impl Link {
             self.conn.close(now, varint(code), Bytes::new());
             self.end(reason);
         }
+    }
+
+    /// Queues an event about the link itself.
+    pub(super) fn tell(&mut self, change: LinkChange) {
+        self.events.push_back(LinkEvent::Change(change));
+    }
+
+    /// Whether something has happened that was not told yet.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Whether there is nothing left to say or to hear.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// The engine that it belongs to.
+    pub(crate) fn engine(&self) -> EngineId {
+        self.engine
     }
 
     /// Whether it was closed so long ago that it is to be forgotten. The engine waits for three of its timeouts (RFC 9000,
@@ -410,7 +427,7 @@ impl Link {
     }
 
     /// Lets the other side have more under way if that holds it up, out of what there is for all links.
-    pub(super) fn grow_window(&mut self, store: &mut u64) {
+    pub(crate) fn grow_window(&mut self, store: &mut u64) {
         if self.newcomer.is_none()
             && !self.closed
             && let Some(size) = self.window.grow(store)
@@ -426,7 +443,7 @@ impl Link {
     }
 
     /// By how much the receive window has grown.
-    pub(super) fn extra_window(&self) -> u64 {
+    pub(crate) fn extra_window(&self) -> u64 {
         self.window.extra()
     }
 
@@ -444,7 +461,7 @@ impl Link {
                     self.room.connected();
                     self.silence.connected(self.negotiated_idle_timeout());
                     let identity = tls::proven_identity(self.conn.crypto_session());
-                    self.events.push_back(LinkEvent::Connected { identity });
+                    self.tell(LinkChange::Connected { identity });
                 }
                 Event::ConnectionLost { reason } => self.end(close_reason(reason)),
                 Event::Stream(event) => self.collect_stream_event(event),
@@ -460,7 +477,7 @@ impl Link {
         if remote != self.remote && !self.closed {
             self.remote = remote;
             self.unproven = Some(self.proofs());
-            self.events.push_back(LinkEvent::Moved(remote));
+            self.tell(LinkChange::Moved(remote));
         }
     }
 
@@ -473,11 +490,12 @@ impl Link {
             self.outgoing.clear();
             self.line.clear();
             self.incoming = Incoming::default();
-            self.events.push_back(LinkEvent::Closed(reason));
+            self.tell(LinkChange::Closed(reason));
         }
     }
 
-    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
+    /// When it is to be looked after next.
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
         let [speak, tell] =
             [self.silence.next_due(), self.room.next_due()].map(|due| due.filter(|_| !self.closed));
         let engine = self.conn.poll_timeout();
