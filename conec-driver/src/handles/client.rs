@@ -1,3 +1,5 @@
+//! Clients.
+
 use std::{
     fmt, io,
     net::SocketAddr,
@@ -13,7 +15,7 @@ use futures_core::Stream;
 
 use crate::{
     BindError, Channel, ConnectError, Driver, Offer, OpenError, Socket, Sockets, look_up_link,
-    shared::Shared,
+    shared::{Handle, Items, Shared},
 };
 
 /// A Client: connected to one Coordinator, and through it to other Clients.
@@ -53,7 +55,8 @@ impl Client {
         client.connect(clock(), host_name, addresses)?;
         let shared = Shared::new(client, clock);
         shared.with(|state| state.hold_home());
-        let home = Channel::counted(shared.clone(), ChannelId::HOME);
+        let handle = Handle::new(shared.clone());
+        let home = Channel::new(shared.clone(), handle, ChannelId::HOME);
         let (udp, sockets) = socket.into_driver();
         let driver = Driver::new(udp, Arc::clone(&shared));
         Ok((Self { shared, home }, driver, sockets))
@@ -142,7 +145,7 @@ impl Client {
     /// The channels that others offer, as [`accept`](Self::accept) gives them. Keeps the Client from being closed.
     pub fn incoming(&self) -> impl Stream<Item = Offer> + Send + Unpin + use<> {
         let client = self.clone();
-        self.shared.stream(move |state| {
+        Items::new(&self.shared, move |state| {
             let next = state.next_offer();
             // The closure keeps all of the Client, and so keeps it open.
             next.map(|offer| offer.map(|id| client.offer(id)))
@@ -179,15 +182,14 @@ impl Client {
         let opened = self
             .shared
             .with(|state| state.open_channel(now, target, label, policy));
-        let channel = Channel::counted(self.shared.clone(), opened?);
+        let channel = self.home.sibling(opened?);
         channel.opened().await?;
         Ok(channel)
     }
 
-    /// An offer whose channel was counted as held.
     fn offer(&self, id: ChannelId) -> Offer {
         Offer {
-            channel: Channel::counted(self.shared.clone(), id),
+            channel: self.home.sibling(id),
             shared: Arc::clone(&self.shared),
         }
     }

@@ -7,11 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conec_core::{ChannelEvent, ChannelId, CloseReason, Endpoint, RecvEnd, SendEnd, StreamId};
+use conec_core::{
+    ChannelEvent, ChannelId, CloseReason, Endpoint, PeerInfo, RecvEnd, SendEnd, StreamId,
+};
 
 use super::{
     Outbox,
-    held::{Held, Receiving, Sending},
     waiters::{Subject, Topic, Waiters},
 };
 
@@ -23,13 +24,30 @@ pub(crate) struct State<E: ?Sized> {
     pub(super) outboxes: Vec<Arc<Outbox>>,
     /// Channels that somebody holds, or that are being closed as nobody does.
     pub(super) channels: BTreeMap<ChannelId, Held>,
-    /// The halves of streams that somebody holds.
+    /// The halves of streams that somebody holds: how they have ended, if they have.
     pub(super) sending: BTreeMap<StreamId, Sending>,
-    pub(super) receiving: BTreeMap<StreamId, Receiving>,
-    handles: usize,
+    pub(super) receiving: BTreeMap<StreamId, Option<RecvEnd>>,
     /// Nobody drives the endpoint any more.
     pub(super) ended: bool,
     pub(super) endpoint: E,
+}
+
+/// A channel that somebody holds, or that is being closed as nobody does.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Stays open when nobody holds it.
+    pub(super) home: bool,
+    pub(super) peer: Option<PeerInfo>,
+    pub(super) opened: bool,
+    pub(super) closed: Option<CloseReason>,
+    pub(super) handles: usize,
+}
+
+/// The sending half of a stream.
+#[derive(Debug, Default)]
+pub(super) struct Sending {
+    pub(super) finished: bool,
+    pub(super) end: Option<SendEnd>,
 }
 
 impl<E> State<E> {
@@ -40,7 +58,6 @@ impl<E> State<E> {
             channels: BTreeMap::new(),
             sending: BTreeMap::new(),
             receiving: BTreeMap::new(),
-            handles: 1,
             ended: false,
             endpoint,
         }
@@ -74,13 +91,13 @@ impl<E: Endpoint + ?Sized> State<E> {
         self.ended = true;
         let reason = CloseReason::Local;
         for channel in self.channels.values_mut() {
-            channel.end(reason);
+            channel.closed.get_or_insert(reason);
         }
         for half in self.sending.values_mut() {
-            half.end(SendEnd::Closed(reason));
+            half.end.get_or_insert(SendEnd::Closed(reason));
         }
         for half in self.receiving.values_mut() {
-            half.end(RecvEnd::Closed(reason));
+            half.get_or_insert(RecvEnd::Closed(reason));
         }
         self.waiters.wake_all();
         // Nobody comes for these any more.
@@ -155,33 +172,6 @@ impl<E: Endpoint + ?Sized> State<E> {
     /// Whether nobody drives the endpoint any more.
     pub(crate) fn ended(&self) -> Result<(), Subject> {
         self.ended.then_some(()).ok_or(Subject::End)
-    }
-
-    /// Counts another handle to the endpoint, or to a channel of it.
-    pub(crate) fn hold(&mut self, channel: Option<ChannelId>) {
-        self.handles += 1;
-        if let Some(held) = channel.and_then(|id| self.channels.get_mut(&id)) {
-            held.hold();
-        }
-    }
-
-    /// A handle to a channel that was counted, and will not be given out.
-    pub(super) fn unhold(&mut self, channel: ChannelId) {
-        self.handles = self.handles.saturating_sub(1);
-        if let Some(held) = self.channels.get_mut(&channel) {
-            held.unhold();
-        }
-    }
-
-    /// A handle is gone. With the last one, what it was about is closed.
-    pub(crate) fn release(&mut self, now: Instant, channel: Option<ChannelId>) {
-        if let Some(id) = channel {
-            self.release_channel(now, id);
-        }
-        self.handles = self.handles.saturating_sub(1);
-        if self.handles == 0 {
-            self.command(|endpoint| endpoint.close(now, PATIENCE));
-        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! What the handles of streams do.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use conec_core::{Batch, CloseReason, Endpoint, RecvEnd, RecvError, SendEnd, Stream, StreamId};
 
-use super::{Outbox, State, held::Sending, waiters::Subject};
+use super::{Outbox, State, state::Sending, waiters::Subject};
 use crate::SendError;
 
 // The sending half.
@@ -86,7 +86,7 @@ impl<E: Endpoint + ?Sized> State<E> {
     }
 
     /// The sending half is dropped. Where it was not finished, the stream is given up.
-    pub(crate) fn release_sender(&mut self, now: Instant, id: StreamId) {
+    pub(crate) fn release_sender(&mut self, id: StreamId) {
         let half = self.sending.remove(&id);
         if half.is_some_and(|half| !half.finished && half.end.is_none()) {
             self.command_stream(id, |stream| {
@@ -94,7 +94,6 @@ impl<E: Endpoint + ?Sized> State<E> {
                 let _ = stream.abandon_send();
             });
         }
-        self.release(now, Some(id.channel()));
     }
 
     /// An empty batch for the stream, while its channel is there.
@@ -142,7 +141,7 @@ impl<E: Endpoint + ?Sized> State<E> {
 
     pub(super) fn end_sending(&mut self, id: StreamId, end: SendEnd) {
         if let Some(half) = self.sending.get_mut(&id) {
-            half.end(end);
+            half.end.get_or_insert(end);
         }
         self.waiters.wake(Subject::Send(id));
     }
@@ -180,28 +179,27 @@ impl<E: Endpoint + ?Sized> State<E> {
     }
 
     /// The receiving half is dropped. Before its end, the sender is told to stop.
-    pub(crate) fn release_receiver(&mut self, now: Instant, id: StreamId) {
+    pub(crate) fn release_receiver(&mut self, id: StreamId) {
         let half = self.receiving.remove(&id);
-        if half.is_some_and(|half| half.end.is_none()) {
+        if half == Some(None) {
             self.command_stream(id, |stream| {
                 // It may have ended already.
                 let _ = stream.abandon_recv();
             });
         }
-        self.release(now, Some(id.channel()));
     }
 
     /// How receiving ended, if it has.
     pub(super) fn recv_end(&self, id: StreamId) -> Option<RecvEnd> {
         match self.receiving.get(&id) {
-            Some(half) => half.end,
+            Some(&end) => end,
             None => Some(RecvEnd::Closed(CloseReason::Local)),
         }
     }
 
     pub(super) fn end_receiving(&mut self, id: StreamId, end: RecvEnd) {
         if let Some(half) = self.receiving.get_mut(&id) {
-            half.end(end);
+            half.get_or_insert(end);
         }
         self.waiters.wake(Subject::Recv(id));
     }
