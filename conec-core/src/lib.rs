@@ -88,3 +88,6 @@ pub use id::{
     Target,
 };
 pub use identity::{Certificate, Identity, KeyError, KeyPin};
+/// Its types are in [`Trust`] and [`Certificate`]: by this they are of the right version.
+#[doc(no_inline)]
+pub use rustls;

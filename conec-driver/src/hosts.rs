@@ -1,3 +1,5 @@
+//! The addresses of this machine.
+
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},

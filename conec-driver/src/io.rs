@@ -1,3 +1,5 @@
+//! Sending and receiving on a UDP socket, in batches.
+
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -6,14 +8,14 @@ use std::{
 };
 
 use bytes::BytesMut;
-use conec_core::{Datagram, Ecn, Transmit, Unreachable};
+use conec_core::{Datagram, Ecn, Transmit};
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use socket2::SockRef;
 
 use crate::{
     hosts::Hosts,
     slots::{self, SLOTS},
-    unreachable::Listener,
+    unreachable::{Listener, Rejected},
 };
 
 /// What it takes to send and receive on a socket, apart from the socket itself.
@@ -27,7 +29,7 @@ pub struct Udp {
     busy_poll: Option<Duration>,
     icmp: Listener,
     #[cfg(feature = "__testing")]
-    tap: Option<Box<dyn crate::Tap>>,
+    pub(crate) tap: Option<std::sync::Arc<dyn crate::Tap>>,
 }
 
 impl Udp {
@@ -66,9 +68,7 @@ impl Udp {
         self.hosts.look()
     }
 
-    /// For how long a [`Pump`](crate::Pump) may wait for the next packet awake, as
-    /// [`Socket::set_busy_poll`](crate::Socket::set_busy_poll) has it.
-    pub fn set_busy_poll(&mut self, limit: Duration) {
+    pub(crate) fn set_busy_poll(&mut self, limit: Duration) {
         self.busy_poll = Some(limit.min(MAX_BUSY_POLL));
     }
 
@@ -113,7 +113,7 @@ impl Udp {
         &mut self,
         socket: impl Into<SockRef<'a>>,
         wanted: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
+        into: &mut Rejected,
     ) {
         let new = into.len();
         self.icmp.take(&socket.into(), wanted, into);
@@ -158,11 +158,6 @@ impl Udp {
             }
         }
         sent
-    }
-
-    #[cfg(feature = "__testing")]
-    pub(crate) fn set_tap(&mut self, tap: Box<dyn crate::Tap>) {
-        self.tap = Some(tap);
     }
 
     fn to_system(&self, address: SocketAddr) -> io::Result<SocketAddr> {

@@ -1,29 +1,31 @@
+//! The pump: moves datagrams and time between a socket and an endpoint.
+
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::UdpSocket,
     thread,
     time::{Duration, Instant},
 };
 
-use conec_core::{Datagram, Endpoint, Transmit, Unreachable};
+use conec_core::{Datagram, Endpoint, Transmit};
 
-use crate::{Udp, busy_poll::BusyPoll, slots, unreachable};
+use crate::{Rejected, Udp, busy_poll::BusyPoll, slots, unreachable};
 
 /// Moves datagrams and time between a socket and an endpoint: all of a driver but waiting.
 ///
 /// ```
-/// use std::{io, net::UdpSocket, thread, time::{Duration, Instant}};
+/// use std::{thread, time::{Duration, Instant}};
 /// use conec_core::*;
 /// use conec_driver::{Pump, Socket};
 ///
 /// let config = CoordinatorConfig::new(Certificate::self_signed(["localhost"])?);
 /// let mut coordinator = Coordinator::new(config, Identity::generate_seed()?)?;
-/// let (mut socket, udp) = Socket::bind(([127, 0, 0, 1], 0).into())?.into_parts();
+/// let (mut sockets, udp) = Socket::bind(([127, 0, 0, 1], 0).into())?.into_parts();
 /// let mut pump = Pump::new(udp);
 ///
 /// coordinator.close(Instant::now(), Duration::from_secs(5));
 /// while !coordinator.is_finished() {
-///     pump.turn(Instant::now(), &mut socket, &mut coordinator);
+///     pump.turn(Instant::now(), &mut sockets.socket, &mut coordinator);
 ///     while let Some(event) = coordinator.poll_event() {
 ///         println!("{event:?}");
 ///     }
@@ -38,7 +40,7 @@ use crate::{Udp, busy_poll::BusyPoll, slots, unreachable};
 pub struct Pump {
     udp: Udp,
     received: Vec<Datagram>,
-    unreachable: Vec<(SocketAddr, Unreachable)>,
+    rejected: Rejected,
     /// What the socket did not take yet.
     blocked: Option<Transmit>,
     /// How often receiving has failed in a row.
@@ -60,12 +62,7 @@ pub trait Io {
 
     /// Asks as [`Udp::recv_unreachable`] does, whether the socket is ready or not. Without it, that nobody listens at an
     /// address is found out by the timeouts.
-    fn recv_unreachable(
-        &mut self,
-        udp: &mut Udp,
-        wanted: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
-    ) {
+    fn recv_unreachable(&mut self, udp: &mut Udp, wanted: bool, into: &mut Rejected) {
         let _ = (udp, wanted, into);
     }
 }
@@ -80,12 +77,7 @@ impl Io for UdpSocket {
         udp.send(&*self, transmit)
     }
 
-    fn recv_unreachable(
-        &mut self,
-        udp: &mut Udp,
-        wanted: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
-    ) {
+    fn recv_unreachable(&mut self, udp: &mut Udp, wanted: bool, into: &mut Rejected) {
         udp.recv_unreachable(&*self, wanted, into);
     }
 }
@@ -118,7 +110,7 @@ impl Pump {
         Self {
             udp,
             received: Vec::new(),
-            unreachable: Vec::new(),
+            rejected: Rejected::new(),
             blocked: None,
             failures: 0,
             last: None,
@@ -132,7 +124,7 @@ impl Pump {
     ///
     /// To be called when the socket is ready, and when it is [due](Self::due).
     ///
-    /// While it waits [awake](Udp::set_busy_poll), a turn that finds nothing to do yields the processor to other threads.
+    /// While it waits [awake](crate::Socket::set_busy_poll), a turn that finds nothing to do yields the processor to other threads.
     ///
     /// Errors of the socket are counted in [`EndpointStats`](conec_core::EndpointStats) and otherwise as good as loss: a
     /// socket that fails for good is one that nothing arrives at, so that the endpoint ends by its timeouts.
@@ -143,7 +135,7 @@ impl Pump {
             endpoint.wants_unreachable()
         });
         if wants_unreachable || self.udp.learns_unreachable() {
-            io.recv_unreachable(&mut self.udp, wants_unreachable, &mut self.unreachable);
+            io.recv_unreachable(&mut self.udp, wants_unreachable, &mut self.rejected);
         }
         let errors = self.recv(io);
         let received = self.received_bytes();
@@ -154,7 +146,7 @@ impl Pump {
             for _ in 0..errors {
                 endpoint.handle_socket_error();
             }
-            for (destination, reason) in self.unreachable.drain(..) {
+            for (destination, reason) in self.rejected.drain(..) {
                 endpoint.handle_unreachable(now, destination, reason);
             }
             if endpoint.poll_timeout().is_some_and(|at| at <= now) {

@@ -14,6 +14,9 @@ use std::{
 use conec_core::Unreachable;
 use socket2::SockRef;
 
+/// Where datagrams were sent that did not get there, and why.
+pub type Rejected = Vec<(SocketAddr, Unreachable)>;
+
 /// Whether the system is asked for what it learns by ICMP. It is not all the time: once asked, it has the next call on the
 /// socket fail as well, whatever that one is about.
 #[derive(Debug, Default)]
@@ -27,12 +30,7 @@ impl Listener {
     }
 
     /// Takes what the system has learned since the last time, and has it listen from now on or not.
-    pub(crate) fn take(
-        &mut self,
-        socket: &SockRef<'_>,
-        listen: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
-    ) {
+    pub(crate) fn take(&mut self, socket: &SockRef<'_>, listen: bool, into: &mut Rejected) {
         if listen && !self.listening {
             self.listening = queue::set(socket, true).is_ok();
         }

@@ -2,8 +2,8 @@
 
 use std::{io, net::SocketAddr};
 
-use conec_core::{Datagram, Transmit, Unreachable};
-use conec_driver::{Io, Sockets, Udp};
+use conec_core::{Datagram, Transmit};
+use conec_driver::{Io, Rejected, Sockets, Udp};
 use mio::{Interest, Registry, Token, event::Event, net::UdpSocket};
 
 /// A registered socket, and a second one to receive from if there is one.
@@ -82,12 +82,7 @@ impl Io for Watched {
         self.socket.try_io(|| udp.send(&self.socket, transmit))
     }
 
-    fn recv_unreachable(
-        &mut self,
-        udp: &mut Udp,
-        wanted: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
-    ) {
+    fn recv_unreachable(&mut self, udp: &mut Udp, wanted: bool, into: &mut Rejected) {
         udp.recv_unreachable(&self.socket, wanted, into);
     }
 }

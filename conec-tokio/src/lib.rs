@@ -40,34 +40,31 @@
 //! with any future, nothing is done before it is polled for the first time. What dropping a handle means is said at each
 //! type; dropping the last one of an endpoint closes it gracefully in the background.
 
+//! # Certificates from elsewhere
+//!
+//! What comes from a CA is told in types of [`rustls`], which is here in the version that conec uses:
+//!
+//! ```no_run
+//! use conec_tokio::{Trust, rustls::{RootCertStore, pki_types::{CertificateDer, pem::PemObject}}};
+//!
+//! let mut roots = RootCertStore::empty();
+//! for root in CertificateDer::pem_file_iter("roots.pem")? {
+//!     roots.add(root?)?;
+//! }
+//! let trust = Trust::Roots(roots.into());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
 #![forbid(unsafe_code)]
 
 mod client;
 mod coordinator;
 mod socket;
 mod task;
-#[cfg(feature = "__testing")]
-#[doc(hidden)]
-pub mod testing;
 
 pub use client::Client;
 pub use coordinator::Coordinator;
-
-#[doc(no_inline)]
-pub use conec_core::{
-    AnswerError, Certificate, ChannelConfig, ChannelEvent, ChannelId, ChannelStats, ClientConfig,
-    ClientId, CloseReason, Code, ConfigError, CongestionControl, CoordinatorConfig,
-    CoordinatorEvent, DatagramStats, Direction, EndpointStats, ErrorCode, Identity, InvalidName,
-    KeyError, KeyPin, Limits, Name, Nat, OpenChannelError, PairId, Path, PathConfig, PathPolicy,
-    PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd, SendEnd, SendLimit, StreamId, Target,
-    Traffic, Trust,
-};
+pub use task::drive;
 
 #[doc(inline)]
-pub use conec_driver::{Channel, IncomingStream, Offer, Receiver, Sender};
-
-#[doc(no_inline)]
-pub use conec_driver::{
-    BindError, ConnectError, OpenError, OpenStreamError, SendDatagramError, SendError, Socket,
-    TryOpenStreamError, TryRecvError, TrySendError,
-};
+pub use conec_driver::api::*;

@@ -2,12 +2,11 @@
 
 use std::{
     io,
-    net::SocketAddr,
     task::{Context, Poll},
 };
 
-use conec_core::{Datagram, Transmit, Unreachable};
-use conec_driver::{Io, SockRef, Udp};
+use conec_core::{Datagram, Transmit};
+use conec_driver::{Io, Rejected, SockRef, Udp};
 use tokio::{io::Interest, net::UdpSocket};
 
 /// A socket, a second one to receive from if there is one, and the task that is woken when they are ready.
@@ -50,12 +49,7 @@ impl Io for Watched<'_, '_> {
         }
     }
 
-    fn recv_unreachable(
-        &mut self,
-        udp: &mut Udp,
-        wanted: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
-    ) {
+    fn recv_unreachable(&mut self, udp: &mut Udp, wanted: bool, into: &mut Rejected) {
         udp.recv_unreachable(&*self.socket, wanted, into);
     }
 }

@@ -19,8 +19,24 @@ use tokio::{
 
 use crate::socket::Watched;
 
+/// Drives an endpoint of [`conec_driver`]'s until it has ended, for those who start one themselves: to choose where it runs,
+/// or not to wait until it is connected. Its clock has to be the runtime's, `|| tokio::time::Instant::now().into_std()`.
+///
+/// Must be called within a Tokio runtime.
+pub fn drive<E: Endpoint + Unpin>(
+    driver: Driver<E>,
+    sockets: Sockets,
+) -> io::Result<impl Future<Output = ()>> {
+    Ok(Task {
+        socket: UdpSocket::from_std(sockets.socket)?,
+        second: sockets.second.map(UdpSocket::from_std).transpose()?,
+        timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        driver,
+    })
+}
+
 /// Turns a driver when its socket, its timer or its handles say so.
-pub(crate) struct Task<E: Endpoint> {
+struct Task<E: Endpoint> {
     socket: UdpSocket,
     /// Received from only.
     second: Option<UdpSocket>,
@@ -30,16 +46,6 @@ pub(crate) struct Task<E: Endpoint> {
 }
 
 impl<E: Endpoint> Task<E> {
-    pub(crate) fn new(driver: Driver<E>, sockets: Sockets) -> io::Result<Self> {
-        let Sockets { socket, second } = sockets;
-        Ok(Self {
-            socket: UdpSocket::from_std(socket)?,
-            second: second.map(UdpSocket::from_std).transpose()?,
-            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            driver,
-        })
-    }
-
     /// Whether the time has come. The timer is left alone where it will fire early enough: deadlines move with almost
     /// every packet, mostly away.
     fn poll_timer(&mut self, cx: &mut Context<'_>, at: Instant) -> bool {

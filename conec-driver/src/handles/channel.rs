@@ -279,6 +279,7 @@ impl fmt::Debug for Channel {
 
 /// A stream that the other side has opened.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct IncomingStream {
     /// What the opener says it is for.
     pub label: Bytes,

@@ -57,8 +57,7 @@ impl Client {
         shared.with(|state| state.hold_home());
         let handle = Handle::new(shared.clone());
         let home = Channel::new(shared.clone(), handle, ChannelId::HOME);
-        let (udp, sockets) = socket.into_driver();
-        let driver = Driver::new(udp, Arc::clone(&shared));
+        let (driver, sockets) = Driver::new(socket, Arc::clone(&shared));
         Ok((Self { shared, home }, driver, sockets))
     }
 
@@ -205,16 +204,20 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The host in `host:port`, without the brackets of an IPv6 address.
-pub fn host_of(coordinator: &str) -> Result<&str, ConnectError> {
-    let (host, _) = coordinator
-        .rsplit_once(':')
-        .ok_or_else(|| ConnectError::Resolve {
-            host: coordinator.into(),
-            error: io::Error::new(io::ErrorKind::InvalidInput, "write it as host:port"),
-        })?;
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    Ok(bare.unwrap_or(host))
+/// The host of a Coordinator that is written as `host:port`, without the brackets of an IPv6 address, and the addresses that
+/// looking it up gave.
+pub fn resolved(
+    coordinator: &str,
+    looked_up: io::Result<impl Iterator<Item = SocketAddr>>,
+) -> Result<(&str, Vec<SocketAddr>), ConnectError> {
+    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "write it as host:port");
+    let split = coordinator.rsplit_once(':').ok_or_else(invalid);
+    let resolved = split.and_then(|(host, _)| {
+        let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+        Ok((bare.unwrap_or(host), looked_up?.collect()))
+    });
+    resolved.map_err(|error| ConnectError::Resolve {
+        host: coordinator.into(),
+        error,
+    })
 }

@@ -51,8 +51,7 @@ impl Coordinator {
         // Until the application asks for one.
         coordinator.ignore_events(true);
         let shared = Shared::new(coordinator, clock);
-        let (udp, sockets) = socket.into_driver();
-        let driver = Driver::new(udp, Arc::clone(&shared));
+        let (driver, sockets) = Driver::new(socket, Arc::clone(&shared));
         let this = Self {
             handle: Handle::new(shared.clone()),
             shared,

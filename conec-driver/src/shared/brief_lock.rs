@@ -1,3 +1,5 @@
+//! A lock that is never held for long.
+
 use std::{hint, thread, time::Duration};
 
 use spin::mutex::{SpinMutex, SpinMutexGuard};

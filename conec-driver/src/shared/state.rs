@@ -116,6 +116,7 @@ impl<E: Endpoint + ?Sized> State<E> {
     }
 
     fn handle_channel_event(&mut self, id: ChannelId, event: ChannelEvent) {
+        let mut wake = |topic| self.waiters.wake(Subject::Channel(id, topic));
         match event {
             ChannelEvent::Opened => self.channel_opened(id),
             ChannelEvent::StreamsWaiting => self.streams_waiting(id),
@@ -123,21 +124,10 @@ impl<E: Endpoint + ?Sized> State<E> {
             ChannelEvent::Writable { stream } => self.waiters.wake(Subject::Send(stream)),
             ChannelEvent::SendEnded { stream, end } => self.end_sending(stream, end),
             ChannelEvent::RecvEnded { stream, end } => self.end_receiving(stream, end),
-            ChannelEvent::StreamsAvailable { direction } => {
-                let topic = Topic::Available(direction);
-                self.waiters.wake(Subject::Channel(id, topic));
-            }
-            ChannelEvent::DatagramsReadable => {
-                let topic = Topic::DatagramsReadable;
-                self.waiters.wake(Subject::Channel(id, topic));
-            }
-            ChannelEvent::DatagramsWritable => {
-                let topic = Topic::DatagramsWritable;
-                self.waiters.wake(Subject::Channel(id, topic));
-            }
-            ChannelEvent::PathChanged { .. } => {
-                self.waiters.wake(Subject::Channel(id, Topic::Path));
-            }
+            ChannelEvent::StreamsAvailable { direction } => wake(Topic::Available(direction)),
+            ChannelEvent::DatagramsReadable => wake(Topic::DatagramsReadable),
+            ChannelEvent::DatagramsWritable => wake(Topic::DatagramsWritable),
+            ChannelEvent::PathChanged { .. } => wake(Topic::Path),
             // Who waits to open a stream waits in vain.
             ChannelEvent::Closing => self.waiters.wake_channel(id),
             ChannelEvent::Closed { reason } => self.channel_closed(id, reason),

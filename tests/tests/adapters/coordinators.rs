@@ -49,7 +49,9 @@ impl Running {
         let (address, driver) = match kind {
             Kind::Tokio => {
                 let (runtime, cable) = (runtime(), Cable::default());
-                let socket = Socket::bind(address).unwrap().tapped(cable.clone());
+                let socket = Socket::bind(address)
+                    .unwrap()
+                    .tapped(Arc::new(cable.clone()));
                 let bind = async { conec_tokio::Coordinator::over(socket, config) };
                 let coordinator = runtime.block_on(bind).unwrap();
                 let address = coordinator.local_addr();
@@ -57,7 +59,9 @@ impl Running {
             }
             Kind::Blocking => {
                 let cable = Cable::default();
-                let socket = Socket::bind(address).unwrap().tapped(cable.clone());
+                let socket = Socket::bind(address)
+                    .unwrap()
+                    .tapped(Arc::new(cable.clone()));
                 let coordinator = blocking::Coordinator::over(socket, config).unwrap();
                 let address = coordinator.local_addr();
                 (address, Driver::Blocking(cable, coordinator))

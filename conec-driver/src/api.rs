@@ -1,0 +1,19 @@
+//! What applications use, whatever drives their endpoints: every adapter re-exports all of it.
+
+pub use conec_core::{
+    AnswerError, Certificate, ChannelConfig, ChannelEvent, ChannelId, ChannelStats, ClientConfig,
+    ClientId, CloseReason, Code, ConfigError, CongestionControl, CoordinatorConfig,
+    CoordinatorEvent, DatagramStats, Direction, EndpointStats, ErrorCode, Identity, InvalidName,
+    KeyError, KeyPin, Limits, Name, Nat, OpenChannelError, PairId, Path, PathConfig, PathPolicy,
+    PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd, SendEnd, SendLimit, StreamId, Target,
+    Traffic, Trust, rustls,
+};
+
+pub use crate::{
+    error::{
+        BindError, ConnectError, OpenError, OpenStreamError, SendDatagramError, SendError,
+        TryError, TryOpenStreamError, TryRecvError, TrySendError,
+    },
+    handles::{Channel, IncomingStream, Offer, Receiver, Sender},
+    socket::Socket,
+};
