@@ -18,7 +18,7 @@ use crate::{
     unreachable::{Listener, Rejected},
 };
 
-/// What it takes to send and receive on a socket, apart from the socket itself.
+/// What sending and receiving on a socket takes, apart from the socket itself.
 pub struct Udp {
     state: UdpSocketState,
     /// Whether addresses are IPv6, with IPv4 ones mapped into it.
@@ -204,11 +204,11 @@ fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
     }
 }
 
-/// Of IPv4 addresses is spoken as such.
+/// An IPv4 address that is mapped into IPv6 becomes an IPv4 one.
 fn from_system(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         ip @ IpAddr::V4(_) => (ip, address.port()).into(),
-        // With its scope.
+        // The address keeps its scope.
         IpAddr::V6(_) => address,
     }
 }

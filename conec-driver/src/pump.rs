@@ -29,8 +29,7 @@ use crate::{Rejected, Udp, busy_poll::BusyPoll, slots, unreachable};
 ///     while let Some(event) = coordinator.poll_event() {
 ///         println!("{event:?}");
 ///     }
-///     // Not all drivers have to ask again and again: one that can wait for the socket waits until then, or until the
-///     // socket is ready.
+///     // This one polls. A driver that can wait for the socket waits until it is ready, or this time has come.
 ///     let due = pump.due(coordinator.poll_timeout());
 ///     thread::sleep(Duration::from_millis(1));
 /// }
@@ -51,8 +50,8 @@ pub struct Pump {
     busy: BusyPoll,
 }
 
-/// A socket as its event loop sees it. [`WouldBlock`](io::ErrorKind::WouldBlock) says that the loop will call when the
-/// socket is ready.
+/// A socket in an event loop. After [`WouldBlock`](io::ErrorKind::WouldBlock) the loop has to turn the pump when the socket is
+/// ready.
 pub trait Io {
     /// Receives as [`Udp::recv`] does.
     fn recv(&mut self, udp: &mut Udp, into: &mut Vec<Datagram>) -> io::Result<()>;
@@ -67,7 +66,7 @@ pub trait Io {
     }
 }
 
-/// For loops that ask again and again.
+/// For loops that poll the socket.
 impl Io for UdpSocket {
     fn recv(&mut self, udp: &mut Udp, into: &mut Vec<Datagram>) -> io::Result<()> {
         udp.recv(&*self, into)
@@ -124,7 +123,7 @@ impl Pump {
     ///
     /// To be called when the socket is ready, and when it is [due](Self::due).
     ///
-    /// While it waits [awake](crate::Socket::set_busy_poll), a turn that finds nothing to do yields the processor to other threads.
+    /// While it [polls](crate::Socket::set_busy_poll), a turn that finds nothing to do yields the processor to other threads.
     ///
     /// Errors of the socket are counted in [`EndpointStats`](conec_core::EndpointStats) and otherwise as good as loss: a
     /// socket that fails for good is one that nothing arrives at, so that the endpoint ends by its timeouts.
@@ -154,14 +153,14 @@ impl Pump {
             }
         });
         let sent = self.send(now, io, endpoint);
-        // Sending makes room, of which there is something to tell.
+        // Sending may have made room, for which somebody waits.
         if endpoint.settle(|endpoint| endpoint.wants_host_addresses()) {
             self.report_addresses(now, endpoint);
         }
         let busy_poll = self.udp.busy_poll().unwrap_or(BUSY_POLL);
         self.busy.handle_turn(now, busy_poll, received, sent);
         if self.busy.is_active() && received + sent == 0 {
-            // Whoever is to send what is waited for may need this very processor.
+            // Whoever is to send what is waited for may have to run on this very processor.
             thread::yield_now();
         }
     }
@@ -177,7 +176,7 @@ impl Pump {
         };
         let retry = Some(last + RETRY);
         if self.is_blocked() {
-            // As long as there is something to send, the endpoint wants to be heard all the time.
+            // The endpoint's timeout has passed for as long as there is something to send: that is no reason to turn.
             timeout.filter(|&at| at > last).or(retry).min(retry)
         } else if self.failures >= MAX_FAILURES {
             timeout.or(retry).min(retry)
@@ -222,7 +221,7 @@ impl Pump {
                     self.failures = 0;
                     return errors;
                 }
-                // Some systems tell here that an earlier datagram was not welcome where it went.
+                // Some systems report here that an earlier datagram was rejected at its destination.
                 Err(error) => {
                     tracing::trace!(%error, "receiving failed");
                     errors += 1;
@@ -300,10 +299,10 @@ const RECVS: usize = 4;
 /// side hears of it before it has to stop.
 const RECV_BYTES: usize = 256 << 10;
 const SENDS: usize = 16;
-/// A socket that fails so often in a row is asked no more than every so often, as is one that does not become ready.
+/// After so many failures in a row, the socket is tried again in this interval, as is one that does not become ready.
 const MAX_FAILURES: u32 = 16;
 const RETRY: Duration = Duration::from_millis(20);
-/// For how long it waits awake, unless that was set.
+/// For how long it polls, unless that was set.
 const BUSY_POLL: Duration = Duration::from_micros(150);
 /// How often the system is asked at least for what it learns by ICMP, while that is wanted.
 const LOOK: Duration = Duration::from_millis(50);

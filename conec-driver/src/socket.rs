@@ -82,20 +82,19 @@ impl Socket {
         Ok(())
     }
 
-    /// Says for how long a driver may wait for the next packet awake, which takes processor time, instead of asleep, which
-    /// takes the packet the time to wake the driver up: on many machines more than anything else on its way. At most 10 ms;
-    /// 0 for never.
+    /// Sets for how long a driver may poll for the next packet, which takes processor time, instead of sleeping until it comes.
+    /// Waking up then takes time: on many machines more than anything else on the packet's way. At most 10 ms; 0 for never.
     ///
-    /// That is done only where small packets go to and fro, every turn moving at most 1 KiB, after several waits shorter than
-    /// this in a row, and not again soon after one that was not. In between the driver yields to other threads. Unless set,
-    /// 150 µs: it takes more than 6,000 such packets in a second to keep a processor awake. Where processor time is counted,
-    /// as in a container with a quota or on a battery, 0 is the better choice. On tokio's multi-thread runtime, whose threads
-    /// have to be woken all the same, it is 0 unless set.
+    /// It polls only where small packets go to and fro, every turn moving at most 1 KiB, after several waits in a row that were
+    /// shorter than this, and not again soon after one that was not. In between it yields to other threads. Unless set, the
+    /// time is 150 µs: it takes more than 6,000 such packets in a second to keep a processor busy all the time. Where
+    /// processor time is counted, as in a container with a quota or on a battery, 0 is the better choice. On tokio's
+    /// multi-thread runtime, whose threads have to be woken all the same, it is 0 unless set.
     pub fn set_busy_poll(&mut self, limit: Duration) {
         self.udp.set_busy_poll(limit);
     }
 
-    /// For how long a driver may wait awake, if that was set.
+    /// For how long a driver may poll, if that was set.
     pub fn busy_poll(&self) -> Option<Duration> {
         self.udp.busy_poll()
     }

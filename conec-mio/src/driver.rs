@@ -132,7 +132,7 @@ impl<E: Endpoint> Driver<E> {
 
     /// Receives, does what is due, and sends: as much of it as is fair to others in the loop. What is left makes the
     /// [`deadline`](Self::deadline) pass at once. Harmless at any time; without anything to do, it makes no system call,
-    /// but to yield to other threads while it waits [awake](Socket::set_busy_poll): then too the deadline has passed.
+    /// but to yield to other threads while it [polls](Socket::set_busy_poll): then too the deadline has passed.
     pub fn turn(&mut self, now: Instant) {
         self.pump.turn(now, &mut self.watched, &mut self.endpoint);
         self.watched.watch(self.pump.is_blocked());

@@ -41,7 +41,7 @@ struct Task<E: Endpoint> {
     /// Received from only.
     second: Option<UdpSocket>,
     timer: Pin<Box<Sleep>>,
-    /// Dropped last: who waits for the end finds the socket closed.
+    /// Dropped last: whoever waits for the end finds the socket closed.
     driver: Driver<E>,
 }
 
@@ -87,8 +87,8 @@ impl<E: Endpoint + Unpin> Future for Task<E> {
     }
 }
 
-/// Has a driver wait awake only where that is of use: in a runtime of several threads these wake each other nevertheless, and
-/// one that waits awake is in their way.
+/// Turns [busy polling](Socket::set_busy_poll) off where it is of no use, unless it was set: the threads of a multi-thread
+/// runtime have to wake each other all the same, and one that polls takes a processor from the others.
 pub(crate) fn fit(mut socket: Socket) -> Socket {
     let flavor = Handle::current().runtime_flavor();
     if socket.busy_poll().is_none() && flavor != RuntimeFlavor::CurrentThread {

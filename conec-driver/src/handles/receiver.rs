@@ -38,7 +38,7 @@ use crate::{
 pub struct Receiver {
     channel: Arc<ChannelHandle>,
     id: StreamId,
-    /// Messages that were there together: not each of them takes the lock that everybody shares.
+    /// Messages that were received together, so that not each of them takes the lock of the endpoint.
     batch: VecDeque<Bytes>,
     /// As a [`Stream`], it has given its error.
     failed: bool,

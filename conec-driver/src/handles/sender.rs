@@ -67,7 +67,7 @@ impl Sender {
     /// Dropped before it is done, the message was not sent, in no part.
     pub async fn send(&mut self, message: Bytes) -> Result<(), SendError> {
         let outbox = &self.outbox;
-        // Mostly, others wait that it can be added to: without the lock that everybody shares.
+        // Usually others wait already, and it is added to them: without the lock of the endpoint.
         match outbox.add(&message) {
             Some(added) => added,
             None => {

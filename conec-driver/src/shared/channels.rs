@@ -74,7 +74,7 @@ impl<E: Endpoint + ?Sized> State<E> {
                 channel.close(now, patience);
             }
         });
-        // Who waits to open a stream waits in vain.
+        // Calls that wait to open a stream fail now.
         self.waiters.wake_channel(id);
     }
 
@@ -111,7 +111,7 @@ impl<E: Endpoint + ?Sized> State<E> {
         id: ChannelId,
     ) -> Result<Option<(StreamId, Bytes)>, Subject> {
         while let Some((stream, label)) = self.live_channel(id).and_then(|mut it| it.accept()) {
-            // There may be room for another.
+            // The engine may take another one now.
             self.waiters.wake_driver();
             self.hold_stream(stream, stream.direction() == Direction::Bi, true);
             self.settle();
@@ -182,7 +182,7 @@ impl<E: Endpoint + ?Sized> State<E> {
             }
         }
         self.waiters.wake_channel(id);
-        // There will be no offers without a home channel.
+        // If it is the home channel, no more offers come.
         self.waiters.wake(Subject::Application);
     }
 
@@ -212,20 +212,20 @@ impl<E: Endpoint + ?Sized> State<E> {
         }
     }
 
-    /// Lets go of the streams that nobody has accepted.
+    /// Abandons the streams that nobody has accepted.
     fn discard_streams(&mut self, id: ChannelId) {
         let Some(mut channel) = self.endpoint.channel(id) else {
             return;
         };
         while let Some((stream, _)) = channel.accept() {
             let mut stream = channel.stream(stream);
-            // Either half may have ended or never been.
+            // Either half may have ended, or not exist.
             let _ = stream.abandon_send();
             let _ = stream.abandon_recv();
         }
     }
 
-    /// Lets go of a stream before anybody has a handle to it.
+    /// Abandons a stream before anybody has a handle to it.
     fn discard_held(&mut self, id: StreamId) {
         self.sending.remove(&id);
         self.receiving.remove(&id);

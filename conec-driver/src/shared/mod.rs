@@ -41,11 +41,11 @@ impl<E: Endpoint + ?Sized> Shared<E> {
         (self.clock)()
     }
 
-    /// Does something to the endpoint, and wakes whom it concerns.
+    /// Does something to the endpoint under the lock, and wakes whom it concerns after that.
     ///
-    /// Everybody else waits for that: it should be one call into the core, and never a system call.
+    /// All others wait for the lock meanwhile: it should be one call into the core, and never a system call.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State<E>) -> T) -> T {
-        // Whoever panicked with the lock has left a state that is whole.
+        // Poisoning is ignored: no panic leaves the state half changed.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let result = f(&mut state);
         let woken = state.waiters.take_woken();
@@ -54,7 +54,7 @@ impl<E: Endpoint + ?Sized> Shared<E> {
         result
     }
 
-    /// Does something to the core, and sees to it that the driver has a turn.
+    /// Does something to the core, and has the driver take a turn.
     pub(crate) fn command<T>(&self, f: impl FnOnce(&mut E, Instant) -> T) -> T {
         let now = self.now();
         self.with(|state| state.command(|core| f(core, now)))

@@ -16,18 +16,18 @@ use super::{
     waiters::{Subject, Topic, Waiters},
 };
 
-/// An endpoint, and what its handles have to know beyond it. Nothing that the core tells is kept for later, but how things
-/// ended that somebody holds.
+/// An endpoint, and what its handles have to know beyond it. Events of the core are not queued here: of what somebody holds,
+/// only how it ended is remembered.
 pub(crate) struct State<E: ?Sized> {
     pub(super) waiters: Waiters,
-    /// Those with messages that the driver is to come for.
+    /// Those with messages that the driver is to fetch.
     pub(super) outboxes: Vec<Arc<Outbox>>,
     /// Channels that somebody holds, or that are being closed as nobody does.
     pub(super) channels: BTreeMap<ChannelId, Held>,
     /// The halves of streams that somebody holds: how they have ended, if they have.
     pub(super) sending: BTreeMap<StreamId, Sending>,
     pub(super) receiving: BTreeMap<StreamId, Option<RecvEnd>>,
-    /// Nobody drives the endpoint any more.
+    /// The driver is gone.
     pub(super) ended: bool,
     pub(super) endpoint: E,
 }
@@ -70,7 +70,7 @@ impl<E: Endpoint + ?Sized> State<E> {
         &mut self.endpoint
     }
 
-    /// From here on, whoever gives the driver something to do wakes it, once. What was given before is handed over.
+    /// Fetches what waits for the driver. From here on, the next that gives it something to do wakes it.
     pub(crate) fn begin_turn(&mut self, driver: &Waker) {
         self.waiters.set_driver(driver);
         self.collect();
@@ -86,7 +86,7 @@ impl<E: Endpoint + ?Sized> State<E> {
         }
     }
 
-    /// Nobody drives the endpoint any more: whoever waits is told so.
+    /// The driver is gone: all that wait are woken, and learn it.
     pub(crate) fn end(&mut self) {
         self.ended = true;
         let reason = CloseReason::Local;
@@ -100,7 +100,7 @@ impl<E: Endpoint + ?Sized> State<E> {
             half.get_or_insert(RecvEnd::Closed(reason));
         }
         self.waiters.wake_all();
-        // Nobody comes for these any more.
+        // No turn will do this any more.
         self.collect();
     }
 
@@ -108,10 +108,10 @@ impl<E: Endpoint + ?Sized> State<E> {
     fn collect(&mut self) {
         let mut outboxes = std::mem::take(&mut self.outboxes);
         for outbox in outboxes.drain(..) {
-            // If it has ended, who holds it is told.
+            // If the stream has ended, its `Sender` learns that by its next call.
             let _ = self.hand_over(&outbox);
         }
-        // It keeps its room.
+        // For its capacity.
         self.outboxes = outboxes;
     }
 
@@ -128,10 +128,10 @@ impl<E: Endpoint + ?Sized> State<E> {
             ChannelEvent::DatagramsReadable => wake(Topic::DatagramsReadable),
             ChannelEvent::DatagramsWritable => wake(Topic::DatagramsWritable),
             ChannelEvent::PathChanged { .. } => wake(Topic::Path),
-            // Who waits to open a stream waits in vain.
+            // Calls that wait to open a stream fail now.
             ChannelEvent::Closing => self.waiters.wake_channel(id),
             ChannelEvent::Closed { reason } => self.channel_closed(id, reason),
-            // The first is told in another way, and what a later version adds is of no concern.
+            // Streams are accepted by `StreamsWaiting`; what a later version adds concerns no handle.
             ChannelEvent::StreamOpened { .. } | _ => {}
         }
     }
@@ -155,11 +155,11 @@ impl<E: Endpoint + ?Sized> State<E> {
     /// Closes the endpoint gracefully, as [`Endpoint::close`] does.
     pub(crate) fn close(&mut self, now: Instant, patience: Duration) {
         self.command(|endpoint| endpoint.close(now, patience));
-        // Who waits to open a stream waits in vain.
+        // Calls that wait to open a stream fail now.
         self.waiters.wake_all();
     }
 
-    /// Whether nobody drives the endpoint any more.
+    /// Whether the driver is gone.
     pub(crate) fn ended(&self) -> Result<(), Subject> {
         self.ended.then_some(()).ok_or(Subject::End)
     }

@@ -10,7 +10,7 @@ use crate::SendError;
 
 // The sending half.
 impl<E: Endpoint + ?Sized> State<E> {
-    /// Has the driver come for a message, once there is room for it.
+    /// Puts a message into the outbox for the driver to fetch, once there is room for it.
     pub(crate) fn send(
         &mut self,
         outbox: &Arc<Outbox>,
@@ -22,7 +22,7 @@ impl<E: Endpoint + ?Sized> State<E> {
         }
     }
 
-    /// Whether there is room for a message that the driver has to come for.
+    /// Whether there is room for a message that the driver has to fetch.
     pub(crate) fn send_ready(&mut self, outbox: &Outbox) -> Result<Result<(), SendError>, Subject> {
         // If it has ended, that is told next.
         let _ = self.hand_over(outbox);
@@ -43,7 +43,7 @@ impl<E: Endpoint + ?Sized> State<E> {
         })
     }
 
-    /// Has the driver come for a message, whether there is room for it or not.
+    /// Puts a message into the outbox for the driver to fetch, whether there is room for it or not.
     pub(crate) fn start_send(
         &mut self,
         outbox: &Arc<Outbox>,

@@ -32,7 +32,7 @@ struct Thread<E: Endpoint> {
     watched: Watched,
     poll: Poll,
     waker: task::Waker,
-    /// Dropped last: who waits for the end finds the socket closed.
+    /// Dropped last: whoever waits for the end finds the socket closed.
     driver: Driver<E>,
 }
 

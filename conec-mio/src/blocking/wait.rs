@@ -23,7 +23,7 @@ pub(super) fn wait<F: Future>(future: F) -> F::Output {
 
 /// Waits until a future is done, or the time is over: then the future is dropped, and nothing has happened.
 pub(super) fn wait_timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, TimedOut> {
-    // A limit beyond what the clock can tell is none.
+    // A limit that the clock cannot express is none.
     wait_until(pin!(future), Instant::now().checked_add(limit))
 }
 
@@ -34,7 +34,7 @@ fn wait_until<F: Future>(
     thread_local! {
         static WAKER: Waker = waker();
     }
-    // A thread that is about to end has none any more.
+    // While a thread ends, its thread-local waker may be gone already.
     WAKER
         .try_with(|waker| park(future.as_mut(), waker, end))
         .unwrap_or_else(|_| park(future, &waker(), end))
