@@ -190,6 +190,11 @@ fn disable_timestamps(socket: &UdpSocket) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn disable_timestamps(_: &UdpSocket) {}
 
+/// Whether a socket has nothing to receive, or no room to send.
+pub fn is_blocked(result: &io::Result<()>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
 fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
     Datagram {
         source: from_system(meta.addr),

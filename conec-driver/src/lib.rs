@@ -65,7 +65,7 @@ pub use error::{
 pub use handles::{
     Channel, Client, Coordinator, IncomingStream, Offer, Receiver, Sender, resolved,
 };
-pub use io::Udp;
+pub use io::{Udp, is_blocked};
 pub use link::look_up_link;
 pub use pump::{Access, Io, Pump};
 pub use socket::{Socket, Sockets};

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use conec_core::{Datagram, Transmit};
-use conec_driver::{Io, Rejected, Sockets, Udp};
+use conec_driver::{Io, Rejected, Sockets, Udp, is_blocked};
 use mio::{Interest, Registry, Token, event::Event, net::UdpSocket};
 
 /// A registered socket, and a second one to receive from if there is one.
@@ -86,8 +86,4 @@ impl Io for Watched {
     fn recv_unreachable(&mut self, udp: &mut Udp, wanted: bool, into: &mut Rejected) {
         udp.recv_unreachable(&self.socket, wanted, into);
     }
-}
-
-fn is_blocked(result: &io::Result<()>) -> bool {
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use conec_core::{Datagram, Transmit};
-use conec_driver::{Io, Rejected, SockRef, Udp};
+use conec_driver::{Io, Rejected, SockRef, Udp, is_blocked};
 use tokio::{io::Interest, net::UdpSocket};
 
 /// A socket, a second one to receive from if there is one, and the task that is woken when they are ready.
@@ -82,10 +82,6 @@ fn recv(
             return received;
         }
     }
-}
-
-fn is_blocked(result: &io::Result<()>) -> bool {
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// How often in a row the runtime has to say wrongly that there is room, before the socket is registered again.

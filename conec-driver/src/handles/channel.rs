@@ -11,7 +11,7 @@ use futures_core::Stream;
 
 use crate::{
     OpenStreamError, Receiver, SendDatagramError, Sender, TryOpenStreamError,
-    shared::{ChannelHandle, Handle, Items, Shared},
+    shared::{ChannelHandle, EndpointHandle, Items, Shared},
 };
 
 /// A channel with another entity.
@@ -50,7 +50,7 @@ pub struct Channel {
 
 impl Channel {
     /// A channel that the state counts as held.
-    pub(super) fn new(shared: Arc<Shared>, endpoint: Handle, id: ChannelId) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, endpoint: Arc<EndpointHandle>, id: ChannelId) -> Self {
         let handle = ChannelHandle {
             shared,
             id,

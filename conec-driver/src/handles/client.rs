@@ -15,7 +15,7 @@ use futures_core::Stream;
 
 use crate::{
     BindError, Channel, ConnectError, Driver, Offer, OpenError, Socket, Sockets, look_up_link,
-    shared::{Handle, Items, Shared},
+    shared::{EndpointHandle, Items, Shared},
 };
 
 /// A Client: connected to one Coordinator, and through it to other Clients.
@@ -55,7 +55,7 @@ impl Client {
         client.connect(clock(), host_name, addresses)?;
         let shared = Shared::new(client, clock);
         shared.with(|state| state.hold_home());
-        let handle = Handle::new(shared.clone());
+        let handle = Arc::new(EndpointHandle(shared.clone()));
         let home = Channel::new(shared.clone(), handle, ChannelId::HOME);
         let (driver, sockets) = Driver::new(socket, Arc::clone(&shared));
         Ok((Self { shared, home }, driver, sockets))

@@ -15,7 +15,7 @@ use futures_core::Stream;
 
 use crate::{
     BindError, Channel, Driver, Socket, Sockets,
-    shared::{Handle, Items, Shared},
+    shared::{EndpointHandle, Items, Shared},
 };
 
 /// A Coordinator: the one server that all Clients connect to.
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Coordinator {
     shared: Arc<Shared<conec_core::Coordinator>>,
-    handle: Handle,
+    handle: Arc<EndpointHandle>,
     address: SocketAddr,
 }
 
@@ -53,7 +53,7 @@ impl Coordinator {
         let shared = Shared::new(coordinator, clock);
         let (driver, sockets) = Driver::new(socket, Arc::clone(&shared));
         let this = Self {
-            handle: Handle::new(shared.clone()),
+            handle: Arc::new(EndpointHandle(shared.clone())),
             shared,
             address,
         };
@@ -83,7 +83,7 @@ impl Coordinator {
 
     /// The events, as [`next_event`](Self::next_event) gives them. Keeps the Coordinator from being closed.
     pub fn events(&self) -> impl Stream<Item = CoordinatorEvent> + Send + Unpin + use<> {
-        let handle = self.handle.clone();
+        let handle = Arc::clone(&self.handle);
         Items::new(&self.shared, move |state| {
             let _keeps_open = &handle;
             state.next_event()
@@ -140,7 +140,7 @@ impl Coordinator {
     /// Client.
     pub fn channel(&self, client: ChannelId) -> Option<Channel> {
         let held = self.shared.with(|state| state.hold_client(client));
-        held.then(|| Channel::new(self.shared.clone(), self.handle.clone(), client))
+        held.then(|| Channel::new(self.shared.clone(), Arc::clone(&self.handle), client))
     }
 
     /// The home channel's id of a connected Client.

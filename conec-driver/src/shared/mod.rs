@@ -104,34 +104,22 @@ impl<E: Endpoint + ?Sized> Shared<E> {
     }
 }
 
-/// Keeps an endpoint open: with the last clone, it is closed.
-#[derive(Clone)]
-pub(crate) struct Handle {
-    _owner: Arc<Owner>,
-}
+/// Keeps an endpoint open: dropped with the last reference to it, it closes the endpoint.
+pub(crate) struct EndpointHandle(pub(crate) Arc<Shared>);
 
-impl Handle {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let _owner = Arc::new(Owner(shared));
-        Self { _owner }
-    }
-}
-
-struct Owner(Arc<Shared>);
-
-impl Drop for Owner {
+impl Drop for EndpointHandle {
     fn drop(&mut self) {
-        self.0
-            .command(|endpoint, now| endpoint.close(now, PATIENCE));
+        let Self(shared) = self;
+        shared.command(|endpoint, now| endpoint.close(now, PATIENCE));
     }
 }
 
-/// A channel, and by it its endpoint, that is kept open. To be made for a channel that the state counts as held.
+/// Keeps a channel open, and by it its endpoint. To be made for a channel that the state counts as held.
 pub(crate) struct ChannelHandle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) id: ChannelId,
-    /// Dropped after the channel was let go of.
-    pub(crate) endpoint: Handle,
+    /// Dropped after the channel was released.
+    pub(crate) endpoint: Arc<EndpointHandle>,
 }
 
 impl Drop for ChannelHandle {

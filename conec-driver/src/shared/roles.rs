@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use conec_core::{
     ChannelId, Client, Coordinator, CoordinatorEvent, Endpoint, OpenChannelError, PathPolicy,
-    Target,
+    PeerInfo, Target,
 };
 
 use super::{State, state::Held, waiters::Subject};
@@ -12,11 +12,7 @@ use super::{State, state::Held, waiters::Subject};
 impl State<Client> {
     /// Holds the home channel of a Client that begins to connect.
     pub(crate) fn hold_home(&mut self) {
-        let home = Held {
-            home: true,
-            ..Held::default()
-        };
-        self.hold(ChannelId::HOME, home);
+        self.hold(ChannelId::HOME, true, None);
     }
 
     /// Asks for a channel to another Client, and holds it.
@@ -35,7 +31,7 @@ impl State<Client> {
             Some(policy) => self.endpoint.open_channel_with(now, target, label, policy),
             None => self.endpoint.open_channel(now, target, label),
         }?;
-        self.hold(id, Held::default());
+        self.hold(id, false, None);
         Ok(id)
     }
 
@@ -43,13 +39,7 @@ impl State<Client> {
     pub(crate) fn next_offer(&mut self) -> Result<Option<ChannelId>, Subject> {
         if let Some(id) = self.endpoint.poll_offer() {
             let peer = self.endpoint.peer(id);
-            self.hold(
-                id,
-                Held {
-                    peer,
-                    ..Held::default()
-                },
-            );
+            self.hold(id, false, peer);
             // Where it was accepted automatically, it is open.
             self.settle();
             return Ok(Some(id));
@@ -76,24 +66,19 @@ impl State<Coordinator> {
         let peer = self.endpoint.peer(client).filter(|_| !self.ended);
         let is_there = peer.is_some() || self.channels.contains_key(&client);
         if is_there {
-            let (home, opened) = (true, true);
-            self.hold(
-                client,
-                Held {
-                    home,
-                    opened,
-                    peer,
-                    ..Held::default()
-                },
-            );
+            self.hold(client, true, peer).opened = true;
         }
         is_there
     }
 }
 
 impl<E: Endpoint> State<E> {
-    /// Counts a handle to a channel, of which this is known if nobody has held it so far.
-    fn hold(&mut self, id: ChannelId, new: Held) {
-        self.channels.entry(id).or_insert(new).handles += 1;
+    /// Counts another handle to a channel.
+    fn hold(&mut self, id: ChannelId, home: bool, peer: Option<PeerInfo>) -> &mut Held {
+        let held = self.channels.entry(id).or_default();
+        held.handles += 1;
+        held.home = home;
+        held.peer = held.peer.take().or(peer);
+        held
     }
 }
