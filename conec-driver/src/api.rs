@@ -6,7 +6,7 @@ pub use conec_core::{
     CoordinatorEvent, DatagramStats, Direction, EndpointStats, ErrorCode, Identity, InvalidName,
     KeyError, KeyPin, Limits, Name, Nat, OpenChannelError, PairId, Path, PathConfig, PathPolicy,
     PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd, SendEnd, SendLimit, StreamId, Target,
-    Traffic, Trust, rustls,
+    Traffic, Trust,
 };
 
 pub use crate::{

@@ -66,5 +66,7 @@ pub use client::Client;
 pub use coordinator::Coordinator;
 pub use task::drive;
 
+#[doc(no_inline)]
+pub use conec_core::rustls;
 #[doc(inline)]
 pub use conec_driver::api::*;

@@ -55,6 +55,8 @@ pub use coordinator::Coordinator;
 pub use handles::{Channel, IncomingStream, Offer, Receiver, Sender};
 pub use thread::drive;
 
+#[doc(no_inline)]
+pub use conec_core::rustls;
 #[doc(inline)]
 pub use conec_driver::api::*;
 
