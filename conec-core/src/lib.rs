@@ -94,3 +94,6 @@ pub use id::{
 pub use identity::SelfSignedError;
 pub use identity::{Certificate, CertificateError, Identity, KeyError, KeyPin, NoRandomness};
 pub use limits::{ClientLimits, CoordinatorLimits};
+/// Its types are in [`Trust`] and [`Certificate`]: by this they are of the right version.
+#[doc(no_inline)]
+pub use rustls;

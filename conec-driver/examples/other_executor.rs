@@ -20,7 +20,7 @@ use async_io::{Async, Timer};
 use conec_core::{
     Certificate, ClientConfig, CoordinatorConfig, Datagram, Endpoint, Identity, Transmit, Trust,
 };
-use conec_driver::{Client, Coordinator, Driver, Io, Socket, Sockets, Udp};
+use conec_driver::{Client, Coordinator, Driver, Io, Socket, Sockets, Udp, is_blocked};
 use pollster::block_on;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -113,8 +113,4 @@ impl Io for Watched<'_, '_> {
             }
         }
     }
-}
-
-fn is_blocked(result: &io::Result<()>) -> bool {
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -1,13 +1,12 @@
-//! Whether to wait for the next packet awake.
+//! Busy polling: whether to poll for the next packet, instead of sleeping until it comes.
 
 use std::time::{Duration, Instant};
 
 /// Tells whether the next wait will be a short one, by the last.
 ///
-/// To fall asleep and to be woken takes a thread longer than a packet takes through a core, and on a fast network longer
-/// than through that. Where a few small packets go to and fro, each pays for it at every stop on its way, unless the
-/// driver stays awake between them. Where there is more to move there is work to do instead, which the processor is better
-/// left to.
+/// Falling asleep and being woken takes a thread longer than conec takes for a packet, and longer than a fast network takes.
+/// Where a few small packets go to and fro, each of them pays for that at every driver on its way, unless the driver polls
+/// between them. Where more is to be moved, the processor has better work to do.
 #[derive(Debug)]
 pub(crate) struct BusyPoll {
     /// Since when it waits, if it does for something small.
@@ -16,7 +15,7 @@ pub(crate) struct BusyPoll {
     answered: bool,
     /// How many more short waits it takes.
     wanted: u32,
-    /// How many more turns may be for nothing. The clock may be one that stands still.
+    /// How many more turns may find nothing to do: a limit that holds even where the clock stands still.
     turns: u32,
 }
 
@@ -72,7 +71,7 @@ impl BusyPoll {
 const SMALL: usize = 1024;
 /// How many waits have to be short, one after the other.
 const RUN: u32 = 8;
-/// The same, but not in a row, after having been awake for nothing: which then is one wait of so many.
+/// The same, but not in a row, after it has polled in vain: so that happens in one wait of so many at most.
 const RUN_AFTER_FAILURE: u32 = 32;
 /// How many turns fit in a wait, and then some.
 const TURNS: u32 = 1000;

@@ -1,10 +1,10 @@
 //! What drives an endpoint that has handles.
 
-use std::{net::UdpSocket, ops::ControlFlow, sync::Arc, task::Waker, time::Instant};
+use std::{ops::ControlFlow, sync::Arc, task::Waker, time::Instant};
 
 use conec_core::Endpoint;
 
-use crate::{Access, Io, Pump, Udp, shared::Shared};
+use crate::{Access, Io, Pump, Socket, Sockets, shared::Shared};
 
 /// The one driver of an endpoint with handles, apart from waiting: that is done by a task of some executor, or by a thread.
 ///
@@ -20,19 +20,11 @@ pub struct Driver<E: Endpoint> {
     shared: Arc<Shared<E>>,
 }
 
-/// The sockets that a [`Driver`] is to be turned for.
-#[derive(Debug)]
-pub struct Sockets {
-    /// For everything that is sent, and most of what is received.
-    pub socket: UdpSocket,
-    /// Received from only: a Coordinator's [second port](conec_core::CoordinatorConfig::second_port).
-    pub second: Option<UdpSocket>,
-}
-
 impl<E: Endpoint> Driver<E> {
-    pub(crate) fn new(udp: Udp, shared: Arc<Shared<E>>) -> Self {
+    pub(crate) fn new(socket: Socket, shared: Arc<Shared<E>>) -> (Self, Sockets) {
+        let (sockets, udp) = socket.into_parts();
         let pump = Pump::new(udp);
-        Self { pump, shared }
+        (Self { pump, shared }, sockets)
     }
 
     /// [Turns the pump](Pump::turn). When the next turn [is due](Pump::due), or `Break` once the endpoint has ended and nothing
@@ -49,14 +41,14 @@ impl<E: Endpoint> Driver<E> {
         let mut turn = Turn {
             shared,
             waker,
-            next: None,
+            finished: false,
+            wakeup: None,
         };
         pump.turn(now, io, &mut turn);
-        let (finished, timeout) = turn.next();
-        if finished && !pump.is_blocked() {
+        if turn.finished && !pump.is_blocked() {
             return ControlFlow::Break(());
         }
-        ControlFlow::Continue(pump.due(timeout))
+        ControlFlow::Continue(pump.due(turn.wakeup))
     }
 
     /// Whether something waits that the socket has not taken yet.
@@ -69,14 +61,9 @@ impl<E: Endpoint> Driver<E> {
 struct Turn<'a, E: Endpoint> {
     shared: &'a Shared<E>,
     waker: &'a Waker,
-    /// Whether the endpoint has ended, and its timeout, as they were last seen.
-    next: Option<(bool, Option<Instant>)>,
-}
-
-impl<E: Endpoint> Turn<'_, E> {
-    fn next(&self) -> (bool, Option<Instant>) {
-        self.next.unwrap_or((false, None))
-    }
+    /// Whether the endpoint has ended, and when it wants to be woken, as they were last seen.
+    finished: bool,
+    wakeup: Option<Instant>,
 }
 
 impl<E: Endpoint> Access for Turn<'_, E> {
@@ -96,7 +83,7 @@ impl<E: Endpoint> Access for Turn<'_, E> {
             let result = f(state.endpoint_mut());
             state.settle();
             let endpoint = state.endpoint();
-            self.next = Some((endpoint.is_finished(), endpoint.poll_wakeup()));
+            (self.finished, self.wakeup) = (endpoint.is_finished(), endpoint.poll_wakeup());
             result
         })
     }

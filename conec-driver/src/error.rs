@@ -72,17 +72,6 @@ pub enum OpenStreamError {
     Closed,
 }
 
-/// Why a stream was not opened without waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum TryOpenStreamError {
-    /// The other side allows no more streams for now.
-    #[error("the other side allows no more streams for now")]
-    Blocked,
-    /// It will not be opened.
-    #[error(transparent)]
-    Failed(#[from] OpenStreamError),
-}
-
 /// Why a message was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -107,28 +96,6 @@ impl From<MessageTooLarge> for SendError {
     }
 }
 
-/// Why a message was not sent without waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum TrySendError {
-    /// The stream has as much waiting as it may.
-    #[error("the stream is full for now")]
-    Blocked,
-    /// It will not be sent.
-    #[error(transparent)]
-    Failed(#[from] SendError),
-}
-
-/// Why there is no message now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum TryRecvError {
-    /// No whole message has arrived yet.
-    #[error("no whole message has arrived yet")]
-    Blocked,
-    /// The stream did not end regularly.
-    #[error(transparent)]
-    Ended(#[from] RecvEnd),
-}
-
 /// Why a datagram was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -143,3 +110,21 @@ pub enum SendDatagramError {
     #[error("the channel is over, or the other side takes no datagrams")]
     Closed,
 }
+
+/// Why something was not done by a call that does not wait, whose name begins with `try_`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TryError<E> {
+    /// Not yet: there is no room, or nothing has arrived.
+    #[error("that is not possible without waiting: try again later, or use the call that waits")]
+    Blocked,
+    /// Never: the call that waits would fail as well.
+    #[error(transparent)]
+    Failed(#[from] E),
+}
+
+/// Why a stream was not opened without waiting.
+pub type TryOpenStreamError = TryError<OpenStreamError>;
+/// Why a message was not sent without waiting.
+pub type TrySendError = TryError<SendError>;
+/// Why there is no message now.
+pub type TryRecvError = TryError<RecvEnd>;

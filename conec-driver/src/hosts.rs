@@ -1,3 +1,5 @@
+//! The addresses of this machine.
+
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
@@ -5,7 +7,7 @@ use std::{
 
 use if_addrs::Interface;
 
-/// Where a socket is to be found on this machine.
+/// At which addresses of this machine a socket receives.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     /// What the socket is bound to.
@@ -57,7 +59,7 @@ impl Hosts {
     }
 }
 
-/// Not all systems know of all interfaces.
+/// Some systems do not know the status of every interface.
 fn is_up(interface: &Interface) -> bool {
     use if_addrs::IfOperStatus::{Dormant, Down, LowerLayerDown, NotPresent, Testing, Unknown, Up};
     match interface.oper_status {

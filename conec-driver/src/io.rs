@@ -1,3 +1,5 @@
+//! Sending and receiving on a UDP socket, in batches.
+
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -6,17 +8,17 @@ use std::{
 };
 
 use bytes::BytesMut;
-use conec_core::{Datagram, Ecn, Transmit, Unreachable};
+use conec_core::{Datagram, Ecn, Transmit};
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use socket2::SockRef;
 
 use crate::{
     hosts::Hosts,
     slots::{self, SLOTS},
-    unreachable::Listener,
+    unreachable::{Listener, Rejected},
 };
 
-/// What it takes to send and receive on a socket, apart from the socket itself.
+/// What sending and receiving on a socket takes, apart from the socket itself.
 pub struct Udp {
     state: UdpSocketState,
     /// Whether addresses are IPv6, with IPv4 ones mapped into it.
@@ -27,7 +29,7 @@ pub struct Udp {
     busy_poll: Option<Duration>,
     icmp: Listener,
     #[cfg(feature = "__testing")]
-    tap: Option<Box<dyn crate::Tap>>,
+    pub(crate) tap: Option<std::sync::Arc<dyn crate::Tap>>,
 }
 
 impl Udp {
@@ -66,9 +68,7 @@ impl Udp {
         self.hosts.look()
     }
 
-    /// For how long a [`Pump`](crate::Pump) may wait for the next packet awake, as
-    /// [`Socket::set_busy_poll`](crate::Socket::set_busy_poll) has it.
-    pub fn set_busy_poll(&mut self, limit: Duration) {
+    pub(crate) fn set_busy_poll(&mut self, limit: Duration) {
         self.busy_poll = Some(limit.min(MAX_BUSY_POLL));
     }
 
@@ -113,7 +113,7 @@ impl Udp {
         &mut self,
         socket: impl Into<SockRef<'a>>,
         wanted: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
+        into: &mut Rejected,
     ) {
         let new = into.len();
         self.icmp.take(&socket.into(), wanted, into);
@@ -160,11 +160,6 @@ impl Udp {
         sent
     }
 
-    #[cfg(feature = "__testing")]
-    pub(crate) fn set_tap(&mut self, tap: Box<dyn crate::Tap>) {
-        self.tap = Some(tap);
-    }
-
     fn to_system(&self, address: SocketAddr) -> io::Result<SocketAddr> {
         match address.ip() {
             IpAddr::V4(ip) if self.v6 => Ok((ip.to_ipv6_mapped(), address.port()).into()),
@@ -195,6 +190,11 @@ fn disable_timestamps(socket: &UdpSocket) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn disable_timestamps(_: &UdpSocket) {}
 
+/// Whether a socket has nothing to receive, or no room to send.
+pub fn is_blocked(result: &io::Result<()>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
 fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
     Datagram {
         source: from_system(meta.addr),
@@ -209,11 +209,11 @@ fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
     }
 }
 
-/// Of IPv4 addresses is spoken as such.
+/// An IPv4 address that is mapped into IPv6 becomes an IPv4 one.
 fn from_system(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         ip @ IpAddr::V4(_) => (ip, address.port()).into(),
-        // With its scope.
+        // The address keeps its scope.
         IpAddr::V6(_) => address,
     }
 }

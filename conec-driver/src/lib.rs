@@ -9,14 +9,15 @@
 //!   [`Driver`] drives. They are async and run on any executor: who waits is woken by its [`Waker`](std::task::Waker).
 //!
 //! ```
-//! use std::net::UdpSocket;
 //! use conec_core::{Datagram, Transmit};
 //! use conec_driver::Socket;
 //!
-//! let (receiver, mut udp) = Socket::bind(([127, 0, 0, 1], 0).into())?.into_parts();
+//! let receiver = Socket::bind(([127, 0, 0, 1], 0).into())?;
+//! let destination = receiver.local_addr()?;
+//! let (receiver, mut udp) = receiver.into_parts();
 //! let (sender, from) = Socket::any()?.into_parts();
-//! from.send(&sender, &Transmit {
-//!     destination: receiver.local_addr()?,
+//! from.send(&sender.socket, &Transmit {
+//!     destination,
 //!     source_ip: None,
 //!     ecn: None,
 //!     segment_size: Some(5),
@@ -26,7 +27,7 @@
 //! let mut received: Vec<Datagram> = Vec::new();
 //! while received.iter().map(|datagram| datagram.payload.len()).sum::<usize>() < 10 {
 //!     // A driver would wait until the socket is readable, instead of asking again and again.
-//!     let _ = udp.recv(&receiver, &mut received);
+//!     let _ = udp.recv(&receiver.socket, &mut received);
 //! }
 //! assert_eq!(received[0].segment_size, 5);
 //! # Ok::<(), std::io::Error>(())
@@ -37,6 +38,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 mod busy_poll;
 mod driver;
 mod error;
@@ -55,18 +57,21 @@ mod tap;
 pub mod testing;
 mod unreachable;
 
-pub use driver::{Driver, Sockets};
+pub use driver::Driver;
 pub use error::{
-    BindError, ConnectError, OpenError, OpenStreamError, SendDatagramError, SendError,
+    BindError, ConnectError, OpenError, OpenStreamError, SendDatagramError, SendError, TryError,
     TryOpenStreamError, TryRecvError, TrySendError,
 };
-pub use handles::{Channel, Client, Coordinator, IncomingStream, Offer, Receiver, Sender, host_of};
-pub use io::Udp;
+pub use handles::{
+    Channel, Client, Coordinator, IncomingStream, Offer, Receiver, Sender, resolved,
+};
+pub use io::{Udp, is_blocked};
 pub use link::look_up_link;
 pub use pump::{Access, Io, Pump};
-pub use socket::Socket;
+pub use socket::{Socket, Sockets};
 #[cfg(feature = "__testing")]
 pub use tap::Tap;
+pub use unreachable::Rejected;
 
 #[doc(no_inline)]
 pub use socket2::SockRef;

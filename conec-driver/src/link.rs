@@ -1,3 +1,5 @@
+//! How large packets a network link takes.
+
 use std::net::SocketAddr;
 
 use conec_core::ClientConfig;

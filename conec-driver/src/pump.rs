@@ -1,34 +1,35 @@
+//! The pump: moves datagrams and time between a socket and an endpoint.
+
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::UdpSocket,
     thread,
     time::{Duration, Instant},
 };
 
-use conec_core::{Datagram, Endpoint, Transmit, Unreachable};
+use conec_core::{Datagram, Endpoint, Transmit};
 
-use crate::{Udp, busy_poll::BusyPoll, slots, unreachable};
+use crate::{Rejected, Udp, busy_poll::BusyPoll, slots, unreachable};
 
 /// Moves datagrams and time between a socket and an endpoint: all of a driver but waiting.
 ///
 /// ```
-/// use std::{io, net::UdpSocket, thread, time::{Duration, Instant}};
+/// use std::{thread, time::{Duration, Instant}};
 /// use conec_core::*;
 /// use conec_driver::{Pump, Socket};
 ///
 /// let config = CoordinatorConfig::new(Certificate::self_signed(["localhost"])?);
 /// let mut coordinator = Coordinator::new(config, Identity::generate_seed()?)?;
-/// let (mut socket, udp) = Socket::bind(([127, 0, 0, 1], 0).into())?.into_parts();
+/// let (mut sockets, udp) = Socket::bind(([127, 0, 0, 1], 0).into())?.into_parts();
 /// let mut pump = Pump::new(udp);
 ///
 /// coordinator.close(Instant::now(), Duration::from_secs(5));
 /// while !coordinator.is_finished() {
-///     pump.turn(Instant::now(), &mut socket, &mut coordinator);
+///     pump.turn(Instant::now(), &mut sockets.socket, &mut coordinator);
 ///     while let Some(event) = coordinator.poll_event() {
 ///         println!("{event:?}");
 ///     }
-///     // Not all drivers have to ask again and again: one that can wait for the socket waits until then, or until the
-///     // socket is ready.
+///     // This one polls. A driver that can wait for the socket waits until it is ready, or this time has come.
 ///     let due = pump.due(coordinator.poll_timeout());
 ///     thread::sleep(Duration::from_millis(1));
 /// }
@@ -38,7 +39,7 @@ use crate::{Udp, busy_poll::BusyPoll, slots, unreachable};
 pub struct Pump {
     udp: Udp,
     received: Vec<Datagram>,
-    unreachable: Vec<(SocketAddr, Unreachable)>,
+    rejected: Rejected,
     /// What the socket did not take yet.
     blocked: Option<Transmit>,
     /// How often receiving has failed in a row.
@@ -49,8 +50,8 @@ pub struct Pump {
     busy: BusyPoll,
 }
 
-/// A socket as its event loop sees it. [`WouldBlock`](io::ErrorKind::WouldBlock) says that the loop will call when the
-/// socket is ready.
+/// A socket in an event loop. After [`WouldBlock`](io::ErrorKind::WouldBlock) the loop has to turn the pump when the socket is
+/// ready.
 pub trait Io {
     /// Receives as [`Udp::recv`] does.
     fn recv(&mut self, udp: &mut Udp, into: &mut Vec<Datagram>) -> io::Result<()>;
@@ -60,17 +61,12 @@ pub trait Io {
 
     /// Asks as [`Udp::recv_unreachable`] does, whether the socket is ready or not. Without it, that nobody listens at an
     /// address is found out by the timeouts.
-    fn recv_unreachable(
-        &mut self,
-        udp: &mut Udp,
-        wanted: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
-    ) {
+    fn recv_unreachable(&mut self, udp: &mut Udp, wanted: bool, into: &mut Rejected) {
         let _ = (udp, wanted, into);
     }
 }
 
-/// For loops that ask again and again.
+/// For loops that poll the socket.
 impl Io for UdpSocket {
     fn recv(&mut self, udp: &mut Udp, into: &mut Vec<Datagram>) -> io::Result<()> {
         udp.recv(&*self, into)
@@ -80,12 +76,7 @@ impl Io for UdpSocket {
         udp.send(&*self, transmit)
     }
 
-    fn recv_unreachable(
-        &mut self,
-        udp: &mut Udp,
-        wanted: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
-    ) {
+    fn recv_unreachable(&mut self, udp: &mut Udp, wanted: bool, into: &mut Rejected) {
         udp.recv_unreachable(&*self, wanted, into);
     }
 }
@@ -118,7 +109,7 @@ impl Pump {
         Self {
             udp,
             received: Vec::new(),
-            unreachable: Vec::new(),
+            rejected: Rejected::new(),
             blocked: None,
             failures: 0,
             last: None,
@@ -132,7 +123,7 @@ impl Pump {
     ///
     /// To be called when the socket is ready, and when it is [due](Self::due).
     ///
-    /// While it waits [awake](Udp::set_busy_poll), a turn that finds nothing to do yields the processor to other threads.
+    /// While it [polls](crate::Socket::set_busy_poll), a turn that finds nothing to do yields the processor to other threads.
     ///
     /// Errors of the socket are counted in [`EndpointStats`](conec_core::EndpointStats) and otherwise as good as loss: a
     /// socket that fails for good is one that nothing arrives at, so that the endpoint ends by its timeouts.
@@ -143,7 +134,7 @@ impl Pump {
             endpoint.wants_unreachable()
         });
         if wants_unreachable || self.udp.learns_unreachable() {
-            io.recv_unreachable(&mut self.udp, wants_unreachable, &mut self.unreachable);
+            io.recv_unreachable(&mut self.udp, wants_unreachable, &mut self.rejected);
         }
         let errors = self.recv(io);
         let received = self.received_bytes();
@@ -154,7 +145,7 @@ impl Pump {
             for _ in 0..errors {
                 endpoint.handle_socket_error();
             }
-            for (destination, reason) in self.unreachable.drain(..) {
+            for (destination, reason) in self.rejected.drain(..) {
                 endpoint.handle_unreachable(now, destination, reason);
             }
             if endpoint.poll_timeout().is_some_and(|at| at <= now) {
@@ -162,14 +153,14 @@ impl Pump {
             }
         });
         let sent = self.send(now, io, endpoint);
-        // Sending makes room, of which there is something to tell.
+        // Sending may have made room, for which somebody waits.
         if endpoint.settle(|endpoint| endpoint.wants_host_addresses()) {
             self.report_addresses(now, endpoint);
         }
         let busy_poll = self.udp.busy_poll().unwrap_or(BUSY_POLL);
         self.busy.handle_turn(now, busy_poll, received, sent);
         if self.busy.is_active() && received + sent == 0 {
-            // Whoever is to send what is waited for may need this very processor.
+            // Whoever is to send what is waited for may have to run on this very processor.
             thread::yield_now();
         }
     }
@@ -185,7 +176,7 @@ impl Pump {
         };
         let retry = Some(last + RETRY);
         if self.is_blocked() {
-            // As long as there is something to send, the endpoint wants to be heard all the time.
+            // The endpoint's timeout has passed for as long as there is something to send: that is no reason to turn.
             timeout.filter(|&at| at > last).or(retry).min(retry)
         } else if self.failures >= MAX_FAILURES {
             timeout.or(retry).min(retry)
@@ -230,7 +221,7 @@ impl Pump {
                     self.failures = 0;
                     return errors;
                 }
-                // Some systems tell here that an earlier datagram was not welcome where it went.
+                // Some systems report here that an earlier datagram was rejected at its destination.
                 Err(error) => {
                     tracing::trace!(%error, "receiving failed");
                     errors += 1;
@@ -308,10 +299,10 @@ const RECVS: usize = 4;
 /// side hears of it before it has to stop.
 const RECV_BYTES: usize = 256 << 10;
 const SENDS: usize = 16;
-/// A socket that fails so often in a row is asked no more than every so often, as is one that does not become ready.
+/// After so many failures in a row, the socket is tried again in this interval, as is one that does not become ready.
 const MAX_FAILURES: u32 = 16;
 const RETRY: Duration = Duration::from_millis(20);
-/// For how long it waits awake, unless that was set.
+/// For how long it polls, unless that was set.
 const BUSY_POLL: Duration = Duration::from_micros(150);
 /// How often the system is asked at least for what it learns by ICMP, while that is wanted.
 const LOOK: Duration = Duration::from_millis(50);

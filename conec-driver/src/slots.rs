@@ -11,17 +11,17 @@ use quinn_udp::BATCH_SIZE;
 
 /// Buffers for what one system call receives.
 ///
-/// Taking memory for every batch of 64 KiB from the allocator, and giving it back, costs more than to receive it. So a
-/// full buffer goes to the core as it is, and is used again when the core gives it back. What is far from full is copied
-/// instead: whatever the core keeps of it keeps no more memory alive than it must.
+/// Allocating and freeing memory for every batch of 64 KiB costs more than receiving it. So a full buffer goes to the core as
+/// it is, and is used again when the core gives it back. One that is far from full is copied instead, so that what the core
+/// keeps of it does not keep all of the buffer alive.
 pub(crate) struct Slots {
     slots: [BytesMut; SLOTS],
     /// For slots whose buffers are taken.
     spare: Vec<BytesMut>,
 }
 
-/// Has a use for slots, for as long as it receives. All sockets of a process share them: most of many have nothing to receive
-/// at any moment, and memory that was used just now is likely to be in the processor's cache.
+/// Lends slots for as long as something is received. All sockets of a process share them: of many sockets, most have nothing
+/// to receive at any moment, and memory that was used just now is likely to be in the processor's cache.
 pub(crate) fn with<T>(f: impl FnOnce(&mut Slots) -> T) -> T {
     static IDLE: Mutex<Vec<Slots>> = Mutex::new(Vec::new());
     static MOST: OnceLock<usize> = OnceLock::new();

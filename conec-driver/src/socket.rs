@@ -1,3 +1,5 @@
+//! UDP sockets for endpoints.
+
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
@@ -7,15 +9,23 @@ use std::{
 use conec_core::CoordinatorConfig;
 use socket2::{Domain, Protocol, Type};
 
-use crate::{Sockets, Udp};
+use crate::Udp;
 
 /// A UDP socket that is ready for an endpoint.
 #[derive(Debug)]
 pub struct Socket {
-    socket: UdpSocket,
+    sockets: Sockets,
     udp: Udp,
-    /// From where is received as well.
-    second: Option<UdpSocket>,
+}
+
+/// The sockets that an event loop is to watch.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Sockets {
+    /// For everything that is sent, and most of what is received.
+    pub socket: UdpSocket,
+    /// Received from only: a Coordinator's [second port](CoordinatorConfig::second_port).
+    pub second: Option<UdpSocket>,
 }
 
 impl Socket {
@@ -55,11 +65,9 @@ impl Socket {
     /// A socket that was bound elsewhere. Its buffers stay as they are; it becomes non-blocking.
     pub fn from_std(socket: UdpSocket) -> io::Result<Self> {
         let udp = Udp::new(&socket)?;
-        Ok(Self {
-            socket,
-            udp,
-            second: None,
-        })
+        let second = None;
+        let sockets = Sockets { socket, second };
+        Ok(Self { sockets, udp })
     }
 
     /// Binds the [second port](CoordinatorConfig::second_port) that a Coordinator is configured with, if it is, at the same
@@ -69,54 +77,42 @@ impl Socket {
             let address = SocketAddr::new(self.local_addr()?.ip(), *port);
             let second = Self::bind(address)?;
             *port = second.local_addr()?.port();
-            self.second = Some(second.socket);
+            self.sockets.second = Some(second.sockets.socket);
         }
         Ok(())
     }
 
-    /// The second port's socket, if one was bound: to be watched as well, and received from by the first one's [`Udp`].
-    pub fn take_second(&mut self) -> Option<UdpSocket> {
-        self.second.take()
-    }
-
-    /// Says for how long a driver may wait for the next packet awake, which takes processor time, instead of asleep, which
-    /// takes the packet the time to wake the driver up: on many machines more than anything else on its way. At most 10 ms;
-    /// 0 for never.
+    /// Sets for how long a driver may poll for the next packet, which takes processor time, instead of sleeping until it comes.
+    /// Waking up then takes time: on many machines more than anything else on the packet's way. At most 10 ms; 0 for never.
     ///
-    /// That is done only where small packets go to and fro, every turn moving at most 1 KiB, after several waits shorter than
-    /// this in a row, and not again soon after one that was not. In between the driver yields to other threads. Unless set,
-    /// 150 µs: it takes more than 6,000 such packets in a second to keep a processor awake. Where processor time is counted,
-    /// as in a container with a quota or on a battery, 0 is the better choice. On tokio's multi-thread runtime, whose threads
-    /// have to be woken all the same, it is 0 unless set.
+    /// It polls only where small packets go to and fro, every turn moving at most 1 KiB, after several waits in a row that were
+    /// shorter than this, and not again soon after one that was not. In between it yields to other threads. Unless set, the
+    /// time is 150 µs: it takes more than 6,000 such packets in a second to keep a processor busy all the time. Where
+    /// processor time is counted, as in a container with a quota or on a battery, 0 is the better choice. On tokio's
+    /// multi-thread runtime, whose threads have to be woken all the same, it is 0 unless set.
     pub fn set_busy_poll(&mut self, limit: Duration) {
         self.udp.set_busy_poll(limit);
     }
 
-    /// For how long a driver may wait awake, if that was set.
+    /// For how long a driver may poll, if that was set.
     pub fn busy_poll(&self) -> Option<Duration> {
         self.udp.busy_poll()
     }
 
     /// Where it is bound: the port is the actual one.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.sockets.socket.local_addr()
     }
 
-    /// The socket itself, to be watched by an event loop, and what it takes to send and receive on it.
-    pub fn into_parts(self) -> (UdpSocket, Udp) {
-        (self.socket, self.udp)
-    }
-
-    pub(crate) fn into_driver(mut self) -> (Udp, Sockets) {
-        let second = self.take_second();
-        let (socket, udp) = self.into_parts();
-        (udp, Sockets { socket, second })
+    /// The sockets themselves, to be watched by an event loop, and what it takes to send and receive on them.
+    pub fn into_parts(self) -> (Sockets, Udp) {
+        (self.sockets, self.udp)
     }
 
     /// Has a test stand between the adapter and the system.
     #[cfg(feature = "__testing")]
-    pub fn tapped(mut self, tap: impl crate::Tap + 'static) -> Self {
-        self.udp.set_tap(Box::new(tap));
+    pub fn tapped(mut self, tap: std::sync::Arc<impl crate::Tap + 'static>) -> Self {
+        self.udp.tap = Some(tap);
         self
     }
 }

@@ -1,3 +1,5 @@
+//! Where tests get between an adapter and the system.
+
 use std::{io, net::SocketAddr, num::NonZeroUsize};
 
 use conec_core::{Datagram, Transmit};
@@ -24,24 +26,5 @@ pub trait Tap: Send + Sync {
     /// The machine's addresses. `None` has the system asked.
     fn host_addresses(&self) -> Option<Vec<SocketAddr>> {
         None
-    }
-}
-
-/// So that the test can look at it meanwhile.
-impl<T: Tap> Tap for std::sync::Arc<T> {
-    fn send(&self, transmit: &Transmit) -> Option<io::Result<()>> {
-        (**self).send(transmit)
-    }
-
-    fn recv(&self, into: &mut Vec<Datagram>) -> Option<io::Result<()>> {
-        (**self).recv(into)
-    }
-
-    fn max_segments(&self, max: NonZeroUsize) -> NonZeroUsize {
-        (**self).max_segments(max)
-    }
-
-    fn host_addresses(&self) -> Option<Vec<SocketAddr>> {
-        (**self).host_addresses()
     }
 }

@@ -12,6 +12,5 @@ pub fn driver<E: Endpoint>(
     socket: Socket,
     clock: fn() -> Instant,
 ) -> (Driver<E>, Sockets) {
-    let (udp, sockets) = socket.into_driver();
-    (Driver::new(udp, Shared::new(endpoint, clock)), sockets)
+    Driver::new(socket, Shared::new(endpoint, clock))
 }

@@ -1,4 +1,4 @@
-//! What the system tells of datagrams that do not get to where they were sent: by the call that sends, and later by ICMP.
+//! What the system reports of datagrams that do not reach their destination: by the call that sends, and later by ICMP.
 
 use std::{
     io::{
@@ -14,8 +14,11 @@ use std::{
 use conec_core::Unreachable;
 use socket2::SockRef;
 
-/// Whether the system is asked for what it learns by ICMP. It is not all the time: once asked, it has the next call on the
-/// socket fail as well, whatever that one is about.
+/// Destinations that datagrams did not reach, and why.
+pub type Rejected = Vec<(SocketAddr, Unreachable)>;
+
+/// Whether the system reports what it learns by ICMP. It does not do so all the time, as each report also makes the next call
+/// on the socket fail, whatever that call is about.
 #[derive(Debug, Default)]
 pub(crate) struct Listener {
     listening: bool,
@@ -26,13 +29,8 @@ impl Listener {
         self.listening
     }
 
-    /// Takes what the system has learned since the last time, and has it listen from now on or not.
-    pub(crate) fn take(
-        &mut self,
-        socket: &SockRef<'_>,
-        listen: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
-    ) {
+    /// Takes what the system has reported since the last time, and turns reports on or off.
+    pub(crate) fn take(&mut self, socket: &SockRef<'_>, listen: bool, into: &mut Rejected) {
         if listen && !self.listening {
             self.listening = queue::set(socket, true).is_ok();
         }
@@ -63,7 +61,7 @@ impl Listener {
 /// What it means for a datagram's destination that the call to send it has failed so.
 pub(crate) fn of_send_error(error: &io::Error) -> Option<Unreachable> {
     let kind = error.kind();
-    // The last is said of what has no way from the address that the socket is bound to.
+    // The last is given where there is no route from the address that the socket is bound to.
     let no_route = matches!(
         kind,
         NetworkUnreachable | HostUnreachable | NetworkDown | AddrNotAvailable | InvalidInput
@@ -73,7 +71,7 @@ pub(crate) fn of_send_error(error: &io::Error) -> Option<Unreachable> {
     reason.or_else(|| prohibited.then_some(Unreachable::Prohibited))
 }
 
-/// As many as one turn takes: there is one for each datagram that was rejected.
+/// As many reports as one turn takes: there is one for each datagram that was rejected.
 const MAX_TAKEN: usize = 64;
 
 /// The socket's queue of errors: `IP_RECVERR` in ip(7), `IPV6_RECVERR` in ipv6(7). `quinn-udp` reads it too, but gives the
@@ -106,7 +104,7 @@ mod queue {
     pub(super) fn pop(
         socket: &SockRef<'_>,
     ) -> io::Result<Option<Option<(SocketAddr, Unreachable)>>> {
-        // Of what was sent, nothing is of interest.
+        // The rejected datagram itself is of no interest.
         let (mut data, mut control) = ([0; 1], [0; 512]);
         let mut data = [IoSliceMut::new(&mut data)];
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
@@ -180,7 +178,7 @@ mod queue {
     }
 }
 
-/// Elsewhere a socket that is connected to nobody is told nothing, or not whom it is about.
+/// Other systems report nothing to a socket that is not connected, or not which destination it is about.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod queue {
     use std::{io, net::SocketAddr};

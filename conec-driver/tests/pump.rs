@@ -16,7 +16,7 @@ use conec_core::{
     ChannelEvent, ChannelId, Client, ClientConfig, ClientEvent, CloseReason, Datagram, Endpoint,
     Identity, KeyPin, Transmit, Trust, Unreachable,
 };
-use conec_driver::{Io, Pump, Socket, Udp};
+use conec_driver::{Io, Pump, Rejected, Socket, Udp};
 
 #[test]
 fn what_the_socket_does_not_take_is_sent_first_and_once() {
@@ -103,9 +103,9 @@ fn what_cannot_be_sent_is_told_as_that() {
 #[test]
 fn the_system_is_asked_now_and_then_while_that_is_wanted() {
     let mut scene = Scene::new();
-    let (socket, udp) = Socket::any().unwrap().into_parts();
+    let (sockets, udp) = Socket::any().unwrap().into_parts();
     scene.pump = Pump::new(udp);
-    scene.io.socket = Some(socket);
+    scene.io.socket = Some(sockets.socket);
     scene.io.rejects = true;
     assert_eq!(scene.turn(), Some(LOOK));
     let (told, took) = scene.end();
@@ -201,7 +201,7 @@ struct Script {
     flood: bool,
     /// Each datagram is rejected where it goes.
     rejects: bool,
-    rejected: Vec<(SocketAddr, Unreachable)>,
+    rejected: Rejected,
     /// Which can be asked what the system has learned, and whether that was wanted last.
     socket: Option<UdpSocket>,
     wanted: bool,
@@ -233,12 +233,7 @@ impl Io for Script {
         fail(&mut self.send_failures)
     }
 
-    fn recv_unreachable(
-        &mut self,
-        udp: &mut Udp,
-        wanted: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
-    ) {
+    fn recv_unreachable(&mut self, udp: &mut Udp, wanted: bool, into: &mut Rejected) {
         self.wanted = wanted;
         into.append(&mut self.rejected);
         if let Some(socket) = &self.socket {

@@ -26,8 +26,8 @@ fn batches_arrive_with_ecn_and_boundaries() {
             assert!(ip.is_ipv6());
             continue;
         };
-        let (receiver, mut udp) = receiver.into_parts();
-        let (sender, from) = Socket::bind((ip, 0).into()).unwrap().into_parts();
+        let (receiver, mut udp) = parts(receiver);
+        let (sender, from) = parts(Socket::bind((ip, 0).into()).unwrap());
         let segments = from.max_segments().get().min(10);
         let payload = Bytes::from_iter((0..segments * 1000 - 300).map(|at| (at / 7) as u8));
         let transmit = Transmit {
@@ -85,7 +85,7 @@ fn a_socket_for_both_ip_versions_speaks_of_ipv4_as_such() {
     let Ok(both) = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()) else {
         return;
     };
-    let (both, mut udp) = both.into_parts();
+    let (both, mut udp) = parts(both);
     let (v4, mut from) = on_loopback();
     let to = |destination| Transmit {
         destination,
@@ -125,7 +125,7 @@ fn what_cannot_be_sent_is_an_error_and_nothing_worse() {
 #[test]
 fn a_socket_for_all_interfaces_is_found_at_each() {
     let socket = Socket::bind((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
-    let (socket, udp) = socket.into_parts();
+    let (socket, udp) = parts(socket);
     let port = socket.local_addr().unwrap().port();
     let found = udp.host_addresses().unwrap();
     assert!(found.iter().all(|it| it.is_ipv4() && it.port() == port));
@@ -151,7 +151,7 @@ fn a_socket_for_both_ip_versions_is_found_in_both() {
     let Ok(socket) = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()) else {
         return;
     };
-    let (socket, udp) = socket.into_parts();
+    let (socket, udp) = parts(socket);
     let port = socket.local_addr().unwrap().port();
     let found = udp.host_addresses().unwrap();
     assert!(found.contains(&(Ipv4Addr::LOCALHOST, port).into()));
@@ -159,7 +159,7 @@ fn a_socket_for_both_ip_versions_is_found_in_both() {
     v6.set_only_v6(true).unwrap();
     v6.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())
         .unwrap();
-    let (_socket, udp) = Socket::from_std(v6.into()).unwrap().into_parts();
+    let (_socket, udp) = parts(Socket::from_std(v6.into()).unwrap());
     let found = udp.host_addresses().unwrap();
     assert!(found.iter().all(SocketAddr::is_ipv6));
 }
@@ -200,7 +200,7 @@ fn what_is_rejected_is_known_and_stops_nothing_else() {
             assert!(ip(bound).is_ipv6());
             continue;
         };
-        let (socket, mut udp) = socket.into_parts();
+        let (socket, mut udp) = parts(socket);
         let nobody = UdpSocket::bind((ip(dead), 0))
             .unwrap()
             .local_addr()
@@ -254,7 +254,12 @@ fn a_socket_for_ipv4_has_no_way_to_ipv6() {
 
 fn on_loopback() -> (UdpSocket, Udp) {
     let socket = Socket::bind((Ipv4Addr::LOCALHOST, 0).into());
-    socket.unwrap().into_parts()
+    parts(socket.unwrap())
+}
+
+fn parts(socket: Socket) -> (UdpSocket, Udp) {
+    let (sockets, udp) = socket.into_parts();
+    (sockets.socket, udp)
 }
 
 fn recv(socket: &UdpSocket, udp: &mut Udp, into: &mut Vec<Datagram>, bytes: usize) {

@@ -1,7 +1,9 @@
+//! Endpoints in somebody's event loop.
+
 use std::{fmt, io, net::SocketAddr, time::Instant};
 
 use conec_core::{ClientConfig, CoordinatorConfig, Endpoint, EndpointStats, Identity};
-use conec_driver::{BindError, ConnectError, Pump, Socket, Sockets, look_up_link};
+use conec_driver::{BindError, ConnectError, Pump, Socket, look_up_link};
 use mio::{Registry, Token, event::Event};
 
 use crate::socket::Watched;
@@ -109,16 +111,10 @@ impl Driver<conec_core::Coordinator> {
 
 impl<E: Endpoint> Driver<E> {
     /// Registers a socket of one's own under a token of the loop's choice, for an endpoint.
-    pub fn new(
-        endpoint: E,
-        mut socket: Socket,
-        registry: &Registry,
-        token: Token,
-    ) -> io::Result<Self> {
-        let second = socket.take_second();
-        let (socket, udp) = socket.into_parts();
+    pub fn new(endpoint: E, socket: Socket, registry: &Registry, token: Token) -> io::Result<Self> {
+        let (sockets, udp) = socket.into_parts();
         Ok(Self {
-            watched: Watched::new(Sockets { socket, second }, registry, token)?,
+            watched: Watched::new(sockets, registry, token)?,
             pump: Pump::new(udp),
             endpoint,
         })
@@ -136,7 +132,7 @@ impl<E: Endpoint> Driver<E> {
 
     /// Receives, does what is due, and sends: as much of it as is fair to others in the loop. What is left makes the
     /// [`deadline`](Self::deadline) pass at once. Harmless at any time; without anything to do, it makes no system call,
-    /// but to yield to other threads while it waits [awake](Socket::set_busy_poll): then too the deadline has passed.
+    /// but to yield to other threads while it [polls](Socket::set_busy_poll): then too the deadline has passed.
     pub fn turn(&mut self, now: Instant) {
         self.pump.turn(now, &mut self.watched, &mut self.endpoint);
         self.watched.watch(self.pump.is_blocked());

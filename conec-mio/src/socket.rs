@@ -2,8 +2,8 @@
 
 use std::{io, net::SocketAddr};
 
-use conec_core::{Datagram, Transmit, Unreachable};
-use conec_driver::{Io, Sockets, Udp};
+use conec_core::{Datagram, Transmit};
+use conec_driver::{Io, Rejected, Sockets, Udp, is_blocked};
 use mio::{Interest, Registry, Token, event::Event, net::UdpSocket};
 
 /// A registered socket, and a second one to receive from if there is one.
@@ -14,9 +14,10 @@ pub(crate) struct Watched {
     second: Option<UdpSocket>,
     registry: Registry,
     token: Token,
-    /// The loop tells once, so until nothing more is there.
+    /// From an event, which comes only once, until there is nothing more to receive.
     readable: bool,
-    /// Whether the loop tells when the socket takes more. Only then: it would after each datagram otherwise.
+    /// Whether events tell that there is room to send. Asked for only while there is none: otherwise one would come after
+    /// each datagram.
     full: bool,
 }
 
@@ -46,7 +47,7 @@ impl Watched {
         self.readable |= event.is_readable() || event.is_error();
     }
 
-    /// Has the loop tell when the socket takes more, if it is full.
+    /// Asks for an event when there is room to send, if there is none.
     pub(crate) fn watch(&mut self, full: bool) {
         if full == self.full {
             return;
@@ -55,7 +56,7 @@ impl Watched {
             true => Interest::READABLE | Interest::WRITABLE,
             false => Interest::READABLE,
         };
-        // Without, the pump asks again by itself, now and then.
+        // If that fails, the pump tries again by itself now and then.
         let watched = self
             .registry
             .reregister(&mut self.socket, self.token, interest);
@@ -82,16 +83,7 @@ impl Io for Watched {
         self.socket.try_io(|| udp.send(&self.socket, transmit))
     }
 
-    fn recv_unreachable(
-        &mut self,
-        udp: &mut Udp,
-        wanted: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
-    ) {
+    fn recv_unreachable(&mut self, udp: &mut Udp, wanted: bool, into: &mut Rejected) {
         udp.recv_unreachable(&self.socket, wanted, into);
     }
-}
-
-fn is_blocked(result: &io::Result<()>) -> bool {
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

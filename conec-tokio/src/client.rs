@@ -1,9 +1,11 @@
+//! How a Client is connected.
+
 use std::{net::SocketAddr, ops::Deref};
 
 use conec_core::ClientConfig;
-use conec_driver::{BindError, ConnectError, Socket, host_of};
+use conec_driver::{BindError, ConnectError, Socket, resolved};
 
-use crate::task::{Task, fit, now};
+use crate::task::{drive, fit, now};
 
 /// A Client: connected to one Coordinator, and through it to other Clients.
 ///
@@ -41,19 +43,14 @@ impl Client {
     /// another one is tried, and the first that is connected is taken. The Coordinator's certificate is checked against the
     /// host, unless its key is [pinned](conec_core::Trust::Pin).
     ///
-    /// Fails with [`CloseReason::Unreachable`](conec_core::CloseReason::Unreachable) as soon as the system says of all addresses that they cannot be reached;
-    /// that nothing listens there is known within a second, on Linux and Android.
+    /// Fails with [`CloseReason::Unreachable`](conec_core::CloseReason::Unreachable) as soon as the system says of all addresses
+    /// that they cannot be reached; that nothing listens there is known within a second, on Linux and Android.
     ///
     /// Must be called within a Tokio runtime. Dropped before it is done, the attempt is given up.
     pub async fn connect(coordinator: &str, config: ClientConfig) -> Result<Self, ConnectError> {
-        let host = host_of(coordinator)?;
-        let addresses = tokio::net::lookup_host(coordinator)
-            .await
-            .map_err(|error| ConnectError::Resolve {
-                host: coordinator.into(),
-                error,
-            })?;
-        Self::connect_to(host, &addresses.collect::<Vec<_>>(), config).await
+        let looked_up = tokio::net::lookup_host(coordinator).await;
+        let (host_name, addresses) = resolved(coordinator, looked_up)?;
+        Self::connect_to(host_name, &addresses, config).await
     }
 
     /// Connects to the Coordinator at whichever of these addresses leads to it, the first preferred, like [`connect`](Self::connect).
@@ -76,7 +73,7 @@ impl Client {
         let socket = fit(socket);
         let started = conec_driver::Client::start(socket, host_name, addresses, config, now);
         let (client, driver, sockets) = started?;
-        tokio::spawn(Task::new(driver, sockets).map_err(BindError::from)?);
+        tokio::spawn(drive(driver, sockets).map_err(BindError::from)?);
         client.connected().await?;
         Ok(Self(client))
     }

@@ -1,10 +1,12 @@
+//! How a Coordinator is bound.
+
 use std::ops::Deref;
 
 use conec_core::CoordinatorConfig;
 use conec_driver::{BindError, Socket};
 use tokio::net::ToSocketAddrs;
 
-use crate::task::{Task, fit, now};
+use crate::task::{drive, fit, now};
 
 /// A Coordinator: the one server that all Clients connect to.
 ///
@@ -55,7 +57,7 @@ impl Coordinator {
     pub fn over(socket: Socket, config: CoordinatorConfig) -> Result<Self, BindError> {
         let started = conec_driver::Coordinator::start(fit(socket), config, now);
         let (coordinator, driver, sockets) = started?;
-        tokio::spawn(Task::new(driver, sockets)?);
+        tokio::spawn(drive(driver, sockets)?);
         Ok(Self(coordinator))
     }
 }

@@ -40,35 +40,33 @@
 //! with any future, nothing is done before it is polled for the first time. What dropping a handle means is said at each
 //! type; dropping the last one of an endpoint closes it gracefully in the background.
 
+//! # Certificates from elsewhere
+//!
+//! What comes from a CA is told in types of [`rustls`], which is here in the version that conec uses:
+//!
+//! ```no_run
+//! use conec_tokio::{Trust, rustls::{RootCertStore, pki_types::{CertificateDer, pem::PemObject}}};
+//!
+//! let mut roots = RootCertStore::empty();
+//! for root in CertificateDer::pem_file_iter("roots.pem")? {
+//!     roots.add(root?)?;
+//! }
+//! let trust = Trust::Roots(roots.into());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
 #![forbid(unsafe_code)]
 
 mod client;
 mod coordinator;
 mod socket;
 mod task;
-#[cfg(feature = "__testing")]
-#[doc(hidden)]
-pub mod testing;
 
 pub use client::Client;
 pub use coordinator::Coordinator;
+pub use task::drive;
 
 #[doc(no_inline)]
-pub use conec_core::{
-    AnswerError, Certificate, CertificateError, ChannelConfig, ChannelEvent, ChannelId,
-    ChannelStats, ClientConfig, ClientId, ClientLimits, CloseReason, Code, ConfigError,
-    CongestionControl, CoordinatorConfig, CoordinatorEvent, CoordinatorLimits, DatagramStats,
-    Direction, EndpointStats, ErrorCode, Identity, InvalidName, KeyError, KeyPin, Name, Nat,
-    NoRandomness, OpenChannelError, PairError, PairId, Path, PathConfig, PathPolicy, PathStats,
-    PeerInfo, Policy, PrivateAddresses, RecvEnd, SendEnd, SendLimit, StreamId, Target, Traffic,
-    Trust,
-};
-
+pub use conec_core::rustls;
 #[doc(inline)]
-pub use conec_driver::{Channel, IncomingStream, Offer, Receiver, Sender};
-
-#[doc(no_inline)]
-pub use conec_driver::{
-    BindError, ConnectError, OpenError, OpenStreamError, SendDatagramError, SendError, Socket,
-    TryOpenStreamError, TryRecvError, TrySendError,
-};
+pub use conec_driver::api::*;

@@ -2,12 +2,11 @@
 
 use std::{
     io,
-    net::SocketAddr,
     task::{Context, Poll},
 };
 
-use conec_core::{Datagram, Transmit, Unreachable};
-use conec_driver::{Io, SockRef, Udp};
+use conec_core::{Datagram, Transmit};
+use conec_driver::{Io, Rejected, SockRef, Udp, is_blocked};
 use tokio::{io::Interest, net::UdpSocket};
 
 /// A socket, a second one to receive from if there is one, and the task that is woken when they are ready.
@@ -31,7 +30,7 @@ impl Io for Watched<'_, '_> {
         loop {
             match self.socket.poll_send_ready(self.cx) {
                 Poll::Ready(Ok(())) => {}
-                // The system is asked once in any case: it might take it, and have forgotten to say so.
+                // The system is asked once in any case: what the runtime knows may be out of date.
                 Poll::Pending if asked == 0 => return udp.send(&*self.socket, transmit),
                 Poll::Pending | Poll::Ready(Err(_)) => {
                     return Err(io::ErrorKind::WouldBlock.into());
@@ -50,19 +49,14 @@ impl Io for Watched<'_, '_> {
         }
     }
 
-    fn recv_unreachable(
-        &mut self,
-        udp: &mut Udp,
-        wanted: bool,
-        into: &mut Vec<(SocketAddr, Unreachable)>,
-    ) {
+    fn recv_unreachable(&mut self, udp: &mut Udp, wanted: bool, into: &mut Rejected) {
         udp.recv_unreachable(&*self.socket, wanted, into);
     }
 }
 
 impl Watched<'_, '_> {
-    /// Makes the runtime forget what it knows of the socket. It takes an ICMP message for the end of all writing, and is not
-    /// disabused: from then on it says that there is room where there is none.
+    /// Makes the runtime forget what it knows of the socket. It takes the error event of an ICMP message to mean that the
+    /// socket is closed for writing, which for it is to be ready for ever, even while there is no room.
     fn register_again(&mut self) -> io::Result<()> {
         let same = SockRef::from(&*self.socket).try_clone()?;
         *self.socket = UdpSocket::from_std(same.into())?;
@@ -90,9 +84,5 @@ fn recv(
     }
 }
 
-fn is_blocked(result: &io::Result<()>) -> bool {
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
-/// How often the runtime has to be wrong in a row before it is not believed any more.
+/// How often in a row the runtime has to say wrongly that there is room, before the socket is registered again.
 const STUCK: u32 = 3;

@@ -19,27 +19,33 @@ use tokio::{
 
 use crate::socket::Watched;
 
+/// Drives an endpoint of [`conec_driver`]'s until it has ended, for those who start one themselves: to choose where it runs,
+/// or not to wait until it is connected. Its clock has to be the runtime's, `|| tokio::time::Instant::now().into_std()`.
+///
+/// Must be called within a Tokio runtime.
+pub fn drive<E: Endpoint + Unpin>(
+    driver: Driver<E>,
+    sockets: Sockets,
+) -> io::Result<impl Future<Output = ()>> {
+    Ok(Task {
+        socket: UdpSocket::from_std(sockets.socket)?,
+        second: sockets.second.map(UdpSocket::from_std).transpose()?,
+        timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        driver,
+    })
+}
+
 /// Turns a driver when its socket, its timer or its handles say so.
-pub(crate) struct Task<E: Endpoint> {
+struct Task<E: Endpoint> {
     socket: UdpSocket,
     /// Received from only.
     second: Option<UdpSocket>,
     timer: Pin<Box<Sleep>>,
-    /// Dropped last: who waits for the end finds the socket closed.
+    /// Dropped last: whoever waits for the end finds the socket closed.
     driver: Driver<E>,
 }
 
 impl<E: Endpoint> Task<E> {
-    pub(crate) fn new(driver: Driver<E>, sockets: Sockets) -> io::Result<Self> {
-        let Sockets { socket, second } = sockets;
-        Ok(Self {
-            socket: UdpSocket::from_std(socket)?,
-            second: second.map(UdpSocket::from_std).transpose()?,
-            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            driver,
-        })
-    }
-
     /// Whether the time has come. The timer is left alone where it will fire early enough: deadlines move with almost
     /// every packet, mostly away.
     fn poll_timer(&mut self, cx: &mut Context<'_>, at: Instant) -> bool {
@@ -81,8 +87,8 @@ impl<E: Endpoint + Unpin> Future for Task<E> {
     }
 }
 
-/// Has a driver wait awake only where that is of use: in a runtime of several threads these wake each other nevertheless, and
-/// one that waits awake is in their way.
+/// Turns [busy polling](Socket::set_busy_poll) off where it is of no use, unless it was set: the threads of a multi-thread
+/// runtime have to wake each other all the same, and one that polls takes a processor from the others.
 pub(crate) fn fit(mut socket: Socket) -> Socket {
     let flavor = Handle::current().runtime_flavor();
     if socket.busy_poll().is_none() && flavor != RuntimeFlavor::CurrentThread {

@@ -1,3 +1,5 @@
+//! Channels.
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -9,7 +11,7 @@ use futures_core::Stream;
 
 use crate::{
     OpenStreamError, Receiver, SendDatagramError, Sender, TryOpenStreamError,
-    shared::{Handle, Shared},
+    shared::{ChannelHandle, EndpointHandle, Items, Shared},
 };
 
 /// A channel with another entity.
@@ -43,25 +45,36 @@ use crate::{
 /// [`Receiver`]s count. A home channel stays open as long as its endpoint, which it keeps from closing.
 #[derive(Clone)]
 pub struct Channel {
-    handle: Handle,
-    id: ChannelId,
+    handle: Arc<ChannelHandle>,
 }
 
 impl Channel {
-    /// A handle that was counted already.
-    pub(super) fn counted(shared: Arc<Shared>, id: ChannelId) -> Self {
-        let handle = Handle::counted(shared, Some(id));
-        Self { handle, id }
+    /// A channel that the state counts as held.
+    pub(super) fn new(shared: Arc<Shared>, endpoint: Arc<EndpointHandle>, id: ChannelId) -> Self {
+        let handle = ChannelHandle {
+            shared,
+            id,
+            endpoint,
+        };
+        Self {
+            handle: Arc::new(handle),
+        }
+    }
+
+    /// Another channel of the same endpoint, which the state counts as held.
+    pub(super) fn sibling(&self, id: ChannelId) -> Self {
+        let endpoint = self.handle.endpoint.clone();
+        Self::new(Arc::clone(self.shared()), endpoint, id)
     }
 
     /// The channel's id, which no other channel of the same endpoint ever has.
     pub fn id(&self) -> ChannelId {
-        self.id
+        self.handle.id
     }
 
     /// Who is at the other end. `None` if that is the Coordinator.
     pub fn peer(&self) -> Option<PeerInfo> {
-        self.shared().with(|state| state.peer(self.id))
+        self.shared().with(|state| state.peer(self.id()))
     }
 
     /// The current estimate of the round-trip time on the [path](Self::path) in use, while the channel is there.
@@ -91,22 +104,22 @@ impl Channel {
     /// # }
     /// ```
     pub fn path(&self) -> Path {
-        self.shared().with(|state| state.path(self.id))
+        self.shared().with(|state| state.path(self.id()))
     }
 
     /// Waits until what is sent travels on another path than this one, and gives it. `None` once the channel is over.
     pub async fn path_other_than(&self, known: Path) -> Option<Path> {
         self.shared()
-            .wait(|state| state.path_other_than(self.id, known))
+            .wait(|state| state.path_other_than(self.id(), known))
             .await
     }
 
     /// What the channel's packets have travelled on so far. `None` for home channels, and once the channel is over.
     pub fn path_stats(&self) -> Option<PathStats> {
         self.shared()
-            .with(|state| match state.close_reason(self.id) {
+            .with(|state| match state.close_reason(self.id()) {
                 Some(_) => None,
-                None => state.endpoint().path_stats(self.id),
+                None => state.endpoint().path_stats(self.id()),
             })
     }
 
@@ -153,7 +166,7 @@ impl Channel {
     /// A stream that the other side gave up before it was accepted is not seen here. Those that nobody accepts wait with what
     /// was sent on them; their number is bounded, and then the other side waits to open more.
     pub async fn accept(&self) -> Option<IncomingStream> {
-        let accepted = self.shared().wait(|state| state.accept_stream(self.id));
+        let accepted = self.shared().wait(|state| state.accept_stream(self.id()));
         Some(self.incoming_stream(accepted.await?))
     }
 
@@ -161,8 +174,8 @@ impl Channel {
     /// closed.
     pub fn incoming(&self) -> impl Stream<Item = IncomingStream> + Send + Unpin + use<> {
         let channel = self.clone();
-        self.shared().stream(move |state| {
-            let accepted = state.accept_stream(channel.id);
+        Items::new(self.shared(), move |state| {
+            let accepted = state.accept_stream(channel.id());
             accepted.map(|accepted| Some(channel.incoming_stream(accepted?)))
         })
     }
@@ -172,14 +185,14 @@ impl Channel {
     /// Fails if they are more than fits ([`max_datagram_size`](Self::max_datagram_size)), or the channel is over.
     pub async fn send_datagram(&self, bytes: Bytes) -> Result<(), SendDatagramError> {
         self.shared()
-            .wait(|state| state.send_datagram(self.id, bytes.clone()))
+            .wait(|state| state.send_datagram(self.id(), bytes.clone()))
             .await
     }
 
     /// The next datagram. `None` once the channel is over.
     pub async fn recv_datagram(&self) -> Option<Bytes> {
         self.shared()
-            .wait(|state| state.recv_datagram(self.id))
+            .wait(|state| state.recv_datagram(self.id()))
             .await
     }
 
@@ -196,14 +209,14 @@ impl Channel {
     pub async fn close(&self, patience: Duration) -> CloseReason {
         let now = self.shared().now();
         self.shared()
-            .with(|state| state.close_channel(now, self.id, patience));
+            .with(|state| state.close_channel(now, self.id(), patience));
         self.closed().await
     }
 
     /// Ends the channel at once and tells the other side this code. Whatever was under way may or may not arrive.
     pub fn abort(&self, code: Code) {
         self.shared().command(|endpoint, now| {
-            if let Some(mut channel) = endpoint.channel(self.id) {
+            if let Some(mut channel) = endpoint.channel(self.id()) {
                 channel.abort(now, code);
             }
         });
@@ -211,24 +224,24 @@ impl Channel {
 
     /// Waits for the channel's end.
     pub async fn closed(&self) -> CloseReason {
-        self.shared().wait(|state| state.closed(self.id)).await
+        self.shared().wait(|state| state.closed(self.id())).await
     }
 
     /// Waits until the channel is open, or over.
     pub(super) async fn opened(&self) -> Result<(), CloseReason> {
-        self.shared().wait(|state| state.opened(self.id)).await
+        self.shared().wait(|state| state.opened(self.id())).await
     }
 
     async fn open(&self, direction: Direction, label: &[u8]) -> Result<StreamId, OpenStreamError> {
         self.shared()
-            .wait(|state| state.open_stream(self.id, direction, label))
+            .wait(|state| state.open_stream(self.id(), direction, label))
             .await
     }
 
     fn try_open(&self, direction: Direction, label: &[u8]) -> Result<StreamId, TryOpenStreamError> {
         let opened = self
             .shared()
-            .with(|state| state.open_stream(self.id, direction, label));
+            .with(|state| state.open_stream(self.id(), direction, label));
         Ok(opened.map_err(|_| TryOpenStreamError::Blocked)??)
     }
 
@@ -241,31 +254,32 @@ impl Channel {
     }
 
     fn sender(&self, id: StreamId) -> Sender {
-        Sender::counted(Arc::clone(self.shared()), id)
+        Sender::new(Arc::clone(&self.handle), id)
     }
 
     fn receiver(&self, id: StreamId) -> Receiver {
-        Receiver::counted(Arc::clone(self.shared()), id)
+        Receiver::new(Arc::clone(&self.handle), id)
     }
 
     fn core<T>(&self, f: impl FnOnce(&mut conec_core::Channel<'_>) -> T) -> Option<T> {
         self.shared()
-            .with(|state| state.endpoint_mut().channel(self.id).as_mut().map(f))
+            .with(|state| state.endpoint_mut().channel(self.id()).as_mut().map(f))
     }
 
     fn shared(&self) -> &Arc<Shared> {
-        self.handle.shared()
+        &self.handle.shared
     }
 }
 
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Channel({:?})", self.id)
+        write!(f, "Channel({:?})", self.id())
     }
 }
 
 /// A stream that the other side has opened.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct IncomingStream {
     /// What the opener says it is for.
     pub label: Bytes,

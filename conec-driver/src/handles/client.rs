@@ -1,3 +1,5 @@
+//! Clients.
+
 use std::{
     fmt, io,
     net::SocketAddr,
@@ -13,7 +15,7 @@ use futures_core::Stream;
 
 use crate::{
     BindError, Channel, ConnectError, Driver, Offer, OpenError, Socket, Sockets, look_up_link,
-    shared::Shared,
+    shared::{EndpointHandle, Items, Shared},
 };
 
 /// A Client: connected to one Coordinator, and through it to other Clients.
@@ -53,9 +55,9 @@ impl Client {
         client.connect(clock(), host_name, addresses)?;
         let shared = Shared::new(client, clock);
         shared.with(|state| state.hold_home());
-        let home = Channel::counted(shared.clone(), ChannelId::HOME);
-        let (udp, sockets) = socket.into_driver();
-        let driver = Driver::new(udp, Arc::clone(&shared));
+        let handle = Arc::new(EndpointHandle(shared.clone()));
+        let home = Channel::new(shared.clone(), handle, ChannelId::HOME);
+        let (driver, sockets) = Driver::new(socket, Arc::clone(&shared));
         Ok((Self { shared, home }, driver, sockets))
     }
 
@@ -142,7 +144,7 @@ impl Client {
     /// The channels that others offer, as [`accept`](Self::accept) gives them. Keeps the Client from being closed.
     pub fn incoming(&self) -> impl Stream<Item = Offer> + Send + Unpin + use<> {
         let client = self.clone();
-        self.shared.stream(move |state| {
+        Items::new(&self.shared, move |state| {
             let next = state.next_offer();
             // The closure keeps all of the Client, and so keeps it open.
             next.map(|offer| offer.map(|id| client.offer(id)))
@@ -179,15 +181,14 @@ impl Client {
         let opened = self
             .shared
             .with(|state| state.open_channel(now, target, label, policy));
-        let channel = Channel::counted(self.shared.clone(), opened?);
+        let channel = self.home.sibling(opened?);
         channel.opened().await?;
         Ok(channel)
     }
 
-    /// An offer whose channel was counted as held.
     fn offer(&self, id: ChannelId) -> Offer {
         Offer {
-            channel: Channel::counted(self.shared.clone(), id),
+            channel: self.home.sibling(id),
             shared: Arc::clone(&self.shared),
         }
     }
@@ -203,16 +204,20 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The host in `host:port`, without the brackets of an IPv6 address.
-pub fn host_of(coordinator: &str) -> Result<&str, ConnectError> {
-    let (host, _) = coordinator
-        .rsplit_once(':')
-        .ok_or_else(|| ConnectError::Resolve {
-            host: coordinator.into(),
-            error: io::Error::new(io::ErrorKind::InvalidInput, "write it as host:port"),
-        })?;
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    Ok(bare.unwrap_or(host))
+/// The host of a Coordinator that is written as `host:port`, without the brackets of an IPv6 address, and the addresses that
+/// looking it up gave.
+pub fn resolved(
+    coordinator: &str,
+    looked_up: io::Result<impl Iterator<Item = SocketAddr>>,
+) -> Result<(&str, Vec<SocketAddr>), ConnectError> {
+    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "write it as host:port");
+    let split = coordinator.rsplit_once(':').ok_or_else(invalid);
+    let resolved = split.and_then(|(host, _)| {
+        let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+        Ok((bare.unwrap_or(host), looked_up?.collect()))
+    });
+    resolved.map_err(|error| ConnectError::Resolve {
+        host: coordinator.into(),
+        error,
+    })
 }

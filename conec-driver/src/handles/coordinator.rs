@@ -1,3 +1,5 @@
+//! Coordinators.
+
 use std::{
     fmt,
     net::SocketAddr,
@@ -13,7 +15,7 @@ use futures_core::Stream;
 
 use crate::{
     BindError, Channel, Driver, Socket, Sockets,
-    shared::{Handle, Shared},
+    shared::{EndpointHandle, Items, Shared},
 };
 
 /// A Coordinator: the one server that all Clients connect to.
@@ -27,9 +29,10 @@ use crate::{
 /// When the last handle is dropped, the Coordinator closes gracefully in the background, with a patience of 10 seconds,
 /// and then its driver ends. [`Channel`]s, [`Sender`](crate::Sender)s and [`Receiver`](crate::Receiver)s count as handles. A
 /// program that is about to exit should call [`close`](Self::close) instead, which can be waited for.
+#[derive(Clone)]
 pub struct Coordinator {
     shared: Arc<Shared<conec_core::Coordinator>>,
-    handle: Handle,
+    handle: Arc<EndpointHandle>,
     address: SocketAddr,
 }
 
@@ -48,10 +51,9 @@ impl Coordinator {
         // Until the application asks for one.
         coordinator.ignore_events(true);
         let shared = Shared::new(coordinator, clock);
-        let (udp, sockets) = socket.into_driver();
-        let driver = Driver::new(udp, Arc::clone(&shared));
+        let (driver, sockets) = Driver::new(socket, Arc::clone(&shared));
         let this = Self {
-            handle: Handle::counted(shared.clone(), None),
+            handle: Arc::new(EndpointHandle(shared.clone())),
             shared,
             address,
         };
@@ -81,8 +83,8 @@ impl Coordinator {
 
     /// The events, as [`next_event`](Self::next_event) gives them. Keeps the Coordinator from being closed.
     pub fn events(&self) -> impl Stream<Item = CoordinatorEvent> + Send + Unpin + use<> {
-        let handle = self.handle.clone();
-        self.shared.stream(move |state| {
+        let handle = Arc::clone(&self.handle);
+        Items::new(&self.shared, move |state| {
             let _keeps_open = &handle;
             state.next_event()
         })
@@ -138,7 +140,7 @@ impl Coordinator {
     /// Client.
     pub fn channel(&self, client: ChannelId) -> Option<Channel> {
         let held = self.shared.with(|state| state.hold_client(client));
-        held.then(|| Channel::counted(self.shared.clone(), client))
+        held.then(|| Channel::new(self.shared.clone(), Arc::clone(&self.handle), client))
     }
 
     /// The home channel's id of a connected Client.
@@ -178,16 +180,6 @@ impl Coordinator {
 
     fn core<T>(&self, f: impl FnOnce(&conec_core::Coordinator) -> T) -> T {
         self.shared.with(|state| f(state.endpoint()))
-    }
-}
-
-impl Clone for Coordinator {
-    fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            handle: self.handle.clone(),
-            address: self.address,
-        }
     }
 }
 

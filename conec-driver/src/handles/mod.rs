@@ -9,7 +9,7 @@ mod sender;
 
 pub use self::{
     channel::{Channel, IncomingStream},
-    client::{Client, host_of},
+    client::{Client, resolved},
     coordinator::Coordinator,
     offer::Offer,
     receiver::Receiver,

@@ -1,3 +1,5 @@
+//! Channels that are offered.
+
 use std::{fmt, sync::Arc};
 
 use conec_core::{CloseReason, Code, Endpoint, PathPolicy, PeerInfo};

@@ -1,3 +1,5 @@
+//! The receiving halves of streams.
+
 use std::{
     collections::VecDeque,
     fmt,
@@ -12,7 +14,7 @@ use futures_core::Stream;
 
 use crate::{
     TryRecvError,
-    shared::{Shared, State, Waiter},
+    shared::{ChannelHandle, Place, State},
 };
 
 /// The receiving half of a stream.
@@ -34,22 +36,24 @@ use crate::{
 /// A `Receiver` that is dropped before the stream's end wants no more messages: the sender is told to stop. A
 /// `Receiver` keeps its channel from being closed.
 pub struct Receiver {
-    waiter: Waiter,
+    channel: Arc<ChannelHandle>,
     id: StreamId,
-    /// Messages that were there together: not each of them takes the lock that everybody shares.
+    /// Messages that were received together, so that not each of them takes the lock of the endpoint.
     batch: VecDeque<Bytes>,
     /// As a [`Stream`], it has given its error.
     failed: bool,
+    place: Place,
 }
 
 impl Receiver {
-    /// A handle that was counted already.
-    pub(super) fn counted(shared: Arc<Shared>, id: StreamId) -> Self {
+    /// A half that the state knows as held.
+    pub(super) fn new(channel: Arc<ChannelHandle>, id: StreamId) -> Self {
         Self {
-            waiter: Waiter::new(shared),
+            channel,
             id,
             batch: VecDeque::new(),
             failed: false,
+            place: Place::default(),
         }
     }
 
@@ -66,10 +70,8 @@ impl Receiver {
             return Ok(Some(message));
         }
         let id = self.id;
-        let received = self
-            .waiter
-            .wait(|state| state.recv(id, |stream| stream.recv_batch()))
-            .await;
+        let recv = |state: &mut State<_>| state.recv(id, |stream| stream.recv_batch());
+        let received = self.channel.shared.wait(recv).await;
         self.batch = received?.unwrap_or_default();
         Ok(self.batch.pop_front())
     }
@@ -80,7 +82,7 @@ impl Receiver {
             Some(message) => Ok(Some(message)),
             None => {
                 let recv = |state: &mut State<_>| state.recv(self.id, |stream| stream.recv());
-                let received = self.waiter.shared.with(recv);
+                let received = self.channel.shared.with(recv);
                 Ok(received.map_err(|_| TryRecvError::Blocked)??)
             }
         }
@@ -89,7 +91,7 @@ impl Receiver {
     /// Wants no more messages: the sender learns the code.
     pub fn stop(&mut self, code: Code) {
         self.batch.clear();
-        self.waiter.shared.with(|state| {
+        self.channel.shared.with(|state| {
             state.command_stream(self.id, |stream| {
                 // It may have ended already.
                 let _ = stream.stop(code);
@@ -110,9 +112,8 @@ impl Stream for Receiver {
             return Poll::Ready(None);
         }
         let id = this.id;
-        let received = this
-            .waiter
-            .poll(cx, |state| state.recv(id, |stream| stream.recv_batch()));
+        let recv = |state: &mut State<_>| state.recv(id, |stream| stream.recv_batch());
+        let received = this.channel.shared.poll(cx, &mut this.place, recv);
         Poll::Ready(match ready!(received) {
             Ok(received) => {
                 this.batch = received.unwrap_or_default();
@@ -128,9 +129,9 @@ impl Stream for Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        let shared = &self.waiter.shared;
-        let now = shared.now();
-        shared.with(|state| state.release_receiver(now, self.id));
+        let shared = &self.channel.shared;
+        shared.leave(&mut self.place);
+        shared.with(|state| state.release_receiver(self.id));
     }
 }
 

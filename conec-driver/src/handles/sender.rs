@@ -1,3 +1,5 @@
+//! The sending halves of streams.
+
 use std::{
     fmt,
     pin::Pin,
@@ -11,7 +13,7 @@ use futures_sink::Sink;
 
 use crate::{
     SendError, TrySendError,
-    shared::{Outbox, Shared, Waiter},
+    shared::{ChannelHandle, Outbox, Place, State},
 };
 
 /// The sending half of a stream.
@@ -39,16 +41,19 @@ use crate::{
 /// clean end, and messages that it has not received may be lost. After `finish` dropping does nothing: what was sent
 /// arrives, as long as the endpoint lives. A `Sender` keeps its channel from being closed.
 pub struct Sender {
-    waiter: Waiter,
+    channel: Arc<ChannelHandle>,
     outbox: Arc<Outbox>,
+    /// Where it waits as a [`Sink`].
+    place: Place,
 }
 
 impl Sender {
-    /// A handle that was counted already.
-    pub(super) fn counted(shared: Arc<Shared>, id: StreamId) -> Self {
+    /// A half that the state knows as held.
+    pub(super) fn new(channel: Arc<ChannelHandle>, id: StreamId) -> Self {
         Self {
-            waiter: Waiter::new(shared),
+            channel,
             outbox: Outbox::new(id),
+            place: Place::default(),
         }
     }
 
@@ -61,21 +66,24 @@ impl Sender {
     ///
     /// Dropped before it is done, the message was not sent, in no part.
     pub async fn send(&mut self, message: Bytes) -> Result<(), SendError> {
-        let Self { waiter, outbox } = self;
-        // Mostly, others wait that it can be added to: without the lock that everybody shares.
+        let outbox = &self.outbox;
+        // Usually others wait already, and it is added to them: without the lock of the endpoint.
         match outbox.add(&message) {
             Some(added) => added,
-            None => waiter.wait(|state| state.send(outbox, &message)).await,
+            None => {
+                let send = |state: &mut State<_>| state.send(outbox, &message);
+                self.channel.shared.wait(send).await
+            }
         }
     }
 
     /// Sends a message if the stream has room now.
     pub fn try_send(&mut self, message: Bytes) -> Result<(), TrySendError> {
-        let Self { waiter, outbox } = self;
-        match outbox.add(&message) {
+        match self.outbox.add(&message) {
             Some(added) => Ok(added?),
             None => {
-                let sent = waiter.shared.with(|state| state.send(outbox, &message));
+                let send = |state: &mut State<_>| state.send(&self.outbox, &message);
+                let sent = self.channel.shared.with(send);
                 Ok(sent.map_err(|_| TrySendError::Blocked)??)
             }
         }
@@ -85,8 +93,7 @@ impl Sender {
     ///
     /// Fails if the stream was finished or has ended.
     pub fn finish(&mut self) -> Result<(), SendError> {
-        let Self { waiter, outbox } = self;
-        waiter.shared.with(|state| state.finish(outbox))
+        self.channel.shared.with(|state| state.finish(&self.outbox))
     }
 
     /// How sending ended. After [`finish`](Self::finish), [`SendEnd::Finished`] says that the other side's transport has
@@ -95,8 +102,7 @@ impl Sender {
     /// Can be waited for at any time and any number of times.
     pub async fn finished(&mut self) -> SendEnd {
         let id = self.id();
-        let waiter = &mut self.waiter;
-        waiter.wait(|state| state.send_end(id)).await
+        self.channel.shared.wait(|state| state.send_end(id)).await
     }
 
     /// Sets the priority of what is sent on the stream; 0 at first, and less than that to give way. Of a stream that has
@@ -109,7 +115,7 @@ impl Sender {
     /// What was handed over to the QUIC engine before, up to a few round trips' worth, keeps its place.
     pub fn set_priority(&mut self, priority: i8) {
         let id = self.id();
-        self.waiter.shared.with(|state| {
+        self.channel.shared.with(|state| {
             state.command_stream(id, |stream| {
                 // It may have ended already.
                 let _ = stream.set_priority(priority);
@@ -121,7 +127,7 @@ impl Sender {
     pub fn reset(&mut self, code: Code) {
         let id = self.id();
         self.outbox.clear();
-        self.waiter.shared.with(|state| {
+        self.channel.shared.with(|state| {
             state.command_stream(id, |stream| {
                 // It may have ended already.
                 let _ = stream.reset(code);
@@ -134,20 +140,28 @@ impl Sink<Bytes> for Sender {
     type Error = SendError;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let Self { waiter, outbox } = self.get_mut();
+        let Self {
+            channel,
+            outbox,
+            place,
+        } = self.get_mut();
         if outbox.is_open() {
             return Poll::Ready(Ok(()));
         }
-        waiter.poll(cx, |state| state.send_ready(outbox))
+        channel
+            .shared
+            .poll(cx, place, |state| state.send_ready(outbox))
     }
 
     fn start_send(self: Pin<&mut Self>, message: Bytes) -> Result<(), SendError> {
-        let Self { waiter, outbox } = self.get_mut();
+        let Self {
+            channel, outbox, ..
+        } = self.get_mut();
         // Matched by hand: forwarding the whole `Option<Result>` stalls the hot path.
         match outbox.add(&message) {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => Err(error),
-            None => waiter
+            None => channel
                 .shared
                 .with(|state| state.start_send(outbox, &message)),
         }
@@ -164,8 +178,8 @@ impl Sink<Bytes> for Sender {
         // Where it was finished already, or has ended otherwise, its end says so.
         let _ = this.finish();
         let id = this.id();
-        let end = this.waiter.poll(cx, |state| state.send_end(id));
-        let end = ready!(end);
+        let shared = &this.channel.shared;
+        let end = ready!(shared.poll(cx, &mut this.place, |state| state.send_end(id)));
         let finished = end == SendEnd::Finished;
         Poll::Ready(finished.then_some(()).ok_or(SendError::Ended(end)))
     }
@@ -173,9 +187,9 @@ impl Sink<Bytes> for Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        let (shared, id) = (&self.waiter.shared, self.outbox.id());
-        let now = shared.now();
-        shared.with(|state| state.release_sender(now, id));
+        let (shared, id) = (&self.channel.shared, self.outbox.id());
+        shared.leave(&mut self.place);
+        shared.with(|state| state.release_sender(id));
     }
 }
 

@@ -1,14 +1,14 @@
+//! A lock that is never held for long.
+
 use std::{hint, thread, time::Duration};
 
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
-/// A lock that everybody lets go of at once.
+/// A spin lock. Unlocking is one store: there are no parked waiters to look for, which for something as small as adding a
+/// message would be half of the cost.
 ///
-/// Nobody sleeps at it who would have to be woken. So to let go of it is to write a byte, which costs nothing beside what it
-/// takes to look for sleepers: for as little as a small message that is half of the lock.
-///
-/// Who finds it taken tries again. If that is of no use, the system must have put aside who has it, and the processor is
-/// left to others for a while: also to those of lower priority, unlike by yielding.
+/// A thread that finds it taken spins for a short time. If it is taken still, its holder has probably been descheduled, so
+/// the thread sleeps: unlike yielding, this lets threads of lower priority run as well.
 pub(super) struct BriefLock<T>(SpinMutex<T>);
 
 impl<T> BriefLock<T> {
@@ -60,7 +60,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..10_000 {
                         let mut held = lock.lock();
-                        // In two steps that others would get between.
+                        // In two steps, between which another thread would interfere.
                         let value = *held;
                         hint::black_box(());
                         *held = value + 1;

@@ -9,8 +9,7 @@ use conec_core::{
 
 use super::{
     State,
-    held::{Held, Receiving, Sending},
-    state::PATIENCE,
+    state::{Held, PATIENCE, Sending},
     waiters::{Subject, Topic},
 };
 use crate::{OpenStreamError, SendDatagramError};
@@ -75,7 +74,7 @@ impl<E: Endpoint + ?Sized> State<E> {
                 channel.close(now, patience);
             }
         });
-        // Who waits to open a stream waits in vain.
+        // Calls that wait to open a stream fail now.
         self.waiters.wake_channel(id);
     }
 
@@ -112,7 +111,7 @@ impl<E: Endpoint + ?Sized> State<E> {
         id: ChannelId,
     ) -> Result<Option<(StreamId, Bytes)>, Subject> {
         while let Some((stream, label)) = self.live_channel(id).and_then(|mut it| it.accept()) {
-            // There may be room for another.
+            // The engine may take another one now.
             self.waiters.wake_driver();
             self.hold_stream(stream, stream.direction() == Direction::Bi, true);
             self.settle();
@@ -177,78 +176,72 @@ impl<E: Endpoint + ?Sized> State<E> {
 
     pub(super) fn channel_closed(&mut self, id: ChannelId, reason: CloseReason) {
         if let Some(held) = self.channels.get_mut(&id) {
-            held.end(reason);
+            held.closed.get_or_insert(reason);
             if held.handles == 0 {
                 self.channels.remove(&id);
             }
         }
         self.waiters.wake_channel(id);
-        // There will be no offers without a home channel.
+        // If it is the home channel, no more offers come.
         self.waiters.wake(Subject::Application);
     }
 
     pub(super) fn streams_waiting(&mut self, id: ChannelId) {
         match self.channels.get(&id) {
-            Some(held) if held.dropped => self.discard_streams(id),
+            Some(held) if held.handles == 0 => self.discard_streams(id),
             // Without a handle to it, a home channel's streams wait.
             Some(_) | None => self.waiters.wake(Subject::Channel(id, Topic::Streams)),
         }
     }
 
+    /// A handle is gone. With the last one, the channel is closed.
     pub(super) fn release_channel(&mut self, now: Instant, id: ChannelId) {
         let Some(held) = self.channels.get_mut(&id) else {
             return;
         };
-        held.unhold();
+        held.handles -= 1;
         if held.handles > 0 {
             return;
         }
         if held.closed.is_some() || held.home {
             self.channels.remove(&id);
         } else {
-            held.dropped = true;
             // Nobody will ever accept these, and they must not hold up the end.
             self.discard_streams(id);
             self.close_channel(now, id, PATIENCE);
         }
     }
 
-    /// Lets go of the streams that nobody has accepted.
+    /// Abandons the streams that nobody has accepted.
     fn discard_streams(&mut self, id: ChannelId) {
         let Some(mut channel) = self.endpoint.channel(id) else {
             return;
         };
         while let Some((stream, _)) = channel.accept() {
             let mut stream = channel.stream(stream);
-            // Either half may have ended or never been.
+            // Either half may have ended, or not exist.
             let _ = stream.abandon_send();
             let _ = stream.abandon_recv();
         }
     }
 
-    /// Lets go of a stream before anybody has a handle to it.
+    /// Abandons a stream before anybody has a handle to it.
     fn discard_held(&mut self, id: StreamId) {
-        if self.sending.remove(&id).is_some() {
-            self.unhold(id.channel());
-        }
-        if self.receiving.remove(&id).is_some() {
-            self.unhold(id.channel());
-        }
+        self.sending.remove(&id);
+        self.receiving.remove(&id);
         if let Some(mut channel) = self.endpoint.channel(id.channel()) {
             // It may have ended.
             let _ = channel.stream(id).abandon_send();
         }
     }
 
-    /// The halves of a stream, each with a handle to it.
+    /// The halves of a stream, each of which somebody holds.
     fn hold_stream(&mut self, id: StreamId, send: bool, recv: bool) {
         if send {
             self.sending.insert(id, Sending::default());
-            self.hold(Some(id.channel()));
         }
         if recv {
-            self.receiving.insert(id, Receiving::default());
-            self.hold(Some(id.channel()));
+            self.receiving.insert(id, None);
         }
     }
 }

@@ -2,7 +2,6 @@
 
 mod brief_lock;
 mod channels;
-mod held;
 mod outbox;
 mod roles;
 mod state;
@@ -10,7 +9,6 @@ mod streams;
 mod waiters;
 
 use std::{
-    fmt,
     future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -21,8 +19,8 @@ use std::{
 use conec_core::{ChannelId, Endpoint};
 use futures_core::Stream;
 
-use self::waiters::{Place, Subject};
-pub(crate) use self::{outbox::Outbox, state::State};
+pub(crate) use self::{outbox::Outbox, state::State, waiters::Place};
+use self::{state::PATIENCE, waiters::Subject};
 
 /// An endpoint as its driver and all handles share it.
 pub(crate) struct Shared<E: ?Sized = dyn Endpoint + Send> {
@@ -32,7 +30,6 @@ pub(crate) struct Shared<E: ?Sized = dyn Endpoint + Send> {
 }
 
 impl<E: Endpoint> Shared<E> {
-    /// An endpoint that is held once.
     pub(crate) fn new(endpoint: E, clock: fn() -> Instant) -> Arc<Self> {
         let state = Mutex::new(State::new(endpoint));
         Arc::new(Self { clock, state })
@@ -44,11 +41,11 @@ impl<E: Endpoint + ?Sized> Shared<E> {
         (self.clock)()
     }
 
-    /// Does something to the endpoint, and wakes whom it concerns.
+    /// Does something to the endpoint under the lock, and wakes whom it concerns after that.
     ///
-    /// Everybody else waits for that: it should be one call into the core, and never a system call.
+    /// All others wait for the lock meanwhile: it should be one call into the core, and never a system call.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State<E>) -> T) -> T {
-        // Whoever panicked with the lock has left a state that is whole.
+        // Poisoning is ignored: no panic leaves the state half changed.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let result = f(&mut state);
         let woken = state.waiters.take_woken();
@@ -57,97 +54,37 @@ impl<E: Endpoint + ?Sized> Shared<E> {
         result
     }
 
-    /// Does something to the core, and sees to it that the driver has a turn.
+    /// Does something to the core, and has the driver take a turn.
     pub(crate) fn command<T>(&self, f: impl FnOnce(&mut E, Instant) -> T) -> T {
         let now = self.now();
         self.with(|state| state.command(|core| f(core, now)))
     }
 
-    /// Tries `f` until it can be done. Dropped earlier, nothing has happened.
-    pub(crate) async fn wait<T>(
-        self: &Arc<Self>,
-        f: impl FnMut(&mut State<E>) -> Result<T, Subject>,
-    ) -> T {
-        Waiter::new(Arc::clone(self)).wait(f).await
-    }
-
-    /// What `f` gives, one after the other, until it gives `None`.
-    pub(crate) fn stream<T, F>(self: &Arc<Self>, next: F) -> Items<E, F>
-    where
-        F: FnMut(&mut State<E>) -> Result<Option<T>, Subject>,
-    {
-        let waiter = Waiter::new(Arc::clone(self));
-        Items { waiter, next }
-    }
-}
-
-/// Keeps an endpoint, and a channel if it is about one, from being closed.
-pub(crate) struct Handle {
-    shared: Arc<Shared>,
-    channel: Option<ChannelId>,
-}
-
-impl Handle {
-    /// A handle that was counted already.
-    pub(crate) fn counted(shared: Arc<Shared>, channel: Option<ChannelId>) -> Self {
-        Self { shared, channel }
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-}
-
-impl Clone for Handle {
-    fn clone(&self) -> Self {
-        self.shared.with(|state| state.hold(self.channel));
-        Self::counted(Arc::clone(&self.shared), self.channel)
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        let now = self.shared.now();
-        self.shared.with(|state| state.release(now, self.channel));
-    }
-}
-
-/// A place among those who wait, for as long as somebody does.
-pub(crate) struct Waiter<E: Endpoint + ?Sized = dyn Endpoint + Send> {
-    pub(crate) shared: Arc<Shared<E>>,
-    place: Place,
-}
-
-impl<E: Endpoint + ?Sized> Waiter<E> {
-    pub(crate) fn new(shared: Arc<Shared<E>>) -> Self {
-        let place = Place::default();
-        Self { shared, place }
-    }
-
     /// Tries `f` until it can be done. Dropped earlier, nothing has happened, and nobody is woken any more.
     pub(crate) async fn wait<T>(
-        &mut self,
+        &self,
         mut f: impl FnMut(&mut State<E>) -> Result<T, Subject>,
     ) -> T {
         /// Gives up the place with the call.
-        struct Call<'a, E: Endpoint + ?Sized>(&'a mut Waiter<E>);
+        struct Call<'a, E: Endpoint + ?Sized>(&'a Shared<E>, Place);
         impl<E: Endpoint + ?Sized> Drop for Call<'_, E> {
             fn drop(&mut self) {
-                self.0.leave();
+                self.0.leave(&mut self.1);
             }
         }
-        let call = Call(self);
-        poll_fn(|cx| call.0.poll(cx, &mut f)).await
+        let mut call = Call(self, Place::default());
+        poll_fn(|cx| self.poll(cx, &mut call.1, &mut f)).await
     }
 
-    /// Tries `f`, and has the task woken when it is worth another try.
+    /// Tries `f`, and has the task woken when it is worth another try. Whoever gives up before that has to
+    /// [leave](Self::leave) the place.
     pub(crate) fn poll<T>(
-        &mut self,
+        &self,
         cx: &Context<'_>,
+        place: &mut Place,
         f: impl FnOnce(&mut State<E>) -> Result<T, Subject>,
     ) -> Poll<T> {
-        let Self { shared, place } = self;
-        shared.with(|state| match f(state) {
+        self.with(|state| match f(state) {
             Ok(done) => {
                 state.waiters.leave(place);
                 Poll::Ready(done)
@@ -159,24 +96,59 @@ impl<E: Endpoint + ?Sized> Waiter<E> {
         })
     }
 
-    fn leave(&mut self) {
-        if self.place.is_taken() {
-            self.shared
-                .with(|state| state.waiters.leave(&mut self.place));
+    /// Nobody waits there any more.
+    pub(crate) fn leave(&self, place: &mut Place) {
+        if place.is_taken() {
+            self.with(|state| state.waiters.leave(place));
         }
     }
 }
 
-impl<E: Endpoint + ?Sized> Drop for Waiter<E> {
+/// Keeps an endpoint open: dropped with the last reference to it, it closes the endpoint.
+pub(crate) struct EndpointHandle(pub(crate) Arc<Shared>);
+
+impl Drop for EndpointHandle {
     fn drop(&mut self) {
-        self.leave();
+        let Self(shared) = self;
+        shared.command(|endpoint, now| endpoint.close(now, PATIENCE));
     }
 }
 
-/// What is waited for again and again.
+/// Keeps a channel open, and by it its endpoint. To be made for a channel that the state counts as held.
+pub(crate) struct ChannelHandle {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) id: ChannelId,
+    /// Dropped after the channel was released.
+    pub(crate) endpoint: Arc<EndpointHandle>,
+}
+
+impl Drop for ChannelHandle {
+    fn drop(&mut self) {
+        let now = self.shared.now();
+        self.shared
+            .with(|state| state.release_channel(now, self.id));
+    }
+}
+
+/// What is waited for again and again: what `next` gives, until it gives `None`.
 pub(crate) struct Items<E: Endpoint + ?Sized, F> {
-    waiter: Waiter<E>,
+    shared: Arc<Shared<E>>,
+    place: Place,
     next: F,
+}
+
+impl<E, T, F> Items<E, F>
+where
+    E: Endpoint + ?Sized,
+    F: FnMut(&mut State<E>) -> Result<Option<T>, Subject>,
+{
+    pub(crate) fn new(shared: &Arc<Shared<E>>, next: F) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            place: Place::default(),
+            next,
+        }
+    }
 }
 
 impl<E, T, F> Stream for Items<E, F>
@@ -187,16 +159,17 @@ where
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let Self { waiter, next } = self.get_mut();
-        waiter.poll(cx, next)
+        let Self {
+            shared,
+            place,
+            next,
+        } = self.get_mut();
+        shared.poll(cx, place, next)
     }
 }
 
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.channel {
-            Some(channel) => channel.fmt(f),
-            None => f.write_str("Handle"),
-        }
+impl<E: Endpoint + ?Sized, F> Drop for Items<E, F> {
+    fn drop(&mut self) {
+        self.shared.leave(&mut self.place);
     }
 }

@@ -1,4 +1,4 @@
-//! Where messages wait for the driver, so that not each of them takes the lock that everybody shares.
+//! Where messages wait for the driver, so that not each of them takes the lock of the endpoint.
 
 use std::sync::{
     Arc,
@@ -13,13 +13,13 @@ use crate::SendError;
 
 /// Messages on their way from a sending half into its stream.
 ///
-/// The first one asks whether there is room, and has the driver come for them. Those that follow before it comes are
-/// added without asking, up to some 60 KiB.
+/// The first one asks the stream whether there is room, and wakes the driver to fetch it. Those that follow before it is
+/// fetched are added without asking, up to some 60 KiB.
 pub(crate) struct Outbox {
     id: StreamId,
     batch: BriefLock<Option<Batch>>,
-    /// Whether messages wait with room behind them, as said whenever that changes. A lock for every such question would
-    /// cost as much as to add a small message.
+    /// Whether messages wait, and another can be added. Updated with every change: taking the lock to ask would cost as
+    /// much as adding a small message.
     open: AtomicBool,
 }
 
@@ -36,7 +36,7 @@ impl Outbox {
         self.id
     }
 
-    /// Adds a message to those that the driver comes for, if there are any and it fits.
+    /// Adds a message to those that wait for the driver, if there are any and it fits.
     #[inline]
     pub(crate) fn add(&self, message: &Bytes) -> Option<Result<(), SendError>> {
         let mut batch = self.batch.lock();
@@ -48,7 +48,7 @@ impl Outbox {
         Some(pushed.map_err(SendError::from))
     }
 
-    /// Whether [`add`](Self::add) would, unless the driver comes first.
+    /// Whether [`add`](Self::add) would add one, unless the driver fetches the others first.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
@@ -78,5 +78,5 @@ fn has_room(batch: &Batch) -> bool {
     !batch.is_empty() && batch.bytes() < FULL
 }
 
-/// As much as the system sends at once, headers aside. The rest of a larger batch would be sent by itself.
+/// As much as one system call sends, headers aside. A larger batch would leave a small rest to be sent separately.
 const FULL: usize = 60 << 10;

@@ -4,19 +4,18 @@ use std::time::Instant;
 
 use conec_core::{
     ChannelId, Client, Coordinator, CoordinatorEvent, Endpoint, OpenChannelError, PathPolicy,
-    Target,
+    PeerInfo, Target,
 };
 
-use super::{State, held::Held, waiters::Subject};
+use super::{State, state::Held, waiters::Subject};
 
 impl State<Client> {
-    /// The home channel of a Client that begins to connect, held once.
+    /// Holds the home channel of a Client that begins to connect.
     pub(crate) fn hold_home(&mut self) {
-        let home = Held::new(true, None);
-        self.channels.insert(ChannelId::HOME, home);
+        self.hold(ChannelId::HOME, true, None);
     }
 
-    /// Asks for a channel to another Client. It is held once.
+    /// Asks for a channel to another Client, and holds it.
     pub(crate) fn open_channel(
         &mut self,
         now: Instant,
@@ -32,15 +31,15 @@ impl State<Client> {
             Some(policy) => self.endpoint.open_channel_with(now, target, label, policy),
             None => self.endpoint.open_channel(now, target, label),
         }?;
-        self.hold_new(id, Held::new(false, None));
+        self.hold(id, false, None);
         Ok(id)
     }
 
-    /// The next channel that is offered, held once. `None` once the Client is not connected any more.
+    /// The next channel that is offered, which is held from here on. `None` once the Client is not connected any more.
     pub(crate) fn next_offer(&mut self) -> Result<Option<ChannelId>, Subject> {
         if let Some(id) = self.endpoint.poll_offer() {
             let peer = self.endpoint.peer(id);
-            self.hold_new(id, Held::new(false, peer));
+            self.hold(id, false, peer);
             // Where it was accepted automatically, it is open.
             self.settle();
             return Ok(Some(id));
@@ -62,23 +61,24 @@ impl State<Coordinator> {
         }
     }
 
-    /// Holds the home channel of a connected Client once more, if this is one.
+    /// Holds the home channel of a connected Client, if this is one.
     pub(crate) fn hold_client(&mut self, client: ChannelId) -> bool {
-        if self.channels.contains_key(&client) {
-            self.hold(Some(client));
-            return true;
+        let peer = self.endpoint.peer(client).filter(|_| !self.ended);
+        let is_there = peer.is_some() || self.channels.contains_key(&client);
+        if is_there {
+            self.hold(client, true, peer).opened = true;
         }
-        let Some(peer) = self.endpoint.peer(client).filter(|_| !self.ended) else {
-            return false;
-        };
-        self.hold_new(client, Held::new(true, Some(peer)).opened());
-        true
+        is_there
     }
 }
 
 impl<E: Endpoint> State<E> {
-    fn hold_new(&mut self, id: ChannelId, held: Held) {
-        self.channels.insert(id, held);
-        self.hold(None);
+    /// Counts another handle to a channel.
+    fn hold(&mut self, id: ChannelId, home: bool, peer: Option<PeerInfo>) -> &mut Held {
+        let held = self.channels.entry(id).or_default();
+        held.handles += 1;
+        held.home = home;
+        held.peer = held.peer.take().or(peer);
+        held
     }
 }

@@ -7,29 +7,47 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conec_core::{ChannelEvent, ChannelId, CloseReason, Endpoint, RecvEnd, SendEnd, StreamId};
+use conec_core::{
+    ChannelEvent, ChannelId, CloseReason, Endpoint, PeerInfo, RecvEnd, SendEnd, StreamId,
+};
 
 use super::{
     Outbox,
-    held::{Held, Receiving, Sending},
     waiters::{Subject, Topic, Waiters},
 };
 
-/// An endpoint, and what its handles have to know beyond it. Nothing that the core tells is kept for later, but how things
-/// ended that somebody holds.
+/// An endpoint, and what its handles have to know beyond it. Events of the core are not queued here: of what somebody holds,
+/// only how it ended is remembered.
 pub(crate) struct State<E: ?Sized> {
     pub(super) waiters: Waiters,
-    /// Those with messages that the driver is to come for.
+    /// Those with messages that the driver is to fetch.
     pub(super) outboxes: Vec<Arc<Outbox>>,
     /// Channels that somebody holds, or that are being closed as nobody does.
     pub(super) channels: BTreeMap<ChannelId, Held>,
-    /// The halves of streams that somebody holds.
+    /// The halves of streams that somebody holds: how they have ended, if they have.
     pub(super) sending: BTreeMap<StreamId, Sending>,
-    pub(super) receiving: BTreeMap<StreamId, Receiving>,
-    handles: usize,
-    /// Nobody drives the endpoint any more.
+    pub(super) receiving: BTreeMap<StreamId, Option<RecvEnd>>,
+    /// The driver is gone.
     pub(super) ended: bool,
     pub(super) endpoint: E,
+}
+
+/// A channel that somebody holds, or that is being closed as nobody does.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Stays open when nobody holds it.
+    pub(super) home: bool,
+    pub(super) peer: Option<PeerInfo>,
+    pub(super) opened: bool,
+    pub(super) closed: Option<CloseReason>,
+    pub(super) handles: usize,
+}
+
+/// The sending half of a stream.
+#[derive(Debug, Default)]
+pub(super) struct Sending {
+    pub(super) finished: bool,
+    pub(super) end: Option<SendEnd>,
 }
 
 impl<E> State<E> {
@@ -40,7 +58,6 @@ impl<E> State<E> {
             channels: BTreeMap::new(),
             sending: BTreeMap::new(),
             receiving: BTreeMap::new(),
-            handles: 1,
             ended: false,
             endpoint,
         }
@@ -53,7 +70,7 @@ impl<E: Endpoint + ?Sized> State<E> {
         &mut self.endpoint
     }
 
-    /// From here on, whoever gives the driver something to do wakes it, once. What was given before is handed over.
+    /// Fetches what waits for the driver. From here on, the next that gives it something to do wakes it.
     pub(crate) fn begin_turn(&mut self, driver: &Waker) {
         self.waiters.set_driver(driver);
         self.collect();
@@ -69,21 +86,21 @@ impl<E: Endpoint + ?Sized> State<E> {
         }
     }
 
-    /// Nobody drives the endpoint any more: whoever waits is told so.
+    /// The driver is gone: all that wait are woken, and learn it.
     pub(crate) fn end(&mut self) {
         self.ended = true;
         let reason = CloseReason::Local;
         for channel in self.channels.values_mut() {
-            channel.end(reason);
+            channel.closed.get_or_insert(reason);
         }
         for half in self.sending.values_mut() {
-            half.end(SendEnd::Closed(reason));
+            half.end.get_or_insert(SendEnd::Closed(reason));
         }
         for half in self.receiving.values_mut() {
-            half.end(RecvEnd::Closed(reason));
+            half.get_or_insert(RecvEnd::Closed(reason));
         }
         self.waiters.wake_all();
-        // Nobody comes for these any more.
+        // No turn will do this any more.
         self.collect();
     }
 
@@ -91,14 +108,15 @@ impl<E: Endpoint + ?Sized> State<E> {
     fn collect(&mut self) {
         let mut outboxes = std::mem::take(&mut self.outboxes);
         for outbox in outboxes.drain(..) {
-            // If it has ended, who holds it is told.
+            // If the stream has ended, its `Sender` learns that by its next call.
             let _ = self.hand_over(&outbox);
         }
-        // It keeps its room.
+        // For its capacity.
         self.outboxes = outboxes;
     }
 
     fn handle_channel_event(&mut self, id: ChannelId, event: ChannelEvent) {
+        let mut wake = |topic| self.waiters.wake(Subject::Channel(id, topic));
         match event {
             ChannelEvent::Opened => self.channel_opened(id),
             ChannelEvent::StreamsWaiting => self.streams_waiting(id),
@@ -106,25 +124,14 @@ impl<E: Endpoint + ?Sized> State<E> {
             ChannelEvent::Writable { stream } => self.waiters.wake(Subject::Send(stream)),
             ChannelEvent::SendEnded { stream, end } => self.end_sending(stream, end),
             ChannelEvent::RecvEnded { stream, end } => self.end_receiving(stream, end),
-            ChannelEvent::StreamsAvailable { direction } => {
-                let topic = Topic::Available(direction);
-                self.waiters.wake(Subject::Channel(id, topic));
-            }
-            ChannelEvent::DatagramsReadable => {
-                let topic = Topic::DatagramsReadable;
-                self.waiters.wake(Subject::Channel(id, topic));
-            }
-            ChannelEvent::DatagramsWritable => {
-                let topic = Topic::DatagramsWritable;
-                self.waiters.wake(Subject::Channel(id, topic));
-            }
-            ChannelEvent::PathChanged { .. } => {
-                self.waiters.wake(Subject::Channel(id, Topic::Path));
-            }
-            // Who waits to open a stream waits in vain.
+            ChannelEvent::StreamsAvailable { direction } => wake(Topic::Available(direction)),
+            ChannelEvent::DatagramsReadable => wake(Topic::DatagramsReadable),
+            ChannelEvent::DatagramsWritable => wake(Topic::DatagramsWritable),
+            ChannelEvent::PathChanged { .. } => wake(Topic::Path),
+            // Calls that wait to open a stream fail now.
             ChannelEvent::Closing => self.waiters.wake_channel(id),
             ChannelEvent::Closed { reason } => self.channel_closed(id, reason),
-            // The first is told in another way, and what a later version adds is of no concern.
+            // Streams are accepted by `StreamsWaiting`; what a later version adds concerns no handle.
             ChannelEvent::StreamOpened { .. } | _ => {}
         }
     }
@@ -148,40 +155,13 @@ impl<E: Endpoint + ?Sized> State<E> {
     /// Closes the endpoint gracefully, as [`Endpoint::close`] does.
     pub(crate) fn close(&mut self, now: Instant, patience: Duration) {
         self.command(|endpoint| endpoint.close(now, patience));
-        // Who waits to open a stream waits in vain.
+        // Calls that wait to open a stream fail now.
         self.waiters.wake_all();
     }
 
-    /// Whether nobody drives the endpoint any more.
+    /// Whether the driver is gone.
     pub(crate) fn ended(&self) -> Result<(), Subject> {
         self.ended.then_some(()).ok_or(Subject::End)
-    }
-
-    /// Counts another handle to the endpoint, or to a channel of it.
-    pub(crate) fn hold(&mut self, channel: Option<ChannelId>) {
-        self.handles += 1;
-        if let Some(held) = channel.and_then(|id| self.channels.get_mut(&id)) {
-            held.hold();
-        }
-    }
-
-    /// A handle to a channel that was counted, and will not be given out.
-    pub(super) fn unhold(&mut self, channel: ChannelId) {
-        self.handles = self.handles.saturating_sub(1);
-        if let Some(held) = self.channels.get_mut(&channel) {
-            held.unhold();
-        }
-    }
-
-    /// A handle is gone. With the last one, what it was about is closed.
-    pub(crate) fn release(&mut self, now: Instant, channel: Option<ChannelId>) {
-        if let Some(id) = channel {
-            self.release_channel(now, id);
-        }
-        self.handles = self.handles.saturating_sub(1);
-        if self.handles == 0 {
-            self.command(|endpoint| endpoint.close(now, PATIENCE));
-        }
     }
 }
 

@@ -1,16 +1,16 @@
 //! What the handles of streams do.
 
-use std::{sync::Arc, task::Poll, time::Instant};
+use std::{sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use conec_core::{Batch, CloseReason, Endpoint, RecvEnd, RecvError, SendEnd, Stream, StreamId};
 
-use super::{Outbox, State, held::Sending, waiters::Subject};
+use super::{Outbox, State, state::Sending, waiters::Subject};
 use crate::SendError;
 
 // The sending half.
 impl<E: Endpoint + ?Sized> State<E> {
-    /// Has the driver come for a message, once there is room for it.
+    /// Puts a message into the outbox for the driver to fetch, once there is room for it.
     pub(crate) fn send(
         &mut self,
         outbox: &Arc<Outbox>,
@@ -22,7 +22,7 @@ impl<E: Endpoint + ?Sized> State<E> {
         }
     }
 
-    /// Whether there is room for a message that the driver has to come for.
+    /// Whether there is room for a message that the driver has to fetch.
     pub(crate) fn send_ready(&mut self, outbox: &Outbox) -> Result<Result<(), SendError>, Subject> {
         // If it has ended, that is told next.
         let _ = self.hand_over(outbox);
@@ -46,7 +46,7 @@ impl<E: Endpoint + ?Sized> State<E> {
         })
     }
 
-    /// Has the driver come for a message, whether there is room for it or not.
+    /// Puts a message into the outbox for the driver to fetch, whether there is room for it or not.
     pub(crate) fn start_send(
         &mut self,
         outbox: &Arc<Outbox>,
@@ -89,7 +89,7 @@ impl<E: Endpoint + ?Sized> State<E> {
     }
 
     /// The sending half is dropped. Where it was not finished, the stream is given up.
-    pub(crate) fn release_sender(&mut self, now: Instant, id: StreamId) {
+    pub(crate) fn release_sender(&mut self, id: StreamId) {
         let half = self.sending.remove(&id);
         if half.is_some_and(|half| !half.finished && half.end.is_none()) {
             self.command_stream(id, |stream| {
@@ -97,7 +97,6 @@ impl<E: Endpoint + ?Sized> State<E> {
                 let _ = stream.abandon_send();
             });
         }
-        self.release(now, Some(id.channel()));
     }
 
     /// An empty batch for the stream, while its channel is there.
@@ -145,7 +144,7 @@ impl<E: Endpoint + ?Sized> State<E> {
 
     pub(super) fn end_sending(&mut self, id: StreamId, end: SendEnd) {
         if let Some(half) = self.sending.get_mut(&id) {
-            half.end(end);
+            half.end.get_or_insert(end);
         }
         self.waiters.wake(Subject::Send(id));
     }
@@ -183,28 +182,27 @@ impl<E: Endpoint + ?Sized> State<E> {
     }
 
     /// The receiving half is dropped. Before its end, the sender is told to stop.
-    pub(crate) fn release_receiver(&mut self, now: Instant, id: StreamId) {
+    pub(crate) fn release_receiver(&mut self, id: StreamId) {
         let half = self.receiving.remove(&id);
-        if half.is_some_and(|half| half.end.is_none()) {
+        if half == Some(None) {
             self.command_stream(id, |stream| {
                 // It may have ended already.
                 let _ = stream.abandon_recv();
             });
         }
-        self.release(now, Some(id.channel()));
     }
 
     /// How receiving ended, if it has.
     pub(super) fn recv_end(&self, id: StreamId) -> Option<RecvEnd> {
         match self.receiving.get(&id) {
-            Some(half) => half.end,
+            Some(&end) => end,
             None => Some(RecvEnd::Closed(CloseReason::Local)),
         }
     }
 
     pub(super) fn end_receiving(&mut self, id: StreamId, end: RecvEnd) {
         if let Some(half) = self.receiving.get_mut(&id) {
-            half.end(end);
+            half.get_or_insert(end);
         }
         self.waiters.wake(Subject::Recv(id));
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, task::Waker};
 
 use conec_core::{ChannelId, Direction, StreamId};
 
-/// What has to happen before it is worth another try: the error of what cannot be done yet.
+/// What has to happen before another try is worthwhile: the error of what cannot be done yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
     /// Offers at a Client, events at a Coordinator.
@@ -48,8 +48,8 @@ pub(crate) struct Waiters {
     woken: Woken,
 }
 
-/// Those who are to be woken. Whatever else it holds is no longer needed; to drop that can run anything, so it is to be
-/// dropped outside of locks.
+/// Those who are to be woken, and wakers that are no longer needed: dropping one can run any code, as waking can, so both are
+/// done after the lock was released.
 #[derive(Debug, Default)]
 pub(crate) struct Woken {
     woken: Vec<Waker>,

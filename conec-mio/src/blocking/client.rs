@@ -8,10 +8,11 @@ use std::{
 };
 
 use conec_core::{ClientConfig, CloseReason, PathPolicy, Target};
-use conec_driver::{BindError, ConnectError, OpenError, Socket, host_of};
+use conec_driver::{BindError, ConnectError, OpenError, Socket, resolved};
 
 use super::{
-    Channel, Offer, TimedOut, thread,
+    Channel, Offer, TimedOut,
+    thread::drive,
     wait::{derefs, wait, wait_timeout, waiting},
 };
 
@@ -45,59 +46,51 @@ use super::{
 pub struct Client(conec_driver::Client);
 
 impl Client {
-    /// Connects to the Coordinator at `host:port`.
-    ///
-    /// The host is resolved, and all of its addresses are raced, as [`conec_core::Client::connect`] has it: every 250 ms
-    /// another one is tried, and the first that is connected is taken. The Coordinator's certificate is checked against the
-    /// host, unless its key is [pinned](conec_core::Trust::Pin).
-    ///
-    /// Fails with [`CloseReason::Unreachable`] as soon as the system says of all addresses that they cannot be reached;
-    /// that nothing listens there is known within a second, on Linux and Android.
-    ///
-    /// Fails in any case within the handshake timeout of [`ClientLimits`](conec_core::ClientLimits), or where an address is connected and
-    /// the Coordinator says nothing, within its handshake and hello timeouts more.
-    pub fn connect(coordinator: &str, config: ClientConfig) -> Result<Self, ConnectError> {
-        Self::connect_to(host_of(coordinator)?, &resolve(coordinator)?, config)
-    }
-
-    /// Connects as [`connect`](Self::connect) does, no longer than the limit. Resolving the host is not counted.
-    pub fn connect_timeout(
-        coordinator: &str,
-        config: ClientConfig,
-        limit: Duration,
-    ) -> Result<Result<Self, ConnectError>, TimedOut> {
-        let begun = host_of(coordinator).and_then(|host| {
-            let addresses = resolve(coordinator)?;
-            Self::begin(any_socket()?, host, &addresses, config)
-        });
-        match begun {
-            Ok(client) => {
-                let connected = wait_timeout(limit, client.0.connected())?;
-                Ok(connected.map(|()| client))
+    waiting! {
+        /// Connects to the Coordinator at `host:port`.
+        ///
+        /// The host is resolved, and all of its addresses are raced, as [`conec_core::Client::connect`] has it: every 250 ms
+        /// another one is tried, and the first that is connected is taken. The Coordinator's certificate is checked against
+        /// the host, unless its key is [pinned](conec_core::Trust::Pin).
+        ///
+        /// Fails with [`CloseReason::Unreachable`] as soon as the system says of all addresses that they cannot be reached;
+        /// that nothing listens there is known within a second, on Linux and Android.
+        ///
+        /// Fails in any case within the handshake timeout of [`ClientLimits`](conec_core::ClientLimits), or where an address is connected
+        /// and the Coordinator says nothing, within its handshake and hello timeouts more. A limit does not cut the resolving
+        /// short.
+        connect, connect_timeout [] (coordinator: &str, config: ClientConfig)
+            -> Result<Self, ConnectError> {
+            async {
+                let looked_up = coordinator.to_socket_addrs();
+                let (host_name, addresses) = resolved(coordinator, looked_up)?;
+                let socket = Socket::any().map_err(BindError::from)?;
+                Self::start(socket, host_name, &addresses, config).await
             }
-            Err(error) => Ok(Err(error)),
         }
-    }
 
-    /// Connects to the Coordinator at whichever of these addresses leads to it, the first preferred, like [`connect`](Self::connect).
-    pub fn connect_to(
-        host_name: &str,
-        addresses: &[SocketAddr],
-        config: ClientConfig,
-    ) -> Result<Self, ConnectError> {
-        Self::connect_over(any_socket()?, host_name, addresses, config)
-    }
+        /// Connects to the Coordinator at whichever of these addresses leads to it, the first preferred, like
+        /// [`connect`](Self::connect).
+        connect_to, connect_to_timeout [] (
+            host_name: &str,
+            addresses: &[SocketAddr],
+            config: ClientConfig
+        ) -> Result<Self, ConnectError> {
+            async {
+                let socket = Socket::any().map_err(BindError::from)?;
+                Self::start(socket, host_name, addresses, config).await
+            }
+        }
 
-    /// Connects over a socket of one's own, like [`connect_to`](Self::connect_to).
-    pub fn connect_over(
-        socket: Socket,
-        host_name: &str,
-        addresses: &[SocketAddr],
-        config: ClientConfig,
-    ) -> Result<Self, ConnectError> {
-        let client = Self::begin(socket, host_name, addresses, config)?;
-        wait(client.0.connected())?;
-        Ok(client)
+        /// Connects over a socket of one's own, like [`connect_to`](Self::connect_to).
+        connect_over, connect_over_timeout [] (
+            socket: Socket,
+            host_name: &str,
+            addresses: &[SocketAddr],
+            config: ClientConfig
+        ) -> Result<Self, ConnectError> {
+            Self::start(socket, host_name, addresses, config)
+        }
     }
 
     /// The channel with the Coordinator. Its end is the end of this Client.
@@ -106,12 +99,12 @@ impl Client {
     }
 
     waiting! { "Client":
-        open, open_timeout [&self] (target: impl Into<Target>, label: impl AsRef<[u8]>)
+        open, open_timeout [&self,] (target: impl Into<Target>, label: impl AsRef<[u8]>)
             -> Result<Channel, OpenError> {
             async { self.0.open(target, label).await.map(Channel) }
         }
 
-        open_with, open_with_timeout [&self] (
+        open_with, open_with_timeout [&self,] (
             target: impl Into<Target>,
             label: impl AsRef<[u8]>,
             policy: PathPolicy
@@ -119,11 +112,11 @@ impl Client {
             async { self.0.open_with(target, label, policy).await.map(Channel) }
         }
 
-        accept, accept_timeout [&self] () -> Option<Offer> {
+        accept, accept_timeout [&self,] () -> Option<Offer> {
             async { self.0.accept().await.map(Offer) }
         }
 
-        closed, closed_timeout [&self] () -> CloseReason { self.0.closed() }
+        closed, closed_timeout [&self,] () -> CloseReason { self.0.closed() }
     }
 
     /// The channels that others offer, as [`accept`](Self::accept) gives them.
@@ -137,8 +130,7 @@ impl Client {
         wait(self.0.close(patience));
     }
 
-    /// A Client that is not connected yet.
-    fn begin(
+    async fn start(
         socket: Socket,
         host_name: &str,
         addresses: &[SocketAddr],
@@ -147,23 +139,10 @@ impl Client {
         let clock = Instant::now;
         let started = conec_driver::Client::start(socket, host_name, addresses, config, clock);
         let (client, driver, sockets) = started?;
-        thread::spawn(driver, sockets).map_err(BindError::from)?;
+        drive(driver, sockets).map_err(BindError::from)?;
+        client.connected().await?;
         Ok(Self(client))
     }
 }
 
 derefs!(Client);
-
-fn resolve(coordinator: &str) -> Result<Vec<SocketAddr>, ConnectError> {
-    match coordinator.to_socket_addrs() {
-        Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => Err(ConnectError::Resolve {
-            host: coordinator.into(),
-            error,
-        }),
-    }
-}
-
-fn any_socket() -> Result<Socket, BindError> {
-    Ok(Socket::any()?)
-}

@@ -11,7 +11,8 @@ use conec_core::{ChannelId, CoordinatorConfig, CoordinatorEvent};
 use conec_driver::{BindError, Socket};
 
 use super::{
-    Channel, TimedOut, thread,
+    Channel, TimedOut,
+    thread::drive,
     wait::{derefs, wait, wait_timeout, waiting},
 };
 
@@ -55,12 +56,12 @@ impl Coordinator {
     pub fn over(socket: Socket, config: CoordinatorConfig) -> Result<Self, BindError> {
         let started = conec_driver::Coordinator::start(socket, config, Instant::now);
         let (coordinator, driver, sockets) = started?;
-        thread::spawn(driver, sockets)?;
+        drive(driver, sockets)?;
         Ok(Self(coordinator))
     }
 
     waiting! { "Coordinator":
-        next_event, next_event_timeout [&self] () -> Option<CoordinatorEvent> {
+        next_event, next_event_timeout [&self,] () -> Option<CoordinatorEvent> {
             self.0.next_event()
         }
     }

@@ -42,39 +42,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod channel;
 mod client;
 mod coordinator;
-mod streams;
-#[cfg(feature = "__testing")]
-#[doc(hidden)]
-pub mod testing;
+mod handles;
 mod thread;
 mod wait;
 
 use thiserror::Error;
 
-pub use channel::{Channel, Offer};
 pub use client::Client;
 pub use coordinator::Coordinator;
-pub use streams::{IncomingStream, Receiver, Sender};
+pub use handles::{Channel, IncomingStream, Offer, Receiver, Sender};
+pub use thread::drive;
 
 #[doc(no_inline)]
-pub use conec_core::{
-    AnswerError, Certificate, CertificateError, ChannelConfig, ChannelEvent, ChannelId,
-    ChannelStats, ClientConfig, ClientId, ClientLimits, CloseReason, Code, ConfigError,
-    CongestionControl, CoordinatorConfig, CoordinatorEvent, CoordinatorLimits, DatagramStats,
-    Direction, EndpointStats, ErrorCode, Identity, InvalidName, KeyError, KeyPin, Name, Nat,
-    NoRandomness, OpenChannelError, PairError, PairId, Path, PathConfig, PathPolicy, PathStats,
-    PeerInfo, Policy, PrivateAddresses, RecvEnd, SendEnd, SendLimit, StreamId, Target, Traffic,
-    Trust,
-};
-
-#[doc(no_inline)]
-pub use conec_driver::{
-    BindError, ConnectError, OpenError, OpenStreamError, SendDatagramError, SendError, Socket,
-    TryOpenStreamError, TryRecvError, TrySendError,
-};
+pub use conec_core::rustls;
+#[doc(inline)]
+pub use conec_driver::api::*;
 
 /// Nothing has happened within the time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -8,8 +8,9 @@ use mio::{Events, Poll, Token};
 
 use crate::socket::Watched;
 
-/// Starts the thread. It ends with its endpoint, which is closed when nobody holds it any more.
-pub(super) fn spawn<E>(driver: Driver<E>, sockets: Sockets) -> io::Result<()>
+/// Drives an endpoint of [`conec_driver`]'s in a thread that ends with it, for those who start one themselves: to wait for
+/// nothing, or for something else. Its clock has to be [`Instant::now`].
+pub fn drive<E>(driver: Driver<E>, sockets: Sockets) -> io::Result<()>
 where
     E: Endpoint + Send + 'static,
 {
@@ -31,7 +32,7 @@ struct Thread<E: Endpoint> {
     watched: Watched,
     poll: Poll,
     waker: task::Waker,
-    /// Dropped last: who waits for the end finds the socket closed.
+    /// Dropped last: whoever waits for the end finds the socket closed.
     driver: Driver<E>,
 }
 

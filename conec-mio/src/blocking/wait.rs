@@ -23,7 +23,7 @@ pub(super) fn wait<F: Future>(future: F) -> F::Output {
 
 /// Waits until a future is done, or the time is over: then the future is dropped, and nothing has happened.
 pub(super) fn wait_timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, TimedOut> {
-    // A limit beyond what the clock can tell is none.
+    // A limit that the clock cannot express is none.
     wait_until(pin!(future), Instant::now().checked_add(limit))
 }
 
@@ -34,7 +34,7 @@ fn wait_until<F: Future>(
     thread_local! {
         static WAKER: Waker = waker();
     }
-    // A thread that is about to end has none any more.
+    // While a thread ends, its thread-local waker may be gone already.
     WAKER
         .try_with(|waker| park(future.as_mut(), waker, end))
         .unwrap_or_else(|_| park(future, &waker(), end))
@@ -74,23 +74,30 @@ impl Wake for Unpark {
     }
 }
 
-/// Methods that wait for those of the same name in `conec_driver`, each once without and once with a time limit.
+/// Calls that wait for a future, each once without and once with a time limit: mostly methods of the same name in
+/// `conec_driver`, which they refer to.
 ///
 /// ```text
-/// "Receiver": recv, recv_timeout [&mut self] () -> Result<Option<Bytes>, RecvEnd> { self.0.recv() }
+/// "Receiver": recv, recv_timeout [&mut self,] () -> Result<Option<Bytes>, RecvEnd> { self.0.recv() }
 /// ```
 macro_rules! waiting {
-    ($handle:literal: $($name:ident, $timed:ident [$($self:tt)+]
+    ($handle:literal: $($name:ident, $timed:ident [$($self:tt)*]
+        ($($args:tt)*) -> $output:ty { $future:expr })+) => { waiting! { $(
+            #[doc = concat!("[`conec_driver::", $handle, "::", stringify!($name), "`], waited for.")]
+            $name, $timed [$($self)*] ($($args)*) -> $output { $future }
+        )+ }
+    };
+    ($($(#[$doc:meta])+ $name:ident, $timed:ident [$($self:tt)*]
         ($($arg:ident: $type:ty),*) -> $output:ty { $future:expr })+) => {$(
-        #[doc = concat!("[`conec_driver::", $handle, "::", stringify!($name), "`], waited for.")]
-        pub fn $name($($self)+, $($arg: $type),*) -> $output {
+        $(#[$doc])+
+        pub fn $name($($self)* $($arg: $type),*) -> $output {
             wait($future)
         }
 
         #[doc = concat!("Waits as [`", stringify!($name), "`](Self::", stringify!($name),
             ") does, no longer than the limit.")]
         pub fn $timed(
-            $($self)+, $($arg: $type,)* limit: Duration,
+            $($self)* $($arg: $type,)* limit: Duration,
         ) -> Result<$output, TimedOut> {
             wait_timeout(limit, $future)
         }

@@ -9,10 +9,10 @@ use conec_tokio::{
 };
 
 use crate::{
-    Result,
     load::{self, Load},
     meter::Meter,
     process::{Ready, ready},
+    result::Result,
 };
 
 pub(crate) async fn coordinate(load: Option<Load>, meter: Arc<Meter>) -> Result<()> {

@@ -7,8 +7,8 @@ use socket2::{Domain, Socket, Type};
 use tokio::{io::Interest, net::UdpSocket};
 
 use crate::{
-    Result,
     process::{Ready, ready},
+    result::Result,
 };
 
 /// Passes packets from whoever speaks first to `to`, and back, in the batches they come in.

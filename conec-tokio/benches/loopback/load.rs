@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, meter::Meter};
+use crate::{meter::Meter, result::Result};
 
 /// What is sent over a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,15 +23,15 @@ mod plot;
 mod process;
 mod quinn;
 mod report;
+mod result;
+mod role;
 mod stack;
 
-use std::{error::Error, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use lexopt::prelude::*;
 
-use crate::{load::Load, report::Results, stack::Stack};
-
-type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+use crate::{load::Load, report::Results, result::Result, stack::Stack};
 
 fn main() -> Result<()> {
     let Some(settings) = Settings::from_args()? else {
@@ -86,7 +86,7 @@ impl Settings {
             match arg {
                 Long("role") => {
                     let role = serde_json::from_str(&args.value()?.string()?)?;
-                    process::run(role, multi_thread)?;
+                    role::run(role, multi_thread)?;
                     return Ok(None);
                 }
                 // What cargo adds.

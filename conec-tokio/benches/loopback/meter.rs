@@ -11,7 +11,7 @@ use std::{
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::result::Result;
 
 /// Counts what a process receives.
 pub(crate) struct Meter {

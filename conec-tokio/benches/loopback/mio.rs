@@ -14,11 +14,11 @@ use conec_mio::{Client, Coordinator};
 use mio::{Events, Poll, Token};
 
 use crate::{
-    Result,
     conec::{RECEIVER, certificate, client_config},
     load::{Load, TRANSFER},
     meter::Meter,
     process::{Ready, ready},
+    result::Result,
 };
 
 pub(crate) fn coordinate() -> Result<()> {

@@ -5,9 +5,9 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use crate::{
-    Result,
     load::Load,
     report::{Results, cpu_per_gb, speed},
+    result::Result,
     stack::Stack,
 };
 

@@ -16,10 +16,10 @@ use socket2::{Domain, Socket, Type};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
 use crate::{
-    Result,
     load::{self, Load, PIECE},
     meter::Meter,
     process::{Ready, ready},
+    result::Result,
 };
 
 pub(crate) async fn receive(load: Load, meter: Arc<Meter>) -> Result<()> {

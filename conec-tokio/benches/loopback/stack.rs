@@ -8,10 +8,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Result,
     load::{Load, TRANSFER},
     meter::Sample,
-    process::{Process, Role},
+    process::Process,
+    result::Result,
+    role::Role,
 };
 
 /// A set of processes that a load runs through.

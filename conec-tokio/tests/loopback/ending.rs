@@ -4,76 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conec_tokio::{
-    Certificate, Client, CloseReason, Coordinator, CoordinatorConfig, CoordinatorEvent, ErrorCode,
-    OpenChannelError, OpenError, RecvEnd, SendEnd, SendError,
+    Client, CloseReason, Coordinator, CoordinatorEvent, ErrorCode, OpenChannelError, OpenError,
+    SendEnd, SendError,
 };
 use futures_util::StreamExt;
 
-use crate::{
-    PATIENCE, World, client, config, coordinator, message, name, pair_of, round_trip, uni, within,
-};
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dropping_says_what_it_must() {
-    within(async {
-        let world = World::new().await;
-        // A sender that was not finished is no clean end.
-        let (mut sender, mut receiver) = world.uni().await;
-        sender.send("half of it".into()).await.unwrap();
-        assert_eq!(receiver.recv().await, Ok(Some("half of it".into())));
-        drop(sender);
-        assert_eq!(
-            receiver.recv().await,
-            Err(RecvEnd::Refused(ErrorCode::Dropped))
-        );
-        // One that was, is.
-        let (mut sender, mut receiver) = world.uni().await;
-        sender.send(message(1)).await.unwrap();
-        sender.finish().unwrap();
-        drop(sender);
-        assert_eq!(receiver.recv().await, Ok(Some(message(1))));
-        assert_eq!(receiver.recv().await, Ok(None));
-        // A receiver stops the sender.
-        let (mut sender, receiver) = world.uni().await;
-        drop(receiver);
-        assert_eq!(
-            sender.finished().await,
-            SendEnd::Refused(ErrorCode::Dropped)
-        );
-        // Halves keep their channel, with or without a handle to it.
-        let (mut sender, mut receiver) = world.uni().await;
-        let World {
-            alice,
-            bob,
-            alice_client,
-            bob_client,
-            ..
-        } = &world;
-        let (second, second_bob) = pair_of(alice_client, bob_client).await;
-        let mut kept = second.open_uni("kept").await.unwrap();
-        drop(second);
-        kept.send("still open".into()).await.unwrap();
-        let mut stream = second_bob.accept().await.unwrap();
-        assert_eq!(stream.receiver.recv().await, Ok(Some("still open".into())));
-        // The last one that is dropped closes it, gracefully: what was finished arrives.
-        kept.send("goodbye".into()).await.unwrap();
-        kept.finish().unwrap();
-        drop(kept);
-        assert_eq!(stream.receiver.recv().await, Ok(Some("goodbye".into())));
-        assert_eq!(stream.receiver.recv().await, Ok(None));
-        assert_eq!(
-            second_bob.closed().await,
-            CloseReason::Remote(ErrorCode::None)
-        );
-        assert!(second_bob.accept().await.is_none());
-        assert_eq!(second_bob.recv_datagram().await, None);
-        // The others were not affected.
-        sender.send("fine".into()).await.unwrap();
-        assert_eq!(receiver.recv().await, Ok(Some("fine".into())));
-        round_trip(alice, bob).await;
-    })
-    .await;
-}
+use crate::{PATIENCE, World, client, config, coordinator, name, pair_of, round_trip, uni, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_handle_closes_the_endpoint() {
@@ -153,25 +89,6 @@ async fn streams_of_what_comes_and_offers_keep_it_open() {
         drop(events);
         let reason = alice_client.closed().await;
         assert_eq!(reason, CloseReason::Remote(ErrorCode::None));
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_closed_coordinator_has_freed_its_port() {
-    within(async {
-        let mut coordinator = coordinator().await;
-        for _ in 0..20 {
-            let client = client(&coordinator, "alice").await;
-            let address = coordinator.local_addr();
-            coordinator.close(PATIENCE).await;
-            let reason = client.closed().await;
-            assert_eq!(reason, CloseReason::Remote(ErrorCode::None));
-            let certificate = Certificate::self_signed(["localhost"]).unwrap();
-            coordinator = Coordinator::bind(address, CoordinatorConfig::new(certificate))
-                .await
-                .unwrap();
-        }
     })
     .await;
 }

@@ -9,9 +9,9 @@ use conec_tokio::{
 };
 
 use crate::{
-    Result,
     control::Control,
     process::{Meter, Ready, ready},
+    result::Result,
 };
 
 /// Receives what comes on home channels.

@@ -4,7 +4,7 @@ use std::{fs, net::Ipv4Addr, path::Path, process::Command};
 
 use tun_rs::{DeviceBuilder, SyncDevice};
 
-use crate::Result;
+use crate::result::Result;
 
 /// Namespaces of this process, gone when this is dropped.
 pub(crate) struct Lab;

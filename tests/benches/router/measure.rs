@@ -9,13 +9,15 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    Result, Settings,
     cases::Case,
     control::Control,
     lab::Side,
     link::Rate,
-    process::{Process, Role},
+    process::Process,
+    result::Result,
+    role::Role,
     router::{Counts, Router},
+    settings::Settings,
     table::{Table, figure, median, ratio},
     tcp,
 };

@@ -1,12 +1,12 @@
 //! This program, started again in a role in one of the namespaces.
 
 use std::{
-    env,
+    env, fmt,
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
@@ -16,27 +16,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Result, conec, lab::Side, tcp};
-
-/// What a process does.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Role {
-    TcpReceiver(SocketAddr),
-    TcpSender {
-        to: Ready,
-        control: String,
-    },
-    /// Receives what comes on home channels.
-    Coordinator(SocketAddr),
-    ConecReceiver(Ready),
-    ConecSender {
-        coordinator: Ready,
-        /// To the Coordinator, or to the other Client.
-        home: bool,
-        /// The name of a congestion control.
-        control: String,
-    },
-}
+use crate::{lab::Side, result::Result};
 
 /// What others have to know of a process to talk to it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,6 +46,20 @@ impl Meter {
     pub(crate) fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
+
+    /// There comes no more, for a reason.
+    pub(crate) fn end(&self, reason: String) {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    pub(crate) fn sample(&self, began: Instant) -> Sample {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        Sample {
+            bytes: self.bytes.load(Ordering::Relaxed),
+            nanos: began.elapsed().as_nanos() as u64,
+            end: end.clone(),
+        }
+    }
 }
 
 /// A process, which ends when this is dropped.
@@ -78,7 +72,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a process and waits until it is ready for traffic.
-    pub(crate) fn start(side: Side, role: &Role) -> Result<Self> {
+    pub(crate) fn start(side: Side, role: &(impl Serialize + fmt::Debug)) -> Result<Self> {
         let mut child = Command::new("ip")
             .args(["netns", "exec", &side.namespace()])
             .arg(env::current_exe()?)
@@ -125,53 +119,13 @@ fn answer<T: DeserializeOwned>(answers: &mpsc::Receiver<String>) -> Result<T> {
     Ok(serde_json::from_str(&line)?)
 }
 
-/// Does what a role does, until there is no more input.
-pub(crate) fn run(role: Role) -> Result<()> {
-    let began = Instant::now();
-    let meter = Arc::new(Meter::default());
-    let mine = Arc::clone(&meter);
-    thread::spawn(move || {
-        let end = match perform(role, &mine) {
-            Ok(()) => "ended".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        *mine.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
-    });
-    for line in std::io::stdin().lines() {
-        line?;
-        say(&Sample {
-            bytes: meter.bytes.load(Ordering::Relaxed),
-            nanos: began.elapsed().as_nanos() as u64,
-            end: meter
-                .end
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-        })?;
-    }
-    std::process::exit(0);
-}
-
-fn perform(role: Role, meter: &Arc<Meter>) -> Result<()> {
-    match role {
-        Role::TcpReceiver(address) => tcp::receive(address, meter),
-        Role::TcpSender { to, control } => tcp::send(to.address, &control),
-        Role::Coordinator(address) => conec::coordinate(address, meter),
-        Role::ConecReceiver(coordinator) => conec::receive(&coordinator, meter),
-        Role::ConecSender {
-            coordinator,
-            home,
-            control,
-        } => conec::send(&coordinator, home, &control),
-    }
-}
-
 /// Tells the parent that this process is ready for traffic.
 pub(crate) fn ready(address: SocketAddr, pin: String) -> Result<()> {
     say(&Ready { address, pin })
 }
 
-fn say(answer: &impl Serialize) -> Result<()> {
+/// Tells the parent something, in one line.
+pub(crate) fn say(answer: &impl Serialize) -> Result<()> {
     let mut line = serde_json::to_string(answer)?;
     line.push('\n');
     Ok(std::io::stdout().write_all(line.as_bytes())?)

@@ -8,8 +8,8 @@ use std::{
 use socket2::{Domain, Socket, Type};
 
 use crate::{
-    Result,
     process::{Meter, ready},
+    result::Result,
 };
 
 /// Receives on one connection after the other.

@@ -13,6 +13,7 @@ use conec_mio::blocking;
 use crate::{
     Kind, client_config,
     coordinators::{Running, runtime},
+    handled::connect_over,
     handles, within,
 };
 
@@ -142,14 +143,10 @@ fn connect(kind: Kind, bound: IpAddr, there: &[There]) -> Result<Duration, Close
         .unwrap();
     let started = Instant::now();
     let connected = match kind {
-        Kind::Tokio => {
-            let connecting =
-                conec_tokio::Client::connect_over(socket, "localhost", &addresses, config);
+        Kind::Tokio | Kind::Blocking => {
+            let connecting = connect_over(kind, socket, &addresses, config);
             runtime().block_on(connecting).map(drop).map_err(reason)
         }
-        Kind::Blocking => blocking::Client::connect_over(socket, "localhost", &addresses, config)
-            .map(drop)
-            .map_err(reason),
         Kind::Mio | Kind::Custom => {
             let turn = handles::Mio::over(socket, &addresses, config);
             handles::Client::try_connect(turn).map(drop)

@@ -13,11 +13,10 @@ use std::{
 
 use conec_core::{Coordinator, CoordinatorConfig, Datagram, Endpoint, Identity, KeyPin};
 use conec_driver::Socket;
-use conec_mio::blocking;
 use mio::{Events, Poll, Token};
 use tokio::runtime::Runtime;
 
-use crate::{Cable, Kind, PATIENCE, coordinator_config};
+use crate::{Cable, Kind, PATIENCE, coordinator_config, handled::bind};
 
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
@@ -26,8 +25,7 @@ pub(crate) struct Running {
 }
 
 enum Driver {
-    Tokio(Cable, Runtime, conec_tokio::Coordinator),
-    Blocking(Cable, blocking::Coordinator),
+    Handled(Cable, Runtime, conec_driver::Coordinator),
     Loop(Arc<Stop>, JoinHandle<()>),
 }
 
@@ -47,20 +45,13 @@ impl Running {
         let pin = config.certificate.pin();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let (address, driver) = match kind {
-            Kind::Tokio => {
+            Kind::Tokio | Kind::Blocking => {
                 let (runtime, cable) = (runtime(), Cable::default());
-                let socket = Socket::bind(address).unwrap().tapped(cable.clone());
-                let bind = async { conec_tokio::Coordinator::over(socket, config) };
-                let coordinator = runtime.block_on(bind).unwrap();
+                let socket = Socket::bind(address).unwrap();
+                let binding = bind(kind, socket.tapped(Arc::new(cable.clone())), config);
+                let coordinator = runtime.block_on(binding).unwrap();
                 let address = coordinator.local_addr();
-                (address, Driver::Tokio(cable, runtime, coordinator))
-            }
-            Kind::Blocking => {
-                let cable = Cable::default();
-                let socket = Socket::bind(address).unwrap().tapped(cable.clone());
-                let coordinator = blocking::Coordinator::over(socket, config).unwrap();
-                let address = coordinator.local_addr();
-                (address, Driver::Blocking(cable, coordinator))
+                (address, Driver::Handled(cable, runtime, coordinator))
             }
             Kind::Mio => {
                 let poll = Poll::new().unwrap();
@@ -94,8 +85,9 @@ impl Running {
     /// Says goodbye to everybody.
     pub(crate) fn close(self) {
         match self.driver {
-            Driver::Tokio(_, runtime, coordinator) => runtime.block_on(coordinator.close(PATIENCE)),
-            Driver::Blocking(_, coordinator) => coordinator.close(PATIENCE),
+            Driver::Handled(_, runtime, coordinator) => {
+                runtime.block_on(coordinator.close(PATIENCE));
+            }
             Driver::Loop(stop, thread) => {
                 stop.gracefully.store(true, Relaxed);
                 thread.join().unwrap();
@@ -106,7 +98,7 @@ impl Running {
     /// Is gone from one moment to the next.
     pub(crate) fn crash(self) {
         match self.driver {
-            Driver::Tokio(cable, ..) | Driver::Blocking(cable, _) => cable.pull(),
+            Driver::Handled(cable, ..) => cable.pull(),
             Driver::Loop(stop, thread) => {
                 stop.at_once.store(true, Relaxed);
                 thread.join().unwrap();

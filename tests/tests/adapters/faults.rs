@@ -20,7 +20,9 @@ use crate::{
     Kind, client_config,
     connecting::Nobody,
     coordinators::{Running, runtime},
-    fragile_config, handles, scripts, start_bob, within,
+    fragile_config,
+    handled::connect_over,
+    handles, scripts, start_bob, within,
 };
 
 const KINDS: [Kind; 3] = [Kind::Tokio, Kind::Mio, Kind::Blocking];
@@ -139,35 +141,26 @@ fn a_socket_that_never_runs_dry_stops_nobody() {
             (Socket::any().unwrap().tapped(Arc::clone(&tap)), tap)
         };
 
-        let (socket, tap) = flood();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let config = client_config(pin);
-            let connecting = conec_tokio::Client::connect_over(socket, "localhost", &to, config);
-            let client = connecting.await.unwrap();
-            tap.flood.store(true, Relaxed);
-            // Has the task look at its socket, which it will not be done with any more.
-            client.home().send_datagram("hello".into()).await.unwrap();
-            for _ in 0..10 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            assert!(client.stats().datagrams_dropped > 100);
-            client.abort(Code(0));
-            assert_eq!(client.closed().await, CloseReason::Local);
-        });
-
-        let (socket, tap) = flood();
-        let config = client_config(pin);
-        let client = blocking::Client::connect_over(socket, "localhost", &to, config).unwrap();
-        tap.flood.store(true, Relaxed);
-        client.home().send_datagram("hello".into()).unwrap();
-        thread::sleep(Duration::from_millis(50));
-        assert!(client.stats().datagrams_dropped > 100);
-        client.abort(Code(0));
-        assert_eq!(client.closed(), CloseReason::Local);
+        for kind in [Kind::Tokio, Kind::Blocking] {
+            let (socket, tap) = flood();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let connecting = connect_over(kind, socket, &to, client_config(pin));
+                let client = connecting.await.unwrap();
+                tap.flood.store(true, Relaxed);
+                // Has the task look at its socket, which it will not be done with any more.
+                client.home().send_datagram("hello".into()).await.unwrap();
+                for _ in 0..10 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                assert!(client.stats().datagrams_dropped > 100);
+                client.abort(Code(0));
+                assert_eq!(client.closed().await, CloseReason::Local);
+            });
+        }
         coordinator.close();
     });
 }
@@ -235,20 +228,14 @@ fn lose_socket(kind: Kind, address: SocketAddr, pin: KeyPin, error: io::ErrorKin
     };
     let started = Instant::now();
     let reason = match kind {
-        Kind::Tokio => runtime().block_on(async {
-            let connecting = conec_tokio::Client::connect_over(socket, "localhost", &to, config);
+        Kind::Tokio | Kind::Blocking => runtime().block_on(async {
+            let connecting = connect_over(kind, socket, &to, config);
             let client = connecting.await.unwrap();
             lose();
             let home = client.home();
             assert!(home.send_datagram("lost".into()).await.is_ok());
             client.closed().await
         }),
-        Kind::Blocking => {
-            let client = blocking::Client::connect_over(socket, "localhost", &to, config).unwrap();
-            lose();
-            assert!(client.home().send_datagram("lost".into()).is_ok());
-            client.closed()
-        }
         Kind::Mio | Kind::Custom => {
             let client = handles::Client::connect(handles::Mio::over(socket, &to, config));
             lose();

@@ -1,51 +1,33 @@
 //! Applications that lag behind: what waits for them waits in the core, where it is bounded.
 
-use std::{net::SocketAddr, thread};
+use std::net::SocketAddr;
 
 use conec_core::{CloseReason, CoordinatorEvent, ErrorCode, KeyPin};
+use conec_driver::Socket;
 use conec_mio::blocking::{self, ConnectError};
 
-use crate::{PATIENCE, client_config, coordinator_config, coordinators::runtime, within};
+use crate::{
+    PATIENCE, client_config, coordinator_config,
+    handled::{bind, each},
+};
 
 #[test]
-fn a_coordinator_of_tokio_lets_in_no_more_than_its_application_hears_of() {
-    within(|| {
-        let runtime = runtime();
+fn a_coordinator_lets_in_no_more_than_its_application_hears_of() {
+    each(|kind| async move {
         let mut config = coordinator_config();
         config.limits.events = EVENTS;
-        let bind = conec_tokio::Coordinator::bind("127.0.0.1:0", config);
-        let coordinator = runtime.block_on(bind).unwrap();
+        let socket = Socket::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let coordinator = bind(kind, socket, config).await.unwrap();
         let (address, pin) = (coordinator.local_addr(), coordinator.pin());
-        let (asked, first) = (coordinator.clone(), || connect(address, pin).unwrap());
-        let asking = runtime.spawn(async move { asked.next_event().await });
-        let _first = first();
-        assert!(is_new(runtime.block_on(asking).unwrap()));
+        let first = || connect(address, pin).unwrap();
+        let (event, _first) = tokio::join!(coordinator.next_event(), async { first() });
+        assert!(is_new(event));
         let crowd = crowd(address, pin);
         for _ in &crowd {
-            assert!(is_new(runtime.block_on(coordinator.next_event())));
+            assert!(is_new(coordinator.next_event().await));
         }
         drop(first());
-        runtime.block_on(coordinator.close(PATIENCE));
-    });
-}
-
-#[test]
-fn a_coordinator_for_threads_lets_in_no_more_than_its_application_hears_of() {
-    within(|| {
-        let mut config = coordinator_config();
-        config.limits.events = EVENTS;
-        let coordinator = blocking::Coordinator::bind("127.0.0.1:0", config).unwrap();
-        let (address, pin) = (coordinator.local_addr(), coordinator.pin());
-        let (asked, first) = (coordinator.clone(), || connect(address, pin).unwrap());
-        let asking = thread::spawn(move || asked.next_event());
-        let _first = first();
-        assert!(is_new(asking.join().unwrap()));
-        let crowd = crowd(address, pin);
-        for _ in &crowd {
-            assert!(is_new(coordinator.next_event()));
-        }
-        drop(first());
-        coordinator.close(PATIENCE);
+        coordinator.close(PATIENCE).await;
     });
 }
 

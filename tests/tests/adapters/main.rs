@@ -14,6 +14,7 @@ mod connecting;
 mod coordinators;
 mod echo;
 mod faults;
+mod handled;
 mod handles;
 mod lagging;
 mod matrix;

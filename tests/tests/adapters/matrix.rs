@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::{self, Builder},
     time::Duration,
 };
@@ -66,7 +66,7 @@ fn coordinators_listen_at_their_second_port() {
             let mut config = coordinator_config();
             config.second_port = Some(0);
             let coordinator = Running::start_with(kind, config);
-            let socket = Socket::any().unwrap().tapped(Elsewhere);
+            let socket = Socket::any().unwrap().tapped(Arc::new(Elsewhere));
             let (to, config) = ([coordinator.address], client_config(coordinator.pin));
             let client = blocking::Client::connect_over(socket, "localhost", &to, config).unwrap();
             while client.nat() != Nat::PortIndependent {
@@ -265,7 +265,7 @@ fn play(
         Kind::Tokio => {
             let runtime = runtime();
             let cable = Cable::default();
-            let socket = Socket::any().unwrap().tapped(cable.clone());
+            let socket = Socket::any().unwrap().tapped(Arc::new(cable.clone()));
             let connecting = conec_tokio::Client::connect_over(socket, "localhost", &to, config);
             let client = runtime.block_on(connecting).unwrap();
             play!(
@@ -279,7 +279,7 @@ fn play(
         }
         Kind::Blocking => {
             let cable = Cable::default();
-            let socket = Socket::any().unwrap().tapped(cable.clone());
+            let socket = Socket::any().unwrap().tapped(Arc::new(cable.clone()));
             let client = blocking::Client::connect_over(socket, "localhost", &to, config).unwrap();
             play!(
                 part,

@@ -19,7 +19,7 @@ use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientEvent, Datagram, Ecn, Endpoint, EndpointStats,
     Identity, PathStats, PeerInfo, Transmit, Unreachable, testing::Sealed,
 };
-use conec_driver::{Socket, Tap};
+use conec_driver::{Socket, Tap, testing::driver};
 use conec_mio::{Driver, blocking};
 use mio::{Poll, Token};
 
@@ -305,13 +305,15 @@ fn play(kind: Kind, trace: &Arc<Vec<Step>>, faulty: bool) -> Heard {
         script: Arc::clone(&script),
         told: 0,
     };
-    let socket = socket.tapped(System(Arc::clone(&script)));
+    let socket = socket.tapped(Arc::new(System(Arc::clone(&script))));
     match kind {
         Kind::Tokio => coordinators::runtime().block_on(async {
-            conec_tokio::testing::drive(player, socket).unwrap().await;
+            let (driver, sockets) = driver(player, socket, Instant::now);
+            conec_tokio::drive(driver, sockets).unwrap().await;
         }),
         Kind::Blocking => {
-            blocking::testing::drive(player, socket).unwrap();
+            let (driver, sockets) = driver(player, socket, Instant::now);
+            blocking::drive(driver, sockets).unwrap();
             while !script.lock().unwrap().is_over() {
                 thread::sleep(Duration::from_millis(1));
             }

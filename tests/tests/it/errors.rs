@@ -63,14 +63,14 @@ fn all() -> Vec<Box<dyn Error>> {
         errors.push(Box::new(received));
         errors.push(Box::new(SendError::Ended(sent)));
         errors.push(Box::new(TrySendError::Failed(SendError::Ended(sent))));
-        errors.push(Box::new(TryRecvError::Ended(received)));
+        errors.push(Box::new(TryRecvError::Failed(received)));
         errors.push(Box::new(ConnectError::Closed(reason)));
         errors.push(Box::new(OpenError::Closed(reason)));
     }
     for code in [ErrorCode::NameInUse, ErrorCode::Dropped] {
         let (sent, received) = (SendEnd::Refused(code), RecvEnd::Refused(code));
         errors.push(Box::new(SendError::Ended(sent)));
-        errors.push(Box::new(TryRecvError::Ended(received)));
+        errors.push(Box::new(TryRecvError::Failed(received)));
     }
     let missing = || io::Error::new(io::ErrorKind::NotFound, "no such thing");
     let config = ConfigError::OutOfRange("token", "short");

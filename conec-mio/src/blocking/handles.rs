@@ -1,13 +1,20 @@
-//! Channels and offers for threads.
+//! Channels, offers and streams for threads.
 
-use std::{iter, ops::Deref, time::Duration};
+use std::{
+    future::poll_fn,
+    iter,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use conec_core::{CloseReason, Code, Path, PathPolicy};
-use conec_driver::{OpenStreamError, SendDatagramError, TryOpenStreamError};
+use conec_core::{CloseReason, Code, Path, PathPolicy, RecvEnd, SendEnd};
+use conec_driver::{OpenStreamError, SendDatagramError, SendError, TryOpenStreamError};
+use futures_core::Stream;
 
 use super::{
-    IncomingStream, Receiver, Sender, TimedOut,
+    TimedOut,
     wait::{derefs, wait, wait_timeout, waiting},
 };
 
@@ -39,11 +46,11 @@ pub struct Channel(pub(super) conec_driver::Channel);
 
 impl Channel {
     waiting! { "Channel":
-        path_other_than, path_other_than_timeout [&self] (known: Path) -> Option<Path> {
+        path_other_than, path_other_than_timeout [&self,] (known: Path) -> Option<Path> {
             self.0.path_other_than(known)
         }
 
-        open_bi, open_bi_timeout [&self] (label: impl AsRef<[u8]>)
+        open_bi, open_bi_timeout [&self,] (label: impl AsRef<[u8]>)
             -> Result<(Sender, Receiver), OpenStreamError> {
             async {
                 let (sender, receiver) = self.0.open_bi(label).await?;
@@ -51,25 +58,25 @@ impl Channel {
             }
         }
 
-        open_uni, open_uni_timeout [&self] (label: impl AsRef<[u8]>)
+        open_uni, open_uni_timeout [&self,] (label: impl AsRef<[u8]>)
             -> Result<Sender, OpenStreamError> {
             async { self.0.open_uni(label).await.map(Sender) }
         }
 
-        accept, accept_timeout [&self] () -> Option<IncomingStream> {
+        accept, accept_timeout [&self,] () -> Option<IncomingStream> {
             async { self.0.accept().await.map(IncomingStream::from) }
         }
 
-        send_datagram, send_datagram_timeout [&self] (bytes: Bytes)
+        send_datagram, send_datagram_timeout [&self,] (bytes: Bytes)
             -> Result<(), SendDatagramError> {
             self.0.send_datagram(bytes)
         }
 
-        recv_datagram, recv_datagram_timeout [&self] () -> Option<Bytes> {
+        recv_datagram, recv_datagram_timeout [&self,] () -> Option<Bytes> {
             self.0.recv_datagram()
         }
 
-        closed, closed_timeout [&self] () -> CloseReason { self.0.closed() }
+        closed, closed_timeout [&self,] () -> CloseReason { self.0.closed() }
     }
 
     /// Opens a bidirectional stream if the other side allows another now.
@@ -105,11 +112,11 @@ pub struct Offer(pub(super) conec_driver::Offer);
 
 impl Offer {
     waiting! { "Offer":
-        accept, accept_timeout [self] () -> Result<Channel, CloseReason> {
+        accept, accept_timeout [self,] () -> Result<Channel, CloseReason> {
             async { self.0.accept().await.map(Channel) }
         }
 
-        accept_with, accept_with_timeout [self] (policy: PathPolicy)
+        accept_with, accept_with_timeout [self,] (policy: PathPolicy)
             -> Result<Channel, CloseReason> {
             async { self.0.accept_with(policy).await.map(Channel) }
         }
@@ -121,4 +128,72 @@ impl Offer {
     }
 }
 
-derefs!(Channel, Offer);
+/// The sending half of a stream: [`conec_driver::Sender`], whose waiting calls block.
+#[derive(Debug)]
+pub struct Sender(pub(super) conec_driver::Sender);
+
+impl Sender {
+    waiting! { "Sender":
+        send, send_timeout [&mut self,] (message: Bytes) -> Result<(), SendError> {
+            self.0.send(message)
+        }
+
+        finished, finished_timeout [&mut self,] () -> SendEnd { self.0.finished() }
+    }
+}
+
+/// The receiving half of a stream: [`conec_driver::Receiver`], whose waiting calls block.
+///
+/// As an iterator over messages it ends after a clean end, and also after it has given an error.
+#[derive(Debug)]
+pub struct Receiver(pub(super) conec_driver::Receiver);
+
+impl Receiver {
+    waiting! { "Receiver":
+        recv, recv_timeout [&mut self,] () -> Result<Option<Bytes>, RecvEnd> { self.0.recv() }
+    }
+}
+
+impl Iterator for Receiver {
+    type Item = Result<Bytes, RecvEnd>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        wait(poll_fn(|cx| Pin::new(&mut self.0).poll_next(cx)))
+    }
+}
+
+/// A stream that the other side has opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct IncomingStream {
+    /// What the opener says it is for.
+    pub label: Bytes,
+    /// The half to answer on, if the stream is bidirectional.
+    pub sender: Option<Sender>,
+    /// The half to receive from.
+    pub receiver: Receiver,
+}
+
+impl From<conec_driver::IncomingStream> for IncomingStream {
+    fn from(stream: conec_driver::IncomingStream) -> Self {
+        Self {
+            label: stream.label,
+            sender: stream.sender.map(Sender),
+            receiver: Receiver(stream.receiver),
+        }
+    }
+}
+
+derefs!(Channel, Offer, Sender, Receiver);
+
+impl DerefMut for Sender {
+    fn deref_mut(&mut self) -> &mut conec_driver::Sender {
+        &mut self.0
+    }
+}
+
+impl DerefMut for Receiver {
+    fn deref_mut(&mut self) -> &mut conec_driver::Receiver {
+        &mut self.0
+    }
+}
