@@ -3,6 +3,7 @@
 mod codec;
 mod frame;
 mod message;
+mod packet;
 mod preamble;
 mod probe;
 mod route;
@@ -12,8 +13,9 @@ pub(crate) use message::{
     AddressNonce, ChannelMessage, ClientMessage, CoordinatorMessage, Generation, MAX_CANDIDATES,
     MAX_CONTROL, Offer, PeerMessage, RequestId, Role, RoleMessage,
 };
+pub(crate) use packet::{PacketKind, classify};
 pub(crate) use preamble::{MAX_LABEL, PreambleDecoder, encode_preamble};
 pub(crate) use probe::{
     Opened, PROBE_LABEL, PROBE_LEN, PROBE_SECRET_LEN, Probe, ProbeKeys, SECOND_PORT_LABEL,
 };
-pub(crate) use route::{CID_LEN, PacketKind, Route, classify};
+pub(crate) use route::{CID_LEN, Route};

@@ -10,7 +10,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ack, Loss, initial_window, round_trips::RoundTrips};
+use super::{
+    feedback::{Ack, Loss, initial_window},
+    round_trips::RoundTrips,
+};
 
 #[derive(Debug, Clone)]
 pub(super) struct Background {

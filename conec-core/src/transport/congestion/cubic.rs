@@ -6,9 +6,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Ack, Loss,
+    feedback::{Ack, Loss, initial_window, minimum_window},
     hystart::{Growth, HyStart},
-    initial_window, minimum_window,
 };
 
 #[derive(Debug, Clone)]

@@ -5,7 +5,10 @@
 //!
 //! Where queues are so short that waiting cannot be noticed, this takes bandwidth from those who do reduce their window.
 
-use super::{Ack, Loss, cubic::Cubic};
+use super::{
+    cubic::Cubic,
+    feedback::{Ack, Loss},
+};
 
 #[derive(Debug, Clone)]
 pub(super) struct LossTolerant {

@@ -6,6 +6,7 @@
 mod background;
 mod control;
 mod cubic;
+mod feedback;
 mod hystart;
 mod loss_tolerant;
 mod round_trips;
@@ -23,7 +24,11 @@ use quinn_proto::{
 
 pub(super) use self::control::Control;
 use self::{
-    background::Background, cubic::Cubic, loss_tolerant::LossTolerant, round_trips::RoundTrips,
+    background::Background,
+    cubic::Cubic,
+    feedback::{Ack, Loss, initial_window},
+    loss_tolerant::LossTolerant,
+    round_trips::RoundTrips,
 };
 use crate::CongestionControl;
 
@@ -50,37 +55,6 @@ impl ControllerFactory for ControllerBuilder {
             initial_window: initial_window(mtu),
         })
     }
-}
-
-/// What an algorithm learns when packets are acknowledged that were sent together.
-#[derive(Debug, Clone, Copy)]
-struct Ack<'a> {
-    now: Instant,
-    /// When they were sent.
-    sent: Instant,
-    bytes: u64,
-    /// There was too little to send to fill the window.
-    app_limited: bool,
-    /// The smoothed round-trip time.
-    rtt: Duration,
-    trips: &'a RoundTrips,
-    /// This acknowledgement has begun another [round](RoundTrips).
-    round_began: bool,
-    /// Beyond this window, nothing is known of the path, and it was chosen to make things better: slow start is to be
-    /// careful.
-    cautious: bool,
-}
-
-/// What an algorithm learns when packets were lost.
-#[derive(Debug, Clone, Copy)]
-struct Loss {
-    now: Instant,
-    /// When the latest of them was sent.
-    sent: Instant,
-    /// How much was lost: nothing, when a router has marked packets instead.
-    bytes: u64,
-    /// Nothing at all has arrived for long (RFC 9002, section 7.6).
-    persistent: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -290,15 +264,4 @@ impl Controller for PathController {
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }
-}
-
-/// With which window a path begins (RFC 9002, section 7.2).
-fn initial_window(mtu: u16) -> u64 {
-    let mtu = u64::from(mtu);
-    (10 * mtu).min((2 * mtu).max(14_720))
-}
-
-/// The least window (RFC 9002, section 7.2).
-fn minimum_window(mtu: u16) -> u64 {
-    2 * u64::from(mtu)
 }
