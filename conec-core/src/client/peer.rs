@@ -10,6 +10,7 @@ use crate::{
     PathPolicy, Target, Violation,
     channel::{Bucket, ChannelCore, Entry},
     error::WireCode,
+    identity::PeerIdentity,
     transport::{Link, PeerEnd},
     wire::{
         ClientMessage, MAX_LABEL, Offer, PeerMessage, RequestId, Role as EndRole, RoleMessage,
@@ -264,12 +265,7 @@ impl Client {
         }
     }
 
-    pub(super) fn peer_connected(
-        &mut self,
-        now: Instant,
-        id: ChannelId,
-        identity: Option<ClientId>,
-    ) {
+    pub(super) fn peer_connected(&mut self, now: Instant, id: ChannelId, identity: PeerIdentity) {
         let own_id = self.id();
         let (Some(entry), Some(link)) = (self.channels.get_mut(id), self.transport.link(id)) else {
             return;
@@ -281,7 +277,7 @@ impl Client {
             return;
         };
         // TLS has seen to this already.
-        if identity != Some(offer.peer) {
+        if identity.id != offer.peer {
             return link.close(now, ErrorCode::Binding.into(), CloseReason::Identity);
         }
         // Long enough for a keep-alive to show that the other end has been moved by its NAT.

@@ -13,6 +13,7 @@ use crate::{
     Violation,
     channel::{Bucket, ChannelCore},
     error::WireCode,
+    identity::PeerIdentity,
     wire::{AddressNonce, ClientMessage, CoordinatorMessage, RoleMessage},
 };
 
@@ -96,12 +97,8 @@ impl Coordinator {
         &mut self,
         now: Instant,
         client: ChannelId,
-        identity: Option<ClientId>,
+        PeerIdentity { id }: PeerIdentity,
     ) {
-        // TLS has seen to it that there is one.
-        let Some(id) = identity else {
-            return self.close_session(now, client, ErrorCode::Protocol.into());
-        };
         let Some(entry) = self.sessions.get_mut(client) else {
             return;
         };

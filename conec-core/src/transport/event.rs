@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 
 use quinn_proto::{ConnectionError, TransportErrorCode};
 
-use crate::{ClientId, CloseReason, Direction, error::WireCode};
+use crate::{CloseReason, Direction, error::WireCode, identity::PeerIdentity};
 
 /// Something happened on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkEvent {
     /// A stranger's handshake has begun.
     Accepted,
-    /// The handshake is complete. The other side has proved this identity, if it did so by a raw key.
-    Connected { identity: Option<ClientId> },
+    /// The handshake is complete, and the other side has proved who it is.
+    Connected { identity: PeerIdentity },
     /// The other side may have opened streams.
     Opened(Direction),
     /// A stream may have bytes, or its end, to read.

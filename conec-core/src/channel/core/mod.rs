@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     ChannelConfig, ChannelId, CloseReason, Direction, ErrorCode, RecvEnd, SendEnd, Violation,
+    identity::PeerIdentity,
     transport::{CONTROL, Link, LinkEvent, Read},
     wire::{ChannelMessage, FrameDecoder, FrameTooLarge, MAX_CONTROL, frame_header},
 };
@@ -30,7 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Notice {
     /// The link's handshake is complete.
-    Connected { identity: Option<crate::ClientId> },
+    Connected { identity: PeerIdentity },
     /// A control message that is not about the channel itself.
     Control(Bytes),
     /// The other side wants to close the channel.

@@ -425,8 +425,16 @@ impl Link {
                     let theirs = idle_timeout(self.conn.crypto_session());
                     let idle = theirs.map_or(self.idle_timeout, |it| it.min(self.idle_timeout));
                     self.silence.connected(idle);
-                    let identity = tls::proven_identity(self.conn.crypto_session());
-                    self.events.push_back(LinkEvent::Connected { identity });
+                    match tls::peer_identity(self.conn.crypto_session()) {
+                        Some(identity) => {
+                            self.events.push_back(LinkEvent::Connected { identity });
+                        }
+                        // Cannot be: TLS wants a key of either side.
+                        None => {
+                            let code = ErrorCode::Protocol.into();
+                            self.close(self.now, code, CloseReason::Identity);
+                        }
+                    }
                 }
                 Event::ConnectionLost { reason } => self.end(close_reason(reason)),
                 Event::Stream(event) => self.collect_stream_event(event),
