@@ -14,6 +14,9 @@ use quinn_udp::BATCH_SIZE;
 /// Taking memory for every batch of 64 KiB from the allocator, and giving it back, costs more than to receive it. So a
 /// full buffer goes to the core as it is, and is used again when the core gives it back. What is far from full is copied
 /// instead: whatever the core keeps of it keeps no more memory alive than it must.
+///
+/// The core knows when nobody has a part of a buffer any more, and [gives it back](conec_core::Endpoint::take_buffer) whole.
+/// So there is nothing to find out here: what comes back is only kept, [`SLOTS`] buffers at most, for the next call.
 pub(crate) struct Slots {
     slots: [BytesMut; SLOTS],
     /// For slots whose buffers are taken.
