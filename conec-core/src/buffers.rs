@@ -1,26 +1,93 @@
-//! The memory in which packets are received.
+//! Memory that is used again: large buffers come back once nobody has a part of them.
+//!
+//! Taking large buffers from the allocator for each use, and giving them back, costs several percent: it has their pages
+//! mapped anew each time.
 
 use bytes::{Buf, BytesMut};
 
+/// Buffers that were given out, and come back by themselves. It knows no more than `MAX` at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Lent<const MAX: usize> {
+    /// The oldest first.
+    buffers: Vec<Buffer>,
+}
+
+#[derive(Debug)]
+struct Buffer {
+    /// Shares the memory, behind what was given out.
+    end: BytesMut,
+    /// How much memory it is.
+    size: usize,
+}
+
+impl<const MAX: usize> Lent<MAX> {
+    /// Remembers a buffer that is about to be given out. Where that is one too many, the oldest is forgotten, and belongs to
+    /// who has it.
+    pub(crate) fn lend(&mut self, buffer: &mut BytesMut) {
+        if self.is_full() {
+            self.forget_oldest();
+        }
+        let size = buffer.capacity();
+        let end = buffer.split_off(buffer.len());
+        self.buffers.push(Buffer { end, size });
+    }
+
+    /// Takes an empty buffer back, of a size that fits. Those lent last are the likeliest to be in the processor's cache.
+    pub(crate) fn take(&mut self, fits: impl Fn(usize) -> bool) -> Option<BytesMut> {
+        let is_free = |buffer: &mut Buffer| fits(buffer.size) && buffer.is_free();
+        let free = self.buffers.iter_mut().rposition(is_free)?;
+        Some(self.buffers.remove(free).end)
+    }
+
+    /// Forgets those that came back and were not taken.
+    pub(crate) fn forget_free(&mut self) {
+        self.buffers.retain_mut(|buffer| !buffer.is_free());
+    }
+
+    /// Forgets the one that was lent first.
+    pub(crate) fn forget_oldest(&mut self) {
+        if !self.buffers.is_empty() {
+            self.buffers.remove(0);
+        }
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.buffers.clear();
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.buffers.len() >= MAX
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffers.is_empty()
+    }
+
+    /// Bytes in all of them.
+    pub(crate) fn memory(&self) -> usize {
+        self.buffers.iter().map(|buffer| buffer.size).sum()
+    }
+}
+
+impl Buffer {
+    /// Takes all of the memory back, if nobody else has a part of it.
+    fn is_free(&mut self) -> bool {
+        self.end.try_reclaim(self.size)
+    }
+}
+
 /// Buffers of received batches, parts of which may still be in use.
 ///
-/// Most packets are dealt with at once, so they are passed on where they lie. But an unread byte keeps all of its batch
-/// alive. So there is a bound for batches that are kept alive: beyond it, packets get memory of their own.
+/// Most packets are dealt with at once, so they are passed on where they lie. But an unread byte keeps all of its batch in
+/// memory. So the number of batches in use is bounded: beyond it, packets are copied to memory of their own.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    lent: Vec<Lent>,
+    lent: Lent<MAX_BATCHES>,
 }
 
 /// The most memory that is taken by [`Buffers`], if batches are as large as systems make them.
-pub(crate) const MAX_BUFFERS: usize = MAX_LENT * (64 << 10);
-
-#[derive(Debug)]
-struct Lent {
-    /// Shares the buffer of a batch, behind it.
-    end: BytesMut,
-    /// The size of both together.
-    size: usize,
-}
+pub(crate) const MAX_BUFFERS: usize = MAX_BATCHES * (64 << 10);
 
 impl Buffers {
     /// Begins with a received batch.
@@ -30,14 +97,12 @@ impl Buffers {
             size => size,
         };
         let single = payload.len() <= segment_size;
-        if !single && self.lent.len() >= MAX_LENT {
-            self.lent.retain_mut(|lent| !lent.is_free());
+        if !single && self.lent.is_full() {
+            self.lent.forget_free();
         }
-        let whole = single || self.lent.len() < MAX_LENT;
+        let whole = single || !self.lent.is_full();
         if whole && !single {
-            let size = payload.capacity();
-            let end = payload.split_off(payload.len());
-            self.lent.push(Lent { end, size });
+            self.lent.lend(&mut payload);
         }
         Batch {
             payload,
@@ -46,17 +111,9 @@ impl Buffers {
         }
     }
 
-    /// A buffer that is free again. Those lent last are the likeliest to be in the processor's cache.
+    /// A buffer that is free again.
     pub(crate) fn take(&mut self) -> Option<BytesMut> {
-        let free = self.lent.iter_mut().rposition(Lent::is_free)?;
-        Some(self.lent.remove(free).end)
-    }
-}
-
-impl Lent {
-    /// Takes all of the buffer back, if nobody else has a part of it.
-    fn is_free(&mut self) -> bool {
-        self.end.try_reclaim(self.size)
+        self.lent.take(|_| true)
     }
 }
 
@@ -65,7 +122,7 @@ pub(crate) struct Batch {
     payload: BytesMut,
     /// The size of each packet but the last.
     pub(crate) segment_size: usize,
-    /// Who keeps a few bytes of it may keep all of it alive.
+    /// Packets are passed on where they lie: whoever keeps one keeps all of the batch in memory.
     whole: bool,
 }
 
@@ -107,8 +164,8 @@ impl Batch {
     }
 }
 
-/// How many batches may be kept alive.
-const MAX_LENT: usize = 16;
+/// How many batches may be in use at a time.
+const MAX_BATCHES: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -148,16 +205,16 @@ mod tests {
         let mut buffers = Buffers::default();
         let mut kept = Vec::new();
         let mut in_place = 0;
-        for _ in 0..2 * MAX_LENT {
+        for _ in 0..2 * MAX_BATCHES {
             let (mut batch, start) = batch(&mut buffers, 1000);
             let packet = batch.take_packet();
             in_place += usize::from(packet.as_ptr() == start);
             assert_eq!(packet, vec![1; 1000]);
             kept.push(packet);
         }
-        assert_eq!(in_place, MAX_LENT);
+        assert_eq!(in_place, MAX_BATCHES);
         // Those that came late have kept nothing else alive, those before make room.
-        kept.truncate(MAX_LENT / 2);
+        kept.truncate(MAX_BATCHES / 2);
         let (mut batch, start) = batch(&mut buffers, 1000);
         assert_eq!(batch.take_packet().as_ptr(), start);
     }
@@ -165,11 +222,11 @@ mod tests {
     #[test]
     fn buffers_that_nobody_takes_are_let_go() {
         let mut buffers = Buffers::default();
-        for _ in 0..10 * MAX_LENT {
+        for _ in 0..10 * MAX_BATCHES {
             let (mut batch, start) = batch(&mut buffers, 1000);
             assert_eq!(batch.take_packet().as_ptr(), start);
         }
-        assert!(buffers.lent.len() <= MAX_LENT);
+        assert!(buffers.lent.buffers.len() <= MAX_BATCHES);
     }
 
     #[test]

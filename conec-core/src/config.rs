@@ -13,30 +13,30 @@ use crate::{Certificate, ClientLimits, ConfigError, CoordinatorLimits, Identity,
 pub struct ClientConfig {
     /// The key pair that proves who this Client is.
     pub identity: Identity,
-    /// By what the Coordinator is known.
+    /// How the Coordinator is recognised.
     pub trust: Trust,
-    /// The name to ask for, if any.
+    /// The name to ask for, if any. None by default.
     pub name: Option<Name>,
-    /// An opaque credential for the Coordinator's application, at most 4096 bytes.
+    /// An opaque credential for the Coordinator's application, at most 4096 bytes. Empty by default.
     pub token: Bytes,
-    /// Whether channels offered by others are accepted at once, without asking the application.
+    /// Whether channels offered by others are accepted at once, without asking the application. They are not by default.
     pub auto_accept: bool,
-    /// The home channel.
+    /// The home channel. As [`ChannelConfig`] has it by default.
     pub home: ChannelConfig,
-    /// Channels with other Clients.
+    /// Channels with other Clients: by default with an idle timeout of 60 s, and a keep-alive every 20 s.
     pub peer: ChannelConfig,
-    /// What those channels' packets may travel on.
+    /// Which paths the packets of those channels may take.
     pub paths: PathConfig,
-    /// The largest UDP payload that the machine's own link towards the Coordinator takes. No larger ones are tried, and the
-    /// other ends are asked for none. Where this is not set, the adapters look it up; by itself a Client takes it to be
-    /// 1452 bytes, which fit in Ethernet's usual frames.
+    /// The largest UDP payload, in bytes, that the machine's own link towards the Coordinator takes: at least 1200. Larger ones
+    /// are neither tried nor asked for. Where this is `None`, the default, the adapters look it up, and the core by itself
+    /// assumes 1452 bytes, which fit in Ethernet's usual frames.
     pub link_mtu: Option<u16>,
     /// Bounds on everything else.
     pub limits: ClientLimits,
 }
 
 impl ClientConfig {
-    /// The defaults: no name, no token, offers are put to the application, direct paths are looked for.
+    /// With the defaults of all other fields.
     pub fn new(identity: Identity, trust: Trust) -> Self {
         Self {
             identity,
@@ -69,7 +69,7 @@ impl ClientConfig {
         self.limits.validate()
     }
 
-    /// With channels that try for nothing which the link does not take.
+    /// With channels whose packets are no larger than the link takes.
     pub(crate) fn fit_link(mut self) -> Self {
         let link = self.link_mtu.unwrap_or(ETHERNET_MTU);
         for channel in [&mut self.home, &mut self.peer] {
@@ -79,19 +79,20 @@ impl ClientConfig {
     }
 }
 
-/// How a [`Client`](crate::Client) looks for direct paths to other Clients, and what it tells them of itself. Begin with the
+/// How a [`Client`](crate::Client) looks for direct paths to other Clients, and which addresses it tells them. Begin with the
 /// default, and set fields.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PathConfig {
-    /// For channels that were not given a policy of their own.
+    /// For channels that are opened without a policy of their own. [`Auto`](PathPolicy::Auto) by default.
     pub policy: PathPolicy,
-    /// Whether addresses of private networks are told to the other end, and tried.
+    /// Whether addresses of private networks are told to the other end, and tried. By default
+    /// [where both ends seem to be in one network](PrivateAddresses::SameNetwork).
     pub private: PrivateAddresses,
-    /// Whether loopback addresses are, which lead nowhere but to the same machine. For tests.
+    /// Whether loopback addresses are, which lead to the same machine. For tests; they are not by default.
     pub loopback: bool,
-    /// For how long a direct path that carries nothing of the application's is kept usable. Then it is left to the NATs
-    /// to forget, and looked for anew when there is something to carry. `None` for always.
+    /// For how long a direct path is kept open while the application sends nothing on it, at most 1 day. After that, NATs may
+    /// forget it, and it is looked for again when there is something to send. 120 s by default; `None` keeps it always.
     pub keep_warm: Option<Duration>,
 }
 
@@ -116,25 +117,25 @@ impl PathConfig {
     }
 }
 
-/// What a peer channel's packets may travel on, as far as this end has a say.
+/// Which path the packets of a peer channel may take, as far as this end decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathPolicy {
-    /// Through the Coordinator at once, and directly as soon and as long as that works.
+    /// At first through the Coordinator, then directly, as soon and as long as that works.
     Auto,
-    /// Through the Coordinator alone. The other end learns none of this Client's addresses.
+    /// Only through the Coordinator. The other end learns none of this Client's addresses.
     ProxiedOnly,
-    /// Nothing of the application's through the Coordinator.
+    /// Only directly: nothing that the application sends goes through the Coordinator.
     ///
-    /// The handshake travels through it. Then the channel [opens](crate::ChannelEvent::Opened), at both ends, when a
-    /// direct path is found; from then on no packet of this end's takes another. When the path fails, the channel waits
-    /// for a new one. It ends with [`NoDirectPath`](crate::CloseReason::NoDirectPath) when it has been without one for
-    /// this long, and at once if the other end is not ready for direct paths. More than a day is taken for a day.
+    /// The handshake does. The channel [opens](crate::ChannelEvent::Opened), at both ends, when a direct path is found; from
+    /// then on, this end sends all packets on direct paths. When the path fails, the channel waits for a new one. It ends with
+    /// [`NoDirectPath`](crate::CloseReason::NoDirectPath) when it has been without one for this long (more than a day counts
+    /// as a day), and at once if the other end takes no direct paths, as with `ProxiedOnly`.
     DirectOnly(Duration),
 }
 
 impl PathPolicy {
-    /// With a deadline that can be counted.
+    /// With a deadline of at most a day.
     pub(crate) fn bounded(self) -> Self {
         match self {
             Self::DirectOnly(deadline) => Self::DirectOnly(deadline.min(MAX_TIME)),
@@ -152,26 +153,26 @@ impl PathPolicy {
     }
 }
 
-/// What becomes of addresses that mean something only within a private network (RFC 1918, 4193, 6598).
+/// How addresses are used that lead somewhere only within a private network (RFC 1918, 4193, 6598).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PrivateAddresses {
-    /// They are neither told nor tried.
+    /// They are neither told to others nor tried.
     Never,
-    /// They are where both ends seem to be in the same network: they appear under the same public address, or this
+    /// They are told and tried where both ends seem to be in the same network: both have the same public address, or this
     /// Client reaches its Coordinator without leaving a private network.
     SameNetwork,
-    /// They are told to everyone with whom direct paths are looked for, and tried.
+    /// They are told and tried wherever direct paths are looked for.
     Always,
 }
 
-/// By what a Client knows its Coordinator.
+/// How a Client recognises its Coordinator.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Trust {
-    /// By the hash of its key. No CA and no host name is involved, and an expired certificate is fine.
+    /// By the hash of its key. CAs and host names do not matter, and the certificate may have expired.
     Pin(KeyPin),
-    /// By its host name, vouched for by one of these roots (as RFC 9525 has it).
+    /// By its host name, in a certificate that one of these roots has issued, directly or not (RFC 9525).
     Roots(Arc<RootCertStore>),
 }
 
@@ -182,28 +183,29 @@ pub enum Trust {
 pub struct CoordinatorConfig {
     /// Certificate chain and key, shown to every Client.
     pub certificate: Certificate,
-    /// Who may connect.
+    /// Who may connect. Everyone by default.
     pub admission: Policy,
-    /// Whether Clients may open channels to each other. The Coordinator's own calls are not asked.
+    /// Whether Clients may open channels to each other. They may by default. The Coordinator's own
+    /// [`connect`](crate::Coordinator::connect) is always allowed.
     pub channels: Policy,
-    /// The home channels.
+    /// The home channels. By default they have 16 streams of either kind, no more than 500 new ones a second, messages of up to
+    /// 1 MiB, and no keep-alive, which Clients see to.
     pub home: ChannelConfig,
-    /// A secret that outlives restarts lets Clients notice one at once (RFC 9000, 10.3), instead of by their idle
-    /// timeout.
+    /// The key of stateless resets (RFC 9000, 10.3). With the same secret key after a restart, Clients notice the restart at
+    /// once, and otherwise by their idle timeout. `None`, the default, takes a random one.
     pub reset_key: Option<[u8; 32]>,
-    /// A second port, at the same IP addresses as the first, from which the driver passes on what it receives as well.
-    /// Clients send a few small probes there, and learn by them what kind of [`Nat`](crate::Nat) they are behind. Nothing is
-    /// ever sent from there.
+    /// A second port, at the same IP addresses as the first, at which the driver receives as well. Clients send a few small
+    /// probes there, and so learn what kind of [`Nat`](crate::Nat) they are behind. Nothing is sent from there. None by default.
     ///
-    /// Adapters bind it beside the first; 0 lets the system choose. The core itself has to know which one it is. Clients must
-    /// reach it under the same number.
+    /// Adapters bind it beside the first; with 0 the system chooses. The core has to be told the actual port, under which
+    /// Clients must be able to reach it.
     pub second_port: Option<u16>,
     /// Bounds on everything else.
     pub limits: CoordinatorLimits,
 }
 
 impl CoordinatorConfig {
-    /// The defaults: everyone with a key may connect, and may reach everyone.
+    /// With the defaults of all other fields: everyone with a key may connect, and may reach everyone.
     pub fn new(certificate: Certificate) -> Self {
         Self {
             certificate,
@@ -232,7 +234,7 @@ impl CoordinatorConfig {
     }
 }
 
-/// Who decides.
+/// Who decides about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
@@ -247,55 +249,56 @@ pub enum Policy {
 /// Windows, buffers and times of one kind of channel. Begin with the default, and set fields.
 ///
 /// The memory that the other side can make a channel take is bounded by [`worst_case_bytes`](Self::worst_case_bytes), and
-/// by [`message_memory`](crate::CoordinatorLimits::message_memory) for messages that have arrived in part or wait for their readers. Sending takes
-/// `send_buffer + max_message_size` more for each stream that the application itself writes to.
+/// by [`message_memory`](crate::CoordinatorLimits::message_memory) for messages that have arrived in part or wait for their
+/// readers. Each stream that the application itself writes to takes up to `send_buffer + max_message_size` more.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ChannelConfig {
-    /// How many bidirectional data streams the other side may have open at once.
+    /// How many bidirectional data streams the other side may have open at once. 64 by default, at most 65,536.
     pub bi_streams: u32,
-    /// How many unidirectional data streams the other side may have open at once.
+    /// How many unidirectional data streams the other side may have open at once. 64 by default, at most 65,536.
     pub uni_streams: u32,
-    /// How many data streams of both kinds the other side may open in a second, if that is bounded. More have to wait; as
-    /// many at once are fine.
+    /// How many data streams of both kinds the other side may open in a second, all of them at once if it likes. Further ones
+    /// wait. Unbounded by default.
     pub stream_rate: Option<u32>,
-    /// Bytes that one stream may receive ahead of its reader; more, up to `max_receive_window`, where hundreds of packets were
-    /// lost meanwhile.
+    /// Bytes that one stream may receive ahead of its reader. It becomes more, up to `max_receive_window`, while hundreds of
+    /// packets are missing. 16 MiB by default.
     pub stream_window: u32,
-    /// Bytes that all streams together may receive ahead of their readers, in the beginning. Where streams that nobody
-    /// reads have filled it, others wait too. The other end keeps an eighth, but at most 64 KiB, free for the channel's
-    /// control messages, such as requests on a home channel, and as much for streams that have little to send.
+    /// Bytes that all streams together may receive ahead of their readers, in the beginning. 2 MiB by default. When streams
+    /// that nobody reads have filled it, all others wait. The other end keeps an eighth, but at most 64 KiB, free for the
+    /// channel's control messages, such as requests on a home channel, and as much for streams that have little to send.
     pub receive_window: u32,
-    /// Up to which `receive_window` grows when the other side fills it, as long as there is
-    /// [`window_memory`](crate::CoordinatorLimits::window_memory).
+    /// Bytes up to which `receive_window` grows when the other side fills it, as long as there is
+    /// [`window_memory`](crate::CoordinatorLimits::window_memory). 32 MiB by default.
     pub max_receive_window: u32,
-    /// Bytes that the QUIC engine holds until they are acknowledged, over all streams, at most. Streams with much to send
-    /// use no more of it than four congestion windows, or 256 KiB.
+    /// Bytes that the QUIC engine holds until they are acknowledged, over all streams. 16 MiB by default. Streams with much to
+    /// send use no more of it than four congestion windows, or 256 KiB if that is more.
     pub send_window: u32,
-    /// Bytes that a stream takes from the application before it says [`Blocked`](crate::SendError::Blocked). A message
-    /// is always taken when less than this is waiting, whatever its own size.
+    /// Bytes that a stream takes from the application before it says [`Blocked`](crate::SendError::Blocked). A message of any
+    /// size is taken when less than this is waiting. 256 KiB by default.
     pub send_buffer: usize,
-    /// The largest message, in bytes, to send or to receive.
+    /// The largest message, in bytes, to send or to receive. 16 MiB by default, at most 1 GiB.
     pub max_message_size: usize,
-    /// Bytes of unreliable datagrams that wait to be sent or to be received.
+    /// Bytes of unreliable datagrams that wait to be sent, and as many that wait to be received. 256 KiB by default, at least
+    /// 66,000.
     pub datagram_buffer: usize,
-    /// A channel ends when nothing was heard for this long. The smaller one of what the two sides want counts.
+    /// A channel ends when nothing was heard from the other side for this long: the smaller one of what both sides have set.
+    /// 30 s by default, from 1 s to 1 day.
     ///
-    /// After half of it, the other side is asked for a sign of life, and then has the whole of it to answer: a machine that
-    /// sleeps for less, with its network, comes back to channels that still stand. Who vanishes without a word is missed
-    /// after one and a half times this long.
+    /// After half of it, the other side is asked for an answer, and then has all of it to give one. So a machine that sleeps
+    /// for less finds its channels open, and the end of a peer that vanishes is noticed after one and a half times this long.
     pub idle_timeout: Duration,
-    /// How often to say something when there is nothing to say, so that NATs and firewalls on the way do not forget the
-    /// channel. One side suffices; the Coordinator leaves it to the Clients, and of two Clients only the one that initiated
-    /// the channel does it.
+    /// How often to send something when there is nothing to send, so that NATs and firewalls on the way do not forget the
+    /// channel. One side suffices: the Coordinator leaves it to the Clients, and of two Clients only the one that initiated
+    /// the channel does it. 10 s by default; shorter than `idle_timeout`.
     pub keep_alive: Option<Duration>,
-    /// The first guess of the round-trip time.
+    /// The round-trip time that is assumed before one was measured. 200 ms by default, from 1 ms to 2 s.
     pub initial_rtt: Duration,
-    /// How much this end may have under way on a path that it shares with others. Can be changed while the channel
+    /// How this end shares a path with others: [`Fair`](CongestionControl::Fair) by default. Can be changed while the channel
     /// lives: [`Channel::set_congestion`](crate::Channel::set_congestion).
     pub congestion: CongestionControl,
-    /// The largest UDP payload to try for, from 1200 to 9000 bytes: jumbo frames by default, as far as the Client's
-    /// [link](ClientConfig::link_mtu) takes them. The other end is asked for no larger ones either.
+    /// The largest UDP payload to try, from 1200 to 9000 bytes. The other end is asked for no larger ones either. 8952 by
+    /// default, which fit in jumbo frames, as far as the Client's [link](ClientConfig::link_mtu) takes them.
     pub max_mtu: u16,
 }
 
@@ -328,16 +331,16 @@ impl Default for ChannelConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CongestionControl {
-    /// An equal share among those who do the same: CUBIC (RFC 9438), as most of the Internet's traffic does.
+    /// Takes an equal share beside others that do the same: CUBIC (RFC 9438), as most of the Internet's traffic does.
     #[default]
     Fair,
     /// For paths that lose packets though there is room, such as radio links: CUBIC, but losses count only when packets
     /// wait in queues as well, or more than one in twenty is lost.
     ///
-    /// It takes bandwidth away from others, `Fair` ones too, where queues are too short for waiting to be noticed: below
-    /// some 5 ms. Use it where you know the path.
+    /// Where queues are too short for delay to be noticed, below some 5 ms, it takes bandwidth away from others, `Fair` ones
+    /// too. Use it where you know the path.
     LossTolerant,
-    /// What others leave: for what is in no hurry, such as backups. LEDBAT++ (draft-irtf-iccrg-ledbat-plus-plus), which
+    /// Takes what others leave, for what is in no hurry, such as backups: LEDBAT++ (draft-irtf-iccrg-ledbat-plus-plus), which
     /// slows down as soon as packets wait in queues for more than 15 ms.
     ///
     /// Alone on a path it uses nearly all of it. Beside others that fill the queues it can come close to a standstill.

@@ -75,8 +75,8 @@ impl ClientConfig {
     }
 }
 
-/// What the engine keeps of so many unread bytes may lie in up to two and a half times as much memory, and what was set aside
-/// for gaps in twice as much.
+/// The memory that so many unread bytes may take: the engine may use up to two and a half times as much for them, and twice as
+/// much for what lies behind gaps.
 fn unread(bytes: u64) -> u64 {
     bytes.saturating_mul(5) / 2
 }
@@ -93,7 +93,7 @@ fn sum(parts: impl IntoIterator<Item = u64>) -> u64 {
 const CHANNEL: u64 = 128 << 10;
 /// What is known of a stream, here and in the engine.
 const STREAM: u64 = 2 << 10;
-/// The engine lets each stream waste so much before it copies bytes together.
+/// The engine lets each stream waste so much before it copies its chunks into one.
 const UNREAD_SLACK: u64 = 32 << 10;
 /// Both ends of a channel between Clients, with label, routes and deadlines.
 const PAIR: u64 = 2 << 10;

@@ -1,16 +1,31 @@
 //! What conec's own tests and fuzz targets look at inside. No promise is made of anything here.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use rustls::{client::danger::ServerCertVerifier, server::danger::ClientCertVerifier};
 
 /// Lets a test have an endpoint of its own, to be driven like any other.
 pub use crate::endpoint::sealed::Sealed;
 use crate::{
-    Client, Coordinator, coordinator, transport,
+    Client, Coordinator, KeyPin, coordinator,
+    identity::KeyVerifier,
+    transport,
     wire::{
         self, ChannelMessage, ClientMessage, CoordinatorMessage, PacketKind, PeerMessage,
         RoleMessage, Route,
     },
 };
+
+/// How a Coordinator checks the keys of Clients, for a comparison with bare engines that check the same.
+pub fn client_verifier() -> Arc<dyn ClientCertVerifier> {
+    KeyVerifier::any_identity()
+}
+
+/// How a Client checks the key of a Coordinator that it knows by a pin, for the same.
+pub fn server_verifier(pin: KeyPin) -> Arc<dyn ServerCertVerifier> {
+    KeyVerifier::pinned(pin)
+}
 
 /// How many things a Client keeps in tables and queues: none when it has ended.
 pub fn client_entries(client: &Client) -> usize {

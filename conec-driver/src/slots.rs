@@ -14,6 +14,9 @@ use quinn_udp::BATCH_SIZE;
 /// Allocating and freeing memory for every batch of 64 KiB costs more than receiving it. So a full buffer goes to the core as
 /// it is, and is used again when the core gives it back. One that is far from full is copied instead, so that what the core
 /// keeps of it does not keep all of the buffer alive.
+///
+/// The core knows when nobody has a part of a buffer any more, and [gives it back](conec_core::Endpoint::take_buffer) whole.
+/// What comes back is only kept, [`SLOTS`] buffers at most, for the next call.
 pub(crate) struct Slots {
     slots: [BytesMut; SLOTS],
     /// For slots whose buffers are taken.

@@ -439,7 +439,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "few packets that are kept do not keep many batches alive",
         file: "conec-core/src/buffers.rs",
-        text: "let whole = single || self.lent.len() < MAX_LENT;",
+        text: "let whole = single || !self.lent.is_full();",
         without: "let whole = true;",
     },
     Guard {

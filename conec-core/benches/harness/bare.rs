@@ -9,7 +9,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use conec_core::{ChannelConfig, Datagram, Ecn, Transmit};
+use conec_core::{
+    Certificate, ChannelConfig, Datagram, Ecn, KeyPin, Transmit,
+    testing::{client_verifier, server_verifier},
+};
 use quinn_proto::{
     Connection, ConnectionEvent, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, Endpoint,
     EndpointConfig, Event, IdleTimeout, StreamId, TransportConfig, VarInt,
@@ -20,20 +23,11 @@ use rustls::crypto::aws_lc_rs as crypto;
 #[cfg(feature = "ring")]
 use rustls::crypto::ring as crypto;
 use rustls::{
-    CertificateError, CipherSuite, DigitallySignedStruct, DistinguishedName, Error,
-    SignatureScheme,
-    client::{
-        AlwaysResolvesClientRawPublicKeys, Resumption,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, verify_tls13_signature, verify_tls13_signature_with_raw_key},
-    pki_types::{
-        CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
-    },
-    server::{
-        NoServerSessionStorage,
-        danger::{ClientCertVerified, ClientCertVerifier},
-    },
+    CipherSuite,
+    client::{AlwaysResolvesClientRawPublicKeys, Resumption},
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+    server::NoServerSessionStorage,
     sign::CertifiedKey,
     version::TLS13,
 };
@@ -222,7 +216,7 @@ pub(crate) struct World {
     pub(crate) server: Bare,
     number: u8,
     transport: Arc<TransportConfig>,
-    certificate: CertificateDer<'static>,
+    pin: KeyPin,
     clients: u16,
 }
 
@@ -239,7 +233,9 @@ impl World {
         client: Arc<TransportConfig>,
     ) -> Self {
         let (certificate, key) = certificate();
-        let tls = server_tls(certificate.clone(), key);
+        let pin = Certificate::new(vec![certificate.clone()], key.clone_key().into());
+        let pin = pin.expect("a valid certificate").pin();
+        let tls = server_tls(certificate, key);
         let mut config = quinn_proto::ServerConfig::with_crypto(Arc::new(tls));
         config.transport_config(server);
         let seed = Some([1; 32]);
@@ -249,7 +245,7 @@ impl World {
             server: Bare::new(endpoint, address(number, 0)),
             number,
             transport: client,
-            certificate,
+            pin,
             clients: 0,
         }
     }
@@ -262,8 +258,7 @@ impl World {
             Endpoint::new(endpoint_config(), None, true, Some(seed)),
             address(self.number, self.clients),
         );
-        let mut config =
-            quinn_proto::ClientConfig::new(Arc::new(client_tls(self.certificate.clone())));
+        let mut config = quinn_proto::ClientConfig::new(Arc::new(client_tls(self.pin)));
         config.transport_config(Arc::clone(&self.transport));
         let server = self.server.address;
         let connected = client
@@ -324,7 +319,7 @@ fn server_tls(
     let mut config = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .expect("TLS 1.3 is there")
-        .with_client_cert_verifier(Arc::new(Verifier { expected: None }))
+        .with_client_cert_verifier(client_verifier())
         .with_single_cert(vec![certificate], key.into())
         .expect("a valid certificate");
     config.send_tls13_tickets = 0;
@@ -332,7 +327,7 @@ fn server_tls(
     QuicServerConfig::try_from(config).expect("a valid configuration")
 }
 
-fn client_tls(expected: CertificateDer<'static>) -> QuicClientConfig {
+fn client_tls(pin: KeyPin) -> QuicClientConfig {
     let (_, key) = certificate();
     let key = crypto::sign::any_eddsa_type(&key).expect("a key");
     let public = CertificateDer::from(key.public_key().expect("has one").to_vec());
@@ -341,9 +336,7 @@ fn client_tls(expected: CertificateDer<'static>) -> QuicClientConfig {
         .with_protocol_versions(&[&TLS13])
         .expect("TLS 1.3 is there")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier {
-            expected: Some(expected),
-        }))
+        .with_custom_certificate_verifier(server_verifier(pin))
         .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(certified)));
     config.resumption = Resumption::disabled();
     QuicClientConfig::try_from(config).expect("a valid configuration")
@@ -357,106 +350,4 @@ fn provider() -> Arc<CryptoProvider> {
         .cipher_suites
         .sort_by_key(|suite| suite.suite() != preferred);
     Arc::new(provider)
-}
-
-/// Takes this certificate or any raw key, if it is proved.
-#[derive(Debug)]
-struct Verifier {
-    expected: Option<CertificateDer<'static>>,
-}
-
-impl Verifier {
-    fn verify(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = provider().signature_verification_algorithms;
-        if self.expected.is_none() {
-            let key = SubjectPublicKeyInfoDer::from(certificate.as_ref());
-            verify_tls13_signature_with_raw_key(message, &key, signed, &algorithms)
-        } else {
-            verify_tls13_signature(message, certificate, signed, &algorithms)
-        }
-    }
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if self.expected.as_ref() != Some(certificate) {
-            return Err(CertificateError::ApplicationVerificationFailure.into());
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.3 only".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verify(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-}
-
-impl ClientCertVerifier for Verifier {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.3 only".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verify(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        self.expected.is_none()
-    }
 }

@@ -11,6 +11,7 @@ use crate::{
     channel::{ChannelCore, Notice},
     error::WireCode,
     host::Hosted,
+    identity::PeerIdentity,
     transport::{Link, PeerEnd},
     util::Bucket,
     wire::{
@@ -283,12 +284,7 @@ impl Client {
         }
     }
 
-    pub(super) fn peer_connected(
-        &mut self,
-        now: Instant,
-        id: ChannelId,
-        identity: Option<ClientId>,
-    ) {
+    pub(super) fn peer_connected(&mut self, now: Instant, id: ChannelId, identity: PeerIdentity) {
         let own_id = self.id();
         let Some((peer, core, link)) = self.linked_peer(id) else {
             return;
@@ -297,7 +293,7 @@ impl Client {
             return;
         };
         // TLS has seen to this already.
-        if identity != Some(offer.peer) {
+        if identity.id != offer.peer {
             return link.close(now, ErrorCode::Binding.into(), CloseReason::Identity);
         }
         core.connected(link);

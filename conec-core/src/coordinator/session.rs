@@ -13,6 +13,7 @@ use crate::{
     Violation,
     channel::ChannelCore,
     error::WireCode,
+    identity::PeerIdentity,
     util::Bucket,
     wire::{AddressNonce, ClientMessage, CoordinatorMessage, RoleMessage},
 };
@@ -97,12 +98,8 @@ impl Coordinator {
         &mut self,
         now: Instant,
         client: ChannelId,
-        identity: Option<ClientId>,
+        PeerIdentity { id }: PeerIdentity,
     ) {
-        // TLS has seen to it that there is one.
-        let Some(id) = identity else {
-            return self.close_session(now, client, ErrorCode::Protocol.into());
-        };
         let Some((entry, link)) = self.host.linked(client) else {
             return;
         };

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use quinn_proto::{ConnectionError, TransportErrorCode};
 
-use crate::{ClientId, CloseReason, Direction, error::WireCode};
+use crate::{CloseReason, Direction, error::WireCode, identity::PeerIdentity};
 
 /// Something happened on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) enum LinkChange {
     /// The handshake has begun, from the other side.
     Accepted,
     /// The handshake is complete. The other side has proved this identity, if it did so by a raw key.
-    Connected { identity: Option<ClientId> },
+    Connected { identity: PeerIdentity },
     /// The other side's packets now come from another address.
     Moved(SocketAddr),
     /// Nothing is heard though something should be.

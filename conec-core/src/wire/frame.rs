@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::codec::{Varint, varint_len, varint_value};
+use crate::buffers::Lent;
 
 /// What goes in front of a message of `len` bytes.
 #[inline]
@@ -19,12 +20,11 @@ pub(crate) struct FrameTooLarge;
 
 /// Takes a stream's bytes as they come and gives its messages. However the bytes are cut, the messages are the same.
 ///
-/// What is given out never keeps a large buffer alive for a small message: received bytes are copied once, out of
-/// buffers that hold many packets into ones that hold one message or a run of small ones. Memory is taken as bytes
-/// arrive, not as they are announced, but for as much as the message before has taken.
+/// A small message never keeps a large buffer in memory: received bytes are copied once, out of buffers that hold many
+/// packets into ones that hold one message or a run of small ones. Memory is taken as bytes arrive, not as they are
+/// announced; only as much as the message before took is set aside at once.
 ///
-/// The buffers of large messages are used again once these are dropped. Otherwise an allocator that gives large pieces back
-/// to the system has every page of every message mapped anew, which costs as much as the copy.
+/// The buffers of large messages are used again once these are dropped. To take new ones costs as much as the copy.
 #[derive(Debug)]
 pub(crate) struct FrameDecoder {
     max: usize,
@@ -34,10 +34,10 @@ pub(crate) struct FrameDecoder {
     header: SmallVec<[u8; 8]>,
     /// A message of which not all has come, and its full length.
     partial: Option<(BytesMut, usize)>,
-    /// The length of the last one that came in parts and is complete.
+    /// The length of the last message that came in parts and is complete.
     proven: usize,
     /// Buffers of the last large messages: while one is read, the next comes into the other.
-    lent: SmallVec<[Lent; MAX_LENT]>,
+    lent: Lent<MAX_LENT>,
 }
 
 impl FrameDecoder {
@@ -49,7 +49,7 @@ impl FrameDecoder {
             header: SmallVec::new(),
             partial: None,
             proven: 0,
-            lent: SmallVec::new(),
+            lent: Lent::default(),
         }
     }
 
@@ -75,8 +75,7 @@ impl FrameDecoder {
     pub(crate) fn memory(&self) -> usize {
         let run = if self.run.is_empty() { 0 } else { MAX_RUN };
         let partial = self.partial.as_ref();
-        let lent: usize = self.lent.iter().map(|lent| lent.size).sum();
-        run + partial.map_or(0, |(partial, _)| partial.capacity()) + lent
+        run + partial.map_or(0, |(partial, _)| partial.capacity()) + self.lent.memory()
     }
 
     /// Whether buffers are kept for messages to come.
@@ -89,6 +88,8 @@ impl FrameDecoder {
         self.lent.clear();
     }
 
+    // Apart, so that `next` is inlined, which is all that most small messages take.
+    #[inline(never)]
     fn next_of(&mut self, bytes: &mut &[u8]) -> Result<Option<Bytes>, FrameTooLarge> {
         if self.partial.is_none() {
             if self.header.is_empty()
@@ -106,7 +107,7 @@ impl FrameDecoder {
                 bytes.advance(len);
                 return Ok(Some(message));
             }
-            // Who has sent so much before has to be given as much again, sooner or later.
+            // As much as the message before took: its sender has shown that it sends so much.
             let room = len.min(self.proven.max(4 * bytes.len()));
             self.partial = Some((self.buffer(room), len));
         }
@@ -153,16 +154,17 @@ impl FrameDecoder {
 
     /// An empty buffer for so many bytes.
     fn buffer(&mut self, room: usize) -> BytesMut {
-        match self.lent.iter_mut().position(|lent| lent.is_free_for(room)) {
-            Some(free) => self.lent.remove(free).buffer,
-            None => {
-                // The new one will be lent, too.
-                if self.lent.len() == MAX_LENT {
-                    self.lent.remove(0);
-                }
-                BytesMut::with_capacity(room)
+        // One that is much too large would keep too much alive.
+        let free = self
+            .lent
+            .take(|size| (size - size / 8..=size).contains(&room));
+        free.unwrap_or_else(|| {
+            // The new one will be lent, too.
+            if self.lent.is_full() {
+                self.lent.forget_oldest();
             }
-        }
+            BytesMut::with_capacity(room)
+        })
     }
 
     /// Goes on with the message of which a part has come.
@@ -182,36 +184,12 @@ impl FrameDecoder {
         if partial.len() < *len {
             return None;
         }
-        let (message, len) = self.partial.take()?;
+        let (mut message, len) = self.partial.take()?;
         self.proven = len;
-        Some(self.lend(message).freeze())
-    }
-
-    /// The message, whose buffer comes back if it is a large one.
-    fn lend(&mut self, mut message: BytesMut) -> BytesMut {
-        if !LARGE.contains(&message.len()) {
-            return message;
+        if LARGE.contains(&message.len()) {
+            self.lent.lend(&mut message);
         }
-        let size = message.capacity();
-        let whole = message.split();
-        let buffer = message;
-        self.lent.push(Lent { buffer, size });
-        whole
-    }
-}
-
-/// The buffer of a message that was given out.
-#[derive(Debug)]
-struct Lent {
-    /// Shares it, with no room.
-    buffer: BytesMut,
-    size: usize,
-}
-
-impl Lent {
-    /// Takes all of it back, if the message was dropped and it would not be much too large.
-    fn is_free_for(&mut self, room: usize) -> bool {
-        (self.size - self.size / 8..=self.size).contains(&room) && self.buffer.try_reclaim(room)
+        Some(message.freeze())
     }
 }
 
@@ -232,14 +210,14 @@ impl Frame {
     }
 }
 
-/// How much memory a small message may keep alive, as one of a run.
+/// How many bytes a run of small messages has at most. Each of them keeps all of the run in memory.
 const MAX_RUN: usize = 2048;
 
 /// How many buffers are kept.
 const MAX_LENT: usize = 2;
 
-/// The length of messages whose buffers are worth keeping: allocators keep smaller ones themselves, and one that is larger
-/// would take much memory for few messages.
+/// The length of messages whose buffers are kept: allocators keep smaller ones themselves, and larger ones would take much
+/// memory for few messages.
 const LARGE: RangeInclusive<usize> = 32 << 10..=512 << 10;
 
 /// The messages in `bytes`, cut as `cuts` say.

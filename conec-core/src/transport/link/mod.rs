@@ -460,8 +460,14 @@ impl Link {
                     self.connected = true;
                     self.room.connected();
                     self.silence.connected(self.negotiated_idle_timeout());
-                    let identity = tls::proven_identity(self.conn.crypto_session());
-                    self.tell(LinkChange::Connected { identity });
+                    match tls::peer_identity(self.conn.crypto_session()) {
+                        Some(identity) => self.tell(LinkChange::Connected { identity }),
+                        // Cannot be: TLS wants a key of either side.
+                        None => {
+                            let code = ErrorCode::Protocol.into();
+                            self.close(self.now, code, CloseReason::Identity);
+                        }
+                    }
                 }
                 Event::ConnectionLost { reason } => self.end(close_reason(reason)),
                 Event::Stream(event) => self.collect_stream_event(event),

@@ -13,7 +13,8 @@
 use std::{fmt, sync::Arc};
 
 use rustls::{
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer},
+    server::ParsedCertificate,
     sign::{CertifiedKey, SigningKey},
 };
 use thiserror::Error;
@@ -64,7 +65,7 @@ impl Identity {
             .as_ref()
             .to_vec();
         Ok(Self {
-            id: id_of_public_key(&public),
+            id: hash_of_spki(&public),
             certified: Arc::new(CertifiedKey::new(vec![CertificateDer::from(public)], key)),
         })
     }
@@ -104,7 +105,9 @@ impl Certificate {
         certified
             .keys_match()
             .map_err(|_| CertificateError::Mismatch)?;
-        key_pin(certified.end_entity_cert().ok()).ok_or(CertificateError::Mismatch)?;
+        let leaf = certified.end_entity_cert().ok();
+        leaf.and_then(certificate_key_hash)
+            .ok_or(CertificateError::Mismatch)?;
         Ok(Self {
             certified: Arc::new(certified),
         })
@@ -128,7 +131,9 @@ impl Certificate {
 
     /// The hash of the certificate's public key, by which Clients can trust this Coordinator without a CA.
     pub fn pin(&self) -> KeyPin {
-        key_pin(self.certified.end_entity_cert().ok()).expect("checked when it was made")
+        let leaf = self.certified.end_entity_cert().ok();
+        leaf.and_then(certificate_key_hash)
+            .expect("checked when it was made")
     }
 }
 
@@ -180,19 +185,37 @@ pub enum SelfSignedError {
     InvalidHostName,
 }
 
-/// The id of a raw public key, given as its SubjectPublicKeyInfo.
-pub(crate) fn id_of_public_key(spki: &[u8]) -> ClientId {
+/// The hash of the key that was shown, as a raw one or in a certificate.
+pub(crate) fn key_hash(shown: &CertificateDer<'_>) -> Option<ClientId> {
+    raw_key_hash(shown).or_else(|| certificate_key_hash(shown))
+}
+
+/// The hash of the key of an X.509 certificate, unless that is damaged.
+pub(super) fn certificate_key_hash(certificate: &CertificateDer<'_>) -> Option<KeyPin> {
+    let certificate = ParsedCertificate::try_from(certificate).ok()?;
+    Some(hash_of_spki(certificate.subject_public_key_info().as_ref()))
+}
+
+pub(super) fn raw_key_hash(key: &CertificateDer<'_>) -> Option<ClientId> {
+    raw_key(key).map(|key| hash_of_spki(key.as_ref()))
+}
+
+/// The raw key if it is an Ed25519 key in its one valid encoding (RFC 8410, 4), so that a key has just one id.
+pub(super) fn raw_key<'a>(key: &'a CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'a>> {
+    const PREFIX: [u8; 12] = [
+        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+    ];
+    let key = key.as_ref();
+    (key.len() == PREFIX.len() + 32 && key.starts_with(&PREFIX))
+        .then(|| SubjectPublicKeyInfoDer::from(key))
+}
+
+/// The hash of a public key, given as its SubjectPublicKeyInfo.
+fn hash_of_spki(spki: &[u8]) -> ClientId {
     let hash = digest::digest(&digest::SHA256, spki);
     let mut id = [0; 32];
     id.copy_from_slice(hash.as_ref());
     ClientId(id)
-}
-
-/// The pin of an X.509 certificate, unless it is damaged.
-pub(crate) fn key_pin(certificate: Option<&CertificateDer<'_>>) -> Option<KeyPin> {
-    certificate
-        .and_then(|der| rustls::server::ParsedCertificate::try_from(der).ok())
-        .map(|parsed| id_of_public_key(parsed.subject_public_key_info().as_ref()))
 }
 
 /// A PKCS#8 version 1 wrapping of an Ed25519 private key, up to the key itself (RFC 8410, 7).

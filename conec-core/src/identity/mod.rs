@@ -1,0 +1,18 @@
+//! Who is who: keys, how they are checked, and what is known of the other side.
+
+mod keys;
+mod verifier;
+
+#[cfg(feature = "self-signed")]
+pub use self::keys::SelfSignedError;
+pub use self::keys::{Certificate, CertificateError, Identity, KeyError, KeyPin, NoRandomness};
+pub(crate) use self::{keys::key_hash, verifier::KeyVerifier};
+
+use crate::ClientId;
+
+/// Who is at the other end of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PeerIdentity {
+    /// The hash of the key of which TLS has proved that the other side has it, as a bare key or in a certificate.
+    pub(crate) id: ClientId,
+}
