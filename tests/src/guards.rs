@@ -90,13 +90,13 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "a Client speaks only for its own ends of channels",
-        file: "conec-core/src/coordinator/pairs.rs",
+        file: "conec-core/src/coordinator/broker.rs",
         text: "(pair.end(side).client == client).then_some((id, side))",
         without: "Some((id, side))",
     },
     Guard {
         what: "an end accepts a channel once",
-        file: "conec-core/src/coordinator/broker.rs",
+        file: "conec-core/src/coordinator/pairs.rs",
         text: "Phase::Offered { accepted } if !accepted[side as usize] => {",
         without: "Phase::Offered { accepted } => {",
     },
@@ -360,13 +360,13 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "a probe to the second port is news once",
-        file: "conec-core/src/coordinator/second.rs",
+        file: "conec-core/src/coordinator/second_port.rs",
         text: "&& counter > second.latest",
         without: "",
     },
     Guard {
         what: "probes to the second port are answered at no more than their rate",
-        file: "conec-core/src/coordinator/second.rs",
+        file: "conec-core/src/coordinator/second_port.rs",
         text: "!second.rate.take(now, 1)",
         without: "!second.rate.take(now, 0)",
     },

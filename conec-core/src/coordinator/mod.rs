@@ -5,7 +5,7 @@ mod event;
 mod forward;
 mod pairs;
 mod registry;
-mod second;
+mod second_port;
 mod session;
 
 use std::{
@@ -21,9 +21,9 @@ use bytes::{Bytes, BytesMut};
 pub use self::event::CoordinatorEvent;
 pub(crate) use self::forward::run_length;
 use self::{
-    broker::Broker,
     event::Events,
     forward::{Forwarding, Run},
+    pairs::Pairs,
     registry::Registry,
     session::Session,
 };
@@ -51,7 +51,7 @@ pub struct Coordinator {
     host: Host<Session>,
     engine: EngineId,
     registry: Registry,
-    broker: Broker,
+    pairs: Pairs,
     forwarding: Forwarding,
     /// Whose probes to the second port bear these.
     second_routes: BTreeMap<Route, ChannelId>,
@@ -81,7 +81,7 @@ impl Coordinator {
             host,
             engine,
             registry: Registry::default(),
-            broker: Broker::new(),
+            pairs: Pairs::new(),
             forwarding: Forwarding::new(limits),
             second_routes: BTreeMap::new(),
             events: Events::new(limits.events),
@@ -255,7 +255,7 @@ impl Endpoint for Coordinator {
     fn handle_timeout(&mut self, now: Instant) {
         let (now, _) = self.begin_turn(now);
         self.host.handle_timeout(now);
-        while let Some(pair) = self.broker.pop_due(now) {
+        while let Some(pair) = self.pairs.pop_due(now) {
             self.pair_deadline_passed(pair);
         }
         self.settle(now);
@@ -407,7 +407,7 @@ impl Role for Coordinator {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.broker.next_deadline()
+        self.pairs.next_deadline()
     }
 }
 
@@ -442,7 +442,7 @@ impl Coordinator {
     /// How many things are kept.
     #[cfg(feature = "__testing")]
     pub(crate) fn entries(&self) -> usize {
-        let tables = self.registry.entries() + self.broker.entries() + self.second_routes.len();
+        let tables = self.registry.entries() + self.pairs.entries() + self.second_routes.len();
         tables + self.events.len() + self.forwarding.entries() + self.host.entries()
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Coordinator, CoordinatorEvent, forward::Place, second::Second};
+use super::{Coordinator, CoordinatorEvent, forward::Place, second_port::Second};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Target,
     Violation,
@@ -315,7 +315,7 @@ impl Coordinator {
             let place = entry.role.place;
             tracing::debug!(?client, %address, "client has moved");
             self.forwarding
-                .moved(client, place, self.broker.routes_of(client));
+                .moved(client, place, self.pairs.routes_of(client));
         }
     }
 
@@ -361,7 +361,7 @@ impl Coordinator {
                 self.second_routes.remove(&second.route());
             }
         }
-        for pair in self.broker.pairs_of(client) {
+        for pair in self.pairs.pairs_of(client) {
             self.close_pair(pair, Some(client), code);
         }
         self.forwarding.forget(client);

@@ -6,8 +6,8 @@
 mod address;
 mod budget;
 mod health;
-mod lookout;
-mod machine;
+mod host_refresh;
+mod peer_path;
 mod prober;
 mod window;
 
@@ -22,8 +22,8 @@ use bytes::BytesMut;
 use self::{
     address::Surroundings,
     budget::{Budget, Share},
-    lookout::Lookout,
-    machine::{Action, Context, PeerPath, Way},
+    host_refresh::HostRefresh,
+    peer_path::{Action, Context, PeerPath, Way},
 };
 use super::Client;
 use crate::{
@@ -36,13 +36,13 @@ use crate::{
     },
 };
 
-pub(super) use self::{address::canonical, machine::Required};
+pub(super) use self::{address::canonical, peer_path::Required};
 
 /// The paths of all of a Client's channels.
 #[derive(Debug)]
 pub(super) struct Paths {
     surroundings: Surroundings,
-    lookout: Lookout,
+    host_refresh: HostRefresh,
     budget: Budget,
     /// For probes that belong to no channel.
     share: Share,
@@ -72,7 +72,7 @@ impl Paths {
         let budget = Budget::new(limits);
         Self {
             surroundings: Surroundings::default(),
-            lookout: Lookout::default(),
+            host_refresh: HostRefresh::default(),
             share: budget.share(),
             budget,
             table: BTreeMap::new(),
@@ -85,16 +85,16 @@ impl Paths {
 
     /// The driver is there, and can be asked something.
     pub(super) fn awake(&mut self, now: Instant) {
-        self.lookout.awake(now);
+        self.host_refresh.awake(now);
     }
 
     /// Perhaps this Client's own addresses have changed.
     pub(super) fn hosts_in_doubt(&mut self, now: Instant) {
-        self.lookout.doubt(now);
+        self.host_refresh.doubt(now);
     }
 
     pub(super) fn wants_host_addresses(&mut self, now: Instant) -> bool {
-        self.lookout.wants(now)
+        self.host_refresh.wants(now)
     }
 
     /// The machine's addresses, as the driver has reported them.
@@ -419,7 +419,7 @@ impl Client {
             Action::Nudge => link.nudge(),
             Action::Mute(muted) => link.mute(muted),
             Action::PingHome => {
-                self.paths.lookout.doubt(now);
+                self.paths.host_refresh.doubt(now);
                 if let Some(home) = self.host.link(ChannelId::HOME) {
                     home.ping();
                 }
