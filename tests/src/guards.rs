@@ -85,14 +85,14 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "a name has one holder",
         file: "conec-core/src/coordinator/registry.rs",
-        text: ".is_some_and(|&(holder, _)| holder != by_other_than)",
-        without: ".is_some_and(|_| false)",
+        text: "holder.is_some_and(|&holder| holder != by_other_than)",
+        without: "false",
     },
     Guard {
         what: "a Client speaks only for its own ends of channels",
         file: "conec-core/src/coordinator/broker.rs",
-        text: "(pair.end(side).client == client).then_some((id, side))",
-        without: "Some((id, side))",
+        text: "(end.id == id).then_some((pair, side))",
+        without: "Some((pair, side))",
     },
     Guard {
         what: "an end accepts a channel once",

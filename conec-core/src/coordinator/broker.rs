@@ -9,7 +9,7 @@ use super::{
     pairs::{End, Side, patience},
 };
 use crate::{
-    AnswerError, ChannelId, Code, ErrorCode, OpenChannelError, PairId, Policy, Target, Violation,
+    AnswerError, ClientId, Code, ErrorCode, OpenChannelError, PairId, Policy, Target, Violation,
     error::WireCode,
     wire::{CoordinatorMessage, MAX_LABEL, RequestId, Route},
 };
@@ -19,7 +19,7 @@ impl Coordinator {
     pub(super) fn channel_requested(
         &mut self,
         now: Instant,
-        client: ChannelId,
+        id: ClientId,
         request: RequestId,
         target: &Target,
         label: Bytes,
@@ -29,7 +29,7 @@ impl Coordinator {
             // A Client that may not be reached looks like one that is not there.
             (Policy::Deny, _) | (_, None) => Err(ErrorCode::NotFound),
             (Policy::Allow | Policy::Ask, Some(to)) => {
-                self.add_pair(now, client, to, label, Some(request))
+                self.add_pair(now, id, to, label, Some(request))
             }
         };
         match arranged {
@@ -38,7 +38,7 @@ impl Coordinator {
             Err(code) => {
                 let code = code.into();
                 self.host.stats.channels_refused += 1;
-                self.tell(client, &CoordinatorMessage::OpenFailed { request, code });
+                self.tell(id, &CoordinatorMessage::OpenFailed { request, code });
             }
         }
     }
@@ -95,22 +95,25 @@ impl Coordinator {
     }
 
     /// One end accepts what it was offered.
-    pub(super) fn end_accepted(&mut self, now: Instant, client: ChannelId, route: Route) {
+    pub(super) fn end_accepted(&mut self, now: Instant, id: ClientId, route: Route) {
         // The channel may be over already, which the Client does not know yet.
-        let Some((id, side)) = self.end_of(client, route) else {
+        let Some((pair, side)) = self.end_of(id, route) else {
             return;
         };
-        match self.pairs.accept(id, side) {
-            Ok(true) => self.start_pair(id),
-            Ok(false) => {}
-            Err(()) => self.violate_session(now, client, Violation::Unexpected),
+        match (self.pairs.accept(pair, side), self.registry.get(id)) {
+            (Ok(true), _) => self.start_pair(pair),
+            (Ok(false), _) | (Err(()), None) => {}
+            (Err(()), Some(member)) => {
+                self.host
+                    .violate(now, member.session, Violation::Unexpected);
+            }
         }
     }
 
     /// One end rejects what it was offered, or says that it is over.
-    pub(super) fn end_closed(&mut self, client: ChannelId, route: Route, code: WireCode) {
-        if let Some((id, side)) = self.end_of(client, route) {
-            self.close_pair_but(id, Some(side), code);
+    pub(super) fn end_closed(&mut self, id: ClientId, route: Route, code: WireCode) {
+        if let Some((pair, side)) = self.end_of(id, route) {
+            self.close_pair_but(pair, |it, _| it == side, code);
         }
     }
 
@@ -123,27 +126,21 @@ impl Coordinator {
         self.close_pair(id, None, code.into());
     }
 
-    /// Ends a pair. Its ends are told, except for those that `client` is, which is gone.
-    pub(super) fn close_pair(&mut self, id: PairId, client: Option<ChannelId>, code: WireCode) {
-        let Some(pair) = self.pairs.get(id) else {
-            return;
-        };
-        let gone = Side::BOTH
-            .into_iter()
-            .find(|&side| Some(pair.end(side).client) == client);
-        self.close_pair_but(id, gone, code);
+    /// Ends a pair. Its ends are told, except for those that `gone` is.
+    pub(super) fn close_pair(&mut self, id: PairId, gone: Option<ClientId>, code: WireCode) {
+        self.close_pair_but(id, |_, end| Some(end.id) == gone, code);
     }
 
-    /// Ends a pair. Its ends are told, except for one that knows.
-    fn close_pair_but(&mut self, id: PairId, knows: Option<Side>, code: WireCode) {
+    /// Ends a pair. Its ends are told, except for those that know.
+    fn close_pair_but(&mut self, id: PairId, knows: impl Fn(Side, &End) -> bool, code: WireCode) {
         let Some(pair) = self.pairs.remove(id) else {
             return;
         };
         tracing::debug!(?id, ?code, "channel over");
         for side in Side::BOTH {
             let end = pair.end(side);
-            self.forwarding.remove(end.route);
-            if knows == Some(side) {
+            self.forwarder.remove(end.route);
+            if knows(side, end) {
                 continue;
             }
             let route = end.route;
@@ -155,7 +152,7 @@ impl Coordinator {
                 }
                 (false, Side::Initiator | Side::Acceptor, _) => continue,
             };
-            self.tell(end.client, &message);
+            self.tell(end.id, &message);
         }
         self.events.push(CoordinatorEvent::PairClosed {
             pair: id,
@@ -166,8 +163,8 @@ impl Coordinator {
     fn add_pair(
         &mut self,
         now: Instant,
-        from: ChannelId,
-        to: ChannelId,
+        from: ClientId,
+        to: ClientId,
         label: Bytes,
         request: Option<RequestId>,
     ) -> Result<PairId, ErrorCode> {
@@ -178,7 +175,7 @@ impl Coordinator {
         let own_ends = if from == to { 2 } else { 1 };
         if [from, to]
             .iter()
-            .any(|&client| self.pairs.count(client) + own_ends > limit)
+            .any(|&id| self.pairs.count(id) + own_ends > limit)
         {
             return Err(ErrorCode::Limit);
         }
@@ -194,25 +191,18 @@ impl Coordinator {
         Ok(id)
     }
 
-    fn new_end(&mut self, client: ChannelId, avoid: Option<Route>) -> Option<End> {
+    fn new_end(&mut self, id: ClientId, avoid: Option<Route>) -> Option<End> {
+        let member = self.registry.get(id)?;
+        // One that is being closed is as good as gone.
+        let session = self.host.get(member.session)?;
+        let name = session.core.is_open().then(|| member.name.clone())?;
         let route = loop {
             let route = Route::from_bits(self.host.random());
             if self.pairs.find(route).is_none() && Some(route) != avoid {
                 break route;
             }
         };
-        let entry = self.host.get(client)?;
-        // One that is being closed is as good as gone.
-        if !entry.core.is_open() {
-            return None;
-        }
-        let (id, name) = entry.role.admitted()?;
-        Some(End {
-            client,
-            id,
-            name: name.cloned(),
-            route,
-        })
+        Some(End { id, name, route })
     }
 
     fn ask_for_pair(&mut self, id: PairId) {
@@ -233,9 +223,8 @@ impl Coordinator {
         }
         for side in Side::BOTH {
             if let Some(pair) = self.pairs.get(id) {
-                let client = pair.end(side).client;
-                let offer = pair.offer(side);
-                self.tell(client, &CoordinatorMessage::Offer(offer));
+                let (id, offer) = (pair.end(side).id, pair.offer(side));
+                self.tell(id, &CoordinatorMessage::Offer(offer));
             }
         }
     }
@@ -246,17 +235,14 @@ impl Coordinator {
             return;
         };
         let [from, to] = pair.ends.clone();
-        let place = |client| self.host.get(client).map(|entry| entry.role.place());
-        let (Some(from_place), Some(to_place)) = (place(from.client), place(to.client)) else {
+        let place = |id| self.registry.get(id).map(|member| (id, member.place));
+        let (Some(from_at), Some(to_at)) = (place(from.id), place(to.id)) else {
             return;
         };
-        let (from_at, to_at) = ((from.client, from_place), (to.client, to_place));
-        self.forwarding.add(to.route, from_at, to_at);
-        self.forwarding.add(from.route, to_at, from_at);
-        self.tell(
-            from.client,
-            &CoordinatorMessage::Start { route: from.route },
-        );
+        self.forwarder.add(to.route, from_at, to_at);
+        self.forwarder.add(from.route, to_at, from_at);
+        let start = CoordinatorMessage::Start { route: from.route };
+        self.tell(from.id, &start);
         self.events.push(CoordinatorEvent::PairStarted {
             pair: id,
             from: from.id,
@@ -265,9 +251,9 @@ impl Coordinator {
     }
 
     /// The end with this route, if it is the Client's.
-    fn end_of(&self, client: ChannelId, route: Route) -> Option<(PairId, Side)> {
-        let (id, side) = self.pairs.find(route)?;
-        let pair = self.pairs.get(id)?;
-        (pair.end(side).client == client).then_some((id, side))
+    fn end_of(&self, id: ClientId, route: Route) -> Option<(PairId, Side)> {
+        let (pair, side) = self.pairs.find(route)?;
+        let end = self.pairs.get(pair)?.end(side);
+        (end.id == id).then_some((pair, side))
     }
 }

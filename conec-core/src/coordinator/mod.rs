@@ -22,9 +22,9 @@ pub use self::event::CoordinatorEvent;
 pub(crate) use self::forward::run_length;
 use self::{
     event::Events,
-    forward::{Forwarding, Run},
+    forward::{Forwarder, Run},
     pairs::Pairs,
-    registry::Registry,
+    registry::{Member, Registry},
     session::Session,
 };
 use crate::{
@@ -52,7 +52,7 @@ pub struct Coordinator {
     engine: EngineId,
     registry: Registry,
     pairs: Pairs,
-    forwarding: Forwarding,
+    forwarder: Forwarder,
     /// Whose probes to the second port bear these.
     second_routes: BTreeMap<Route, ChannelId>,
     events: Events,
@@ -82,7 +82,7 @@ impl Coordinator {
             engine,
             registry: Registry::default(),
             pairs: Pairs::new(),
-            forwarding: Forwarding::new(limits),
+            forwarder: Forwarder::new(limits),
             second_routes: BTreeMap::new(),
             events: Events::new(limits.events),
             closing: false,
@@ -177,12 +177,14 @@ impl Coordinator {
 
     /// The home channel of a connected Client.
     pub fn find(&self, target: impl Into<Target>) -> Option<ChannelId> {
-        self.registry.find(&target.into())
+        let id = self.registry.find(&target.into())?;
+        Some(self.registry.get(id)?.session)
     }
 
     /// Who is connected on this home channel, and under which name.
     pub fn client(&self, client: ChannelId) -> Option<(ClientId, Option<&Name>)> {
-        self.host.get(client)?.role.admitted()
+        let (id, member) = self.member(client)?;
+        Some((id, member.name.as_ref()))
     }
 
     /// How many Clients are connected.
@@ -192,9 +194,8 @@ impl Coordinator {
 
     /// Where a Client's packets come from: the last address that it has confirmed.
     pub fn address(&self, client: ChannelId) -> Option<SocketAddr> {
-        let session = &self.host.get(client)?.role;
-        session.admitted()?;
-        Some(session.place().address)
+        let (_, member) = self.member(client)?;
+        Some(member.place.address)
     }
 }
 
@@ -225,16 +226,15 @@ impl Endpoint for Coordinator {
                         .handle_packet(now, self.engine, &arrival, &mut batch);
                 }
                 Destination::Client(route) => {
-                    let segment_size = batch.segment_size;
-                    let run_length = run_length(batch.rest(), segment_size, route);
+                    let (first, segment_size) = (first.len(), batch.segment_size);
+                    let more = run_length(&batch.rest()[first..], segment_size, route);
                     let run = Run {
                         source,
                         ecn,
                         segment_size,
-                        payload: batch.take_run(run_length),
+                        payload: batch.take_run(first + more),
                     };
-                    self.forwarding
-                        .forward(now, route, run, &mut self.host.stats);
+                    self.forwarder.forward(now, route, run);
                 }
                 Destination::SecondPort(route) => {
                     self.second_port_heard(now, source, route, batch.take_packet());
@@ -242,7 +242,7 @@ impl Endpoint for Coordinator {
                 Destination::Nobody => self.host.transport.drop_packet(&mut batch),
             }
         }
-        while let Some((client, packets)) = self.forwarding.pop_throttled() {
+        while let Some((client, packets)) = self.forwarder.pop_throttled() {
             self.tell(client, &CoordinatorMessage::Throttled { packets });
         }
         self.settle(now);
@@ -305,7 +305,7 @@ impl Endpoint for Coordinator {
         let now = self.host.advance(now);
         self.forward_next = !self.forward_next;
         if self.forward_next
-            && let Some(transmit) = self.forwarding.poll_transmit(max_segments.get())
+            && let Some(transmit) = self.forwarder.poll_transmit(max_segments.get())
         {
             return Some(transmit);
         }
@@ -314,7 +314,7 @@ impl Endpoint for Coordinator {
                 return Some(transmit);
             }
             if !self.host.is_unsettled() {
-                return self.forwarding.poll_transmit(max_segments.get());
+                return self.forwarder.poll_transmit(max_segments.get());
             }
             self.settle(now);
         }
@@ -328,7 +328,7 @@ impl Endpoint for Coordinator {
     }
 
     fn poll_wakeup(&self) -> Option<Instant> {
-        if self.host.has_output() || !self.forwarding.is_idle() {
+        if self.host.has_output() || !self.forwarder.is_idle() {
             return self.host.now();
         }
         [self.host.next_due(), self.next_due()]
@@ -383,7 +383,14 @@ impl Endpoint for Coordinator {
     }
 
     fn stats(&self) -> EndpointStats {
-        self.host.stats()
+        let forwarded = self.forwarder.counts();
+        EndpointStats {
+            datagrams_forwarded: forwarded.datagrams,
+            bytes_forwarded: forwarded.bytes,
+            forwards_dropped: forwarded.dropped,
+            forwards_denied: forwarded.denied,
+            ..self.host.stats()
+        }
     }
 }
 
@@ -426,7 +433,7 @@ impl Coordinator {
     fn destination(&self, packet: &[u8]) -> Destination {
         match classify(packet) {
             PacketKind::Short(Some(route)) | PacketKind::Long(Some(route))
-                if self.forwarding.knows(route) =>
+                if self.forwarder.knows(route) =>
             {
                 Destination::Client(route)
             }
@@ -443,7 +450,14 @@ impl Coordinator {
     #[cfg(feature = "__testing")]
     pub(crate) fn entries(&self) -> usize {
         let tables = self.registry.entries() + self.pairs.entries() + self.second_routes.len();
-        tables + self.events.len() + self.forwarding.entries() + self.host.entries()
+        tables + self.events.len() + self.forwarder.entries() + self.host.entries()
+    }
+
+    /// The Client that has this home channel.
+    fn member(&self, session: ChannelId) -> Option<(ClientId, &Member)> {
+        let id = self.host.get(session)?.role.admitted()?;
+        let member = self.registry.get(id)?;
+        (member.session == session).then_some((id, member))
     }
 
     /// Whether so many events wait that nothing may begin which leads to more.

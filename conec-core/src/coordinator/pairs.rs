@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    ChannelId, ClientId, Name, PairId,
+    ClientId, Name, PairId,
     util::Deadlines,
     wire::{Offer, RequestId, Role, Route},
 };
@@ -19,7 +19,7 @@ pub(super) struct Pairs {
     pairs: BTreeMap<PairId, Pair>,
     by_route: BTreeMap<Route, (PairId, Side)>,
     /// Which pairs each Client is part of, once for each end.
-    by_client: BTreeMap<ChannelId, BTreeMap<Route, PairId>>,
+    by_member: BTreeMap<ClientId, BTreeMap<Route, PairId>>,
     /// Until when each pair must have been arranged.
     deadlines: Deadlines<PairId>,
 }
@@ -37,7 +37,6 @@ pub(super) struct Pair {
 
 #[derive(Debug, Clone)]
 pub(super) struct End {
-    pub(super) client: ChannelId,
     pub(super) id: ClientId,
     pub(super) name: Option<Name>,
     pub(super) route: Route,
@@ -113,7 +112,7 @@ impl Pairs {
         Self {
             pairs: BTreeMap::new(),
             by_route: BTreeMap::new(),
-            by_client: BTreeMap::new(),
+            by_member: BTreeMap::new(),
             deadlines: Deadlines::new(),
         }
     }
@@ -131,8 +130,8 @@ impl Pairs {
         for side in Side::BOTH {
             let end = &ends[side as usize];
             self.by_route.insert(end.route, (id, side));
-            self.by_client
-                .entry(end.client)
+            self.by_member
+                .entry(end.id)
                 .or_default()
                 .insert(end.route, id);
         }
@@ -191,10 +190,10 @@ impl Pairs {
         self.deadlines.set(id, None);
         for end in &pair.ends {
             self.by_route.remove(&end.route);
-            if let Some(routes) = self.by_client.get_mut(&end.client) {
+            if let Some(routes) = self.by_member.get_mut(&end.id) {
                 routes.remove(&end.route);
                 if routes.is_empty() {
-                    self.by_client.remove(&end.client);
+                    self.by_member.remove(&end.id);
                 }
             }
         }
@@ -204,26 +203,26 @@ impl Pairs {
     /// How many things are kept.
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
-        let tables = self.pairs.len() + self.by_route.len() + self.by_client.len();
+        let tables = self.pairs.len() + self.by_route.len() + self.by_member.len();
         tables + self.deadlines.entries()
     }
 
     /// How many ends of pairs a Client is.
-    pub(super) fn count(&self, client: ChannelId) -> usize {
-        self.by_client.get(&client).map_or(0, BTreeMap::len)
+    pub(super) fn count(&self, id: ClientId) -> usize {
+        self.by_member.get(&id).map_or(0, BTreeMap::len)
     }
 
     /// The pairs that a Client is part of.
-    pub(super) fn pairs_of(&self, client: ChannelId) -> Vec<PairId> {
-        self.by_client
-            .get(&client)
+    pub(super) fn pairs_of(&self, id: ClientId) -> Vec<PairId> {
+        self.by_member
+            .get(&id)
             .map(|routes| routes.values().copied().collect())
             .unwrap_or_default()
     }
 
     /// The routes of all pairs that a Client is part of, its own and the other ends'.
-    pub(super) fn routes_of(&self, client: ChannelId) -> Vec<Route> {
-        self.pairs_of(client)
+    pub(super) fn routes_of(&self, id: ClientId) -> Vec<Route> {
+        self.pairs_of(id)
             .into_iter()
             .filter_map(|id| self.pairs.get(&id))
             .flat_map(|pair| pair.ends.iter().map(|end| end.route))
