@@ -30,7 +30,7 @@ use self::{
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
     Datagram, Endpoint, EndpointStats, KeyPin, Name, OpenChannelError, PairId, PathStats, PeerInfo,
-    Target, Transmit, Unreachable,
+    Target, TimeoutCause, Transmit, Unreachable,
     channel::{ChannelCore, Notice},
     endpoint::sealed::Sealed,
     host::{Host, HostEvent, Role},
@@ -320,21 +320,15 @@ impl Endpoint for Coordinator {
         }
     }
 
-    fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout_cause(&self) -> Option<(Instant, TimeoutCause)> {
         if self.has_application_events() || self.host.is_eventful() {
-            return self.host.now();
+            return Some((self.host.now()?, TimeoutCause::Events));
         }
-        self.poll_wakeup()
+        self.wakeup()
     }
 
     fn poll_wakeup(&self) -> Option<Instant> {
-        if self.host.has_output() || !self.forwarder.is_idle() {
-            return self.host.now();
-        }
-        [self.host.next_due(), self.next_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        self.wakeup().map(|(at, _)| at)
     }
 
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
@@ -413,8 +407,13 @@ impl Role for Coordinator {
         }
     }
 
-    fn next_due(&self) -> Option<Instant> {
-        self.pairs.next_deadline()
+    fn next_due(&self) -> Option<(Instant, TimeoutCause)> {
+        let pair = self.pairs.next_deadline();
+        pair.map(|at| (at, TimeoutCause::Pair))
+    }
+
+    fn has_output(&self) -> bool {
+        !self.forwarder.is_idle()
     }
 }
 
