@@ -104,7 +104,13 @@ pub trait Endpoint: sealed::Sealed {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next. In the past while output is waiting.
     #[must_use]
-    fn poll_timeout(&self) -> Option<Instant>;
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.poll_timeout_cause().map(|(at, _)| at)
+    }
+
+    /// Like [`poll_timeout`](Self::poll_timeout), and what for: for logs and tests.
+    #[must_use]
+    fn poll_timeout_cause(&self) -> Option<(Instant, TimeoutCause)>;
 
     /// Like [`poll_timeout`](Self::poll_timeout) for drivers that take [channel events](Self::poll_channel_event) by
     /// themselves: what waits for the application is no reason to act.
@@ -173,6 +179,26 @@ pub struct Transmit {
     pub segment_size: Option<usize>,
     /// The bytes.
     pub payload: Bytes,
+}
+
+/// What an endpoint wants to be [woken](Endpoint::poll_timeout_cause) for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum TimeoutCause {
+    /// Events wait for the application.
+    Events,
+    /// Datagrams wait to be sent, or something was done that leads to others.
+    Output,
+    /// A connection has something to do: acknowledge, send again, keep alive, give up.
+    Connection,
+    /// A channel should have been set up by then; or it is time to try the next of the Coordinator's addresses.
+    Setup,
+    /// A path is looked for, kept warm, or in doubt (Clients only).
+    Path,
+    /// The second port is asked again (Clients only).
+    SecondPort,
+    /// The ends of a pair should have answered by then (Coordinator only).
+    Pair,
 }
 
 /// An ECN codepoint (RFC 3168). The field has two bits, and no ECN is `None`, so all are to be matched.

@@ -80,7 +80,9 @@ pub use config::{
     Policy, PrivateAddresses, Trust,
 };
 pub use coordinator::{Coordinator, CoordinatorEvent};
-pub use endpoint::{Datagram, Ecn, Endpoint, EndpointStats, PathStats, Traffic, Transmit};
+pub use endpoint::{
+    Datagram, Ecn, Endpoint, EndpointStats, PathStats, TimeoutCause, Traffic, Transmit,
+};
 pub use error::{
     AnswerError, CloseReason, ConfigError, ConnectError, ErrorCode, MessageTooLarge,
     OpenChannelError, OpenStreamError, PairError, RecvEnd, RecvError, SendBatchError,

@@ -22,11 +22,11 @@ use self::{home::Home, nat::Mapping, path::Paths, peer::Peer};
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientConfig, ClientId, CloseReason, Code,
     ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, Name, OpenChannelError,
-    PathPolicy, PathStats, Target, Transmit, Unreachable,
+    PathPolicy, PathStats, Target, TimeoutCause, Transmit, Unreachable,
     channel::ChannelCore,
     endpoint::sealed::Sealed,
     error::WireCode,
-    host::{Host, HostEvent, Role},
+    host::{Host, HostEvent, Role, earliest},
     transport::{Arrival, EngineId, HomeTls, LinkChange, VIRTUAL},
     wire::{PacketKind, RequestId, Route, classify},
 };
@@ -350,6 +350,7 @@ impl Endpoint for Client {
             }
             let Some((from, transmit)) = self.host.poll_transmit(now, max_segments) else {
                 if !self.host.is_unsettled() {
+                    self.rearm_paths(now);
                     return None;
                 }
                 self.settle(now);
@@ -365,21 +366,15 @@ impl Endpoint for Client {
         }
     }
 
-    fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout_cause(&self) -> Option<(Instant, TimeoutCause)> {
         if !self.events.is_empty() || self.has_application_events() || self.host.is_eventful() {
-            return self.host.now();
+            return Some((self.host.now()?, TimeoutCause::Events));
         }
-        self.poll_wakeup()
+        self.wakeup()
     }
 
     fn poll_wakeup(&self) -> Option<Instant> {
-        if self.host.has_output() || self.paths.has_output() || self.home_ends_next() {
-            return self.host.now();
-        }
-        [self.host.next_due(), self.next_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        self.wakeup().map(|(at, _)| at)
     }
 
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
@@ -451,15 +446,21 @@ impl Role for Client {
         }
     }
 
-    fn settled(&mut self) {
+    fn settled(&mut self, now: Instant) {
         self.forget_paths();
+        self.rearm_paths(now);
     }
 
-    fn next_due(&self) -> Option<Instant> {
-        [self.paths.next_timeout(), self.mapping.next_due()]
-            .into_iter()
-            .flatten()
-            .min()
+    fn next_due(&self) -> Option<(Instant, TimeoutCause)> {
+        let (path, port) = (self.paths.next_timeout(), self.mapping.next_due());
+        earliest([
+            path.map(|at| (at, TimeoutCause::Path)),
+            port.map(|at| (at, TimeoutCause::SecondPort)),
+        ])
+    }
+
+    fn has_output(&self) -> bool {
+        self.paths.has_output() || self.home_ends_next()
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use bytes::BytesMut;
 
 use crate::{
-    ChannelId, CoordinatorLimits, Ecn, EndpointStats, Transmit,
+    ClientId, CoordinatorLimits, Ecn, Transmit,
     transport::MAX_BATCH,
     util::Bucket,
     wire::{PacketKind, Route, classify},
@@ -28,16 +28,28 @@ pub(super) struct Place {
 /// The rule: a packet goes to the owner of the route that it names, if it comes from the confirmed address of the
 /// Client at the other end. Nothing else is forwarded.
 #[derive(Debug)]
-pub(super) struct Forwarding {
+pub(super) struct Forwarder {
     routes: BTreeMap<Route, Entry>,
     /// What may still be forwarded for each Client, where that is bounded.
-    rates: BTreeMap<ChannelId, Rate>,
+    rates: BTreeMap<ClientId, Rate>,
     rate: Option<u64>,
     /// Clients whose packets were dropped, to be told.
-    throttled: BTreeSet<ChannelId>,
+    throttled: BTreeSet<ClientId>,
     queue: VecDeque<Transmit>,
     queued: usize,
     queue_limit: usize,
+    counts: Forwarded,
+}
+
+/// What was counted so far: datagrams, but for `bytes`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Forwarded {
+    pub(super) datagrams: u64,
+    pub(super) bytes: u64,
+    /// Not forwarded, as the queue was full or the Client's rate exceeded.
+    pub(super) dropped: u64,
+    /// From another address than the confirmed one.
+    pub(super) denied: u64,
 }
 
 /// What may be forwarded for a Client.
@@ -53,10 +65,10 @@ struct Rate {
 #[derive(Debug)]
 struct Entry {
     /// The Client at the other end, from which packets come.
-    from: ChannelId,
+    from: ClientId,
     from_address: SocketAddr,
     /// The Client that the route belongs to.
-    to: ChannelId,
+    to: ClientId,
     to_place: Place,
 }
 
@@ -68,7 +80,7 @@ pub(super) struct Run {
     pub(super) payload: BytesMut,
 }
 
-impl Forwarding {
+impl Forwarder {
     pub(super) fn new(limits: &CoordinatorLimits) -> Self {
         Self {
             routes: BTreeMap::new(),
@@ -78,6 +90,7 @@ impl Forwarding {
             queue: VecDeque::new(),
             queued: 0,
             queue_limit: limits.forward_queue,
+            counts: Forwarded::default(),
         }
     }
 
@@ -85,8 +98,12 @@ impl Forwarding {
         self.routes.contains_key(&route)
     }
 
+    pub(super) fn counts(&self) -> Forwarded {
+        self.counts
+    }
+
     /// From now on, packets for `route` are forwarded.
-    pub(super) fn add(&mut self, route: Route, from: (ChannelId, Place), to: (ChannelId, Place)) {
+    pub(super) fn add(&mut self, route: Route, from: (ClientId, Place), to: (ClientId, Place)) {
         if let Some(rate) = self.rate {
             self.rates.entry(from.0).or_insert_with(|| Rate {
                 bytes: Bucket::per_second(rate, rate),
@@ -110,7 +127,7 @@ impl Forwarding {
     /// The Client has confirmed that it is now at another place. `routes` are those that it is at either end of.
     pub(super) fn moved(
         &mut self,
-        client: ChannelId,
+        client: ClientId,
         place: Place,
         routes: impl IntoIterator<Item = Route>,
     ) {
@@ -126,31 +143,25 @@ impl Forwarding {
         }
     }
 
-    pub(super) fn forget(&mut self, client: ChannelId) {
+    pub(super) fn forget(&mut self, client: ClientId) {
         self.rates.remove(&client);
     }
 
-    /// Forwards packets for a known route, or drops them.
-    pub(super) fn forward(
-        &mut self,
-        now: Instant,
-        route: Route,
-        run: Run,
-        stats: &mut EndpointStats,
-    ) {
+    /// Forwards packets for a route, or drops them.
+    pub(super) fn forward(&mut self, now: Instant, route: Route, run: Run) {
         let bytes = run.payload.len();
         let packets = bytes.div_ceil(run.segment_size.max(1)) as u64;
         let Some(entry) = self.routes.get(&route) else {
             return;
         };
         if entry.from_address != run.source {
-            stats.forwards_denied += packets;
+            self.counts.denied += packets;
             return;
         }
         if let Some(rate) = self.rates.get_mut(&entry.from)
             && !rate.bytes.take(now, bytes as u64)
         {
-            stats.forwards_dropped += packets;
+            self.counts.dropped += packets;
             rate.dropped += packets;
             if rate.news.take(now, 1) {
                 self.throttled.insert(entry.from);
@@ -158,11 +169,11 @@ impl Forwarding {
             return;
         }
         if self.queued + bytes > self.queue_limit {
-            stats.forwards_dropped += packets;
+            self.counts.dropped += packets;
             return;
         }
-        stats.datagrams_forwarded += packets;
-        stats.bytes_forwarded += bytes as u64;
+        self.counts.datagrams += packets;
+        self.counts.bytes += bytes as u64;
         self.queued += bytes;
         self.queue.push_back(Transmit {
             destination: entry.to_place.address,
@@ -174,7 +185,7 @@ impl Forwarding {
     }
 
     /// A Client that is to be told how many of its packets were dropped.
-    pub(super) fn pop_throttled(&mut self) -> Option<(ChannelId, u64)> {
+    pub(super) fn pop_throttled(&mut self) -> Option<(ClientId, u64)> {
         let client = self.throttled.pop_first()?;
         let rate = self.rates.get_mut(&client)?;
         Some((client, std::mem::take(&mut rate.dropped)))
@@ -290,6 +301,10 @@ mod tests {
         ([192, 0, 2, 1], port).into()
     }
 
+    fn client(number: u8) -> ClientId {
+        ClientId::from_bytes([number; 32])
+    }
+
     fn place(port: u16) -> Place {
         Place {
             address: address(port),
@@ -312,21 +327,20 @@ mod tests {
         }
     }
 
-    fn forwarding(limits: &CoordinatorLimits) -> (Forwarding, Route) {
-        let mut forwarding = Forwarding::new(limits);
+    fn forwarder(limits: &CoordinatorLimits) -> (Forwarder, Route) {
+        let mut forwarder = Forwarder::new(limits);
         let route = Route::from_bits(1);
-        forwarding.add(route, (ChannelId(1), place(1)), (ChannelId(2), place(2)));
-        (forwarding, route)
+        forwarder.add(route, (client(1), place(1)), (client(2), place(2)));
+        (forwarder, route)
     }
 
     #[test]
     fn a_batch_goes_on_as_a_batch_without_a_copy() {
-        let (mut forwarding, route) = forwarding(&CoordinatorLimits::default());
-        let mut stats = EndpointStats::default();
+        let (mut forwarder, route) = forwarder(&CoordinatorLimits::default());
         let run = run(route, 1, 40);
         let at = run.payload.as_ptr();
-        forwarding.forward(Instant::now(), route, run, &mut stats);
-        let first = forwarding.poll_transmit(30).expect("forwarded");
+        forwarder.forward(Instant::now(), route, run);
+        let first = forwarder.poll_transmit(30).expect("forwarded");
         assert_eq!(first.payload.as_ptr(), at);
         assert_eq!(first.destination, address(2));
         assert_eq!(first.ecn, Some(Ecn::Ect0));
@@ -334,33 +348,32 @@ mod tests {
             (first.payload.len(), first.segment_size),
             (3000, Some(SEGMENT))
         );
-        let second = forwarding.poll_transmit(30).expect("the rest");
+        let second = forwarder.poll_transmit(30).expect("the rest");
         assert_eq!(second.payload.len(), 1000);
-        assert!(forwarding.poll_transmit(30).is_none());
-        assert_eq!(forwarding.queued, 0);
+        assert!(forwarder.poll_transmit(30).is_none());
+        assert_eq!(forwarder.queued, 0);
         assert_eq!(
-            (stats.datagrams_forwarded, stats.bytes_forwarded),
+            (forwarder.counts.datagrams, forwarder.counts.bytes),
             (40, 4000)
         );
     }
 
     #[test]
     fn only_the_other_end_is_forwarded_and_only_from_where_it_is() {
-        let (mut forwarding, route) = forwarding(&CoordinatorLimits::default());
-        let mut stats = EndpointStats::default();
+        let (mut forwarder, route) = forwarder(&CoordinatorLimits::default());
         let now = Instant::now();
         // The owner itself, and a stranger.
         for source in [2, 3] {
-            forwarding.forward(now, route, run(route, source, 2), &mut stats);
+            forwarder.forward(now, route, run(route, source, 2));
         }
-        assert!(forwarding.poll_transmit(10).is_none());
-        assert_eq!(stats.forwards_denied, 4);
-        forwarding.moved(ChannelId(1), place(3), [route]);
-        forwarding.forward(now, route, run(route, 3, 1), &mut stats);
-        assert!(forwarding.poll_transmit(10).is_some());
-        forwarding.remove(route);
-        forwarding.forward(now, route, run(route, 3, 1), &mut stats);
-        assert!(forwarding.poll_transmit(10).is_none() && forwarding.is_empty());
+        assert!(forwarder.poll_transmit(10).is_none());
+        assert_eq!(forwarder.counts.denied, 4);
+        forwarder.moved(client(1), place(3), [route]);
+        forwarder.forward(now, route, run(route, 3, 1));
+        assert!(forwarder.poll_transmit(10).is_some());
+        forwarder.remove(route);
+        forwarder.forward(now, route, run(route, 3, 1));
+        assert!(forwarder.poll_transmit(10).is_none() && forwarder.is_empty());
     }
 
     #[test]
@@ -370,45 +383,46 @@ mod tests {
             forward_rate: Some(65_536),
             ..CoordinatorLimits::default()
         };
-        let (mut forwarding, route) = forwarding(&limits);
-        let mut stats = EndpointStats::default();
+        let (mut forwarder, route) = forwarder(&limits);
         let now = Instant::now();
-        forwarding.forward(now, route, run(route, 1, 8), &mut stats);
-        forwarding.forward(now, route, run(route, 1, 8), &mut stats);
-        assert_eq!((stats.datagrams_forwarded, stats.forwards_dropped), (8, 8));
-        while stats.bytes_forwarded < 70_000 && stats.forwards_dropped < 100 {
-            while forwarding.poll_transmit(10).is_some() {}
-            forwarding.forward(now, route, run(route, 1, 8), &mut stats);
+        forwarder.forward(now, route, run(route, 1, 8));
+        forwarder.forward(now, route, run(route, 1, 8));
+        assert_eq!(
+            (forwarder.counts.datagrams, forwarder.counts.dropped),
+            (8, 8)
+        );
+        while forwarder.counts.bytes < 70_000 && forwarder.counts.dropped < 100 {
+            while forwarder.poll_transmit(10).is_some() {}
+            forwarder.forward(now, route, run(route, 1, 8));
         }
-        assert!(stats.bytes_forwarded <= 65_536);
+        assert!(forwarder.counts.bytes <= 65_536);
     }
 
     #[test]
     fn small_runs_that_follow_each_other_go_on_together() {
-        let (mut forwarding, route) = forwarding(&CoordinatorLimits::default());
-        let mut stats = EndpointStats::default();
+        let (mut forwarder, route) = forwarder(&CoordinatorLimits::default());
         let now = Instant::now();
         for packets in [1, 2, 1, 3] {
-            forwarding.forward(now, route, run(route, 1, packets), &mut stats);
+            forwarder.forward(now, route, run(route, 1, packets));
         }
         // One with a shorter end, after which there can be no other.
         let mut short = run(route, 1, 2);
         short.payload.truncate(150);
-        forwarding.forward(now, route, short, &mut stats);
-        forwarding.forward(now, route, run(route, 1, 1), &mut stats);
+        forwarder.forward(now, route, short);
+        forwarder.forward(now, route, run(route, 1, 1));
         let mut marked = run(route, 1, 1);
         marked.ecn = None;
-        forwarding.forward(now, route, marked, &mut stats);
+        forwarder.forward(now, route, marked);
         // One that is larger than others, alone; then some with a shorter end.
         let mut large = run(route, 1, 3);
         large.segment_size = 3 * SEGMENT;
-        forwarding.forward(now, route, large, &mut stats);
+        forwarder.forward(now, route, large);
         for len in [SEGMENT, SEGMENT, 50] {
             let mut run = run(route, 1, 1);
             run.payload.truncate(len);
-            forwarding.forward(now, route, run, &mut stats);
+            forwarder.forward(now, route, run);
         }
-        let sizes = std::iter::from_fn(|| forwarding.poll_transmit(10))
+        let sizes = std::iter::from_fn(|| forwarder.poll_transmit(10))
             .map(|transmit| (transmit.payload.len(), transmit.segment_size))
             .collect::<Vec<_>>();
         let expected = [
@@ -426,10 +440,9 @@ mod tests {
     fn packets_stay_as_they_are() {
         for seed in 0..300 {
             let mut rng = StdRng::seed_from_u64(seed);
-            let (mut forwarding, route) = forwarding(&CoordinatorLimits::default());
+            let (mut forwarder, route) = forwarder(&CoordinatorLimits::default());
             let other = Route::from_bits(2);
-            forwarding.add(other, (ChannelId(1), place(1)), (ChannelId(3), place(3)));
-            let mut stats = EndpointStats::default();
+            forwarder.add(other, (client(1), place(1)), (client(3), place(3)));
             let mut expected = Vec::new();
             for number in 0..40 {
                 let (route, to) = [(route, 2), (other, 3)][usize::from(rng.random_bool(0.1))];
@@ -445,11 +458,11 @@ mod tests {
                     segment_size,
                     payload: BytesMut::from(&payload[..]),
                 };
-                forwarding.forward(Instant::now(), route, run, &mut stats);
+                forwarder.forward(Instant::now(), route, run);
             }
             let max_segments = rng.random_range(1..70);
             let mut sent = Vec::new();
-            while let Some(transmit) = forwarding.poll_transmit(max_segments) {
+            while let Some(transmit) = forwarder.poll_transmit(max_segments) {
                 let size = transmit.segment_size.unwrap_or(transmit.payload.len());
                 let packets = transmit.payload.chunks(size);
                 assert!(packets.len() <= max_segments, "seed {seed}");
@@ -458,7 +471,7 @@ mod tests {
                 sent.extend(packets.map(|packet| (to.0, to.1, packet.to_vec())));
             }
             assert!(sent == expected, "seed {seed}");
-            assert_eq!(forwarding.queued, 0);
+            assert_eq!(forwarder.queued, 0);
         }
     }
 

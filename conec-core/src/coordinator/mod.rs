@@ -5,7 +5,7 @@ mod event;
 mod forward;
 mod pairs;
 mod registry;
-mod second;
+mod second_port;
 mod session;
 
 use std::{
@@ -21,16 +21,16 @@ use bytes::{Bytes, BytesMut};
 pub use self::event::CoordinatorEvent;
 pub(crate) use self::forward::run_length;
 use self::{
-    broker::Broker,
     event::Events,
-    forward::{Forwarding, Run},
-    registry::Registry,
+    forward::{Forwarder, Run},
+    pairs::Pairs,
+    registry::{Member, Registry},
     session::Session,
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
     Datagram, Endpoint, EndpointStats, KeyPin, Name, PairError, PairId, PathStats, PeerInfo,
-    Target, Transmit, Unreachable,
+    Target, TimeoutCause, Transmit, Unreachable,
     channel::{ChannelCore, Notice},
     endpoint::sealed::Sealed,
     host::{Host, HostEvent, Role},
@@ -51,8 +51,8 @@ pub struct Coordinator {
     host: Host<Session>,
     engine: EngineId,
     registry: Registry,
-    broker: Broker,
-    forwarding: Forwarding,
+    pairs: Pairs,
+    forwarder: Forwarder,
     /// Whose probes to the second port bear these.
     second_routes: BTreeMap<Route, ChannelId>,
     events: Events,
@@ -81,8 +81,8 @@ impl Coordinator {
             host,
             engine,
             registry: Registry::default(),
-            broker: Broker::new(),
-            forwarding: Forwarding::new(limits),
+            pairs: Pairs::new(),
+            forwarder: Forwarder::new(limits),
             second_routes: BTreeMap::new(),
             events: Events::new(limits.events),
             closing: false,
@@ -177,12 +177,14 @@ impl Coordinator {
 
     /// The home channel of a connected Client.
     pub fn find(&self, target: impl Into<Target>) -> Option<ChannelId> {
-        self.registry.find(&target.into())
+        let id = self.registry.find(&target.into())?;
+        Some(self.registry.get(id)?.session)
     }
 
     /// Who is connected on this home channel, and under which name.
     pub fn client(&self, client: ChannelId) -> Option<(ClientId, Option<&Name>)> {
-        self.host.get(client)?.role.admitted()
+        let (id, member) = self.member(client)?;
+        Some((id, member.name.as_ref()))
     }
 
     /// How many Clients are connected.
@@ -192,9 +194,8 @@ impl Coordinator {
 
     /// Where a Client's packets come from: the last address that it has confirmed.
     pub fn address(&self, client: ChannelId) -> Option<SocketAddr> {
-        let session = &self.host.get(client)?.role;
-        session.admitted()?;
-        Some(session.place().address)
+        let (_, member) = self.member(client)?;
+        Some(member.place.address)
     }
 }
 
@@ -225,16 +226,15 @@ impl Endpoint for Coordinator {
                         .handle_packet(now, self.engine, &arrival, &mut batch);
                 }
                 Destination::Client(route) => {
-                    let segment_size = batch.segment_size;
-                    let run_length = run_length(batch.rest(), segment_size, route);
+                    let (first, segment_size) = (first.len(), batch.segment_size);
+                    let more = run_length(&batch.rest()[first..], segment_size, route);
                     let run = Run {
                         source,
                         ecn,
                         segment_size,
-                        payload: batch.take_run(run_length),
+                        payload: batch.take_run(first + more),
                     };
-                    self.forwarding
-                        .forward(now, route, run, &mut self.host.stats);
+                    self.forwarder.forward(now, route, run);
                 }
                 Destination::SecondPort(route) => {
                     self.second_port_heard(now, source, route, batch.take_packet());
@@ -242,7 +242,7 @@ impl Endpoint for Coordinator {
                 Destination::Nobody => self.host.transport.drop_packet(&mut batch),
             }
         }
-        while let Some((client, packets)) = self.forwarding.pop_throttled() {
+        while let Some((client, packets)) = self.forwarder.pop_throttled() {
             self.tell(client, &CoordinatorMessage::Throttled { packets });
         }
         self.settle(now);
@@ -255,7 +255,7 @@ impl Endpoint for Coordinator {
     fn handle_timeout(&mut self, now: Instant) {
         let (now, _) = self.begin_turn(now);
         self.host.handle_timeout(now);
-        while let Some(pair) = self.broker.pop_due(now) {
+        while let Some(pair) = self.pairs.pop_due(now) {
             self.pair_deadline_passed(pair);
         }
         self.settle(now);
@@ -305,7 +305,7 @@ impl Endpoint for Coordinator {
         let now = self.host.advance(now);
         self.forward_next = !self.forward_next;
         if self.forward_next
-            && let Some(transmit) = self.forwarding.poll_transmit(max_segments.get())
+            && let Some(transmit) = self.forwarder.poll_transmit(max_segments.get())
         {
             return Some(transmit);
         }
@@ -314,27 +314,21 @@ impl Endpoint for Coordinator {
                 return Some(transmit);
             }
             if !self.host.is_unsettled() {
-                return self.forwarding.poll_transmit(max_segments.get());
+                return self.forwarder.poll_transmit(max_segments.get());
             }
             self.settle(now);
         }
     }
 
-    fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout_cause(&self) -> Option<(Instant, TimeoutCause)> {
         if self.has_application_events() || self.host.is_eventful() {
-            return self.host.now();
+            return Some((self.host.now()?, TimeoutCause::Events));
         }
-        self.poll_wakeup()
+        self.wakeup()
     }
 
     fn poll_wakeup(&self) -> Option<Instant> {
-        if self.host.has_output() || !self.forwarding.is_idle() {
-            return self.host.now();
-        }
-        [self.host.next_due(), self.next_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        self.wakeup().map(|(at, _)| at)
     }
 
     fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
@@ -383,7 +377,14 @@ impl Endpoint for Coordinator {
     }
 
     fn stats(&self) -> EndpointStats {
-        self.host.stats()
+        let forwarded = self.forwarder.counts();
+        EndpointStats {
+            datagrams_forwarded: forwarded.datagrams,
+            bytes_forwarded: forwarded.bytes,
+            forwards_dropped: forwarded.dropped,
+            forwards_denied: forwarded.denied,
+            ..self.host.stats()
+        }
     }
 }
 
@@ -406,8 +407,13 @@ impl Role for Coordinator {
         }
     }
 
-    fn next_due(&self) -> Option<Instant> {
-        self.broker.next_deadline()
+    fn next_due(&self) -> Option<(Instant, TimeoutCause)> {
+        let pair = self.pairs.next_deadline();
+        pair.map(|at| (at, TimeoutCause::Pair))
+    }
+
+    fn has_output(&self) -> bool {
+        !self.forwarder.is_idle()
     }
 }
 
@@ -426,7 +432,7 @@ impl Coordinator {
     fn destination(&self, packet: &[u8]) -> Destination {
         match classify(packet) {
             PacketKind::Short(Some(route)) | PacketKind::Long(Some(route))
-                if self.forwarding.knows(route) =>
+                if self.forwarder.knows(route) =>
             {
                 Destination::Client(route)
             }
@@ -442,8 +448,15 @@ impl Coordinator {
     /// How many things are kept.
     #[cfg(feature = "__testing")]
     pub(crate) fn entries(&self) -> usize {
-        let tables = self.registry.entries() + self.broker.entries() + self.second_routes.len();
-        tables + self.events.len() + self.forwarding.entries() + self.host.entries()
+        let tables = self.registry.entries() + self.pairs.entries() + self.second_routes.len();
+        tables + self.events.len() + self.forwarder.entries() + self.host.entries()
+    }
+
+    /// The Client that has this home channel.
+    fn member(&self, session: ChannelId) -> Option<(ClientId, &Member)> {
+        let id = self.host.get(session)?.role.admitted()?;
+        let member = self.registry.get(id)?;
+        (member.session == session).then_some((id, member))
     }
 
     /// Whether so many events wait that nothing may begin which leads to more.

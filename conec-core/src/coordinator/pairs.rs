@@ -1,273 +1,244 @@
-//! Arranging channels between Clients.
+//! Peer channels as the Coordinator sees them: pairs of ends. All transitions of [`Phase`] are here.
 
-use std::time::Instant;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
-use super::{
-    Coordinator, CoordinatorEvent,
-    broker::{End, Side, patience},
-};
 use crate::{
-    AnswerError, ChannelId, Code, ErrorCode, PairError, PairId, Policy, Target, Violation,
-    error::WireCode,
-    wire::{CoordinatorMessage, MAX_LABEL, RequestId, Route},
+    ClientId, Name, PairId,
+    util::Deadlines,
+    wire::{Offer, RequestId, Role, Route},
 };
 
-impl Coordinator {
-    /// A Client asks for a channel.
-    pub(super) fn channel_requested(
+/// All pairs.
+#[derive(Debug)]
+pub(super) struct Pairs {
+    pairs: BTreeMap<PairId, Pair>,
+    by_route: BTreeMap<Route, (PairId, Side)>,
+    /// Which pairs each Client is part of, once for each end.
+    by_member: BTreeMap<ClientId, BTreeMap<Route, PairId>>,
+    /// Until when each pair must have been arranged.
+    deadlines: Deadlines<PairId>,
+}
+
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) ends: [End; 2],
+    pub(super) label: Bytes,
+    /// The number that both ends bind themselves to.
+    number: u64,
+    /// The initiator's own number, if it was the initiator that asked.
+    request: Option<RequestId>,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) id: ClientId,
+    pub(super) name: Option<Name>,
+    pub(super) route: Route,
+}
+
+/// ```text
+/// Asking ─grant─▶ Offered ─both accept─▶ Started
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The application is to say whether this may be.
+    Asking,
+    /// The ends are to say whether they want it.
+    Offered { accepted: [bool; 2] },
+    /// Packets are forwarded.
+    Started,
+}
+
+/// Which end of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Initiator,
+    Acceptor,
+}
+
+impl Side {
+    pub(super) const BOTH: [Self; 2] = [Self::Initiator, Self::Acceptor];
+
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Initiator => Self::Acceptor,
+            Self::Acceptor => Self::Initiator,
+        }
+    }
+}
+
+impl Pair {
+    pub(super) fn end(&self, side: Side) -> &End {
+        &self.ends[side as usize]
+    }
+
+    pub(super) fn request(&self) -> Option<RequestId> {
+        self.request
+    }
+
+    /// Whether the ends know of it.
+    pub(super) fn is_offered(&self) -> bool {
+        self.phase != Phase::Asking
+    }
+
+    /// What one end is told.
+    pub(super) fn offer(&self, side: Side) -> Offer {
+        let (own, peer) = (self.end(side), self.end(side.other()));
+        let (role, request) = match side {
+            Side::Initiator => (Role::Initiator, self.request),
+            Side::Acceptor => (Role::Acceptor, None),
+        };
+        Offer {
+            request,
+            role,
+            own_route: own.route,
+            peer_route: peer.route,
+            channel: self.number,
+            peer: peer.id,
+            peer_name: peer.name.clone(),
+            label: self.label.clone(),
+        }
+    }
+}
+
+impl Pairs {
+    pub(super) fn new() -> Self {
+        Self {
+            pairs: BTreeMap::new(),
+            by_route: BTreeMap::new(),
+            by_member: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+        }
+    }
+
+    /// Enters a pair. Its routes must be free.
+    pub(super) fn add(
         &mut self,
-        now: Instant,
-        client: ChannelId,
-        request: RequestId,
-        target: &Target,
+        id: PairId,
+        ends: [End; 2],
         label: Bytes,
-    ) {
-        let arranged = match (self.config.channels, self.registry.find(target)) {
-            _ if self.closing => Err(ErrorCode::Shutdown),
-            // A Client that may not be reached looks like one that is not there.
-            (Policy::Deny, _) | (_, None) => Err(ErrorCode::NotFound),
-            (Policy::Allow | Policy::Ask, Some(to)) => {
-                self.add_pair(now, client, to, label, Some(request))
-            }
-        };
-        match arranged {
-            Ok(pair) if self.config.channels == Policy::Ask => self.ask_for_pair(pair),
-            Ok(pair) => self.offer_pair(now, pair),
-            Err(code) => {
-                let code = code.into();
-                self.host.stats.channels_refused += 1;
-                self.tell(client, &CoordinatorMessage::OpenFailed { request, code });
-            }
-        }
-    }
-
-    pub(super) fn connect_pair(
-        &mut self,
-        now: Instant,
-        from: &Target,
-        to: &Target,
-        label: &[u8],
-    ) -> Result<PairId, PairError> {
-        if label.len() > MAX_LABEL {
-            return Err(PairError::LabelTooLong);
-        }
-        let (Some(from), Some(to)) = (self.registry.find(from), self.registry.find(to)) else {
-            return Err(PairError::NotFound);
-        };
-        let label = Bytes::copy_from_slice(label);
-        let pair = self.add_pair(now, from, to, label, None).map_err(|code| {
-            if code == ErrorCode::Limit {
-                PairError::TooMany
-            } else {
-                PairError::NotFound
-            }
-        })?;
-        self.offer_pair(now, pair);
-        Ok(pair)
-    }
-
-    pub(super) fn grant_pair(&mut self, now: Instant, id: PairId) -> Result<(), AnswerError> {
-        match self.broker.get(id) {
-            Some(pair) if !pair.is_offered() => {
-                self.offer_pair(now, id);
-                Ok(())
-            }
-            Some(_) | None => Err(AnswerError),
-        }
-    }
-
-    pub(super) fn deny_pair(&mut self, id: PairId) -> Result<(), AnswerError> {
-        match self.broker.get(id) {
-            Some(pair) if !pair.is_offered() => {
-                self.close_pair(id, None, ErrorCode::NotFound.into());
-                Ok(())
-            }
-            Some(_) | None => Err(AnswerError),
-        }
-    }
-
-    pub(super) fn disconnect_pair(&mut self, id: PairId, code: Code) -> Result<(), AnswerError> {
-        self.broker.get(id).ok_or(AnswerError)?;
-        self.close_pair(id, None, WireCode::Application(code));
-        Ok(())
-    }
-
-    /// One end accepts what it was offered.
-    pub(super) fn end_accepted(&mut self, now: Instant, client: ChannelId, route: Route) {
-        // The channel may be over already, which the Client does not know yet.
-        let Some((id, side)) = self.end_of(client, route) else {
-            return;
-        };
-        match self.broker.accept(id, side) {
-            Ok(true) => self.start_pair(id),
-            Ok(false) => {}
-            Err(()) => self.violate_session(now, client, Violation::Unexpected),
-        }
-    }
-
-    /// One end rejects what it was offered, or says that it is over.
-    pub(super) fn end_closed(&mut self, client: ChannelId, route: Route, code: WireCode) {
-        if let Some((id, side)) = self.end_of(client, route) {
-            self.close_pair_but(id, Some(side), code);
-        }
-    }
-
-    pub(super) fn pair_deadline_passed(&mut self, id: PairId) {
-        let code = match self.broker.get(id) {
-            Some(pair) if pair.is_offered() => ErrorCode::NoAnswer,
-            Some(_) => ErrorCode::NotFound,
-            None => return,
-        };
-        self.close_pair(id, None, code.into());
-    }
-
-    /// Ends a pair. Its ends are told, except for those that `client` is, which is gone.
-    pub(super) fn close_pair(&mut self, id: PairId, client: Option<ChannelId>, code: WireCode) {
-        let Some(pair) = self.broker.get(id) else {
-            return;
-        };
-        let gone = Side::BOTH
-            .into_iter()
-            .find(|&side| Some(pair.end(side).client) == client);
-        self.close_pair_but(id, gone, code);
-    }
-
-    /// Ends a pair. Its ends are told, except for one that knows.
-    fn close_pair_but(&mut self, id: PairId, knows: Option<Side>, code: WireCode) {
-        let Some(pair) = self.broker.remove(id) else {
-            return;
-        };
-        tracing::debug!(?id, ?code, "channel over");
-        for side in Side::BOTH {
-            let end = pair.end(side);
-            self.forwarding.remove(end.route);
-            if knows == Some(side) {
-                continue;
-            }
-            let route = end.route;
-            let message = match (pair.is_offered(), side, pair.request()) {
-                (true, _, _) => CoordinatorMessage::ChannelClosed { route, code },
-                (false, Side::Initiator, Some(request)) => {
-                    self.host.stats.channels_refused += 1;
-                    CoordinatorMessage::OpenFailed { request, code }
-                }
-                (false, Side::Initiator | Side::Acceptor, _) => continue,
-            };
-            self.tell(end.client, &message);
-        }
-        self.events.push(CoordinatorEvent::PairClosed {
-            pair: id,
-            reason: code.into(),
-        });
-    }
-
-    fn add_pair(
-        &mut self,
-        now: Instant,
-        from: ChannelId,
-        to: ChannelId,
-        label: Bytes,
+        number: u64,
         request: Option<RequestId>,
-    ) -> Result<PairId, ErrorCode> {
-        if self.is_lagging() {
-            return Err(ErrorCode::Limit);
-        }
-        let limit = self.config.limits.channels_per_client;
-        let own_ends = if from == to { 2 } else { 1 };
-        if [from, to]
-            .iter()
-            .any(|&client| self.broker.count(client) + own_ends > limit)
-        {
-            return Err(ErrorCode::Limit);
-        }
-        let initiator = self.new_end(from, None).ok_or(ErrorCode::NotFound)?;
-        let acceptor = self
-            .new_end(to, Some(initiator.route))
-            .ok_or(ErrorCode::NotFound)?;
-        let id = PairId(self.host.fresh_id().0);
-        let number = self.host.random();
-        let deadline = now + patience(self.config.limits.answer_timeout);
-        self.broker
-            .add(id, [initiator, acceptor], label, number, request, deadline);
-        Ok(id)
-    }
-
-    fn new_end(&mut self, client: ChannelId, avoid: Option<Route>) -> Option<End> {
-        let route = loop {
-            let route = Route::from_bits(self.host.random());
-            if self.broker.find(route).is_none() && Some(route) != avoid {
-                break route;
-            }
-        };
-        let entry = self.host.get(client)?;
-        // One that is being closed is as good as gone.
-        if !entry.core.is_open() {
-            return None;
-        }
-        let (id, name) = entry.role.admitted()?;
-        Some(End {
-            client,
-            id,
-            name: name.cloned(),
-            route,
-        })
-    }
-
-    fn ask_for_pair(&mut self, id: PairId) {
-        if let Some(pair) = self.broker.get(id) {
-            self.events.push(CoordinatorEvent::PairAsks {
-                pair: id,
-                from: pair.end(Side::Initiator).id,
-                to: pair.end(Side::Acceptor).id,
-                label: pair.label.clone(),
-            });
-        }
-    }
-
-    fn offer_pair(&mut self, now: Instant, id: PairId) {
-        let deadline = now + patience(self.config.limits.answer_timeout);
-        if !self.broker.grant(id, deadline) {
-            return;
-        }
+        deadline: Instant,
+    ) {
         for side in Side::BOTH {
-            if let Some(pair) = self.broker.get(id) {
-                let client = pair.end(side).client;
-                let offer = pair.offer(side);
-                self.tell(client, &CoordinatorMessage::Offer(offer));
+            let end = &ends[side as usize];
+            self.by_route.insert(end.route, (id, side));
+            self.by_member
+                .entry(end.id)
+                .or_default()
+                .insert(end.route, id);
+        }
+        self.deadlines.set(id, Some(deadline));
+        let pair = Pair {
+            ends,
+            label,
+            number,
+            request,
+            phase: Phase::Asking,
+        };
+        self.pairs.insert(id, pair);
+    }
+
+    pub(super) fn get(&self, id: PairId) -> Option<&Pair> {
+        self.pairs.get(&id)
+    }
+
+    pub(super) fn find(&self, route: Route) -> Option<(PairId, Side)> {
+        self.by_route.get(&route).copied()
+    }
+
+    /// The pair may be: its ends can be asked. Whether that is news.
+    pub(super) fn grant(&mut self, id: PairId, deadline: Instant) -> bool {
+        match self.pairs.get_mut(&id) {
+            Some(pair) if pair.phase == Phase::Asking => {
+                pair.phase = Phase::Offered {
+                    accepted: [false; 2],
+                };
+                self.deadlines.set(id, Some(deadline));
+                true
             }
+            Some(_) | None => false,
         }
     }
 
-    /// Both ends have accepted.
-    fn start_pair(&mut self, id: PairId) {
-        let Some(pair) = self.broker.get(id) else {
-            return;
-        };
-        let [from, to] = pair.ends.clone();
-        let place = |client| self.host.get(client).map(|entry| entry.role.place());
-        let (Some(from_place), Some(to_place)) = (place(from.client), place(to.client)) else {
-            return;
-        };
-        let (from_at, to_at) = ((from.client, from_place), (to.client, to_place));
-        self.forwarding.add(to.route, from_at, to_at);
-        self.forwarding.add(from.route, to_at, from_at);
-        self.tell(
-            from.client,
-            &CoordinatorMessage::Start { route: from.route },
-        );
-        self.events.push(CoordinatorEvent::PairStarted {
-            pair: id,
-            from: from.id,
-            to: to.id,
-        });
+    /// One end accepts. Whether that was the second, so that forwarding starts; `Err` if it had no reason to.
+    pub(super) fn accept(&mut self, id: PairId, side: Side) -> Result<bool, ()> {
+        let pair = self.pairs.get_mut(&id).ok_or(())?;
+        match &mut pair.phase {
+            Phase::Offered { accepted } if !accepted[side as usize] => {
+                accepted[side as usize] = true;
+                let both = *accepted == [true; 2];
+                if both {
+                    pair.phase = Phase::Started;
+                    self.deadlines.set(id, None);
+                }
+                Ok(both)
+            }
+            Phase::Asking | Phase::Offered { .. } | Phase::Started => Err(()),
+        }
     }
 
-    /// The end with this route, if it is the Client's.
-    fn end_of(&self, client: ChannelId, route: Route) -> Option<(PairId, Side)> {
-        let (id, side) = self.broker.find(route)?;
-        let pair = self.broker.get(id)?;
-        (pair.end(side).client == client).then_some((id, side))
+    pub(super) fn remove(&mut self, id: PairId) -> Option<Pair> {
+        let pair = self.pairs.remove(&id)?;
+        self.deadlines.set(id, None);
+        for end in &pair.ends {
+            self.by_route.remove(&end.route);
+            if let Some(routes) = self.by_member.get_mut(&end.id) {
+                routes.remove(&end.route);
+                if routes.is_empty() {
+                    self.by_member.remove(&end.id);
+                }
+            }
+        }
+        Some(pair)
     }
+
+    /// How many things are kept.
+    #[cfg(feature = "__testing")]
+    pub(super) fn entries(&self) -> usize {
+        let tables = self.pairs.len() + self.by_route.len() + self.by_member.len();
+        tables + self.deadlines.entries()
+    }
+
+    /// How many ends of pairs a Client is.
+    pub(super) fn count(&self, id: ClientId) -> usize {
+        self.by_member.get(&id).map_or(0, BTreeMap::len)
+    }
+
+    /// The pairs that a Client is part of.
+    pub(super) fn pairs_of(&self, id: ClientId) -> Vec<PairId> {
+        self.by_member
+            .get(&id)
+            .map(|routes| routes.values().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// The routes of all pairs that a Client is part of, its own and the other ends'.
+    pub(super) fn routes_of(&self, id: ClientId) -> Vec<Route> {
+        self.pairs_of(id)
+            .into_iter()
+            .filter_map(|id| self.pairs.get(&id))
+            .flat_map(|pair| pair.ends.iter().map(|end| end.route))
+            .collect()
+    }
+
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<PairId> {
+        self.deadlines.pop_due(now)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+}
+
+/// How long a pair whose ends were asked waits: the ends give up first.
+pub(super) fn patience(answer_timeout: Duration) -> Duration {
+    answer_timeout + Duration::from_secs(2)
 }

@@ -1,86 +1,94 @@
-//! Who is connected, and under which name.
+//! The members: who is connected, under which name, and where.
 
 use std::{collections::BTreeMap, time::Instant};
 
+use super::forward::Place;
 use crate::{ChannelId, ClientId, Name, Target, util::Bucket};
 
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    by_id: BTreeMap<ClientId, Holder>,
-    by_name: BTreeMap<Name, (ClientId, ChannelId)>,
+    members: BTreeMap<ClientId, Member>,
+    names: BTreeMap<Name, ClientId>,
 }
 
+/// A Client that was let in.
 #[derive(Debug)]
-struct Holder {
-    session: ChannelId,
+pub(super) struct Member {
+    /// Its home channel.
+    pub(super) session: ChannelId,
+    pub(super) name: Option<Name>,
+    pub(super) place: Place,
     /// How often the identity may still move to another session.
     takeovers: Bucket,
 }
 
 impl Registry {
-    /// The session of a Client.
-    pub(super) fn find(&self, target: &Target) -> Option<ChannelId> {
+    pub(super) fn get(&self, id: ClientId) -> Option<&Member> {
+        self.members.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ClientId) -> Option<&mut Member> {
+        self.members.get_mut(&id)
+    }
+
+    pub(super) fn find(&self, target: &Target) -> Option<ClientId> {
         match target {
-            Target::Name(name) => self.by_name.get(name).map(|&(_, session)| session),
-            Target::Id(id) => self.by_id.get(id).map(|holder| holder.session),
+            Target::Name(name) => self.names.get(name).copied(),
+            Target::Id(id) => self.members.contains_key(id).then_some(*id),
         }
     }
 
     /// Whether the name is another identity's.
     pub(super) fn is_taken(&self, name: &Name, by_other_than: ClientId) -> bool {
-        self.by_name
-            .get(name)
-            .is_some_and(|&(holder, _)| holder != by_other_than)
+        let holder = self.names.get(name);
+        holder.is_some_and(|&holder| holder != by_other_than)
     }
 
     /// Whether the identity may move to another session, which counts as done.
     pub(super) fn take_over(&mut self, now: Instant, id: ClientId) -> bool {
-        let holder = self.by_id.get_mut(&id);
-        holder.is_none_or(|holder| holder.takeovers.take(now, 1))
+        let member = self.members.get_mut(&id);
+        member.is_none_or(|member| member.takeovers.take(now, 1))
     }
 
-    /// Enters a session, in place of the identity's former one if there is one. The name must be free, or its own.
+    /// Enters a Client, in place of what was known of the same identity. The name must be free, or its own.
     pub(super) fn enter(
         &mut self,
         id: ClientId,
-        name: Option<&Name>,
+        name: Option<Name>,
         session: ChannelId,
+        place: Place,
         takeovers: impl FnOnce() -> Bucket,
     ) {
-        self.by_id
-            .entry(id)
-            .or_insert_with(|| Holder {
-                session,
-                takeovers: takeovers(),
-            })
-            .session = session;
-        if let Some(name) = name {
-            let replaced = self.by_name.insert(name.clone(), (id, session));
-            let own = replaced.is_none_or(|(holder, _)| holder == id);
-            debug_assert!(own, "one holder for each name");
+        let before = self.leave(id);
+        if let Some(name) = &name {
+            let replaced = self.names.insert(name.clone(), id);
+            debug_assert!(replaced.is_none(), "one holder for each name");
         }
+        let member = Member {
+            session,
+            name,
+            place,
+            takeovers: before.map_or_else(takeovers, |before| before.takeovers),
+        };
+        self.members.insert(id, member);
     }
 
-    /// Removes a session, if it is the identity's current one.
-    pub(super) fn leave(&mut self, id: ClientId, name: Option<&Name>, session: ChannelId) {
-        let held = self.by_id.get(&id).map(|holder| holder.session);
-        if held == Some(session) {
-            self.by_id.remove(&id);
+    /// Forgets a Client.
+    pub(super) fn leave(&mut self, id: ClientId) -> Option<Member> {
+        let member = self.members.remove(&id)?;
+        if let Some(name) = &member.name {
+            self.names.remove(name);
         }
-        if let Some(name) = name
-            && self.by_name.get(name).is_some_and(|&(_, of)| of == session)
-        {
-            self.by_name.remove(name);
-        }
+        Some(member)
     }
 
     /// How many things are kept.
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
-        self.by_id.len() + self.by_name.len()
+        self.members.len() + self.names.len()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.by_id.len()
+        self.members.len()
     }
 }

@@ -7,10 +7,9 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Coordinator, CoordinatorEvent, forward::Place, second::Second};
+use super::{Coordinator, CoordinatorEvent, forward::Place, second_port::Second};
 use crate::{
-    AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Target,
-    Violation,
+    AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Violation,
     channel::ChannelCore,
     error::WireCode,
     identity::PeerIdentity,
@@ -18,11 +17,10 @@ use crate::{
     wire::{AddressNonce, ClientMessage, CoordinatorMessage, RoleMessage},
 };
 
-/// What the Coordinator knows of a Client besides its channel.
-#[derive(Debug)]
+/// What the Coordinator knows of a home channel.
+#[derive(Debug, Default)]
 pub(crate) struct Session {
     phase: Phase,
-    place: Place,
     /// An address that the Client seems to have moved to, and what it has to echo from there.
     moving: Option<(AddressNonce, SocketAddr)>,
     /// What it takes to know it at the second port.
@@ -33,38 +31,29 @@ pub(crate) struct Session {
 /// Handshake ─TLS done─▶ Greeting ─hello─▶ Asking ─admit─▶ Admitted
 ///                           └──────── policy allows ─────────▲
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Phase {
+    #[default]
     Handshake,
     /// The Client has proved who it is, and is to introduce itself.
-    Greeting {
-        id: ClientId,
-    },
+    Greeting { id: ClientId },
     /// The application is to say whether it may come in.
-    Asking {
-        id: ClientId,
-    },
-    Admitted {
-        id: ClientId,
-        name: Option<Name>,
-    },
+    Asking { id: ClientId },
+    /// The Client is a member, unless it has another session by now.
+    Admitted { id: ClientId },
 }
 
 impl Session {
-    pub(super) fn place(&self) -> Place {
-        self.place
-    }
-
     /// Who it is, if it was let in.
-    pub(super) fn admitted(&self) -> Option<(ClientId, Option<&Name>)> {
-        match &self.phase {
-            Phase::Admitted { id, name } => Some((*id, name.as_ref())),
+    pub(super) fn admitted(&self) -> Option<ClientId> {
+        match self.phase {
+            Phase::Admitted { id } => Some(id),
             Phase::Handshake | Phase::Greeting { .. } | Phase::Asking { .. } => None,
         }
     }
 
     /// Whether the application has heard of it.
-    pub(super) fn is_announced(&self) -> bool {
+    fn is_announced(&self) -> bool {
         match self.phase {
             Phase::Handshake | Phase::Greeting { .. } => false,
             Phase::Asking { .. } | Phase::Admitted { .. } => true,
@@ -74,22 +63,10 @@ impl Session {
 
 impl Coordinator {
     pub(super) fn session_accepted(&mut self, now: Instant, client: ChannelId) {
-        let Some(link) = self.host.peek(client) else {
-            return;
-        };
-        let session = Session {
-            phase: Phase::Handshake,
-            place: Place {
-                address: link.remote(),
-                local_ip: link.local_ip(),
-            },
-            moving: None,
-            second: None,
-        };
         let limits = &self.config.limits;
         let rate = Bucket::per_second(limits.control_rate.into(), limits.control_burst.into());
         let core = ChannelCore::new(client, &self.config.home, Some(rate));
-        self.host.insert(client, core, session);
+        self.host.insert(client, core, Session::default());
         self.host
             .set_deadline(client, Some(now + limits.handshake_timeout));
     }
@@ -128,21 +105,21 @@ impl Coordinator {
                 },
             ) => self.greeted(now, client, id, name, token),
             (
-                Phase::Admitted { .. },
+                &Phase::Admitted { id },
                 ClientMessage::OpenChannel {
                     request,
                     target,
                     label,
                 },
-            ) => self.channel_requested(now, client, request, &target, label),
-            (Phase::Admitted { .. }, ClientMessage::Accept { route }) => {
-                self.end_accepted(now, client, route);
+            ) => self.channel_requested(now, id, request, &target, label),
+            (&Phase::Admitted { id }, ClientMessage::Accept { route }) => {
+                self.end_accepted(now, id, route);
             }
-            (Phase::Admitted { .. }, ClientMessage::CloseChannel { route, code }) => {
-                self.end_closed(client, route, code);
+            (&Phase::Admitted { id }, ClientMessage::CloseChannel { route, code }) => {
+                self.end_closed(id, route, code);
             }
-            (Phase::Admitted { .. }, ClientMessage::AddressEcho { nonce }) => {
-                self.address_confirmed(client, nonce);
+            (&Phase::Admitted { id }, ClientMessage::AddressEcho { nonce }) => {
+                self.address_confirmed(client, id, nonce);
             }
             (
                 Phase::Handshake
@@ -232,7 +209,7 @@ impl Coordinator {
     }
 
     fn let_in(&mut self, now: Instant, client: ChannelId, id: ClientId, name: Option<Name>) {
-        let before = self.registry.find(&Target::Id(id));
+        let before = self.registry.get(id).map(|member| member.session);
         // What is still under way of a Client that was started anew must not push out the one that goes on.
         if before.is_some_and(|before| before > client) {
             return self.turn_away(now, client, ErrorCode::Superseded.into());
@@ -250,15 +227,16 @@ impl Coordinator {
         if link.is_closed() {
             return;
         }
+        let address = link.remote();
+        let place = Place {
+            address,
+            local_ip: link.local_ip(),
+        };
         let per_minute = self.config.limits.takeovers_per_minute.into();
-        self.registry.enter(id, name.as_ref(), client, || {
+        self.registry.enter(id, name.clone(), client, place, || {
             Bucket::new(per_minute, Duration::from_secs(60), per_minute)
         });
-        entry.role.phase = Phase::Admitted {
-            id,
-            name: name.clone(),
-        };
-        let address = entry.role.place.address;
+        entry.role.phase = Phase::Admitted { id };
         let welcome = CoordinatorMessage::Welcome {
             name: name.clone(),
             observed: address,
@@ -277,7 +255,7 @@ impl Coordinator {
         // The same key is the same Client: what it held before is over.
         if let Some(before) = before {
             self.close_session(now, before, ErrorCode::Superseded.into());
-            self.session_ended(before, CloseReason::Local);
+            self.release_pairs(id, ErrorCode::PeerGone.into());
         }
     }
 
@@ -285,19 +263,16 @@ impl Coordinator {
     /// there.
     pub(super) fn session_moved(&mut self, client: ChannelId, address: SocketAddr) {
         let nonce = self.host.random();
-        let Some((entry, link)) = self.host.linked(client) else {
-            return;
-        };
-        if entry.role.admitted().is_none() {
-            entry.role.place.address = address;
-            return;
+        if let Some((entry, link)) = self.host.linked(client)
+            && entry.role.admitted().is_some()
+        {
+            entry.role.moving = Some((nonce, address));
+            let message = CoordinatorMessage::ObservedAddress { nonce, address };
+            entry.core.send_control(link, message.encode());
         }
-        entry.role.moving = Some((nonce, address));
-        let message = CoordinatorMessage::ObservedAddress { nonce, address };
-        entry.core.send_control(link, message.encode());
     }
 
-    fn address_confirmed(&mut self, client: ChannelId, nonce: AddressNonce) {
+    fn address_confirmed(&mut self, client: ChannelId, id: ClientId, nonce: AddressNonce) {
         let Some((entry, link)) = self.host.linked(client) else {
             return;
         };
@@ -308,11 +283,12 @@ impl Coordinator {
             && link.remote() == address
         {
             entry.role.moving = None;
-            entry.role.place.address = address;
-            let place = entry.role.place;
-            tracing::debug!(?client, %address, "client has moved");
-            self.forwarding
-                .moved(client, place, self.broker.routes_of(client));
+            if let Some(member) = self.registry.get_mut(id).filter(|it| it.session == client) {
+                member.place.address = address;
+                tracing::debug!(?client, %address, "client has moved");
+                let routes = self.pairs.routes_of(id);
+                self.forwarder.moved(id, member.place, routes);
+            }
         }
     }
 
@@ -331,42 +307,48 @@ impl Coordinator {
         self.close_session(now, client, code.into());
     }
 
-    /// A session is over: its name is free, and its channels go with it.
+    /// A session is over: unless it was taken over, the Client's name is free, and its channels go with it.
     pub(super) fn session_ended(&mut self, client: ChannelId, reason: CloseReason) {
-        // A Client that is gone with a code has meant it for all; its own word may be lost on the way.
-        let code = match reason {
-            CloseReason::Application(code) => code.into(),
-            CloseReason::Local
-            | CloseReason::Remote(_)
-            | CloseReason::Violation(_)
-            | CloseReason::Identity
-            | CloseReason::Version
-            | CloseReason::TimedOut
-            | CloseReason::Unreachable(_)
-            | CloseReason::Reset
-            | CloseReason::Overloaded
-            | CloseReason::CoordinatorLost
-            | CloseReason::NoDirectPath
-            | CloseReason::Transport(_) => ErrorCode::PeerGone.into(),
-        };
         self.host.set_deadline(client, None);
-        if let Some(entry) = self.host.get(client) {
-            if let Some((id, name)) = entry.role.admitted() {
-                self.registry.leave(id, name, client);
-            }
-            if let Some(second) = &entry.role.second {
-                self.second_routes.remove(&second.route());
-            }
+        let Some(session) = self.host.get(client).map(|entry| &entry.role) else {
+            return;
+        };
+        if let Some(second) = &session.second {
+            self.second_routes.remove(&second.route());
         }
-        for pair in self.broker.pairs_of(client) {
-            self.close_pair(pair, Some(client), code);
+        let announced = session.is_announced();
+        if let Some((id, _)) = self.member(client) {
+            self.registry.leave(id);
+            // A Client that is gone with a code has meant it for all; its own word may be lost on the way.
+            let code = match reason {
+                CloseReason::Application(code) => code.into(),
+                CloseReason::Local
+                | CloseReason::Remote(_)
+                | CloseReason::Violation(_)
+                | CloseReason::Identity
+                | CloseReason::Version
+                | CloseReason::TimedOut
+                | CloseReason::Unreachable(_)
+                | CloseReason::Reset
+                | CloseReason::Overloaded
+                | CloseReason::CoordinatorLost
+                | CloseReason::NoDirectPath
+                | CloseReason::Transport(_) => ErrorCode::PeerGone.into(),
+            };
+            self.release_pairs(id, code);
         }
-        self.forwarding.forget(client);
-        // Who was never heard of need not be mourned.
-        let session = self.host.get(client).map(|entry| &entry.role);
-        if session.is_some_and(|session| !session.is_announced()) {
+        // Never announced: no event.
+        if !announced {
             self.host.remove(client);
         }
+    }
+
+    /// Ends all channels of a Client which is gone.
+    fn release_pairs(&mut self, id: ClientId, code: WireCode) {
+        for pair in self.pairs.pairs_of(id) {
+            self.close_pair(pair, Some(id), code);
+        }
+        self.forwarder.forget(id);
     }
 
     /// Closes the session of a Client that has introduced itself and is not let in.
@@ -392,7 +374,9 @@ impl Coordinator {
     }
 
     /// Sends a control message to a Client.
-    pub(super) fn tell(&mut self, client: ChannelId, message: &CoordinatorMessage) {
-        self.host.send_control(client, message.encode());
+    pub(super) fn tell(&mut self, id: ClientId, message: &CoordinatorMessage) {
+        if let Some(member) = self.registry.get(id) {
+            self.host.send_control(member.session, message.encode());
+        }
     }
 }

@@ -16,7 +16,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 pub(crate) use self::table::Hosted;
 use self::table::{Entry, Table, mark};
 use crate::{
-    Channel, ChannelEvent, ChannelId, CloseReason, EndpointStats, ErrorCode, Transmit, Violation,
+    Channel, ChannelEvent, ChannelId, CloseReason, EndpointStats, ErrorCode, TimeoutCause,
+    Transmit, Violation,
     buffers::{Batch, Buffers},
     channel::{ChannelCore, Notice},
     transport::{Arrival, EngineId, Link, LinkChange, LinkEvent, Received, Transport},
@@ -73,17 +74,30 @@ pub(crate) trait Role {
     fn react(&mut self, now: Instant, id: ChannelId, event: HostEvent);
 
     /// Nothing is left to react to.
-    fn settled(&mut self) {}
+    fn settled(&mut self, _now: Instant) {}
 
     /// When the first of what the role itself waits for is due.
-    fn next_due(&self) -> Option<Instant>;
+    fn next_due(&self) -> Option<(Instant, TimeoutCause)>;
+
+    /// Whether the role itself has something to send or to do.
+    fn has_output(&self) -> bool;
+
+    /// When to wake up, and what for, as long as nothing waits for the application.
+    fn wakeup(&self) -> Option<(Instant, TimeoutCause)> {
+        match self.host().now {
+            Some(now) if self.has_output() || self.host().has_output() => {
+                Some((now, TimeoutCause::Output))
+            }
+            Some(_) | None => earliest([self.host().next_due(), self.next_due()]),
+        }
+    }
 
     /// Reacts to what happened until nothing is left to react to.
     fn settle(&mut self, now: Instant) {
         while let Some((id, event)) = self.host_mut().poll(now) {
             self.react(now, id, event);
         }
-        self.settled();
+        self.settled(now);
     }
 
     /// Does what is to be done before events are given.
@@ -106,8 +120,7 @@ pub(crate) trait Role {
     /// The driver's turn begins. Whether the machine must have slept since it was last seen up, as what was due has waited
     /// for so long.
     fn begin_turn(&mut self, now: Instant) -> (Instant, bool) {
-        let due = [self.host().next_due(), self.next_due()];
-        let due = due.into_iter().flatten().min();
+        let due = earliest([self.host().next_due(), self.next_due()]).map(|(at, _)| at);
         let up = self.host().now;
         let now = self.host_mut().advance(now);
         let waits_since = due.map(|due| up.map_or(due, |up| up.max(due)));
@@ -415,9 +428,13 @@ impl<R> Host<R> {
         }
     }
 
-    /// When something is due.
-    pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.timers.next()
+    /// When something is due, and what.
+    pub(crate) fn next_due(&self) -> Option<(Instant, TimeoutCause)> {
+        let (at, (_, timer)) = self.timers.first()?;
+        Some(match timer {
+            Timer::Link => (at, TimeoutCause::Connection),
+            Timer::Setup => (at, TimeoutCause::Setup),
+        })
     }
 
     /// The next thing to react to. What comes of it may lead to others.
@@ -574,6 +591,13 @@ impl<R> Host<R> {
             self.stats.channels_shed += 1;
         }
     }
+}
+
+/// The first of what is due.
+pub(crate) fn earliest<const N: usize>(
+    due: [Option<(Instant, TimeoutCause)>; N],
+) -> Option<(Instant, TimeoutCause)> {
+    due.into_iter().flatten().min()
 }
 
 fn set_timer<R>(timers: &mut Deadlines<(ChannelId, Timer)>, id: ChannelId, entry: &mut Entry<R>) {

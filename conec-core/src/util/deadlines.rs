@@ -10,7 +10,7 @@ pub(crate) struct Deadlines<K> {
     order: BTreeSet<(Instant, K)>,
     by_key: BTreeMap<K, Instant>,
     /// The first of them: it is asked for with every poll.
-    next: Option<Instant>,
+    next: Option<(Instant, K)>,
 }
 
 impl<K: Ord + Copy> Deadlines<K> {
@@ -46,13 +46,19 @@ impl<K: Ord + Copy> Deadlines<K> {
         self.order.len() + self.by_key.len()
     }
 
+    /// When the first deadline is.
     pub(crate) fn next(&self) -> Option<Instant> {
+        self.first().map(|(at, _)| at)
+    }
+
+    /// When the first deadline is, and whose.
+    pub(crate) fn first(&self) -> Option<(Instant, K)> {
         self.next
     }
 
     /// Removes and returns a key whose deadline has come.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
-        if self.next? > now {
+        if self.next?.0 > now {
             return None;
         }
         let (_, key) = self.order.pop_first()?;
@@ -62,7 +68,7 @@ impl<K: Ord + Copy> Deadlines<K> {
     }
 
     fn find_next(&mut self) {
-        self.next = self.order.first().map(|&(at, _)| at);
+        self.next = self.order.first().copied();
     }
 }
 

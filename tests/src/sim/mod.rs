@@ -37,5 +37,5 @@ pub use self::{
     story::{At, Half},
     topology::{Host, NatId, Net},
     trace::Trace,
-    world::World,
+    world::{Wakeup, World},
 };

@@ -11,7 +11,7 @@ use std::{
 use bytes::BytesMut;
 use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientEvent, Coordinator, CoordinatorEvent, Datagram,
-    Endpoint, PeerInfo, Transmit, Unreachable,
+    Endpoint, PeerInfo, TimeoutCause, Transmit, Unreachable,
 };
 
 use super::sleep::Sleep;
@@ -194,5 +194,14 @@ impl Entity {
             Self::Coordinator(coordinator) => coordinator.poll_timeout(),
             Self::Stranger(stranger) => stranger.poll_timeout(),
         }
+    }
+
+    pub(super) fn timeout_cause(&self) -> Option<TimeoutCause> {
+        match self {
+            Self::Client(client) => client.poll_timeout_cause(),
+            Self::Coordinator(coordinator) => coordinator.poll_timeout_cause(),
+            Self::Stranger(_) => None,
+        }
+        .map(|(_, cause)| cause)
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use bytes::BytesMut;
 use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientConfig, ClientId, Coordinator,
-    CoordinatorConfig, Datagram, Endpoint, PathPolicy, PeerInfo, Transmit, Trust,
+    CoordinatorConfig, Datagram, Endpoint, PathPolicy, PeerInfo, TimeoutCause, Transmit, Trust,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -42,7 +42,22 @@ pub struct World {
     in_flight: BTreeMap<(Instant, u64), Packet>,
     sent: u64,
     trace: Trace,
+    /// Since somebody wants to know.
+    wakeups: Option<Vec<Wakeup>>,
     max_segments: NonZeroUsize,
+}
+
+/// A node had to be woken, as nothing else happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wakeup {
+    /// When, since the world began.
+    pub at: Duration,
+    /// Who.
+    pub node: NodeId,
+    /// What for, if it is one of conec's endpoints and says so.
+    pub cause: Option<TimeoutCause>,
+    /// Whether it had something to say then: a datagram to send, an event to tell.
+    pub said: bool,
 }
 
 impl World {
@@ -68,6 +83,7 @@ impl World {
             network: Network::new(),
             in_flight: BTreeMap::new(),
             sent: 0,
+            wakeups: None,
             trace: Trace::new(),
             max_segments: NonZeroUsize::new(10).expect("not zero"),
         }
@@ -283,10 +299,26 @@ impl World {
             self.arrive();
         } else if let Some((_, node)) = self.due.first().copied() {
             let now = self.clock(node);
-            self.nodes[node.0].entity.handle_timeout(now);
-            self.flush(node);
+            let entity = &mut self.nodes[node.0].entity;
+            let cause = entity.timeout_cause();
+            entity.handle_timeout(now);
+            let said = self.flush(node);
+            let at = self.elapsed();
+            if let Some(wakeups) = &mut self.wakeups {
+                wakeups.push(Wakeup {
+                    at,
+                    node,
+                    cause,
+                    said,
+                });
+            }
         }
         true
+    }
+
+    /// Whom it was woken for since this was called last; the first call gives nothing.
+    pub fn wakeups(&mut self) -> Vec<Wakeup> {
+        self.wakeups.replace(Vec::new()).unwrap_or_default()
     }
 
     /// Lets time pass.
@@ -463,9 +495,10 @@ impl World {
         }
     }
 
-    /// Takes a node's events and sends its datagrams until it has nothing more to say for now.
-    fn flush(&mut self, id: NodeId) {
+    /// Takes a node's events and sends its datagrams until it has nothing more to say for now. Whether it had anything.
+    fn flush(&mut self, id: NodeId) -> bool {
         self.touched.remove(&id);
+        let mut said = false;
         let now = self.clock(id);
         while self.nodes[id.0].is_up() {
             let mut quiet = true;
@@ -485,8 +518,10 @@ impl World {
             if quiet {
                 break;
             }
+            said = true;
         }
         self.wait(id);
+        said
     }
 
     /// Notes when a node is to be woken.

@@ -17,7 +17,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientEvent, Datagram, Ecn, Endpoint, EndpointStats,
-    Identity, PathStats, PeerInfo, Transmit, Unreachable, testing::Sealed,
+    Identity, PathStats, PeerInfo, TimeoutCause, Transmit, Unreachable, testing::Sealed,
 };
 use conec_driver::{Socket, Tap, testing::driver};
 use conec_mio::{Driver, blocking};
@@ -247,8 +247,8 @@ impl Endpoint for Recorder {
         self.client.has_application_events()
     }
 
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.client.poll_timeout()
+    fn poll_timeout_cause(&self) -> Option<(Instant, TimeoutCause)> {
+        self.client.poll_timeout_cause()
     }
 
     fn poll_wakeup(&self) -> Option<Instant> {
@@ -554,11 +554,11 @@ impl Endpoint for Player {
         Some(transmit)
     }
 
-    fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout_cause(&self) -> Option<(Instant, TimeoutCause)> {
         let script = self.script();
         match script.trace.get(script.done)? {
-            Step::Sent(_) => Some(script.began),
-            Step::Slept => Some(script.asleep_since? + NAP),
+            Step::Sent(_) => Some((script.began, TimeoutCause::Output)),
+            Step::Slept => Some((script.asleep_since? + NAP, TimeoutCause::Connection)),
             Step::Received(_) => None,
         }
     }

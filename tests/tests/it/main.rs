@@ -31,6 +31,7 @@ mod sleep;
 mod stats;
 mod streams;
 mod talk;
+mod wakeups;
 mod world;
 
 use conec_tests::sim::{At, NodeId, World};

@@ -136,6 +136,13 @@ impl Health {
         self.owed.is_some()
     }
 
+    /// Takes note of what was acknowledged. Of a suspect path that is evidence, for the next [review](Self::review).
+    pub(super) fn follow(&mut self, progress: &Progress) {
+        if self.suspicion.is_none() {
+            self.take_acknowledgements(progress);
+        }
+    }
+
     /// When a packet was sent there last.
     pub(super) fn last_sent(&self) -> Instant {
         self.last_sent.unwrap_or(self.since)

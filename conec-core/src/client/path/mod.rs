@@ -6,8 +6,8 @@
 mod address;
 mod budget;
 mod health;
-mod lookout;
-mod machine;
+mod host_refresh;
+mod peer_path;
 mod prober;
 mod window;
 
@@ -22,8 +22,8 @@ use bytes::BytesMut;
 use self::{
     address::Surroundings,
     budget::{Budget, Share},
-    lookout::Lookout,
-    machine::{Action, Context, PeerPath, Way},
+    host_refresh::HostRefresh,
+    peer_path::{Action, Context, PeerPath, Way},
 };
 use super::Client;
 use crate::{
@@ -36,13 +36,13 @@ use crate::{
     },
 };
 
-pub(super) use self::{address::canonical, machine::Required};
+pub(super) use self::{address::canonical, peer_path::Required};
 
 /// The paths of all of a Client's channels.
 #[derive(Debug)]
 pub(super) struct Paths {
     surroundings: Surroundings,
-    lookout: Lookout,
+    host_refresh: HostRefresh,
     budget: Budget,
     /// For probes that belong to no channel.
     share: Share,
@@ -50,6 +50,8 @@ pub(super) struct Paths {
     /// How many of them are of channels that are over.
     over: usize,
     deadlines: Deadlines<ChannelId>,
+    /// Those that are armed for too early by now.
+    early: Vec<ChannelId>,
     /// Probes to be sent.
     probes: VecDeque<Transmit>,
     /// What was sent directly and goes through the Coordinator as well.
@@ -59,12 +61,22 @@ pub(super) struct Paths {
 #[derive(Debug)]
 struct Entry {
     path: PeerPath,
-    /// When the path is to be looked after, at the latest.
+    /// When the path is to be looked after, or earlier than that where it is among the early ones.
     armed: Option<Instant>,
+    is_early: bool,
     direct: Traffic,
     /// Sent through the Coordinator in addition to what the engine knows of.
     copied: Traffic,
     changes: u64,
+}
+
+impl Entry {
+    /// It may be that there is more time than the path is armed for.
+    fn arm_later(&mut self, id: ChannelId, early: &mut Vec<ChannelId>) {
+        if !std::mem::replace(&mut self.is_early, true) {
+            early.push(id);
+        }
+    }
 }
 
 impl Paths {
@@ -72,12 +84,13 @@ impl Paths {
         let budget = Budget::new(limits);
         Self {
             surroundings: Surroundings::default(),
-            lookout: Lookout::default(),
+            host_refresh: HostRefresh::default(),
             share: budget.share(),
             budget,
             table: BTreeMap::new(),
             over: 0,
             deadlines: Deadlines::new(),
+            early: Vec::new(),
             probes: VecDeque::new(),
             copy: None,
         }
@@ -85,16 +98,16 @@ impl Paths {
 
     /// The driver is there, and can be asked something.
     pub(super) fn awake(&mut self, now: Instant) {
-        self.lookout.awake(now);
+        self.host_refresh.awake(now);
     }
 
     /// Perhaps this Client's own addresses have changed.
     pub(super) fn hosts_in_doubt(&mut self, now: Instant) {
-        self.lookout.doubt(now);
+        self.host_refresh.doubt(now);
     }
 
     pub(super) fn wants_host_addresses(&mut self, now: Instant) -> bool {
-        self.lookout.wants(now)
+        self.host_refresh.wants(now)
     }
 
     /// The machine's addresses, as the driver has reported them.
@@ -215,6 +228,7 @@ impl Client {
                 self.paths.budget.share(),
             ),
             armed: None,
+            is_early: false,
             direct: Traffic::default(),
             copied: Traffic::default(),
             changes: 0,
@@ -266,6 +280,8 @@ impl Client {
         }
         if entry.path.is_news(now, !from_home) {
             self.with_path(now, id, PeerPath::heard);
+        } else if entry.path.is_owed() {
+            entry.arm_later(id, &mut self.paths.early);
         }
     }
 
@@ -365,6 +381,18 @@ impl Client {
         }
     }
 
+    /// Sees to it that nobody is woken earlier than is needed.
+    pub(super) fn rearm_paths(&mut self, now: Instant) {
+        while let Some(id) = self.paths.early.pop() {
+            if let (Some(entry), Some(link)) = (self.paths.table.get_mut(&id), self.host.peek(id)) {
+                entry.is_early = false;
+                entry.path.follow(&link.progress());
+                entry.armed = entry.path.next_timeout(now);
+                self.paths.deadlines.set(id, entry.armed);
+            }
+        }
+    }
+
     /// Lets something happen to a path, and does what comes of it.
     fn with_path<T>(
         &mut self,
@@ -392,12 +420,17 @@ impl Client {
             self.act(now, id, action);
         }
         let entry = self.paths.table.get_mut(&id)?;
-        // Deadlines mostly move away: it is cheaper to come too early and look again.
-        if let Some(next) = entry.path.next_timeout(now)
-            && entry.armed.is_none_or(|armed| next < armed)
-        {
-            entry.armed = Some(next);
-            self.paths.deadlines.set(id, Some(next));
+        let next = entry.path.next_timeout(now);
+        match (entry.armed, next) {
+            (armed, next) if armed == next => {}
+            // Deadlines move away with most packets: it is cheaper to follow them once at the end of a turn.
+            (Some(armed), next) if next.is_none_or(|next| armed < next) => {
+                entry.arm_later(id, &mut self.paths.early);
+            }
+            (_, next) => {
+                entry.armed = next;
+                self.paths.deadlines.set(id, next);
+            }
         }
         Some(result)
     }
@@ -419,7 +452,7 @@ impl Client {
             Action::Nudge => link.nudge(),
             Action::Mute(muted) => link.mute(muted),
             Action::PingHome => {
-                self.paths.lookout.doubt(now);
+                self.paths.host_refresh.doubt(now);
                 if let Some(home) = self.host.link(ChannelId::HOME) {
                     home.ping();
                 }

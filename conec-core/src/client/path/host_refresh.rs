@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 /// Asks at the start, when the addresses are in doubt, and now and then: an interface that comes up beside others gives
 /// no other sign.
 #[derive(Debug, Default)]
-pub(super) struct Lookout {
+pub(super) struct HostRefresh {
     asked: Option<Instant>,
     due: Option<Instant>,
     wanted: bool,
 }
 
-impl Lookout {
+impl HostRefresh {
     /// Something has gone wrong that a change of network explains.
     pub(super) fn doubt(&mut self, now: Instant) {
         let earliest = self.asked.map_or(now, |at| at + AGAIN);
@@ -49,24 +49,24 @@ mod tests {
     fn the_driver_is_asked_when_it_is_up_and_not_too_often() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        let mut lookout = Lookout::default();
-        lookout.awake(at(0));
-        assert!(!lookout.wants(at(0)), "nothing is connected");
-        lookout.doubt(at(0));
-        assert!(lookout.wants(at(0)));
-        assert!(!lookout.wants(at(0)), "once");
-        lookout.awake(at(14_999));
-        assert!(!lookout.wants(at(14_999)));
+        let mut refresh = HostRefresh::default();
+        refresh.awake(at(0));
+        assert!(!refresh.wants(at(0)), "nothing is connected");
+        refresh.doubt(at(0));
+        assert!(refresh.wants(at(0)));
+        assert!(!refresh.wants(at(0)), "once");
+        refresh.awake(at(14_999));
+        assert!(!refresh.wants(at(14_999)));
         // A call that is about something else is no reason.
-        assert!(!lookout.wants(at(20_000)));
-        lookout.awake(at(20_000));
-        assert!(lookout.wants(at(20_000)));
-        lookout.doubt(at(20_100));
-        lookout.doubt(at(20_900));
-        assert!(!lookout.wants(at(20_900)));
-        lookout.awake(at(21_000));
-        assert!(lookout.wants(at(21_000)));
-        lookout.doubt(at(23_000));
-        assert!(lookout.wants(at(23_000)), "at once");
+        assert!(!refresh.wants(at(20_000)));
+        refresh.awake(at(20_000));
+        assert!(refresh.wants(at(20_000)));
+        refresh.doubt(at(20_100));
+        refresh.doubt(at(20_900));
+        assert!(!refresh.wants(at(20_900)));
+        refresh.awake(at(21_000));
+        assert!(refresh.wants(at(21_000)));
+        refresh.doubt(at(23_000));
+        assert!(refresh.wants(at(23_000)), "at once");
     }
 }

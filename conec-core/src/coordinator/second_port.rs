@@ -9,8 +9,8 @@ use crate::{
     ChannelId,
     util::Bucket,
     wire::{
-        CoordinatorMessage, Opened, PROBE_SECRET_LEN, Probe, ProbeKeys, Role as EndRole, Route,
-        SECOND_PORT_LABEL,
+        CoordinatorMessage, Opened, PROBE_SECRET_LEN, Probe, ProbeKeys, Role as EndRole,
+        RoleMessage, Route, SECOND_PORT_LABEL,
     },
 };
 
@@ -61,7 +61,8 @@ impl Coordinator {
             latest: 0,
             rate: Bucket::per_second(1, ANSWERS),
         }));
-        self.tell(client, &CoordinatorMessage::SecondPort { route, port });
+        let message = CoordinatorMessage::SecondPort { route, port };
+        self.host.send_control(client, message.encode());
     }
 
     /// A datagram that claims to be a Client's probe. The answer goes the way that the Client is known to hear.
@@ -86,7 +87,8 @@ impl Coordinator {
         match answer {
             Some((client, echo)) => {
                 let address = SocketAddr::new(source.ip().to_canonical(), source.port());
-                self.tell(client, &CoordinatorMessage::SeenAt { echo, address });
+                let message = CoordinatorMessage::SeenAt { echo, address };
+                self.host.send_control(client, message.encode());
             }
             None => self.host.stats.datagrams_dropped += 1,
         }

@@ -209,6 +209,18 @@ impl PeerPath {
         self.is_curious()
     }
 
+    /// Whether an acknowledgement may be news.
+    pub(super) fn is_owed(&self) -> bool {
+        matches!(&self.mode, Mode::Direct { health, .. } if health.is_owed())
+    }
+
+    /// Takes note of what was acknowledged, where nothing else comes of it.
+    pub(super) fn follow(&mut self, progress: &Progress) {
+        if let Mode::Direct { health, .. } = &mut self.mode {
+            health.follow(progress);
+        }
+    }
+
     /// Something has come from the other end that [is news](Self::is_news).
     pub(super) fn heard(&mut self, context: &mut Context<'_>) {
         if self
@@ -275,9 +287,14 @@ impl PeerPath {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
     pub(super) fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        let review = match &self.mode {
-            Mode::Direct { health, .. } => health.next_review(now),
-            Mode::Searching { .. } | Mode::Dormant { .. } => None,
+        let (review, warm) = match &self.mode {
+            Mode::Direct { health, .. } => {
+                // What is sent keeps the path warm.
+                let earliest = health.last_sent() + self.warm_after;
+                let warm = self.warm_due.map(|due| due.max(earliest));
+                (health.next_review(now), warm)
+            }
+            Mode::Searching { .. } | Mode::Dormant { .. } => (None, self.warm_due),
             Mode::Over { .. } => return None,
         };
         let give_up = self.required.as_ref().and_then(|required| {
@@ -291,7 +308,7 @@ impl PeerPath {
             self.announce_due,
             self.round_due,
             self.retry_due,
-            self.warm_due,
+            warm,
         ];
         times.into_iter().flatten().min()
     }

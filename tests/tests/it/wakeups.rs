@@ -1,0 +1,49 @@
+//! Nobody is woken for nothing.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use conec_core::{Path, TimeoutCause};
+use conec_tests::sim::{Wakeup, World};
+
+/// A Coordinator and its Clients, one channel that is proxied and one that is direct, and nothing to do: everyone who is
+/// woken knows what for, and has something to say then.
+#[test]
+fn in_an_idle_world_nobody_is_woken_for_nothing() {
+    let mut world = World::new(77);
+    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let carol = world.add_proxied_client("carol");
+    world.connect(carol, coordinator);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    let (with_carol, _) = world.open_channel(alice, carol);
+    world.wait_for("a direct path", Duration::from_secs(10), |world| {
+        let mut paths = [at_alice, at_bob].into_iter().map(|at| {
+            let channel = world.channel(at.node, at.channel).unwrap();
+            channel.path()
+        });
+        paths
+            .all(|path| matches!(path, Path::Direct(_)))
+            .then_some(())
+    });
+    let proxied = world.channel(alice, with_carol.channel).unwrap().path();
+    assert_eq!(proxied, Path::Proxied);
+    // While the direct path is kept warm, while it is left, and when it has been for long.
+    world.wakeups();
+    world.run_for(Duration::from_secs(600));
+    let wakeups = world.wakeups();
+    let mut causes = BTreeMap::new();
+    for wakeup in &wakeups {
+        *causes.entry(wakeup.cause).or_insert(0) += 1;
+    }
+    assert!(wakeups.len() > 100, "{causes:?}");
+    assert!(wakeups.iter().all(|it| it.cause.is_some()), "{causes:?}");
+    // A while after a key update, which both ends make once or not at all in this time, the old keys are thrown away
+    // (RFC 9001, 6.5). There is nothing to say about it.
+    let quiet: Vec<_> = wakeups.iter().filter(|it| !it.said).collect();
+    let few = |node| quiet.iter().filter(|it| it.node == node).count() <= 1;
+    assert!(
+        [coordinator, alice, bob, carol].into_iter().all(few),
+        "{quiet:#?}"
+    );
+    let of_links = |it: &&Wakeup| it.cause == Some(TimeoutCause::Connection);
+    assert!(quiet.iter().all(of_links), "{quiet:#?}");
+}
