@@ -91,6 +91,30 @@ fn a_graceful_close_of_an_idle_channel_takes_a_moment() {
     });
 }
 
+/// Whichever end is the first to tell the Coordinator.
+#[test]
+fn a_graceful_end_is_told_as_that() {
+    for seed in 0..2 {
+        let mut world = World::new(seed);
+        let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+        let (at_alice, at_bob) = world.open_channel(alice, bob);
+        // Until the path is direct.
+        world.run_for(Duration::from_secs(10));
+        let late = [alice, bob][seed as usize];
+        world.link(late, coordinator).delay = Duration::from_secs(1);
+        close(&mut world, at_alice, Duration::from_secs(60));
+        assert_eq!(world.closed(at_alice), CloseReason::Local);
+        assert_eq!(world.closed(at_bob), CloseReason::Remote(ErrorCode::None));
+        let reason = world.wait_for("the pair's end", Duration::from_secs(5), |world| {
+            world.take_event(coordinator, |event| match event {
+                Event::Coordinator(CoordinatorEvent::PairClosed { reason, .. }) => Some(*reason),
+                _ => None,
+            })
+        });
+        assert_eq!(reason, CloseReason::Remote(ErrorCode::None), "{seed}");
+    }
+}
+
 /// What is said of the end can come in one piece with what was said before: then all of it is acted on.
 #[test]
 fn a_channel_that_is_closed_at_once_takes_a_moment_too() {

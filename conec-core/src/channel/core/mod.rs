@@ -35,7 +35,7 @@ pub(crate) enum Notice {
     Closing,
     /// The application does not want the channel any more, which has no link.
     GivenUp,
-    /// The channel is over; [`ChannelEvent::Closed`] is queued.
+    /// The channel is over, as the link says; [`ChannelEvent::Closed`] is queued.
     Ended(CloseReason),
 }
 
@@ -515,13 +515,13 @@ impl ChannelCore {
     }
 
     /// The channel is over: every half that was still there ends with it.
-    fn end(&mut self, reason: CloseReason) {
+    fn end(&mut self, cause: CloseReason) {
         // The other side may be the first to close the link after both have agreed to.
-        let agreed = reason == CloseReason::Remote(ErrorCode::None);
+        let agreed = cause == CloseReason::Remote(ErrorCode::None);
         let reason = if agreed && self.state.is_closing_by_us() {
             CloseReason::Local
         } else {
-            reason
+            cause
         };
         if !self.state.end() {
             return;
@@ -534,6 +534,6 @@ impl ChannelCore {
         self.gap_memory = 0;
         tracing::debug!(channel = ?self.id, ?reason, "channel closed");
         self.closed = Some(reason);
-        self.notices.push_back(Notice::Ended(reason));
+        self.notices.push_back(Notice::Ended(cause));
     }
 }
