@@ -129,7 +129,10 @@ impl Client {
                 target: target.clone(),
             },
         };
-        let id = self.add_peer(now, peer);
+        // The Coordinator answers within its own time; this is for when it does not.
+        let limits = &self.config.limits;
+        let patience = limits.answer_timeout + limits.hello_timeout;
+        let id = self.add_peer(now, peer, patience);
         self.requests.insert(request, id);
         self.send_home(&ClientMessage::OpenChannel {
             request,
@@ -161,7 +164,7 @@ impl Client {
             offer: Some(offer),
             stage: Stage::Offered,
         };
-        let id = self.add_peer(now, peer);
+        let id = self.add_peer(now, peer, self.config.limits.answer_timeout);
         self.host.hold_back(id);
         self.routes.insert(route, (id, None));
         if self.config.auto_accept {
@@ -556,14 +559,12 @@ impl Client {
         }
     }
 
-    fn add_peer(&mut self, now: Instant, peer: Peer) -> ChannelId {
+    fn add_peer(&mut self, now: Instant, peer: Peer, patience: Duration) -> ChannelId {
         let id = self.host.fresh_id();
         let limits = &self.config.limits;
         let rate = Bucket::per_second(limits.control_rate.into(), limits.control_burst.into());
         let core = ChannelCore::new(id, &self.config.peer, Some(rate));
         self.host.insert(id, core, Some(peer));
-        // The Coordinator answers within its own time; this is for when it does not.
-        let patience = limits.answer_timeout + limits.hello_timeout;
         self.host.set_deadline(id, Some(now + patience));
         self.update_home_hold();
         id

@@ -133,6 +133,31 @@ fn an_offer_that_nobody_answers_ends() {
     pair_closed(&mut world, coordinator);
 }
 
+/// The Client's own limit is for its own application, to the second, also where the other end is itself.
+#[test]
+fn an_application_has_as_long_to_answer_an_offer_as_its_limits_say() {
+    for to in ["bob", "alice"] {
+        let mut world = World::new(14);
+        let coordinator = world.add_coordinator();
+        let [alice, bob] = ["alice", "bob"].map(|name| {
+            let mut config = world.client_config(name);
+            config.auto_accept = false;
+            config.limits.answer_timeout = Duration::from_secs(3);
+            let client = world.add_client_with(config);
+            world.connect(client, coordinator);
+            client
+        });
+        let at_alice = world.request_channel(alice, by_name(to));
+        let theirs = offered(&mut world, if to == "bob" { bob } else { alice });
+        let start = world.elapsed();
+        assert_eq!(world.closed(theirs), CloseReason::TimedOut);
+        assert!(world.elapsed() - start <= Duration::from_millis(3100));
+        let reason = CloseReason::Remote(ErrorCode::NoAnswer);
+        assert_eq!(world.closed(at_alice), reason);
+        assert!(world.elapsed() - start <= Duration::from_millis(3200));
+    }
+}
+
 #[test]
 fn an_offer_that_is_over_cannot_be_answered_even_if_nobody_has_heard_of_its_end() {
     let (mut world, coordinator, alice, bob) = world_that_asks(13);
