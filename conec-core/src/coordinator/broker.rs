@@ -185,7 +185,7 @@ impl Coordinator {
             .ok_or(ErrorCode::NotFound)?;
         let id = PairId(self.host.fresh_id().0);
         let number = self.host.random();
-        let deadline = now + patience(self.config.limits.answer_timeout);
+        let deadline = now + self.config.limits.answer_timeout;
         self.pairs
             .add(id, [initiator, acceptor], label, number, request, deadline);
         Ok(id)
