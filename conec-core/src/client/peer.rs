@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Client, ClientEvent, PeerInfo, path::Required};
+use super::{Client, ClientEvent, path::Required};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Endpoint, ErrorCode, OpenChannelError,
-    PathPolicy, Target, Violation,
+    PathPolicy, PeerInfo, Target, Violation,
     channel::{ChannelCore, Notice},
     error::WireCode,
     host::Hosted,
