@@ -70,7 +70,10 @@ mod tests {
         assert_eq!(classify(&[]), PacketKind::Other);
 
         let keys = ProbeKeys::new(&[1; PROBE_SECRET_LEN], Role::Initiator);
-        let sealed = keys.seal(route, u64::MAX, Probe::Ping, 0);
-        assert_eq!(classify(&sealed), PacketKind::Probe(route));
+        let observed = "[2001:db8::1]:1".parse().unwrap();
+        for probe in [Probe::Ping, Probe::Pong { echo: 0, observed }] {
+            let sealed = keys.seal(route, u64::MAX, probe, 0);
+            assert_eq!(classify(&sealed), PacketKind::Probe(route));
+        }
     }
 }
