@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use rustls::RootCertStore;
 
-use crate::{Certificate, ClientLimits, ConfigError, CoordinatorLimits, Identity, KeyPin, Name};
+use crate::{
+    Certificate, ClientLimits, ConfigError, CoordinatorLimits, Identity, KeyPin, Name,
+    limits::MAX_TIME,
+};
 
 /// How a [`Client`](crate::Client) introduces itself and whom it trusts. Make one with [`new`](Self::new), and set fields.
 #[derive(Debug, Clone)]
@@ -417,8 +420,6 @@ const MAX_STREAMS: u32 = 1 << 16;
 const MAX_MESSAGE: usize = 1 << 30;
 /// The engine counts its own overhead against this buffer, yet advertises all of it.
 const MIN_DATAGRAM_BUFFER: usize = 66_000;
-/// No wait is longer, so that times can be added up.
-pub(crate) const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 const MIN_MTU: u16 = 1200;
 /// What fits in frames of 1500 and 9000 bytes beside IPv6 and UDP headers.
 const ETHERNET_MTU: u16 = 1452;

@@ -1,14 +1,17 @@
 //! What a driver sees: datagrams and time in, datagrams and events out.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     num::NonZeroUsize,
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{Channel, ChannelEvent, ChannelId, PeerInfo, Unreachable};
+use crate::{
+    Channel, ChannelEvent, ChannelId, ClientId, Datagram, EndpointStats, Name, PathStats, Transmit,
+    Unreachable,
+};
 
 /// A protocol endpoint without a socket or a clock: a [`Client`](crate::Client) or a
 /// [`Coordinator`](crate::Coordinator).
@@ -149,36 +152,16 @@ pub trait Endpoint: sealed::Sealed {
     fn stats(&self) -> EndpointStats;
 }
 
-/// One received datagram, or several of one size from one source (a GRO batch).
-#[derive(Debug)]
-pub struct Datagram {
-    /// Where it came from.
-    pub source: SocketAddr,
-    /// The local address that it was sent to, where known.
-    pub destination_ip: Option<IpAddr>,
-    /// The ECN codepoint of the IP header, where known.
-    pub ecn: Option<Ecn>,
-    /// The size of each datagram in `payload`, except for the last, which may be smaller. At least the length of
-    /// `payload` when it holds just one; 0 is taken as that.
-    pub segment_size: usize,
-    /// The bytes. What is kept of them may keep the whole buffer alive, so it should not be much larger than they are. A
-    /// large one can be had [back](Endpoint::take_buffer).
-    pub payload: BytesMut,
-}
-
-/// Datagrams to send, ready for one `sendmsg`.
-#[derive(Debug, Clone)]
-pub struct Transmit {
-    /// Where to.
-    pub destination: SocketAddr,
-    /// The local address to send from, where it matters.
-    pub source_ip: Option<IpAddr>,
-    /// The ECN codepoint for the IP header.
-    pub ecn: Option<Ecn>,
-    /// When set, `payload` holds several datagrams of this size, of which the last may be smaller.
-    pub segment_size: Option<usize>,
-    /// The bytes.
-    pub payload: Bytes,
+/// What a Client knows of the other end of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// Who it is: proved by its key, once the channel is open.
+    pub id: ClientId,
+    /// What the Coordinator calls it.
+    pub name: Option<Name>,
+    /// What the channel is for, as its opener said.
+    pub label: Bytes,
 }
 
 /// What an endpoint wants to be [woken](Endpoint::poll_timeout_cause) for.
@@ -199,89 +182,6 @@ pub enum TimeoutCause {
     SecondPort,
     /// The ends of a pair should have answered by then (Coordinator only).
     Pair,
-}
-
-/// An ECN codepoint (RFC 3168). The field has two bits, and no ECN is `None`, so all are to be matched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ecn {
-    /// ECN-capable transport, ECT(0).
-    Ect0,
-    /// ECN-capable transport, ECT(1).
-    Ect1,
-    /// Congestion experienced.
-    Ce,
-}
-
-/// What an endpoint has counted since it was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EndpointStats {
-    /// Datagrams that belonged to nobody, or were not what they claimed to be, and were dropped.
-    pub datagrams_dropped: u64,
-    /// Datagrams forwarded between Clients (Coordinator only).
-    pub datagrams_forwarded: u64,
-    /// Bytes forwarded between Clients (Coordinator only).
-    pub bytes_forwarded: u64,
-    /// Datagrams not forwarded because the queue towards a blocked socket was full, or the Client's rate was exceeded.
-    pub forwards_dropped: u64,
-    /// Datagrams with a known route that came from an address other than the confirmed one, and were not forwarded.
-    pub forwards_denied: u64,
-    /// Connection attempts turned away: too many, too fast, or not completed in time.
-    pub handshakes_refused: u64,
-    /// Peers cut off because they broke the protocol.
-    pub violations: u64,
-    /// Clients turned away after they had introduced themselves (Coordinator only).
-    pub clients_refused: u64,
-    /// Channels that Clients asked for and did not get (Coordinator only).
-    pub channels_refused: u64,
-    /// Channels ended because messages took too much memory.
-    pub channels_shed: u64,
-    /// How often the socket has failed to send or to receive, as its driver tells.
-    pub socket_errors: u64,
-    /// Probes sent in search of direct paths (Clients only).
-    pub probes_sent: u64,
-    /// Datagrams dropped that claimed to be probes: not from the other end of a channel, seen before, or from an address
-    /// that is not to be used.
-    pub probes_rejected: u64,
-}
-
-/// What a peer channel's packets have travelled on so far. What goes on in it, on whatever path,
-/// [`ChannelStats`](crate::ChannelStats) tells.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PathStats {
-    /// Through the Coordinator.
-    pub proxied: Traffic,
-    /// Directly between the Clients. Probes do not count.
-    pub direct: Traffic,
-    /// How often this end went over to another path.
-    pub changes: u64,
-}
-
-/// UDP datagrams and their bytes, headers aside.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Traffic {
-    /// Datagrams sent.
-    pub packets_sent: u64,
-    /// Bytes sent.
-    pub bytes_sent: u64,
-    /// Datagrams received.
-    pub packets_received: u64,
-    /// Bytes received.
-    pub bytes_received: u64,
-}
-
-impl Traffic {
-    /// What is left of it without the other; 0 where the other is more.
-    pub(crate) fn without(self, other: Self) -> Self {
-        Self {
-            packets_sent: self.packets_sent.saturating_sub(other.packets_sent),
-            bytes_sent: self.bytes_sent.saturating_sub(other.bytes_sent),
-            packets_received: self.packets_received.saturating_sub(other.packets_received),
-            bytes_received: self.bytes_received.saturating_sub(other.bytes_received),
-        }
-    }
 }
 
 pub(crate) mod sealed {

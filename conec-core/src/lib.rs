@@ -54,6 +54,7 @@ mod client;
 mod config;
 mod coordinator;
 mod crypto;
+mod datagram;
 mod endpoint;
 mod error;
 mod host;
@@ -61,6 +62,7 @@ mod id;
 mod identity;
 mod limits;
 mod memory;
+mod stats;
 #[cfg(feature = "__testing")]
 #[doc(hidden)]
 pub mod testing;
@@ -74,15 +76,14 @@ pub mod protocol {}
 pub use channel::{
     Batch, Channel, ChannelEvent, ChannelStats, DatagramStats, Path, SendLimit, Stream,
 };
-pub use client::{Client, ClientEvent, Nat, PeerInfo};
+pub use client::{Client, ClientEvent, Nat};
 pub use config::{
     ChannelConfig, ClientConfig, CongestionControl, CoordinatorConfig, PathConfig, PathPolicy,
     Policy, PrivateAddresses, Trust,
 };
 pub use coordinator::{Coordinator, CoordinatorEvent};
-pub use endpoint::{
-    Datagram, Ecn, Endpoint, EndpointStats, PathStats, TimeoutCause, Traffic, Transmit,
-};
+pub use datagram::{Datagram, Ecn, Transmit};
+pub use endpoint::{Endpoint, PeerInfo, TimeoutCause};
 pub use error::{
     AnswerError, CloseReason, ConfigError, ConnectError, ErrorCode, MessageTooLarge,
     OpenChannelError, OpenStreamError, PairError, RecvEnd, RecvError, SendBatchError,
@@ -99,3 +100,4 @@ pub use limits::{ClientLimits, CoordinatorLimits};
 /// Its types are in [`Trust`] and [`Certificate`]: by this they are of the right version.
 #[doc(no_inline)]
 pub use rustls;
+pub use stats::{EndpointStats, PathStats, Traffic};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ConfigError, config::MAX_TIME};
+use crate::ConfigError;
 
 /// Bounds on a [`Client`](crate::Client)'s tables, queues, rates and waits.
 #[derive(Debug, Clone)]
@@ -192,6 +192,8 @@ fn positive<const N: usize>(counts: [(&'static str, usize); N]) -> Result<(), Co
     }
 }
 
+/// No wait is longer, so that times can be added up.
+pub(crate) const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// What both roles have by default.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);

@@ -256,7 +256,7 @@ fn join(module: &[String], name: &str) -> Vec<String> {
     module.iter().cloned().chain([name.to_owned()]).collect()
 }
 
-const TREES: [&str; 7] = [
+const TREES: [&str; 8] = [
     "conec-driver/src/lib.rs",
     "conec-mio/src/lib.rs",
     "conec-tokio/src/lib.rs",
@@ -264,4 +264,5 @@ const TREES: [&str; 7] = [
     "conec-core/benches/path/main.rs",
     "conec-core/benches/speed/main.rs",
     "tests/benches/router/main.rs",
+    "conec-core/src/lib.rs",
 ];

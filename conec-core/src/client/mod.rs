@@ -22,7 +22,7 @@ use self::{home::Home, nat::Mapping, path::Paths, peer::Peer};
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientConfig, ClientId, CloseReason, Code,
     ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, Name, OpenChannelError,
-    PathPolicy, PathStats, Target, TimeoutCause, Transmit, Unreachable,
+    PathPolicy, PathStats, PeerInfo, Target, TimeoutCause, Transmit, Unreachable,
     channel::ChannelCore,
     endpoint::sealed::Sealed,
     error::WireCode,
@@ -50,18 +50,6 @@ pub struct Client {
     events: VecDeque<ClientEvent>,
     /// Channels that others want, of which the application has not heard.
     offers: BTreeSet<ChannelId>,
-}
-
-/// What a Client knows of the other end of a channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PeerInfo {
-    /// Who it is: proved by its key, once the channel is open.
-    pub id: ClientId,
-    /// What the Coordinator calls it.
-    pub name: Option<Name>,
-    /// What the channel is for, as its opener said.
-    pub label: bytes::Bytes,
 }
 
 impl Client {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Instant};
 
 use bytes::BytesMut;
 
-use super::Coordinator;
+use super::{Coordinator, session::Second};
 use crate::{
     ChannelId,
     util::Bucket,
@@ -13,24 +13,6 @@ use crate::{
         RoleMessage, Route, SECOND_PORT_LABEL,
     },
 };
-
-/// What it takes to know a Client at the second port.
-#[derive(Debug)]
-pub(super) struct Second {
-    route: Route,
-    keys: ProbeKeys,
-    /// The number of the latest probe.
-    latest: u64,
-    /// How many are answered.
-    rate: Bucket,
-}
-
-impl Second {
-    /// What probes bear that are the Client's.
-    pub(super) fn route(&self) -> Route {
-        self.route
-    }
-}
 
 impl Coordinator {
     /// Tells a Client that was let in of the second port, if there is one.

@@ -49,6 +49,17 @@ pub(crate) enum LinkChange {
     Closed(CloseReason),
 }
 
+/// Why nothing more was read on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// The reader has enough.
+    Enough,
+    /// Nothing more yet; [`LinkEvent::Readable`] follows.
+    Blocked,
+    Finished,
+    Reset(WireCode),
+}
+
 pub(super) fn close_reason(error: ConnectionError) -> CloseReason {
     match error {
         ConnectionError::VersionMismatch => CloseReason::Version,

@@ -8,7 +8,7 @@ mod announced;
 mod arrivals;
 mod cid;
 mod congestion;
-mod engines;
+mod engine;
 mod event;
 mod handshakes;
 mod keys;
@@ -33,12 +33,12 @@ use rand::{RngCore, SeedableRng, rngs::StdRng};
 
 #[cfg(feature = "__testing")]
 pub(crate) use self::link::Reassembly;
-use self::{engines::Engine, handshakes::Handshakes, packets::PacketBuffer};
+use self::{engine::Engine, handshakes::Handshakes, packets::PacketBuffer};
 pub(crate) use self::{
-    engines::{EngineId, HomeEnd, HomeTls, PeerEnd, is_host_name},
-    event::{LinkChange, LinkEvent},
+    engine::{EngineId, HomeEnd, HomeTls, PeerEnd, is_host_name},
+    event::{LinkChange, LinkEvent, Read},
     handshakes::Admissions,
-    link::{CONTROL, Link, MAX_BATCH, Progress, Read},
+    link::{CONTROL, Link, MAX_BATCH, Progress},
     outgoing::Gathered,
 };
 use crate::{ChannelId, CloseReason, Ecn, Transmit, buffers::Batch};

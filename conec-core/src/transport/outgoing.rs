@@ -41,6 +41,11 @@ impl Outgoing {
     }
 }
 
+/// The engine's priorities leave room between those of streams, for those that pass by.
+pub(super) fn engine_priority(priority: i8, passes: bool) -> i32 {
+    2 * i32::from(priority) + i32::from(passes)
+}
+
 /// A stream's turn among others.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turn {

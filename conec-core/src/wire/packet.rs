@@ -39,6 +39,7 @@ pub(crate) fn classify(packet: &[u8]) -> PacketKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{PROBE_SECRET_LEN, Probe, ProbeKeys, Role};
 
     #[test]
     fn packets_say_where_they_go() {
@@ -67,5 +68,12 @@ mod tests {
         assert_eq!(classify(&probe), PacketKind::Probe(route));
         assert_eq!(classify(&probe[..PROBE_LEN - 1]), PacketKind::Other);
         assert_eq!(classify(&[]), PacketKind::Other);
+
+        let keys = ProbeKeys::new(&[1; PROBE_SECRET_LEN], Role::Initiator);
+        let observed = "[2001:db8::1]:1".parse().unwrap();
+        for probe in [Probe::Ping, Probe::Pong { echo: 0, observed }] {
+            let sealed = keys.seal(route, u64::MAX, probe, 0);
+            assert_eq!(classify(&sealed), PacketKind::Probe(route));
+        }
     }
 }

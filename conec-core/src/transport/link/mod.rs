@@ -1,9 +1,11 @@
 //! One connection: streams of bytes, datagrams, an alarm.
 
-mod flush;
+mod convert;
+mod datagrams;
 mod incoming;
 mod line;
 mod reassembly;
+mod room;
 mod stats;
 mod streams;
 
@@ -15,18 +17,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use quinn_proto::{Connection, ConnectionEvent, ConnectionHandle, Event, VarInt};
+use quinn_proto::{Connection, ConnectionEvent, ConnectionHandle, Event};
 
 #[cfg(feature = "__testing")]
 pub(crate) use self::reassembly::Reassembly;
-pub(crate) use self::streams::Read;
 
-use self::{flush::Room, incoming::Incoming, line::Line, stats::DatagramCounts};
+use self::{
+    convert::varint, datagrams::DatagramCounts, incoming::Incoming, line::Line, room::Room,
+};
 use super::{
-    EngineId,
     announced::Parameters,
     arrivals::Arrivals,
     congestion::Control,
+    engine::EngineId,
     event::{LinkChange, LinkEvent, close_reason},
     handshakes::Network,
     observer::Observer,
@@ -590,10 +593,6 @@ impl Link {
     fn proofs(&self) -> u64 {
         self.conn.stats().frame_rx.path_response
     }
-}
-
-fn varint(code: WireCode) -> VarInt {
-    VarInt::from_u64(code.to_wire()).unwrap_or(VarInt::MAX)
 }
 
 /// The control stream is the first one that the QUIC client opens (RFC 9000, 2.1).

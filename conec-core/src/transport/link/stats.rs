@@ -1,20 +1,7 @@
 //! What a link can tell of what is going on.
 
-use super::{Link, flush::Kind};
+use super::{Link, room::Kind};
 use crate::{ChannelStats, DatagramStats, SendLimit, Traffic};
-
-/// The application's datagrams, as far as the engine does not count them.
-#[derive(Debug, Default)]
-pub(super) struct DatagramCounts {
-    /// Given to the engine, not taken from the application, and taken from the engine.
-    pub(super) queued: u64,
-    pub(super) refused: u64,
-    pub(super) taken: u64,
-    /// Given to the engine, and not sent, when last none waited there.
-    discarded: u64,
-    /// Not to be had from the engine, when last none waited there.
-    displaced: u64,
-}
 
 impl Link {
     /// What there is to tell, but for what the channel itself knows.

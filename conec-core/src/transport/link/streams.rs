@@ -1,25 +1,20 @@
 //! A link's streams.
 
 use bytes::Bytes;
-use quinn_proto::{Dir, ReadError, StreamEvent, StreamId, VarInt};
+use quinn_proto::{ReadError, StreamEvent};
 
-use super::{CONTROL, Link, flush::engine_priority, varint};
+use super::{
+    CONTROL, Link,
+    convert::{dir, direction, id, index, varint},
+};
 use crate::{
     Direction,
     error::WireCode,
-    transport::{event::LinkEvent, outgoing::Gathered},
+    transport::{
+        event::{LinkEvent, Read},
+        outgoing::{Gathered, engine_priority},
+    },
 };
-
-/// Why nothing more was read on a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Read {
-    /// The reader has enough.
-    Enough,
-    /// Nothing more yet; [`LinkEvent::Readable`] follows.
-    Blocked,
-    Finished,
-    Reset(WireCode),
-}
 
 impl Link {
     /// Opens a stream, if the other side allows another.
@@ -181,26 +176,4 @@ impl Link {
             self.events.push_back(event);
         }
     }
-}
-
-fn dir(direction: Direction) -> Dir {
-    match direction {
-        Direction::Bi => Dir::Bi,
-        Direction::Uni => Dir::Uni,
-    }
-}
-
-fn direction(dir: Dir) -> Direction {
-    match dir {
-        Dir::Bi => Direction::Bi,
-        Dir::Uni => Direction::Uni,
-    }
-}
-
-pub(super) fn index(id: StreamId) -> u64 {
-    VarInt::from(id).into_inner()
-}
-
-pub(super) fn id(index: u64) -> StreamId {
-    VarInt::from_u64(index).unwrap_or(VarInt::MAX).into()
 }

@@ -1,77 +1,18 @@
-//! What a Client is behind: told by where its packets are seen to come from, at two ports of the Coordinator.
+//! How a Client asks at the second port, and what it concludes.
 
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use super::{Client, path::canonical};
+use super::{Mapping, Nat, Second};
 use crate::{
     ChannelId, Transmit, Violation,
+    client::{Client, path::canonical},
     wire::{
         PROBE_LEN, PROBE_SECRET_LEN, Probe, ProbeKeys, Role as EndRole, Route, SECOND_PORT_LABEL,
     },
 };
-
-/// What is between a Client and its Coordinator, as far as the addresses tell at which the Client is seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Nat {
-    /// Not known: the Client is not connected, or its driver has not reported the machine's addresses.
-    Unknown,
-    /// None: packets come from an address of the machine's own. There may be a firewall.
-    Absent,
-    /// A NAT of which no more is known: the Coordinator has no
-    /// [second port](crate::CoordinatorConfig::second_port), or nothing was heard from there yet.
-    Unclassified,
-    /// A NAT that shows the same address and port to both ports of the Coordinator. Mostly it shows it to everyone
-    /// (endpoint-independent mapping, RFC 4787), so that others find a direct path here. The few NATs that make a
-    /// difference between IP addresses, but not between ports, look the same.
-    PortIndependent,
-    /// A NAT that shows another address or port to each port (address and port-dependent mapping, RFC 4787; often called
-    /// symmetric). Those who are behind such a NAT too, or whose firewall looks at ports, find no direct path here.
-    PortDependent,
-}
-
-/// What is heard from the Coordinator's second port.
-#[derive(Debug, Default)]
-pub(super) struct Mapping {
-    second: Option<Second>,
-    /// Where probes to the second port come from.
-    seen: Option<SocketAddr>,
-    /// How many probes were sent since the Client is where it is, and when the next is due.
-    tries: usize,
-    due: Option<Instant>,
-    /// When the first of them was sent.
-    began: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Second {
-    route: Route,
-    port: u16,
-    keys: ProbeKeys,
-    /// The number of the last probe, and of the last before the Client was where it is.
-    counter: u64,
-    before: u64,
-}
-
-impl Mapping {
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.due
-    }
-
-    /// The Client is seen somewhere else.
-    pub(super) fn restart(&mut self, now: Instant) {
-        if let Some(second) = &mut self.second {
-            second.before = second.counter;
-            self.seen = None;
-            self.tries = 0;
-            // Who seems to move all the time does not ask all the time.
-            self.due = self.began.map(|at| at + EVERY).max(Some(now));
-        }
-    }
-}
 
 impl Client {
     /// What this Client is behind, by what is known so far. Where the Coordinator has a second port, that takes a round
@@ -92,7 +33,7 @@ impl Client {
     }
 
     /// The Coordinator has a second port.
-    pub(super) fn second_port(&mut self, now: Instant, route: Route, port: u16) {
+    pub(in crate::client) fn second_port(&mut self, now: Instant, route: Route, port: u16) {
         if self.mapping.second.is_some() || port == 0 {
             return self.violate_home(now, Violation::Unexpected);
         }
@@ -114,7 +55,7 @@ impl Client {
     }
 
     /// The second port has heard a probe of this Client's.
-    pub(super) fn seen_at(&mut self, echo: u64, address: SocketAddr) {
+    pub(in crate::client) fn seen_at(&mut self, echo: u64, address: SocketAddr) {
         let current = |second: &Second| (second.before + 1..=second.counter).contains(&echo);
         if self.mapping.second.as_ref().is_some_and(current) {
             tracing::debug!(%address, "seen at the second port");
@@ -124,7 +65,7 @@ impl Client {
     }
 
     /// Asks the second port, as often as it takes.
-    pub(super) fn ask_second_port(&mut self, now: Instant) {
+    pub(in crate::client) fn ask_second_port(&mut self, now: Instant) {
         let Mapping {
             second: Some(second),
             tries,
@@ -167,8 +108,6 @@ impl Client {
     }
 }
 
-/// How long after a first probe another first one may follow.
-const EVERY: Duration = Duration::from_secs(5);
 /// How long an answer from the second port is waited for, each time.
 const WAITS: [Duration; 6] = [
     Duration::from_millis(250),

@@ -1,4 +1,4 @@
-//! One Client at the Coordinator, from its handshake to its end. All transitions of [`Phase`] are here.
+//! What a Client says, and what becomes of it. All transitions of [`Phase`] are here.
 
 use std::{
     net::SocketAddr,
@@ -7,62 +7,19 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Coordinator, CoordinatorEvent, forward::Place, second_port::Second};
+use super::{Phase, Session};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Violation,
     channel::ChannelCore,
+    coordinator::{Coordinator, CoordinatorEvent, forward::Place},
     error::WireCode,
     identity::PeerIdentity,
     util::Bucket,
     wire::{AddressNonce, ClientMessage, CoordinatorMessage, RoleMessage},
 };
 
-/// What the Coordinator knows of a home channel.
-#[derive(Debug, Default)]
-pub(crate) struct Session {
-    phase: Phase,
-    /// An address that the Client seems to have moved to, and what it has to echo from there.
-    moving: Option<(AddressNonce, SocketAddr)>,
-    /// What it takes to know it at the second port.
-    pub(super) second: Option<Box<Second>>,
-}
-
-/// ```text
-/// Handshake ─TLS done─▶ Greeting ─hello─▶ Asking ─admit─▶ Admitted
-///                           └──────── policy allows ─────────▲
-/// ```
-#[derive(Debug, Default)]
-enum Phase {
-    #[default]
-    Handshake,
-    /// The Client has proved who it is, and is to introduce itself.
-    Greeting { id: ClientId },
-    /// The application is to say whether it may come in.
-    Asking { id: ClientId },
-    /// The Client is a member, unless it has another session by now.
-    Admitted { id: ClientId },
-}
-
-impl Session {
-    /// Who it is, if it was let in.
-    pub(super) fn admitted(&self) -> Option<ClientId> {
-        match self.phase {
-            Phase::Admitted { id } => Some(id),
-            Phase::Handshake | Phase::Greeting { .. } | Phase::Asking { .. } => None,
-        }
-    }
-
-    /// Whether the application has heard of it.
-    fn is_announced(&self) -> bool {
-        match self.phase {
-            Phase::Handshake | Phase::Greeting { .. } => false,
-            Phase::Asking { .. } | Phase::Admitted { .. } => true,
-        }
-    }
-}
-
 impl Coordinator {
-    pub(super) fn session_accepted(&mut self, now: Instant, client: ChannelId) {
+    pub(in crate::coordinator) fn session_accepted(&mut self, now: Instant, client: ChannelId) {
         let limits = &self.config.limits;
         let rate = Bucket::per_second(limits.control_rate.into(), limits.control_burst.into());
         let core = ChannelCore::new(client, &self.config.home, Some(rate));
@@ -71,7 +28,7 @@ impl Coordinator {
             .set_deadline(client, Some(now + limits.handshake_timeout));
     }
 
-    pub(super) fn session_connected(
+    pub(in crate::coordinator) fn session_connected(
         &mut self,
         now: Instant,
         client: ChannelId,
@@ -86,7 +43,12 @@ impl Coordinator {
             .set_deadline(client, Some(now + self.config.limits.hello_timeout));
     }
 
-    pub(super) fn session_control(&mut self, now: Instant, client: ChannelId, payload: Bytes) {
+    pub(in crate::coordinator) fn session_control(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        payload: Bytes,
+    ) {
         let message = match ClientMessage::decode(payload) {
             Ok(Some(message)) => message,
             Ok(None) => return,
@@ -171,7 +133,7 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn admit_asking(
+    pub(in crate::coordinator) fn admit_asking(
         &mut self,
         now: Instant,
         client: ChannelId,
@@ -188,7 +150,7 @@ impl Coordinator {
         Ok(())
     }
 
-    pub(super) fn refuse_asking(
+    pub(in crate::coordinator) fn refuse_asking(
         &mut self,
         now: Instant,
         client: ChannelId,
@@ -261,7 +223,7 @@ impl Coordinator {
 
     /// A Client's packets come from elsewhere. What is forwarded to it goes there once it has shown that it hears us
     /// there.
-    pub(super) fn session_moved(&mut self, client: ChannelId, address: SocketAddr) {
+    pub(in crate::coordinator) fn session_moved(&mut self, client: ChannelId, address: SocketAddr) {
         let nonce = self.host.random();
         if let Some((entry, link)) = self.host.linked(client)
             && entry.role.admitted().is_some()
@@ -292,7 +254,11 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn session_deadline_passed(&mut self, now: Instant, client: ChannelId) {
+    pub(in crate::coordinator) fn session_deadline_passed(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+    ) {
         let code = match self.host.get(client).map(|entry| &entry.role.phase) {
             Some(Phase::Handshake | Phase::Greeting { .. }) => {
                 self.host.stats.handshakes_refused += 1;
@@ -308,13 +274,13 @@ impl Coordinator {
     }
 
     /// A session is over: unless it was taken over, the Client's name is free, and its channels go with it.
-    pub(super) fn session_ended(&mut self, client: ChannelId, reason: CloseReason) {
+    pub(in crate::coordinator) fn session_ended(&mut self, client: ChannelId, reason: CloseReason) {
         self.host.set_deadline(client, None);
         let Some(session) = self.host.get(client).map(|entry| &entry.role) else {
             return;
         };
         if let Some(second) = &session.second {
-            self.second_routes.remove(&second.route());
+            self.second_routes.remove(&second.route);
         }
         let announced = session.is_announced();
         if let Some((id, _)) = self.member(client) {
@@ -357,14 +323,19 @@ impl Coordinator {
         self.close_session(now, client, code);
     }
 
-    pub(super) fn close_session(&mut self, now: Instant, client: ChannelId, code: WireCode) {
+    pub(in crate::coordinator) fn close_session(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        code: WireCode,
+    ) {
         if let Some(link) = self.host.link(client) {
             tracing::debug!(?client, ?code, "disconnecting a client");
             link.close(now, code, CloseReason::Local);
         }
     }
 
-    pub(super) fn violate_session(
+    pub(in crate::coordinator) fn violate_session(
         &mut self,
         now: Instant,
         client: ChannelId,
@@ -374,7 +345,7 @@ impl Coordinator {
     }
 
     /// Sends a control message to a Client.
-    pub(super) fn tell(&mut self, id: ClientId, message: &CoordinatorMessage) {
+    pub(in crate::coordinator) fn tell(&mut self, id: ClientId, message: &CoordinatorMessage) {
         if let Some(member) = self.registry.get(id) {
             self.host.send_control(member.session, message.encode());
         }

@@ -1,14 +1,15 @@
-//! Peer channels: from the request or offer to the bound channel. All transitions of [`Stage`] are here.
+//! From the request or offer of a peer channel to the bound channel. All transitions of [`Stage`] are here.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Client, ClientEvent, PeerInfo, path::Required};
+use super::{Peer, Stage};
 use crate::{
-    AnswerError, ChannelId, ClientId, CloseReason, Endpoint, ErrorCode, OpenChannelError,
-    PathPolicy, Target, Violation,
+    AnswerError, ChannelId, CloseReason, Endpoint, ErrorCode, OpenChannelError, PathPolicy,
+    PeerInfo, Target, Violation,
     channel::{ChannelCore, Notice},
+    client::{Client, ClientEvent, path::Required},
     error::WireCode,
     host::Hosted,
     identity::PeerIdentity,
@@ -20,87 +21,8 @@ use crate::{
     },
 };
 
-/// What a Client knows of a peer channel.
-#[derive(Debug)]
-pub(crate) struct Peer {
-    label: Bytes,
-    /// What its packets may travel on.
-    policy: PathPolicy,
-    /// The other end is ready for direct paths, and whether it wants no other.
-    ready: Option<bool>,
-    /// What the Coordinator says of it: there once that is more than a request.
-    offer: Option<Offer>,
-    stage: Stage,
-}
-
-/// How far the setting up of a peer channel has come.
-///
-/// ```text
-/// Requested ─offer─▶ Accepted ─start/connection─▶ Binding ─bind─▶ Bound
-/// Offered ──accept──────▲                            └─bind─▶ Seeking ─direct path─▲
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Stage {
-    /// Asked for by this Client.
-    Requested {
-        request: RequestId,
-        target: Target,
-    },
-    /// Offered, and the application has not answered.
-    Offered,
-    /// This end is ready for the other.
-    Accepted,
-    /// The ends have proved who they are; now they make sure that they mean the same channel.
-    Binding,
-    /// Bound, and not to be opened without a direct path.
-    Seeking,
-    Bound,
-}
-
-impl Peer {
-    pub(super) fn info(&self) -> Option<PeerInfo> {
-        self.offer.as_ref().map(|offer| PeerInfo {
-            id: offer.peer,
-            name: offer.peer_name.clone(),
-            label: self.label.clone(),
-        })
-    }
-
-    /// The offer, if the channel has come just as far as this.
-    fn offer_at(&self, stage: &Stage) -> Option<&Offer> {
-        self.offer.as_ref().filter(|_| self.stage == *stage)
-    }
-
-    fn route(&self) -> Option<Route> {
-        self.offer.as_ref().map(|offer| offer.own_route)
-    }
-
-    /// What this end says before the binding, if it is ready for direct paths.
-    fn direct_message(&self) -> Option<PeerMessage> {
-        match self.policy {
-            PathPolicy::Auto => Some(PeerMessage::Direct { required: false }),
-            PathPolicy::DirectOnly(_) => Some(PeerMessage::Direct { required: true }),
-            PathPolicy::ProxiedOnly => None,
-        }
-    }
-
-    /// What the initiator says, and the acceptor must hear, for this to be the channel that was offered.
-    fn bind_message(&self, offer: &Offer, own_id: ClientId) -> PeerMessage {
-        let (initiator, acceptor) = match offer.role {
-            EndRole::Initiator => (own_id, offer.peer),
-            EndRole::Acceptor => (offer.peer, own_id),
-        };
-        PeerMessage::Bind {
-            channel: offer.channel,
-            initiator,
-            acceptor,
-            label: self.label.clone(),
-        }
-    }
-}
-
 impl Client {
-    pub(super) fn request_channel(
+    pub(in crate::client) fn request_channel(
         &mut self,
         now: Instant,
         target: Target,
@@ -142,7 +64,7 @@ impl Client {
         Ok(id)
     }
 
-    pub(super) fn offered(&mut self, now: Instant, offer: Offer) {
+    pub(in crate::client) fn offered(&mut self, now: Instant, offer: Offer) {
         let route = offer.own_route;
         if self.routes.contains_key(&route) {
             return self.violate_home(now, Violation::Unexpected);
@@ -203,7 +125,7 @@ impl Client {
     }
 
     /// Whether the application may answer the offer of this channel.
-    pub(super) fn answerable(&self, id: ChannelId) -> Result<(), AnswerError> {
+    pub(in crate::client) fn answerable(&self, id: ChannelId) -> Result<(), AnswerError> {
         // That it is over may be told by an event that the application has not taken yet.
         let channel = self.host.get(id).filter(|it| !it.core.is_ended());
         let peer = channel.and_then(|channel| channel.role.as_ref());
@@ -211,7 +133,12 @@ impl Client {
         offered.map(|_| ()).ok_or(AnswerError)
     }
 
-    pub(super) fn accept_offer(&mut self, now: Instant, id: ChannelId, policy: PathPolicy) {
+    pub(in crate::client) fn accept_offer(
+        &mut self,
+        now: Instant,
+        id: ChannelId,
+        policy: PathPolicy,
+    ) {
         let own_id = self.id();
         let Some(peer) = self.peer_mut(id) else {
             return;
@@ -247,7 +174,7 @@ impl Client {
     }
 
     /// Both ends have accepted; this one begins.
-    pub(super) fn start_peer(&mut self, now: Instant, route: Route) {
+    pub(in crate::client) fn start_peer(&mut self, now: Instant, route: Route) {
         let Some(&(id, _)) = self.routes.get(&route) else {
             return;
         };
@@ -279,7 +206,7 @@ impl Client {
         }
     }
 
-    pub(super) fn peer_notice(&mut self, now: Instant, id: ChannelId, notice: Notice) {
+    pub(in crate::client) fn peer_notice(&mut self, now: Instant, id: ChannelId, notice: Notice) {
         match notice {
             Notice::Control(payload) => self.peer_control(now, id, payload),
             Notice::Closing | Notice::GivenUp => {}
@@ -287,7 +214,12 @@ impl Client {
         }
     }
 
-    pub(super) fn peer_connected(&mut self, now: Instant, id: ChannelId, identity: PeerIdentity) {
+    pub(in crate::client) fn peer_connected(
+        &mut self,
+        now: Instant,
+        id: ChannelId,
+        identity: PeerIdentity,
+    ) {
         let own_id = self.id();
         let Some((peer, core, link)) = self.linked_peer(id) else {
             return;
@@ -403,7 +335,7 @@ impl Client {
     }
 
     /// A direct path is there.
-    pub(super) fn peer_direct(&mut self, now: Instant, id: ChannelId) {
+    pub(in crate::client) fn peer_direct(&mut self, now: Instant, id: ChannelId) {
         if self
             .peer_mut(id)
             .is_some_and(|it| it.stage == Stage::Seeking)
@@ -425,7 +357,7 @@ impl Client {
     }
 
     /// A peer channel was not set up in time.
-    pub(super) fn peer_deadline_passed(&mut self, now: Instant, id: ChannelId) {
+    pub(in crate::client) fn peer_deadline_passed(&mut self, now: Instant, id: ChannelId) {
         let Some(peer) = self.peer_mut(id) else {
             return;
         };
@@ -441,7 +373,12 @@ impl Client {
     }
 
     /// A peer channel has ended: the Coordinator can forget it, and so can we.
-    pub(super) fn peer_ended(&mut self, now: Instant, id: ChannelId, reason: CloseReason) {
+    pub(in crate::client) fn peer_ended(
+        &mut self,
+        now: Instant,
+        id: ChannelId,
+        reason: CloseReason,
+    ) {
         // What the other end was told, which the Coordinator may be the first to bring it.
         let said = self.host.peek(id).and_then(Link::close_code);
         let code = said.unwrap_or_else(|| match reason {
@@ -477,7 +414,7 @@ impl Client {
     }
 
     /// Whether the application is to answer the offer of this channel, and which that is.
-    pub(super) fn offer(&self, id: ChannelId) -> Option<ClientEvent> {
+    pub(in crate::client) fn offer(&self, id: ChannelId) -> Option<ClientEvent> {
         self.answerable(id).ok()?;
         let PeerInfo {
             id: peer,
@@ -493,7 +430,7 @@ impl Client {
     }
 
     /// Ends a peer channel from outside its link. With a code, the Coordinator is told.
-    pub(super) fn end_peer(
+    pub(in crate::client) fn end_peer(
         &mut self,
         now: Instant,
         id: ChannelId,
@@ -511,7 +448,7 @@ impl Client {
         self.host.abandon(id, reason);
     }
 
-    pub(super) fn close_peers(&mut self, now: Instant, patience: Duration) {
+    pub(in crate::client) fn close_peers(&mut self, now: Instant, patience: Duration) {
         for id in self
             .host
             .ids()

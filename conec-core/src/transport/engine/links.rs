@@ -1,4 +1,4 @@
-//! Engines: how links come to be.
+//! How links come to be: engines connect and accept.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
@@ -7,54 +7,22 @@ use quinn_proto::{
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 
-use super::{
-    LinkChange, Received, Transport, VIRTUAL,
-    cid::CidGenerator,
-    event,
-    handshakes::{Admission, Admissions},
-    keys::{ResetKey, TokenKey},
-    link::Link,
-    observer::Observer,
-    settings::transport_config,
-    tls,
-};
+use super::{Accepting, Engine, EngineId, EngineKind, HomeEnd, PeerEnd};
 use crate::{
-    Certificate, ChannelConfig, ChannelId, ClientId, ConfigError, Identity, Trust,
+    Certificate, ChannelConfig, ChannelId, ConfigError, Identity,
+    transport::{
+        LinkChange, Received, Transport, VIRTUAL,
+        cid::CidGenerator,
+        event,
+        handshakes::{Admission, Admissions},
+        keys::{ResetKey, TokenKey},
+        link::Link,
+        observer::Observer,
+        settings::transport_config,
+        tls,
+    },
     wire::{CID_LEN, Route},
 };
-
-/// Names an engine of a [`Transport`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct EngineId(u64);
-
-pub(super) struct Engine {
-    pub(super) endpoint: quinn_proto::Endpoint,
-    /// Whose its links are, by the numbers that it gives them.
-    pub(super) links: BTreeMap<usize, ChannelId>,
-    kind: EngineKind,
-}
-
-enum EngineKind {
-    /// Connects to one place, or has accepted what it was made for.
-    Single,
-    /// Accepts one link, for this channel.
-    Awaiting(ChannelId, Accepting),
-    /// Accepts everyone's.
-    Public(Accepting, Admissions),
-}
-
-impl Engine {
-    pub(super) fn is_public(&self) -> bool {
-        matches!(self.kind, EngineKind::Public(..))
-    }
-}
-
-/// How links are accepted.
-#[derive(Clone)]
-struct Accepting {
-    server: ServerConfig,
-    channel: ChannelConfig,
-}
 
 impl Transport {
     /// An engine that accepts home channels from everyone.
@@ -127,7 +95,7 @@ impl Transport {
         self.engines.remove(&id);
     }
 
-    pub(super) fn handle_incoming(
+    pub(in crate::transport) fn handle_incoming(
         &mut self,
         now: Instant,
         engine_id: EngineId,
@@ -295,39 +263,6 @@ impl Transport {
             }
         }
     }
-}
-
-/// The TLS settings of a Client's home channel, made once.
-#[derive(Clone)]
-pub(crate) struct HomeTls(Arc<QuicClientConfig>);
-
-impl HomeTls {
-    pub(crate) fn new(identity: &Identity, trust: &Trust) -> Result<Self, ConfigError> {
-        tls::home_client(identity, trust).map(Self)
-    }
-}
-
-/// A Coordinator, seen from a Client.
-#[derive(Clone, Copy)]
-pub(crate) struct HomeEnd<'a> {
-    pub(crate) address: SocketAddr,
-    /// What its certificate is checked against.
-    pub(crate) host_name: &'a str,
-    pub(crate) tls: &'a HomeTls,
-}
-
-/// What the ends of a peer channel know of it, seen from one.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PeerEnd {
-    pub(crate) own_route: Route,
-    pub(crate) peer_route: Route,
-    /// Who is at the other end.
-    pub(crate) id: ClientId,
-}
-
-/// Whether this is a name or address that TLS can take for the server's.
-pub(crate) fn is_host_name(name: &str) -> bool {
-    rustls::pki_types::ServerName::try_from(name).is_ok()
 }
 
 /// Not sent: peers are known by their keys. TLS wants a name all the same.

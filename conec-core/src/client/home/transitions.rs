@@ -1,92 +1,22 @@
-//! The home channel: connecting, registering, what the Coordinator says. All transitions of [`Stage`] are here; which address
-//! is tried when is the [`Race`]'s.
+//! Connecting, registering, what the Coordinator says. All transitions of [`Stage`] are here; which address is tried when is
+//! the [`Race`]'s.
 
 use std::{net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Client, ClientEvent, peer::Peer, race::Race};
+use super::{Home, Stage};
 use crate::{
     ChannelId, CloseReason, ConnectError, ErrorCode, Name, Unreachable, Violation,
     channel::{ChannelCore, Notice},
+    client::{Client, ClientEvent, peer::Peer, race::Race},
     host::Hosted,
-    transport::{EngineId, HomeEnd, Link, is_host_name},
+    transport::{HomeEnd, Link, is_host_name},
     wire::{ClientMessage, CoordinatorMessage, RoleMessage},
 };
 
-/// A Client's way to its Coordinator.
-#[derive(Debug, Default)]
-pub(super) struct Home {
-    stage: Stage,
-    /// Where packets from the Coordinator belong: one engine for all attempts, once there is one.
-    pub(super) engine: Option<EngineId>,
-    /// The Coordinator's address, once it is known which of them it is.
-    pub(super) address: Option<SocketAddr>,
-}
-
-/// ```text
-/// Unused ─connect─▶ Connecting ─first TLS done─▶ Registering ─welcome─▶ Ready ──▶ Lost ─peers gone─▶ Ended
-///                        │                            └──────────────────────────▲
-///                        └──────────────────── race lost ────────────────────────┘
-/// ```
-#[derive(Debug, Default)]
-enum Stage {
-    #[default]
-    Unused,
-    /// Attempts have links of their own. The winner's becomes that of [`ChannelId::HOME`]; the others' are closed.
-    Connecting(Race),
-    Registering,
-    Ready {
-        name: Option<Name>,
-        observed: SocketAddr,
-    },
-    /// The link is over; the peer channels' ends are told first. What is known of the Coordinator is kept for goodbyes.
-    Lost(CloseReason),
-    Ended,
-}
-
-impl Home {
-    pub(super) fn name(&self) -> Option<&Name> {
-        self.ready()?.0
-    }
-
-    pub(super) fn observed(&self) -> Option<SocketAddr> {
-        Some(self.ready()?.1)
-    }
-
-    pub(super) fn is_ready(&self) -> bool {
-        self.ready().is_some()
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        matches!(self.stage, Stage::Ended)
-    }
-
-    pub(super) fn race(&self) -> Option<&Race> {
-        match &self.stage {
-            Stage::Connecting(race) => Some(race),
-            Stage::Unused
-            | Stage::Registering
-            | Stage::Ready { .. }
-            | Stage::Lost(_)
-            | Stage::Ended => None,
-        }
-    }
-
-    fn ready(&self) -> Option<(Option<&Name>, SocketAddr)> {
-        match &self.stage {
-            Stage::Ready { name, observed } => Some((name.as_ref(), *observed)),
-            Stage::Unused
-            | Stage::Connecting(_)
-            | Stage::Registering
-            | Stage::Lost(_)
-            | Stage::Ended => None,
-        }
-    }
-}
-
 impl Client {
-    pub(super) fn begin_connecting(
+    pub(in crate::client) fn begin_connecting(
         &mut self,
         now: Instant,
         host_name: &str,
@@ -157,7 +87,7 @@ impl Client {
     }
 
     /// An attempt is connected, with the Coordinator and nobody else: it is the one that says Hello.
-    pub(super) fn attempt_connected(&mut self, now: Instant, winner: ChannelId) {
+    pub(in crate::client) fn attempt_connected(&mut self, now: Instant, winner: ChannelId) {
         let Stage::Connecting(race) = &self.home.stage else {
             return;
         };
@@ -179,7 +109,12 @@ impl Client {
     }
 
     /// An attempt has failed by itself.
-    pub(super) fn attempt_failed(&mut self, now: Instant, link: ChannelId, reason: CloseReason) {
+    pub(in crate::client) fn attempt_failed(
+        &mut self,
+        now: Instant,
+        link: ChannelId,
+        reason: CloseReason,
+    ) {
         let Stage::Connecting(race) = &mut self.home.stage else {
             return;
         };
@@ -196,7 +131,7 @@ impl Client {
     }
 
     /// The system says that datagrams do not get to an address.
-    pub(super) fn address_unreachable(
+    pub(in crate::client) fn address_unreachable(
         &mut self,
         now: Instant,
         address: SocketAddr,
@@ -226,7 +161,7 @@ impl Client {
         self.go_on_racing(now);
     }
 
-    pub(super) fn home_notice(&mut self, now: Instant, notice: Notice) {
+    pub(in crate::client) fn home_notice(&mut self, now: Instant, notice: Notice) {
         match notice {
             Notice::Control(payload) => self.home_control(now, payload),
             Notice::Closing => self.home_closing(now),
@@ -341,7 +276,7 @@ impl Client {
         self.update_home_hold();
     }
 
-    pub(super) fn home_deadline_passed(&mut self, now: Instant) {
+    pub(in crate::client) fn home_deadline_passed(&mut self, now: Instant) {
         if self.home.race().is_some() {
             return self.go_on_racing(now);
         }
@@ -351,7 +286,7 @@ impl Client {
     }
 
     /// The link to the Coordinator is over.
-    pub(super) fn home_lost(&mut self, now: Instant, reason: CloseReason) {
+    pub(in crate::client) fn home_lost(&mut self, now: Instant, reason: CloseReason) {
         if let Stage::Registering | Stage::Ready { .. } = self.home.stage {
             self.home.stage = Stage::Lost(reason);
         }
@@ -368,12 +303,12 @@ impl Client {
     }
 
     /// Whether the home link is lost and every peer channel's end was told.
-    pub(super) fn home_ends_next(&self) -> bool {
+    pub(in crate::client) fn home_ends_next(&self) -> bool {
         matches!(self.home.stage, Stage::Lost(_)) && self.host.len() <= 1
     }
 
     /// Ends the home channel as the last one.
-    pub(super) fn end_home_when_alone(&mut self) {
+    pub(in crate::client) fn end_home_when_alone(&mut self) {
         if self.home_ends_next() {
             let ended = Home {
                 stage: Stage::Ended,
@@ -386,7 +321,7 @@ impl Client {
     }
 
     /// The home channel carries the peer channels: it stays until they are gone.
-    pub(super) fn update_home_hold(&mut self) {
+    pub(in crate::client) fn update_home_hold(&mut self) {
         // Those that have ended may only wait for their last events to be taken.
         let is_live =
             |channel: &Hosted<Option<Peer>>| channel.role.is_some() && !channel.core.is_ended();
@@ -396,16 +331,16 @@ impl Client {
         }
     }
 
-    pub(super) fn send_home(&mut self, message: &ClientMessage) {
+    pub(in crate::client) fn send_home(&mut self, message: &ClientMessage) {
         self.host.send_control(ChannelId::HOME, message.encode());
     }
 
-    pub(super) fn violate_home(&mut self, now: Instant, violation: Violation) {
+    pub(in crate::client) fn violate_home(&mut self, now: Instant, violation: Violation) {
         self.host.violate(now, ChannelId::HOME, violation);
     }
 
     /// Whether the home channel can be used, and is not being closed.
-    pub(super) fn is_home_open(&self) -> bool {
+    pub(in crate::client) fn is_home_open(&self) -> bool {
         let home = self.host.get(ChannelId::HOME);
         home.is_some_and(|home| home.core.is_open())
     }

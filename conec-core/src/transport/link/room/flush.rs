@@ -1,7 +1,7 @@
 //! From the queues in front of the engine into the engine: which bytes, how many, and when.
 //!
-//! Streams with so little waiting that they [pass by](super::line) the others come first, after the control stream. Something is
-//! kept free for both of what they need to get through the engine:
+//! Streams with so little waiting that they [pass by](crate::transport::link::line) the others come first, after the control
+//! stream. Something is kept free for both of what they need to get through the engine:
 //!
 //! - *its send window*, which is all that may be unacknowledged. Streams with much waiting use no more of it than keeps
 //!   the path full.
@@ -14,33 +14,12 @@ use std::time::{Duration, Instant};
 
 use quinn_proto::WriteError;
 
-use super::{CONTROL, Link, streams::id};
-use crate::transport::{event::LinkEvent, observer::Observer, outgoing::Outgoing};
-
-/// What streams get through the engine with.
-pub(super) struct Room {
-    observer: Observer,
-    /// How much the engine has got since the beginning.
-    handed_over: u64,
-    /// How much credit is kept free for each kind of stream that comes before the others.
-    spare_credit: u64,
-    /// The whole send window, and how much of it those others use.
-    window: u64,
-    path: u64,
-    /// The credit that the other side was last told to be used up, and when it may be told again.
-    told: u64,
-    tell_next: Option<Instant>,
-    /// It is to be told then.
-    tell_at: Option<Instant>,
-}
-
-/// What a stream is to the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Control,
-    Passing,
-    Waiting,
-}
+use super::{Kind, spare};
+use crate::transport::{
+    event::LinkEvent,
+    link::{CONTROL, Link, convert::id},
+    outgoing::{Outgoing, engine_priority},
+};
 
 /// What came of offering a stream's bytes to the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,60 +34,9 @@ enum Offered {
     Over,
 }
 
-impl Room {
-    pub(super) fn new(observer: Observer, window: u32) -> Self {
-        let mut room = Self {
-            observer,
-            handed_over: 0,
-            spare_credit: 0,
-            window: window.into(),
-            path: 0,
-            told: 0,
-            tell_next: None,
-            tell_at: None,
-        };
-        room.follow(0);
-        room
-    }
-
-    /// The first credit is known, which later ones only add to.
-    pub(super) fn connected(&mut self) {
-        self.spare_credit = spare(self.observer.credit());
-    }
-
-    /// When the other side is to be told that its credit is used up.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.tell_at
-    }
-
-    /// How much credit is there for streams of this kind.
-    pub(super) fn credit(&self, kind: Kind) -> u64 {
-        let left = self.observer.credit().saturating_sub(self.handed_over);
-        left.saturating_sub(match kind {
-            // What is kept for it is all that there is.
-            Kind::Control => 0,
-            Kind::Passing => self.spare_credit,
-            Kind::Waiting => 2 * self.spare_credit,
-        })
-    }
-
-    /// Adapts the send window of streams that have to wait to the congestion window.
-    fn follow(&mut self, congestion_window: u64) {
-        let most = self.window - 2 * spare(self.window);
-        self.path = congestion_window
-            .saturating_mul(PATHS)
-            .clamp(MIN_WINDOW.min(most), most);
-    }
-
-    /// Below this it is worth while to take more from those that have to wait: many small pieces make the engine slow.
-    fn low_mark(&self) -> u64 {
-        self.path - (self.path / 8).min(MAX_STEP)
-    }
-}
-
 impl Link {
     /// Lets the engine tell of streams that it takes more of.
-    pub(super) fn follow_path(&mut self) {
+    pub(in crate::transport::link) fn follow_path(&mut self) {
         // The window counts as endless then.
         if !self.control.is_urgent() && !self.closed {
             self.room.follow(self.conn.congestion_state().window());
@@ -117,7 +45,7 @@ impl Link {
     }
 
     /// Passes on what the engine takes; whether it took anything. Without `all`, only what comes before the rest.
-    pub(super) fn flush(&mut self, now: Instant, all: bool) -> bool {
+    pub(in crate::transport::link) fn flush(&mut self, now: Instant, all: bool) -> bool {
         self.room.tell_at = None;
         if !self.connected || self.closed {
             return false;
@@ -290,7 +218,7 @@ impl Link {
     }
 
     /// What waits on a stream.
-    pub(super) fn outgoing(&mut self, stream: u64) -> &mut Outgoing {
+    pub(in crate::transport::link) fn outgoing(&mut self, stream: u64) -> &mut Outgoing {
         let conn = &mut self.conn;
         self.outgoing.entry(stream).or_insert_with(|| {
             // A stream that has ended has none.
@@ -299,7 +227,7 @@ impl Link {
         })
     }
 
-    pub(super) fn line_up(&mut self, stream: u64) {
+    pub(in crate::transport::link) fn line_up(&mut self, stream: u64) {
         if stream != CONTROL
             && let Some(outgoing) = self.outgoing.get_mut(&stream)
             && !outgoing.in_line
@@ -310,21 +238,5 @@ impl Link {
     }
 }
 
-/// The engine's priorities leave room between those of streams, for those that pass by.
-pub(super) fn engine_priority(priority: i8, passes: bool) -> i32 {
-    2 * i32::from(priority) + i32::from(passes)
-}
-
-/// How much of something is kept free for each kind of stream that comes before the others.
-fn spare(of: u64) -> u64 {
-    (of / 8).min(MAX_SPARE)
-}
-
-const MAX_SPARE: u64 = 64 << 10;
-/// How many congestion windows the engine gets of streams that have to wait. It must be more than one, since what was
-/// acknowledged counts as long as something before it was not; with two, reordering already leaves it with nothing to send.
-const PATHS: u64 = 4;
-const MIN_WINDOW: u64 = 256 << 10;
-const MAX_STEP: u64 = 64 << 10;
 /// Control messages are limited in rate, and this one is no reason to come near the limit.
 const TELL_PAUSE: Duration = Duration::from_millis(50);

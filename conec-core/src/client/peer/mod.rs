@@ -1,0 +1,89 @@
+//! Peer channels, and how far they have come.
+
+mod transitions;
+
+use bytes::Bytes;
+
+use crate::{
+    ClientId, PathPolicy, PeerInfo, Target,
+    wire::{Offer, PeerMessage, RequestId, Role as EndRole, Route},
+};
+
+/// What a Client knows of a peer channel.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    label: Bytes,
+    /// What its packets may travel on.
+    policy: PathPolicy,
+    /// The other end is ready for direct paths, and whether it wants no other.
+    ready: Option<bool>,
+    /// What the Coordinator says of it: there once that is more than a request.
+    offer: Option<Offer>,
+    stage: Stage,
+}
+
+/// How far the setting up of a peer channel has come.
+///
+/// ```text
+/// Requested ─offer─▶ Accepted ─start/connection─▶ Binding ─bind─▶ Bound
+/// Offered ──accept──────▲                            └─bind─▶ Seeking ─direct path─▲
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    /// Asked for by this Client.
+    Requested {
+        request: RequestId,
+        target: Target,
+    },
+    /// Offered, and the application has not answered.
+    Offered,
+    /// This end is ready for the other.
+    Accepted,
+    /// The ends have proved who they are; now they make sure that they mean the same channel.
+    Binding,
+    /// Bound, and not to be opened without a direct path.
+    Seeking,
+    Bound,
+}
+
+impl Peer {
+    pub(super) fn info(&self) -> Option<PeerInfo> {
+        self.offer.as_ref().map(|offer| PeerInfo {
+            id: offer.peer,
+            name: offer.peer_name.clone(),
+            label: self.label.clone(),
+        })
+    }
+
+    /// The offer, if the channel has come just as far as this.
+    fn offer_at(&self, stage: &Stage) -> Option<&Offer> {
+        self.offer.as_ref().filter(|_| self.stage == *stage)
+    }
+
+    fn route(&self) -> Option<Route> {
+        self.offer.as_ref().map(|offer| offer.own_route)
+    }
+
+    /// What this end says before the binding, if it is ready for direct paths.
+    fn direct_message(&self) -> Option<PeerMessage> {
+        match self.policy {
+            PathPolicy::Auto => Some(PeerMessage::Direct { required: false }),
+            PathPolicy::DirectOnly(_) => Some(PeerMessage::Direct { required: true }),
+            PathPolicy::ProxiedOnly => None,
+        }
+    }
+
+    /// What the initiator says, and the acceptor must hear, for this to be the channel that was offered.
+    fn bind_message(&self, offer: &Offer, own_id: ClientId) -> PeerMessage {
+        let (initiator, acceptor) = match offer.role {
+            EndRole::Initiator => (own_id, offer.peer),
+            EndRole::Acceptor => (offer.peer, own_id),
+        };
+        PeerMessage::Bind {
+            channel: offer.channel,
+            initiator,
+            acceptor,
+            label: self.label.clone(),
+        }
+    }
+}

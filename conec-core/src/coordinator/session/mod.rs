@@ -1,0 +1,67 @@
+//! One Client at the Coordinator, from its handshake to its end.
+
+mod transitions;
+
+use std::net::SocketAddr;
+
+use crate::{
+    ClientId,
+    util::Bucket,
+    wire::{AddressNonce, ProbeKeys, Route},
+};
+
+/// What the Coordinator knows of a home channel.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    phase: Phase,
+    /// An address that the Client seems to have moved to, and what it has to echo from there.
+    moving: Option<(AddressNonce, SocketAddr)>,
+    /// What it takes to know it at the second port.
+    pub(super) second: Option<Box<Second>>,
+}
+
+/// ```text
+/// Handshake ─TLS done─▶ Greeting ─hello─▶ Asking ─admit─▶ Admitted
+///                           └──────── policy allows ─────────▲
+/// ```
+#[derive(Debug, Default)]
+enum Phase {
+    #[default]
+    Handshake,
+    /// The Client has proved who it is, and is to introduce itself.
+    Greeting { id: ClientId },
+    /// The application is to say whether it may come in.
+    Asking { id: ClientId },
+    /// The Client is a member, unless it has another session by now.
+    Admitted { id: ClientId },
+}
+
+impl Session {
+    /// Who it is, if it was let in.
+    pub(super) fn admitted(&self) -> Option<ClientId> {
+        match self.phase {
+            Phase::Admitted { id } => Some(id),
+            Phase::Handshake | Phase::Greeting { .. } | Phase::Asking { .. } => None,
+        }
+    }
+
+    /// Whether the application has heard of it.
+    fn is_announced(&self) -> bool {
+        match self.phase {
+            Phase::Handshake | Phase::Greeting { .. } => false,
+            Phase::Asking { .. } | Phase::Admitted { .. } => true,
+        }
+    }
+}
+
+/// What it takes to know a Client at the second port.
+#[derive(Debug)]
+pub(super) struct Second {
+    /// What probes bear that are the Client's.
+    pub(super) route: Route,
+    pub(super) keys: ProbeKeys,
+    /// The number of the latest probe.
+    pub(super) latest: u64,
+    /// How many are answered.
+    pub(super) rate: Bucket,
+}

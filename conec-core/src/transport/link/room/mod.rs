@@ -1,0 +1,95 @@
+//! How much the engine may get of what waits on a link's streams.
+
+mod flush;
+
+use std::time::Instant;
+
+use crate::transport::observer::Observer;
+
+/// What streams get through the engine with.
+pub(super) struct Room {
+    observer: Observer,
+    /// How much the engine has got since the beginning.
+    handed_over: u64,
+    /// How much credit is kept free for each kind of stream that comes before the others.
+    spare_credit: u64,
+    /// The whole send window, and how much of it those others use.
+    window: u64,
+    path: u64,
+    /// The credit that the other side was last told to be used up, and when it may be told again.
+    told: u64,
+    tell_next: Option<Instant>,
+    /// It is to be told then.
+    tell_at: Option<Instant>,
+}
+
+/// What a stream is to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Control,
+    Passing,
+    Waiting,
+}
+
+impl Room {
+    pub(super) fn new(observer: Observer, window: u32) -> Self {
+        let mut room = Self {
+            observer,
+            handed_over: 0,
+            spare_credit: 0,
+            window: window.into(),
+            path: 0,
+            told: 0,
+            tell_next: None,
+            tell_at: None,
+        };
+        room.follow(0);
+        room
+    }
+
+    /// The first credit is known, which later ones only add to.
+    pub(super) fn connected(&mut self) {
+        self.spare_credit = spare(self.observer.credit());
+    }
+
+    /// When the other side is to be told that its credit is used up.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.tell_at
+    }
+
+    /// How much credit is there for streams of this kind.
+    pub(super) fn credit(&self, kind: Kind) -> u64 {
+        let left = self.observer.credit().saturating_sub(self.handed_over);
+        left.saturating_sub(match kind {
+            // What is kept for it is all that there is.
+            Kind::Control => 0,
+            Kind::Passing => self.spare_credit,
+            Kind::Waiting => 2 * self.spare_credit,
+        })
+    }
+
+    /// Adapts the send window of streams that have to wait to the congestion window.
+    fn follow(&mut self, congestion_window: u64) {
+        let most = self.window - 2 * spare(self.window);
+        self.path = congestion_window
+            .saturating_mul(PATHS)
+            .clamp(MIN_WINDOW.min(most), most);
+    }
+
+    /// Below this it is worth while to take more from those that have to wait: many small pieces make the engine slow.
+    fn low_mark(&self) -> u64 {
+        self.path - (self.path / 8).min(MAX_STEP)
+    }
+}
+
+/// How much of something is kept free for each kind of stream that comes before the others.
+fn spare(of: u64) -> u64 {
+    (of / 8).min(MAX_SPARE)
+}
+
+const MAX_SPARE: u64 = 64 << 10;
+/// How many congestion windows the engine gets of streams that have to wait. It must be more than one, since what was
+/// acknowledged counts as long as something before it was not; with two, reordering already leaves it with nothing to send.
+const PATHS: u64 = 4;
+const MIN_WINDOW: u64 = 256 << 10;
+const MAX_STEP: u64 = 64 << 10;
