@@ -1,10 +1,5 @@
 //! The walks through the code in `CONTRIBUTING.md` lead where they say.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails where something is not as it must be"
-)]
-
 use std::{fs, path::Path};
 
 #[test]

@@ -108,7 +108,7 @@ fn a_graceful_end_is_told_as_that() {
         let reason = world.wait_for("the pair's end", Duration::from_secs(5), |world| {
             world.take_event(coordinator, |event| match event {
                 Event::Coordinator(CoordinatorEvent::PairClosed { reason, .. }) => Some(*reason),
-                _ => None,
+                Event::Client(_) | Event::Coordinator(_) => None,
             })
         });
         assert_eq!(reason, CloseReason::Remote(ErrorCode::None), "{seed}");
