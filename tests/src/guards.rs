@@ -67,7 +67,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "an identity does not take its session over any number of times",
         file: "conec-core/src/coordinator/session/transitions.rs",
-        text: "if before.is_some() && !self.registry.take_over(now, id) {",
+        text: "if before.is_some() && !self.registry.take_over(now, id, takeovers) {",
         without: "if false {",
     },
     Guard {
@@ -115,8 +115,8 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "bytes that fill gaps do not stay in the engine",
         file: "conec-core/src/transport/link/incoming/setting_aside.rs",
-        text: "if self.incoming.is_pressing() && self.incoming.streams.get(&stream).is_some_and(has_gaps) {",
-        without: "if false && self.incoming.streams.get(&stream).is_some_and(has_gaps) {",
+        text: "if self.incoming.is_pressing() && self.incoming.get_mut(stream).is_some_and(has_gaps) {",
+        without: "if false && self.incoming.get_mut(stream).is_some_and(has_gaps) {",
     },
     Guard {
         what: "streams that nobody has accepted are set aside, too",

@@ -18,8 +18,8 @@ pub(super) struct Member {
     pub(super) session: ChannelId,
     pub(super) name: Option<Name>,
     pub(super) place: Place,
-    /// How often the identity may still move to another session.
-    takeovers: Bucket,
+    /// How often the identity may still move to another session, once it has.
+    takeovers: Option<Box<Bucket>>,
 }
 
 impl Registry {
@@ -45,9 +45,18 @@ impl Registry {
     }
 
     /// Whether the identity may move to another session, which counts as done.
-    pub(super) fn take_over(&mut self, now: Instant, id: ClientId) -> bool {
-        let member = self.members.get_mut(&id);
-        member.is_none_or(|member| member.takeovers.take(now, 1))
+    pub(super) fn take_over(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        takeovers: impl FnOnce() -> Bucket,
+    ) -> bool {
+        self.members.get_mut(&id).is_none_or(|member| {
+            let left = member
+                .takeovers
+                .get_or_insert_with(|| Box::new(takeovers()));
+            left.take(now, 1)
+        })
     }
 
     /// Enters a Client, in place of what was known of the same identity. The name must be free, or its own.
@@ -57,7 +66,6 @@ impl Registry {
         name: Option<Name>,
         session: ChannelId,
         place: Place,
-        takeovers: impl FnOnce() -> Bucket,
     ) {
         let before = self.leave(id);
         if let Some(name) = &name {
@@ -68,7 +76,7 @@ impl Registry {
             session,
             name,
             place,
-            takeovers: before.map_or_else(takeovers, |before| before.takeovers),
+            takeovers: before.and_then(|before| before.takeovers),
         };
         self.members.insert(id, member);
     }

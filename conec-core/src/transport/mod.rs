@@ -159,12 +159,12 @@ impl Transport {
     /// The next thing that happened on a link. What it and its engine have to tell each other is told before it says that
     /// there is nothing.
     pub(crate) fn next_event(&mut self, link: &mut Link) -> Option<LinkEvent> {
-        let event = link.events.pop_front();
+        let event = link.pop_event();
         if event.is_some() || link.drained {
             return event;
         }
         self.look_after(link);
-        link.events.pop_front()
+        link.pop_event()
     }
 
     /// The next datagrams that a link has to send, if any.

@@ -20,7 +20,8 @@ use super::{
     stream::DataStream,
 };
 use crate::{
-    ChannelConfig, ChannelId, CloseReason, Direction, ErrorCode, RecvEnd, SendEnd, Violation,
+    ChannelConfig, ChannelId, CloseReason, CongestionControl, Direction, ErrorCode, RecvEnd,
+    SendEnd, Violation,
     transport::{CONTROL, Link, LinkEvent, Read},
     util::Bucket,
     wire::{ChannelMessage, FrameDecoder, FrameTooLarge, MAX_CONTROL, frame_header},
@@ -43,7 +44,7 @@ pub(crate) enum Notice {
 #[derive(Debug)]
 pub(crate) struct ChannelCore {
     id: ChannelId,
-    config: ChannelConfig,
+    settings: Settings,
     state: State,
     path: Path,
     control: Control,
@@ -78,6 +79,16 @@ pub(crate) struct ChannelCore {
     incoming: Incoming,
     /// How the channel ended, until that was told: after everything else.
     closed: Option<CloseReason>,
+}
+
+/// What is needed of the channel's configuration all the time.
+#[derive(Debug)]
+struct Settings {
+    max_message_size: usize,
+    send_buffer: usize,
+    /// How many streams the other side may have open.
+    streams: usize,
+    congestion: CongestionControl,
 }
 
 #[derive(Debug)]
@@ -139,7 +150,12 @@ impl ChannelCore {
     pub(crate) fn new(id: ChannelId, config: &ChannelConfig, rate: Option<Bucket>) -> Self {
         Self {
             id,
-            config: config.clone(),
+            settings: Settings {
+                max_message_size: config.max_message_size,
+                send_buffer: config.send_buffer,
+                streams: config.bi_streams as usize + config.uni_streams as usize,
+                congestion: config.congestion,
+            },
             state: State::new(),
             path: Path::Proxied,
             control: Control {
@@ -196,7 +212,7 @@ impl ChannelCore {
 
     /// The link's handshake is complete.
     pub(crate) fn connected(&self, link: &Link) {
-        link.set_congestion(self.config.congestion);
+        link.set_congestion(self.settings.congestion);
     }
 
     /// Opens the control stream. For the side that is the QUIC client, once connected.

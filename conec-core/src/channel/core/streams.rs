@@ -47,7 +47,7 @@ impl ChannelCore {
             }
             self.accepted.add(direction);
             let preamble = Some(PreambleDecoder::default());
-            let recv = Some(RecvHalf::new(preamble, self.config.max_message_size));
+            let recv = Some(RecvHalf::new(preamble, self.settings.max_message_size));
             let send = match direction {
                 Direction::Bi => Some(SendHalf::default()),
                 Direction::Uni => None,
@@ -66,7 +66,7 @@ impl ChannelCore {
     /// Whether so much waits for the application that no more streams are accepted: about all that the allowed streams can
     /// cause.
     pub(super) fn is_full(&self) -> bool {
-        let streams = 1 + self.config.bi_streams as usize + self.config.uni_streams as usize;
+        let streams = 1 + self.settings.streams;
         self.events.len() + self.incoming.len() >= EVENTS_PER_STREAM * streams
     }
 

@@ -15,7 +15,7 @@ use crate::{
 pub(crate) struct Session {
     phase: Phase,
     /// An address that the Client seems to have moved to, and what it has to echo from there.
-    moving: Option<(AddressNonce, SocketAddr)>,
+    moving: Option<Box<(AddressNonce, SocketAddr)>>,
     /// What it takes to know it at the second port.
     pub(super) second: Option<Box<Second>>,
 }

@@ -180,7 +180,9 @@ impl Coordinator {
         if full {
             return self.turn_away(now, client, ErrorCode::Limit.into());
         }
-        if before.is_some() && !self.registry.take_over(now, id) {
+        let per_minute = self.config.limits.takeovers_per_minute.into();
+        let takeovers = || Bucket::new(per_minute, Duration::from_secs(60), per_minute);
+        if before.is_some() && !self.registry.take_over(now, id, takeovers) {
             return self.turn_away(now, client, ErrorCode::RateLimited.into());
         }
         let Some((entry, link)) = self.host.linked(client) else {
@@ -194,10 +196,7 @@ impl Coordinator {
             address,
             local_ip: link.local_ip(),
         };
-        let per_minute = self.config.limits.takeovers_per_minute.into();
-        self.registry.enter(id, name.clone(), client, place, || {
-            Bucket::new(per_minute, Duration::from_secs(60), per_minute)
-        });
+        self.registry.enter(id, name.clone(), client, place);
         entry.role.phase = Phase::Admitted { id };
         let welcome = CoordinatorMessage::Welcome {
             name: name.clone(),
@@ -228,7 +227,7 @@ impl Coordinator {
         if let Some((entry, link)) = self.host.linked(client)
             && entry.role.admitted().is_some()
         {
-            entry.role.moving = Some((nonce, address));
+            entry.role.moving = Some(Box::new((nonce, address)));
             let message = CoordinatorMessage::ObservedAddress { nonce, address };
             entry.core.send_control(link, message.encode());
         }
@@ -240,7 +239,7 @@ impl Coordinator {
         };
         // An echo of an older nonce is late, not wrong. And if the link has fallen back to another address meanwhile,
         // the echo says nothing about this one.
-        if let Some((expected, address)) = entry.role.moving
+        if let Some((expected, address)) = entry.role.moving.as_deref().copied()
             && expected == nonce
             && link.remote() == address
         {

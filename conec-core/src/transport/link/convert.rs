@@ -29,3 +29,6 @@ pub(super) fn id(index: u64) -> StreamId {
 pub(super) fn varint(code: WireCode) -> VarInt {
     VarInt::from_u64(code.to_wire()).unwrap_or(VarInt::MAX)
 }
+
+/// The control stream is the first one that the QUIC client opens (RFC 9000, 2.1).
+pub(crate) const CONTROL: u64 = 0;

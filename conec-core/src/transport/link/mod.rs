@@ -22,6 +22,7 @@ use quinn_proto::{Connection, ConnectionEvent, ConnectionHandle, Event};
 #[cfg(feature = "__testing")]
 pub(crate) use self::reassembly::Reassembly;
 
+pub(crate) use self::convert::CONTROL;
 use self::{
     convert::varint, datagrams::DatagramCounts, incoming::Incoming, line::Line, room::Room,
 };
@@ -310,6 +311,15 @@ impl Link {
         self.events.push_back(LinkEvent::Change(change));
     }
 
+    /// The next thing that has happened. An idle link keeps no room for others.
+    pub(super) fn pop_event(&mut self) -> Option<LinkEvent> {
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        event
+    }
+
     /// Whether something has happened that was not told yet.
     pub(crate) fn has_events(&self) -> bool {
         !self.events.is_empty()
@@ -595,8 +605,6 @@ impl Link {
     }
 }
 
-/// The control stream is the first one that the QUIC client opens (RFC 9000, 2.1).
-pub(crate) const CONTROL: u64 = 0;
 /// What fits in one UDP datagram's length field, headers aside, and so in one batch.
 pub(crate) const MAX_BATCH: usize = 65_000;
 /// For how long a closed link stays, to say goodbye once more to whom the first one did not reach.

@@ -15,15 +15,20 @@ use std::collections::{BTreeMap, VecDeque};
 
 use quinn_proto::{Connection, ReadError};
 
-use super::{convert::id, reassembly::Reassembly};
+use super::{
+    convert::{CONTROL, id},
+    reassembly::Reassembly,
+};
 use crate::{error::WireCode, transport::event::Read};
 
 /// The streams of a link that are received.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
+    /// The control stream, apart from the others so that an idle link needs no table.
+    control: Option<Receiving>,
     streams: BTreeMap<u64, Receiving>,
     /// Accepted from the engine, but not by the channel.
-    early: [VecDeque<u64>; 2],
+    early: VecDeque<u64>,
     /// How many of the streams are set aside, and how many of these have gaps.
     aside: usize,
     with_gaps: usize,
@@ -73,13 +78,25 @@ enum Taken {
 impl Incoming {
     /// A stream is received from now on.
     pub(super) fn begin(&mut self, stream: u64) {
-        self.streams.insert(stream, Receiving::default());
+        if stream == CONTROL {
+            self.control = Some(Receiving::default());
+        } else {
+            self.streams.insert(stream, Receiving::default());
+        }
     }
 
     /// So many bytes of a stream were read.
     pub(super) fn read_up_to(&mut self, stream: u64, position: u64) {
-        if let Some(receiving) = self.streams.get_mut(&stream) {
+        if let Some(receiving) = self.get_mut(stream) {
             receiving.position = position;
+        }
+    }
+
+    fn get_mut(&mut self, stream: u64) -> Option<&mut Receiving> {
+        if stream == CONTROL {
+            self.control.as_mut()
+        } else {
+            self.streams.get_mut(&stream)
         }
     }
 
@@ -98,7 +115,7 @@ impl Incoming {
         if self.aside == 0 {
             return None;
         }
-        self.streams.get_mut(&stream)?.aside.take()
+        self.get_mut(stream)?.aside.take()
     }
 
     fn weigh(&mut self, aside: &mut Aside) {

@@ -1,18 +1,26 @@
 //! When a link sets streams aside, and how it reads those.
 
+use std::iter;
+
 use quinn_proto::{Dir, VarInt};
 
 use super::{Aside, Receiving, Taken};
 use crate::transport::{
     event::Read,
-    link::{Link, convert::index},
+    link::{
+        Link,
+        convert::{CONTROL, id, index},
+    },
 };
 
 impl Link {
     /// The next stream that the other side has opened.
     pub(in crate::transport::link) fn next_incoming(&mut self, dir: Dir) -> Option<u64> {
-        let early = self.incoming.early[dir as usize].pop_front();
-        early.or_else(|| self.accept_from_engine(dir))
+        let mut early = self.incoming.early.iter();
+        match early.position(|&stream| id(stream).dir() == dir) {
+            Some(first) => self.incoming.early.remove(first),
+            None => self.accept_from_engine(dir),
+        }
     }
 
     /// A stream is not received any more.
@@ -38,11 +46,11 @@ impl Link {
         self.incoming.gaps = gaps;
         for dir in [Dir::Bi, Dir::Uni] {
             while let Some(stream) = self.accept_from_engine(dir) {
-                self.incoming.early[dir as usize].push_back(stream);
+                self.incoming.early.push_back(stream);
             }
         }
-        let streams = self.incoming.streams.keys().copied().collect::<Vec<_>>();
-        for stream in streams {
+        let streams = self.incoming.streams.keys().copied();
+        for stream in iter::once(CONTROL).chain(streams).collect::<Vec<_>>() {
             self.set_aside(stream);
         }
         let (held, streams) = (self.incoming.held, self.incoming.aside);
@@ -51,8 +59,8 @@ impl Link {
 
     /// Sets aside what has come on a stream with gaps.
     pub(in crate::transport::link) fn relieve(&mut self, stream: u64) {
-        let has_gaps = |it: &Receiving| it.aside.as_ref().is_some_and(|it| it.weight.has_gaps);
-        if self.incoming.is_pressing() && self.incoming.streams.get(&stream).is_some_and(has_gaps) {
+        let has_gaps = |it: &mut Receiving| it.aside.as_ref().is_some_and(|it| it.weight.has_gaps);
+        if self.incoming.is_pressing() && self.incoming.get_mut(stream).is_some_and(has_gaps) {
             self.set_aside(stream);
         }
     }
@@ -105,12 +113,13 @@ impl Link {
     }
 
     fn set_aside(&mut self, stream: u64) {
-        let Some(Receiving { aside, position }) = self.incoming.streams.get_mut(&stream) else {
+        let Some(receiving) = self.incoming.get_mut(stream) else {
             return;
         };
-        let mut aside = aside.take().unwrap_or_else(|| {
+        let position = receiving.position;
+        let mut aside = receiving.aside.take().unwrap_or_else(|| {
             self.incoming.aside += 1;
-            Box::new(Aside::new(*position))
+            Box::new(Aside::new(position))
         });
         while aside.end.is_none() {
             let taken = aside.take_from(&mut self.conn, stream, None);
@@ -124,7 +133,7 @@ impl Link {
     }
 
     fn put_back(&mut self, stream: u64, aside: Box<Aside>) {
-        if let Some(receiving) = self.incoming.streams.get_mut(&stream) {
+        if let Some(receiving) = self.incoming.get_mut(stream) {
             receiving.aside = Some(aside);
         }
     }

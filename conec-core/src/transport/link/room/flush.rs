@@ -10,7 +10,10 @@
 //!
 //! Streams that pass by also come first in the engine's own queue, among those of the same priority.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use quinn_proto::WriteError;
 
@@ -195,8 +198,11 @@ impl Link {
             // Fails only when the other side has stopped the stream, which the engine tells by itself.
             let _ = self.conn.send_stream(id(stream)).finish();
         }
-        // Idle streams cost nothing here.
+        // Idle streams, and idle links, cost nothing here.
         self.outgoing.remove(&stream);
+        if self.outgoing.is_empty() {
+            self.outgoing = BTreeMap::new();
+        }
         Offered::All
     }
 
