@@ -34,6 +34,7 @@ mod talk;
 mod wakeups;
 mod world;
 
+use conec_core::ChannelConfig;
 use conec_tests::sim::{At, NodeId, World};
 
 /// A Coordinator, two Clients, and a channel between them.
@@ -50,4 +51,19 @@ fn proxied_pair(seed: u64) -> (World, NodeId, At, At) {
     let (coordinator, [alice, bob]) = world.with_proxied_clients(["alice", "bob"]);
     let (at_alice, at_bob) = world.open_channel(alice, bob);
     (world, coordinator, at_alice, at_bob)
+}
+
+/// Two Clients with a channel between them, whose settings are changed by `change`.
+fn pair_with(seed: u64, change: impl Fn(&mut ChannelConfig)) -> (World, At, At) {
+    let mut world = World::new(seed);
+    let coordinator = world.add_coordinator();
+    let [alice, bob] = ["alice", "bob"].map(|name| {
+        let mut config = world.client_config(name);
+        change(&mut config.peer);
+        let client = world.add_client_with(config);
+        world.connect(client, coordinator);
+        client
+    });
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    (world, at_alice, at_bob)
 }

@@ -3,28 +3,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
-use conec_core::{ChannelConfig, ChannelStats, Code, Direction, SendDatagramError, SendLimit};
+use conec_core::{ChannelStats, Code, Direction, SendDatagramError, SendLimit};
 use conec_tests::sim::{At, LinkConfig, World};
 
-use crate::proxied_pair;
+use crate::{pair_with, proxied_pair};
 
 fn stats(world: &mut World, at: At) -> Option<ChannelStats> {
     world.channel(at.node, at.channel)?.stats()
-}
-
-/// Two Clients with a channel between them, whose settings are changed by `change`.
-fn pair_with(seed: u64, change: impl Fn(&mut ChannelConfig)) -> (World, At, At) {
-    let mut world = World::new(seed);
-    let coordinator = world.add_coordinator();
-    let [alice, bob] = ["alice", "bob"].map(|name| {
-        let mut config = world.client_config(name);
-        change(&mut config.peer);
-        let client = world.add_client_with(config);
-        world.connect(client, coordinator);
-        client
-    });
-    let (at_alice, at_bob) = world.open_channel(alice, bob);
-    (world, at_alice, at_bob)
 }
 
 fn fill(world: &mut World, at: At, streams: usize) {

@@ -13,22 +13,7 @@ use conec_tests::{
     sim::{At, Event, Half, LinkConfig, World},
 };
 
-use crate::connecting::home;
-
-/// Two Clients with a channel between them, whose settings are changed by `change`.
-fn pair_with(seed: u64, change: impl Fn(&mut ChannelConfig)) -> (World, At, At) {
-    let mut world = World::new(seed);
-    let coordinator = world.add_coordinator();
-    let [alice, bob] = ["alice", "bob"].map(|name| {
-        let mut config = world.client_config(name);
-        change(&mut config.peer);
-        let client = world.add_client_with(config);
-        world.connect(client, coordinator);
-        client
-    });
-    let (at_alice, at_bob) = world.open_channel(alice, bob);
-    (world, at_alice, at_bob)
-}
+use crate::{connecting::home, pair_with};
 
 fn pair(seed: u64) -> (World, At, At) {
     pair_with(seed, |_| {})
