@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rustls::RootCertStore;
 
 use crate::{
-    Certificate, ClientLimits, ConfigError, CoordinatorLimits, Identity, KeyPin, Name,
+    Certificate, ClientLimits, ConfigError, CoordinatorLimits, Identity, KeyPin, Name, Secret,
     limits::MAX_TIME,
 };
 
@@ -21,7 +21,7 @@ pub struct ClientConfig {
     /// The name to ask for, if any. None by default.
     pub name: Option<Name>,
     /// An opaque credential for the Coordinator's application, at most 4096 bytes. Empty by default.
-    pub token: Bytes,
+    pub token: Secret<Bytes>,
     /// Whether channels offered by others are accepted at once, without asking the application. They are not by default.
     pub auto_accept: bool,
     /// The home channel. As [`ChannelConfig`] has it by default.
@@ -45,7 +45,7 @@ impl ClientConfig {
             identity,
             trust,
             name: None,
-            token: Bytes::new(),
+            token: Secret::default(),
             auto_accept: false,
             home: ChannelConfig::default(),
             peer: ChannelConfig {
@@ -60,7 +60,7 @@ impl ClientConfig {
     }
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        if self.token.len() > MAX_TOKEN {
+        if self.token.as_ref().len() > MAX_TOKEN {
             return Err(ConfigError::OutOfRange("token", "at most 4096 bytes"));
         }
         self.home.validate()?;
@@ -196,7 +196,7 @@ pub struct CoordinatorConfig {
     pub home: ChannelConfig,
     /// The key of stateless resets (RFC 9000, 10.3). With the same secret key after a restart, Clients notice the restart at
     /// once, and otherwise by their idle timeout. `None`, the default, takes a random one.
-    pub reset_key: Option<[u8; 32]>,
+    pub reset_key: Option<Secret<[u8; 32]>>,
     /// A second port, at the same IP addresses as the first, at which the driver receives as well. Clients send a few small
     /// probes there, and so learn what kind of [`Nat`](crate::Nat) they are behind. Nothing is sent from there. None by default.
     ///

@@ -62,6 +62,7 @@ mod id;
 mod identity;
 mod limits;
 mod memory;
+mod secret;
 mod stats;
 #[cfg(feature = "__testing")]
 #[doc(hidden)]
@@ -100,4 +101,5 @@ pub use limits::{ClientLimits, CoordinatorLimits};
 /// Its types are in [`Trust`] and [`Certificate`]: by this they are of the right version.
 #[doc(no_inline)]
 pub use rustls;
+pub use secret::Secret;
 pub use stats::{EndpointStats, PathStats, Traffic};

@@ -24,7 +24,7 @@ use crate::task::{drive, fit, now};
 /// println!("pin: {}", coordinator.pin());
 /// while let Some(event) = coordinator.next_event().await {
 ///     match event {
-///         CoordinatorEvent::ClientAsks { client, name, token, .. } if &token[..] == b"secret" => {
+///         CoordinatorEvent::ClientAsks { client, name, token, .. } if token == "secret" => {
 ///             // Fails if the Client has given up meanwhile.
 ///             let _ = coordinator.admit(client, name);
 ///         }

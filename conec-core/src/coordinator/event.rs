@@ -4,7 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr};
 
 use bytes::Bytes;
 
-use crate::{ChannelEvent, ChannelId, ClientId, CloseReason, Name, PairId};
+use crate::{ChannelEvent, ChannelId, ClientId, CloseReason, Name, PairId, Secret};
 
 /// What a [`Coordinator`](crate::Coordinator) tells its application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum CoordinatorEvent {
         /// The name that it would like. Free when this event was made.
         name: Option<Name>,
         /// Its credential.
-        token: Bytes,
+        token: Secret<Bytes>,
     },
     /// A Client is admitted. That it is gone will be told by the end of its home channel. Where an identity takes its own
     /// session over, this comes before the end of the former one.

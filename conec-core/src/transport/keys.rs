@@ -5,18 +5,21 @@
 
 use quinn_proto::crypto::{AeadKey, CryptoError, HandshakeTokenKey, HmacKey};
 
-use crate::crypto::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    hkdf::{HKDF_SHA256, Prk, Salt},
-    hmac::{self, HMAC_SHA256},
+use crate::{
+    Secret,
+    crypto::{
+        aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+        hkdf::{HKDF_SHA256, Prk, Salt},
+        hmac::{self, HMAC_SHA256},
+    },
 };
 
 /// Makes the tokens of stateless resets (RFC 9000, 10.3).
 pub(super) struct ResetKey(hmac::Key);
 
 impl ResetKey {
-    pub(super) fn new(key: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(HMAC_SHA256, key))
+    pub(super) fn new(key: Secret<[u8; 32]>) -> Self {
+        Self(hmac::Key::new(HMAC_SHA256, key.as_ref()))
     }
 }
 
@@ -105,12 +108,16 @@ mod tests {
 
     #[test]
     fn a_signature_is_the_keys_own() {
-        let key = ResetKey::new(&[1; 32]);
+        let key = ResetKey::new([1; 32].into());
         let mut signature = [0; 32];
         assert_eq!(key.signature_len(), signature.len());
         key.sign(b"data", &mut signature);
         assert!(key.verify(b"data", &signature).is_ok());
         assert!(key.verify(b"date", &signature).is_err());
-        assert!(ResetKey::new(&[2; 32]).verify(b"data", &signature).is_err());
+        assert!(
+            ResetKey::new([2; 32].into())
+                .verify(b"data", &signature)
+                .is_err()
+        );
     }
 }

@@ -15,7 +15,7 @@ use super::{
     preamble::MAX_LABEL,
     route::Route,
 };
-use crate::{ClientId, Name, Target, config::MAX_TOKEN, error::WireCode};
+use crate::{ClientId, Name, Secret, Target, config::MAX_TOKEN, error::WireCode};
 
 /// The largest control message, in bytes.
 pub(crate) const MAX_CONTROL: usize = 8 << 10;
@@ -57,7 +57,7 @@ pub(crate) enum ClientMessage {
     Hello {
         version: u64,
         name: Option<Name>,
-        token: Bytes,
+        token: Secret<Bytes>,
     },
     /// Asks for a channel.
     OpenChannel {
@@ -197,7 +197,7 @@ impl RoleMessage for ClientMessage {
             HELLO => Self::Hello {
                 version: fields.varint()?,
                 name: fields.optional_name()?,
-                token: fields.block(MAX_TOKEN)?,
+                token: fields.block(MAX_TOKEN)?.into(),
             },
             OPEN_CHANNEL => Self::OpenChannel {
                 request: fields.varint()?,
@@ -233,7 +233,7 @@ impl RoleMessage for ClientMessage {
                 write_varint(HELLO, &mut out);
                 write_varint(*version, &mut out);
                 write_optional_name(name.as_ref(), &mut out);
-                write_block(token, &mut out);
+                write_block(token.as_ref(), &mut out);
             }
             Self::OpenChannel {
                 request,
@@ -518,7 +518,7 @@ mod tests {
         round_trip(ClientMessage::Hello {
             version: 1,
             name: name.clone(),
-            token: Bytes::from_static(b"secret"),
+            token: "secret".into(),
         });
         for target in [
             name.clone().map(Target::Name),

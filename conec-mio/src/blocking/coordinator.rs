@@ -31,7 +31,7 @@ use super::{
 /// println!("pin: {}", coordinator.pin());
 /// for event in coordinator.events() {
 ///     match event {
-///         CoordinatorEvent::ClientAsks { client, name, token, .. } if &token[..] == b"secret" => {
+///         CoordinatorEvent::ClientAsks { client, name, token, .. } if token == "secret" => {
 ///             // Fails if the Client has given up meanwhile.
 ///             let _ = coordinator.admit(client, name);
 ///         }

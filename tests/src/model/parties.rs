@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use bytes::Bytes;
 use conec_core::{
     ChannelId, ClientConfig, ClientEvent, ClientId, CoordinatorConfig, CoordinatorEvent,
     CoordinatorLimits, Endpoint, Policy,
@@ -246,7 +245,7 @@ impl Run {
                 name,
                 token,
             } => {
-                let asking = token[..].try_into().map(u32::from_be_bytes);
+                let asking = token.as_ref().try_into().map(u32::from_be_bytes);
                 let asking = asking.map_or(usize::MAX, |life| life as usize);
                 let Some(of) = self.lives.get(asking).map(|life| (life.party, life.home)) else {
                     self.fail("nobody has this token");
@@ -297,7 +296,7 @@ fn coordinator_config() -> CoordinatorConfig {
     let mut config = CoordinatorConfig::new(keys::certificate());
     config.admission = Policy::Ask;
     config.channels = Policy::Ask;
-    config.reset_key = Some([7; 32]);
+    config.reset_key = Some([7; 32].into());
     config
 }
 
@@ -305,7 +304,7 @@ fn coordinator_config() -> CoordinatorConfig {
 fn client_config(world: &World, party: usize, life: usize) -> ClientConfig {
     let mut config = world.client_config(NAMES[party]);
     config.identity = keys::identity(party as u16);
-    config.token = Bytes::copy_from_slice(&(life as u32).to_be_bytes());
+    config.token = (life as u32).to_be_bytes()[..].into();
     config.auto_accept = party != ASKING;
     config
 }

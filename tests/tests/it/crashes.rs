@@ -21,7 +21,7 @@ use crate::{channels::opened, closing::nothing_is_left, connecting::home, pair, 
 /// A Coordinator that keeps this key when it restarts, or has none to keep.
 fn coordinator_with(reset_key: Option<[u8; 32]>) -> CoordinatorConfig {
     let mut config = CoordinatorConfig::new(keys::certificate());
-    config.reset_key = reset_key;
+    config.reset_key = reset_key.map(Into::into);
     config
 }
 

@@ -27,6 +27,7 @@ mod outage;
 mod priorities;
 mod racing;
 mod rebinding;
+mod secrets;
 mod sleep;
 mod stats;
 mod streams;

@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use super::{Phase, Session};
 use crate::{
-    AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Violation,
+    AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Secret,
+    Violation,
     channel::ChannelCore,
     coordinator::{Coordinator, CoordinatorEvent, forward::Place},
     error::WireCode,
@@ -100,7 +101,7 @@ impl Coordinator {
         client: ChannelId,
         id: ClientId,
         name: Option<Name>,
-        token: Bytes,
+        token: Secret<Bytes>,
     ) {
         self.host.introduced(client);
         if self.closing {

@@ -9,7 +9,7 @@ use quinn_proto::{
 
 use super::{Accepting, Engine, EngineId, EngineKind, HomeEnd, PeerEnd};
 use crate::{
-    Certificate, ChannelConfig, ChannelId, ConfigError, Identity,
+    Certificate, ChannelConfig, ChannelId, ConfigError, Identity, Secret,
     transport::{
         LinkChange, Received, Transport, VIRTUAL,
         cid::CidGenerator,
@@ -31,7 +31,7 @@ impl Transport {
         certificate: &Certificate,
         channel: &ChannelConfig,
         admissions: Admissions,
-        reset_key: Option<[u8; 32]>,
+        reset_key: Option<Secret<[u8; 32]>>,
     ) -> Result<EngineId, ConfigError> {
         let tls = tls::home_server(certificate)?;
         let accepting = self.accepting(tls, channel, admissions.handshakes);
@@ -197,7 +197,7 @@ impl Transport {
         kind: EngineKind,
         route: Option<Route>,
         channel: &ChannelConfig,
-        reset_key: Option<[u8; 32]>,
+        reset_key: Option<Secret<[u8; 32]>>,
     ) -> EngineId {
         let (cid_seed, engine_seed) = (self.random(), self.random());
         let reset_key = ResetKey::new(&reset_key.unwrap_or_else(|| self.random()));
