@@ -82,7 +82,7 @@ impl ClientLimits {
 pub struct CoordinatorLimits {
     /// How many Clients may be connected. 4096 by default.
     pub clients: usize,
-    /// How many newcomers there may be, connections that have not introduced themselves. Whoever comes then gets no
+    /// How many newcomers there may be, connections that were not let in yet, or will not be. Whoever comes then gets no
     /// answer, and tries again. 512 by default.
     pub handshakes: usize,
     /// With how many newcomers further ones must first prove their address (RFC 9000, 8.1.2). 64 by default.

@@ -139,8 +139,14 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "newcomers are bounded",
         file: "conec-core/src/transport/handshakes.rs",
-        text: "if self.total >= limits.handshakes {",
-        without: "if false {",
+        text: "if self.total >= limits.handshakes ||",
+        without: "if",
+    },
+    Guard {
+        what: "connections are bounded, those that end included",
+        file: "conec-core/src/transport/handshakes.rs",
+        text: "|| links >= limits.links {",
+        without: "{",
     },
     Guard {
         what: "many newcomers have to prove their addresses",

@@ -352,11 +352,11 @@ impl<R> Host<R> {
         }
     }
 
-    /// The other side of an accepted link has said who it is.
-    pub(crate) fn introduced(&mut self, id: ChannelId) {
+    /// The other side of an accepted link was let in.
+    pub(crate) fn admitted(&mut self, id: ChannelId) {
         let entry = self.table.entries.get_mut(&id);
         if let Some(link) = entry.and_then(|it| it.link.as_mut()) {
-            self.transport.introduced(link);
+            self.transport.admitted(link);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Newcomers: how many there may be before they have said who they are.
+//! Newcomers: how many there may be that were not let in yet.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -18,7 +18,7 @@ pub(crate) struct Admissions {
     pub(crate) before_retry: usize,
     /// Of them, from one network.
     pub(crate) per_network: usize,
-    /// Links in all, introduced or not.
+    /// Links in all, those that end included.
     pub(crate) links: usize,
 }
 
@@ -56,8 +56,15 @@ impl Handshakes {
         self.total + self.by_network.len()
     }
 
-    pub(super) fn admission(&self, ip: IpAddr, proven: bool, limits: &Admissions) -> Admission {
-        if self.total >= limits.handshakes {
+    /// What to do with a newcomer, where there are so many links already.
+    pub(super) fn admission(
+        &self,
+        ip: IpAddr,
+        proven: bool,
+        links: usize,
+        limits: &Admissions,
+    ) -> Admission {
+        if self.total >= limits.handshakes || links >= limits.links {
             return Admission::Ignore;
         }
         if !proven {
@@ -133,19 +140,28 @@ mod tests {
             } else {
                 Admission::Retry
             };
-            assert_eq!(handshakes.admission(crowded, false, &limits), expected);
+            assert_eq!(handshakes.admission(crowded, false, 0, &limits), expected);
             assert_eq!(
-                handshakes.admission(crowded, true, &limits),
+                handshakes.admission(crowded, true, 0, &limits),
                 Admission::Accept
             );
             begun.push(handshakes.begin(crowded));
         }
-        let admission = |handshakes: &Handshakes, ip| handshakes.admission(ip, true, &limits);
+        let admission = |handshakes: &Handshakes, ip| handshakes.admission(ip, true, 0, &limits);
         assert_eq!(admission(&handshakes, crowded), Admission::Ignore);
         assert_eq!(admission(&handshakes, elsewhere), Admission::Accept);
         begun.push(handshakes.begin(elsewhere));
         begun.push(handshakes.begin(elsewhere));
         assert_eq!(admission(&handshakes, elsewhere), Admission::Ignore);
+        let none = Handshakes::default();
+        assert_eq!(
+            none.admission(elsewhere, true, 99, &limits),
+            Admission::Accept
+        );
+        assert_eq!(
+            none.admission(elsewhere, true, 100, &limits),
+            Admission::Ignore
+        );
         begun
             .into_iter()
             .for_each(|network| handshakes.end(network));

@@ -58,7 +58,7 @@ pub(crate) struct Transport {
     engines: BTreeMap<EngineId, Engine>,
     /// Stateless answers to strangers.
     responses: VecDeque<Transmit>,
-    /// Accepted links of which it is not known yet whose they are.
+    /// Accepted links whose other sides were not let in yet.
     handshakes: Handshakes,
     next_engine: u64,
     rng: StdRng,
@@ -198,8 +198,9 @@ impl Transport {
         self.counts
     }
 
-    /// The other side of an accepted link has said who it is, or will not.
-    pub(crate) fn introduced(&mut self, link: &mut Link) {
+    /// The other side of an accepted link was let in, or is gone. One that only was closed is not: what costs no proof would
+    /// make room for the next of its kind.
+    pub(crate) fn admitted(&mut self, link: &mut Link) {
         if let Some(network) = link.newcomer.take() {
             self.handshakes.end(network);
         }
@@ -214,7 +215,7 @@ impl Transport {
 
     /// Lets go of a link, without a word to the other side if it has not ended, and of its engine if that was the last one.
     pub(crate) fn forget(&mut self, link: &mut Link) {
-        self.introduced(link);
+        self.admitted(link);
         if let Some(engine) = self.engines.get_mut(&link.engine) {
             if !link.drained {
                 let drained = EndpointEvent::drained();
@@ -254,9 +255,6 @@ impl Transport {
         link.notice_move();
         if link.drained {
             link.end(CloseReason::TimedOut);
-        }
-        if link.is_closed() {
-            self.introduced(link);
         }
     }
 

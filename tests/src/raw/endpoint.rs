@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use quinn_proto::{
     Connection, ConnectionHandle, ConnectionId, ConnectionIdGenerator, DatagramEvent, Endpoint,
-    EndpointConfig, InvalidCid, ServerConfig,
+    EndpointConfig, InvalidCid, ServerConfig, VarInt,
 };
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 
@@ -169,14 +169,24 @@ impl Raw {
 
     /// The first datagram of a new connection, which is then forgotten: an Initial packet from nobody.
     pub fn initial(&self, now: Instant, to: SocketAddr, dial: &Dial) -> Vec<u8> {
+        let [initial, _] = self.initial_and_close(now, to, dial);
+        initial
+    }
+
+    /// The first datagram of a new connection, and one that ends it at once. Whoever knows the first connection ID can make
+    /// both (RFC 9001, 5.2).
+    pub fn initial_and_close(&self, now: Instant, to: SocketAddr, dial: &Dial) -> [Vec<u8>; 2] {
         let conn = self.connect(now, to, dial);
         let mut inner = self.0.borrow_mut();
-        let mut buf = Vec::new();
-        let found = inner.conns.get_mut(&conn.id).expect("just made");
-        let transmit = found.conn.poll_transmit(now, 1, &mut buf);
-        buf.truncate(transmit.expect("a client speaks first").size);
-        inner.conns.remove(&conn.id);
-        buf
+        let mut found = inner.conns.remove(&conn.id).expect("just made");
+        let mut next = || {
+            let mut buf = Vec::new();
+            let transmit = found.conn.poll_transmit(now, 1, &mut buf);
+            buf.truncate(transmit.expect("a client speaks first, and last").size);
+            found.conn.close(now, VarInt::from_u32(0), Bytes::new());
+            buf
+        };
+        [next(), next()]
     }
 
     fn conn(&self, id: usize) -> RawConn {

@@ -103,7 +103,6 @@ impl Coordinator {
         name: Option<Name>,
         token: Secret<Bytes>,
     ) {
-        self.host.introduced(client);
         if self.closing {
             return self.turn_away(now, client, ErrorCode::Shutdown.into());
         }
@@ -213,6 +212,7 @@ impl Coordinator {
             address,
         });
         self.host.set_deadline(client, None);
+        self.host.admitted(client);
         self.announce_second_port(client);
         // The same key is the same Client: what it held before is over.
         if let Some(before) = before {

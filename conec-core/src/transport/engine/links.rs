@@ -114,7 +114,8 @@ impl Transport {
             EngineKind::Public(accepting, admissions) => {
                 let ip = incoming.remote_address().ip();
                 let proven = incoming.remote_address_validated();
-                match self.handshakes.admission(ip, proven, admissions) {
+                let links = engine.links.len();
+                match self.handshakes.admission(ip, proven, links, admissions) {
                     Admission::Accept => {}
                     Admission::Retry => {
                         match engine.endpoint.retry(incoming, buf) {
@@ -128,12 +129,6 @@ impl Transport {
                         engine.endpoint.ignore(incoming);
                         return Received::Nothing;
                     }
-                }
-                if engine.links.len() >= admissions.links {
-                    self.counts.refused += 1;
-                    let transmit = engine.endpoint.refuse(incoming, buf);
-                    self.respond(&transmit);
-                    return Received::Nothing;
                 }
                 (accepting.clone(), None)
             }
