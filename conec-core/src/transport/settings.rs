@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, Side, TransportConfig, VarInt};
 
 use super::congestion::{Control, ControllerBuilder};
 use crate::ChannelConfig;
@@ -11,13 +11,18 @@ use crate::ChannelConfig;
 pub(super) fn transport_config(
     now: Instant,
     config: &ChannelConfig,
+    side: Side,
     keep_alive: bool,
 ) -> (Arc<TransportConfig>, Control) {
     let control = Control::new(now, config.congestion);
     let mut transport = TransportConfig::default();
+    let control_streams = match side {
+        Side::Client => 0,
+        // The client opens it.
+        Side::Server => 1,
+    };
     transport
-        // One more for the control stream.
-        .max_concurrent_bidi_streams(VarInt::from(config.bi_streams + 1))
+        .max_concurrent_bidi_streams(VarInt::from(config.bi_streams + control_streams))
         .max_concurrent_uni_streams(VarInt::from(config.uni_streams))
         .stream_receive_window(VarInt::from(config.stream_window))
         .receive_window(VarInt::from(config.receive_window))

@@ -48,6 +48,66 @@ fn messages_of_all_sizes_arrive_whole_and_in_order() {
     assert_eq!(world.try_send(ours, Bytes::new()), Err(SendError::Ended));
 }
 
+/// The control stream takes none of them, whichever side has opened it.
+#[test]
+fn each_side_opens_as_many_streams_as_the_other_allows() {
+    let (mut world, at_alice, at_bob) = pair(9);
+    for at in [at_alice, at_bob] {
+        for (direction, allowed) in [(Direction::Bi, 64), (Direction::Uni, 64)] {
+            let mut channel = world.channel(at.node, at.channel).unwrap();
+            let opened = (0..100).find(|_| channel.open(direction, b"").is_err());
+            assert_eq!(opened, Some(allowed), "{at:?}, {direction:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_kept_of_messages_that_nobody_will_read() {
+    let (mut world, at_alice, at_bob) = pair(10);
+    world.run_for(Duration::from_secs(30));
+    let before = client_entries(world.client(at_bob.node));
+    for by_reader in [true, false] {
+        let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+        for number in 0..20 {
+            world.send(ours, message(number, 1000));
+        }
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(world.recv(theirs), message(0, 1000));
+        assert!(client_entries(world.client(at_bob.node)) > before + 10_000);
+        let half = if by_reader { theirs } else { ours };
+        let mut channel = world.channel(half.node, half.stream.channel()).unwrap();
+        let mut stream = channel.stream(half.stream);
+        if by_reader {
+            stream.stop(Code(1)).unwrap();
+        } else {
+            stream.reset(Code(1)).unwrap();
+        }
+        let mut channel = world.channel(at_bob.node, at_bob.channel).unwrap();
+        channel.stream(theirs.stream).finish().unwrap();
+        world.run_for(Duration::from_secs(30));
+        // What had come before a reset can still be read.
+        while world.try_recv(theirs).is_ok() {}
+        while world.next_event(at_bob.node).is_some() {}
+        assert_eq!(
+            client_entries(world.client(at_bob.node)),
+            before,
+            "{by_reader}"
+        );
+    }
+}
+
+#[test]
+fn a_batch_of_one_empty_message_is_no_end() {
+    let (mut world, at_alice, at_bob) = pair(11);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    world.send(ours, "");
+    world.run_for(Duration::from_secs(1));
+    let mut channel = world.channel(at_bob.node, at_bob.channel).unwrap();
+    let mut stream = channel.stream(theirs.stream);
+    assert_eq!(stream.recv_batch().unwrap(), [Bytes::new()]);
+    assert_eq!(stream.recv_batch(), Err(RecvError::Blocked));
+}
+
 #[test]
 fn many_small_messages_arrive_over_a_rough_network() {
     for seed in 0..5 {

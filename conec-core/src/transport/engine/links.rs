@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use quinn_proto::{
-    ConnectError, ConnectionId, EndpointConfig, Incoming, ServerConfig,
+    ConnectError, ConnectionId, EndpointConfig, Incoming, ServerConfig, Side,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 
@@ -133,7 +133,8 @@ impl Transport {
                 (accepting.clone(), None)
             }
         };
-        let (transport, control) = transport_config(now, &accepting.channel, id.is_none());
+        let (transport, control) =
+            transport_config(now, &accepting.channel, Side::Server, id.is_none());
         let observer = Observer::new();
         let mut server = accepting.server;
         server.crypto = observer.watch_server(server.crypto);
@@ -195,7 +196,7 @@ impl Transport {
         reset_key: Option<Secret<[u8; 32]>>,
     ) -> EngineId {
         let (cid_seed, engine_seed) = (self.random(), self.random());
-        let reset_key = ResetKey::new(&reset_key.unwrap_or_else(|| self.random()));
+        let reset_key = ResetKey::new(reset_key.unwrap_or_else(|| self.random::<32>().into()));
         let mut config = EndpointConfig::new(Arc::new(reset_key));
         config
             .rng_seed(Some(engine_seed))
@@ -239,7 +240,7 @@ impl Transport {
     ) -> Result<Box<Link>, ConnectError> {
         let engine = self.engines.get_mut(&engine_id);
         let engine = engine.ok_or(ConnectError::EndpointStopping)?;
-        let (transport, control) = transport_config(now, channel, true);
+        let (transport, control) = transport_config(now, channel, Side::Client, true);
         let observer = Observer::new();
         let mut config = quinn_proto::ClientConfig::new(observer.watch_client(tls));
         config
