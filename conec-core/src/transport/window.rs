@@ -108,6 +108,11 @@ mod tests {
         assert_eq!(window.grow(&mut store), None);
         window.note(101, 1_000_000);
         assert_eq!(window.grow(&mut store), Some(4000));
+        // Each time anew half of what it is then.
+        window.note(102, 1_001_999);
+        assert_eq!(window.grow(&mut store), None);
+        window.note(102, 1_002_000);
+        assert_eq!(window.grow(&mut store), Some(5000));
     }
 
     #[test]

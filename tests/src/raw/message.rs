@@ -167,6 +167,11 @@ pub fn bound() -> Vec<u8> {
     message(2, &[])
 }
 
+/// Peers: ready for direct paths.
+pub fn direct(required: bool) -> Vec<u8> {
+    message(1, &[&[u8::from(required)]])
+}
+
 /// All: no more streams than these will be opened.
 pub fn closing(bi: u64, uni: u64) -> Vec<u8> {
     message(0x20, &[&varint(bi), &varint(uni)])

@@ -134,6 +134,10 @@ fn the_application_decides_whom_to_admit_and_under_which_name() {
     assert!(at_coordinator.admit(now, client, name.clone()).is_err());
     wait_for_connected(&mut world, alice);
     assert_eq!(world.client(alice).name(), name.as_ref());
+    let id = world.client(alice).id();
+    let at_coordinator = world.coordinator(coordinator);
+    assert_eq!(at_coordinator.client(client), Some((id, name.as_ref())));
+    assert_eq!(at_coordinator.client(ChannelId::HOME), None);
 
     let (client, _) = asked(&mut world, "bob");
     let now = world.now();
@@ -145,6 +149,23 @@ fn the_application_decides_whom_to_admit_and_under_which_name() {
     asked(&mut world, "silent");
     // The client gives up before the coordinator does.
     assert_eq!(world.closed(home(silent)), CloseReason::TimedOut);
+}
+
+#[test]
+fn who_is_not_admitted_in_time_is_refused_and_counted() {
+    let mut world = World::new(9);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.admission = Policy::Ask;
+    config.limits.answer_timeout = Duration::from_secs(3);
+    let coordinator = world.add_coordinator_with(config);
+    let alice = world.add_client("alice");
+    world.start_connecting(alice, coordinator);
+    let refused = CloseReason::Remote(ErrorCode::Refused);
+    assert_eq!(world.closed(home(alice)), refused);
+    let time = world.elapsed().as_secs_f64();
+    assert!((3.0..3.5).contains(&time), "{time}");
+    let stats = world.coordinator(coordinator).stats();
+    assert_eq!((stats.clients_refused, stats.handshakes_refused), (1, 0));
 }
 
 #[test]

@@ -3,13 +3,30 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
-use conec_core::{ChannelStats, Code, Direction, SendDatagramError, SendLimit};
+use conec_core::{ChannelStats, Code, Direction, Endpoint, SendDatagramError, SendLimit};
 use conec_tests::sim::{At, LinkConfig, World};
 
 use crate::{pair_with, proxied_pair};
 
 fn stats(world: &mut World, at: At) -> Option<ChannelStats> {
     world.channel(at.node, at.channel)?.stats()
+}
+
+/// Before there is anything to go directly, all packets have gone through the Coordinator.
+#[test]
+fn a_channel_that_looks_for_no_path_counts_what_was_proxied() {
+    let (mut world, _, at_alice, at_bob) = proxied_pair(8);
+    let ours = world.open_stream(at_alice, b"");
+    world.send(ours, vec![0; 50_000]);
+    let theirs = world.accept_stream(at_bob);
+    world.recv(theirs);
+    let stats = world
+        .client(at_alice.node)
+        .path_stats(at_alice.channel)
+        .unwrap();
+    assert_eq!((stats.direct.packets_sent, stats.changes), (0, 0));
+    assert!(stats.proxied.bytes_sent > 50_000, "{stats:?}");
+    assert!(stats.proxied.packets_received > 10, "{stats:?}");
 }
 
 fn fill(world: &mut World, at: At, streams: usize) {

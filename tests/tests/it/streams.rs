@@ -6,7 +6,7 @@ use bytes::Bytes;
 use conec_core::{
     ChannelConfig, ChannelEvent, ChannelId, Code, CoordinatorConfig, CoordinatorEvent, Direction,
     Endpoint, ErrorCode, MessageTooLarge, OpenStreamError, RecvEnd, RecvError, SendBatchError,
-    SendDatagramError, SendEnd, SendError,
+    SendDatagramError, SendEnd, SendError, testing::client_entries,
 };
 use conec_tests::{
     keys,

@@ -2,8 +2,42 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use conec_core::{Path, TimeoutCause};
+use conec_core::{ChannelId, Code, Endpoint, Path, TimeoutCause};
 use conec_tests::sim::{Wakeup, World};
+
+/// A driver that looks at the time alone comes back for what waits.
+#[test]
+fn who_has_events_is_due_at_once() {
+    let mut world = World::new(78);
+    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    let ours = world.open_stream(at_alice, b"");
+    world.send(ours, "news");
+    world.run_for(Duration::from_secs(2));
+    let now = world.now();
+    let client = world.client(bob);
+    assert!(client.poll_timeout().is_some_and(|at| at > now));
+    let theirs = world.accept_stream(at_bob);
+    world.recv(theirs);
+    // What this brings about is told to the application of either role.
+    for node in [alice, coordinator] {
+        world.set_lagging(node, true);
+    }
+    let mut home = world.channel(alice, ChannelId::HOME).unwrap();
+    home.abort(now, Code(1));
+    world.run_for(Duration::from_secs(2));
+    let now = world.now();
+    let due = world.client(alice).poll_timeout_cause();
+    assert!(
+        due.is_some_and(|(at, cause)| at <= now && cause == TimeoutCause::Events),
+        "{due:?}"
+    );
+    let due = world.coordinator(coordinator).poll_timeout_cause();
+    assert!(
+        due.is_some_and(|(at, cause)| at <= now && cause == TimeoutCause::Events),
+        "{due:?}"
+    );
+}
 
 /// A Coordinator and its Clients, one channel that is proxied and one that is direct, and nothing to do: everyone who is
 /// woken knows what for, and has something to say then.

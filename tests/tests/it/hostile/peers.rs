@@ -172,6 +172,30 @@ fn binding_twice_ends_a_channel() {
 }
 
 #[test]
+fn who_is_ready_for_direct_paths_says_so_once_and_before_the_binding() {
+    let mut scene = Scene::new(12);
+    let victim = scene.victim();
+    let home = scene.log_in();
+    for twice in [true, false] {
+        let (offer, conn) = initiate(&mut scene, &home, victim);
+        if twice {
+            conn.control(&message::direct(false));
+            conn.control(&message::direct(false));
+            scene.expect_end(&conn, PROTOCOL);
+            let bind = opened_or_closed(&mut scene.world, victim);
+            assert_eq!(bind, Err(CloseReason::Violation(Violation::Unexpected)));
+        } else {
+            let at_victim = bind(&mut scene, &offer, &conn, victim);
+            conn.control(&message::direct(false));
+            scene.expect_end(&conn, PROTOCOL);
+            let reason = CloseReason::Violation(Violation::Unexpected);
+            assert_eq!(scene.world.closed(at_victim), reason);
+        }
+    }
+    scene.all_is_well(&[]);
+}
+
+#[test]
 fn data_before_the_binding_waits_for_it_and_does_not_replace_it() {
     let mut scene = Scene::new(4);
     let victim = scene.victim();

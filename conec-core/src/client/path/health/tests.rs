@@ -219,6 +219,23 @@ fn acknowledgements_without_pongs_are_not_believed_for_ever() {
 }
 
 #[test]
+fn who_has_just_answered_is_not_asked_again_for_what_is_late() {
+    let mut scene = Scene::new(ms(20));
+    scene.acks = false;
+    scene.send();
+    let answered = scene.now + ms(240);
+    scene.now = answered;
+    let verdict = scene.health.pong(answered, answered - ms(20), ms(20));
+    scene.note(verdict);
+    // An acknowledgement is late from 250 ms on. What was answered was asked at 220 ms: that is as long ago from 470 ms on.
+    for (time, asked) in [(260, 0), (460, 0), (480, 1)] {
+        scene.now = scene.start + ms(time);
+        scene.review();
+        assert_eq!(scene.asked, asked, "after {time} ms");
+    }
+}
+
+#[test]
 fn an_idle_path_is_not_asked_about() {
     let mut scene = Scene::new(ms(20));
     scene.run(ALL_IS_WELL, ms(120_000), ms(15_000));
