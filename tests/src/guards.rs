@@ -18,19 +18,19 @@ pub struct Guard {
 pub const GUARDS: &[Guard] = &[
     Guard {
         what: "packets are forwarded only from the confirmed address of the other end",
-        file: "conec-core/src/coordinator/forward.rs",
+        file: "conec-core/src/coordinator/forward/mod.rs",
         text: "if entry.from_address != run.source {",
         without: "if false {",
     },
     Guard {
         what: "packets are forwarded at no more than the rate for each Client",
-        file: "conec-core/src/coordinator/forward.rs",
+        file: "conec-core/src/coordinator/forward/mod.rs",
         text: "&& !rate.bytes.take(now, bytes as u64)",
         without: "&& false",
     },
     Guard {
         what: "packets that wait to be forwarded are bounded",
-        file: "conec-core/src/coordinator/forward.rs",
+        file: "conec-core/src/coordinator/forward/mod.rs",
         text: "if self.queued + bytes > self.queue_limit {",
         without: "if false {",
     },
