@@ -78,9 +78,15 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "an address is confirmed by the echo of what was sent there",
+        file: "conec-core/src/coordinator/place.rs",
+        text: "self.nonce == nonce && seen_at == self.address",
+        without: "seen_at == self.address",
+    },
+    Guard {
+        what: "a Client that moves before it is let in is asked for an echo then",
         file: "conec-core/src/coordinator/session/transitions.rs",
-        text: "&& expected == nonce",
-        without: "",
+        text: "if seen_at != address {",
+        without: "if false {",
     },
     Guard {
         what: "a name has one holder",

@@ -509,7 +509,7 @@ impl Client {
     fn handle_link_change(&mut self, now: Instant, id: ChannelId, change: LinkChange) {
         match change {
             LinkChange::Accepted | LinkChange::Moved(_) => {}
-            LinkChange::Connected { identity } => match self.host.get(id) {
+            LinkChange::Connected { identity, at: _ } => match self.host.get(id) {
                 Some(_) => self.peer_connected(now, id, identity),
                 None => self.attempt_connected(now, id),
             },

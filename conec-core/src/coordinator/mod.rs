@@ -4,6 +4,7 @@ mod broker;
 mod event;
 mod forward;
 mod pairs;
+mod place;
 mod registry;
 mod second_port;
 mod session;
@@ -195,7 +196,7 @@ impl Coordinator {
     /// Where a Client's packets come from: the last address that it has confirmed.
     pub fn address(&self, client: ChannelId) -> Option<SocketAddr> {
         let (_, member) = self.member(client)?;
-        Some(member.place.address)
+        Some(member.place.address())
     }
 }
 
@@ -467,7 +468,9 @@ impl Coordinator {
     fn handle_link_change(&mut self, now: Instant, id: ChannelId, change: LinkChange) {
         match change {
             LinkChange::Accepted => self.session_accepted(now, id),
-            LinkChange::Connected { identity } => self.session_connected(now, id, identity),
+            LinkChange::Connected { identity, at } => {
+                self.session_connected(now, id, identity, &at);
+            }
             LinkChange::Moved(address) => self.session_moved(id, address),
             LinkChange::Silent | LinkChange::Audible => {}
             LinkChange::Closed(reason) => self.host.abandon(id, reason),

@@ -2,26 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     time::Instant,
 };
 
 use bytes::BytesMut;
 
+use super::place::Place;
 use crate::{
     ClientId, CoordinatorLimits, Ecn, Transmit,
     transport::MAX_BATCH,
     util::Bucket,
     wire::{PacketKind, Route, classify},
 };
-
-/// Where a Client's packets come from and go to, once it has confirmed that it is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) address: SocketAddr,
-    /// The address of ours that the Client talks to.
-    pub(super) local_ip: Option<IpAddr>,
-}
 
 /// Forwards the packets of peer channels.
 ///
@@ -113,7 +106,7 @@ impl Forwarder {
         }
         let entry = Entry {
             from: from.0,
-            from_address: from.1.address,
+            from_address: from.1.address(),
             to: to.0,
             to_place: to.1,
         };
@@ -134,7 +127,7 @@ impl Forwarder {
         for route in routes {
             if let Some(entry) = self.routes.get_mut(&route) {
                 if entry.from == client {
-                    entry.from_address = place.address;
+                    entry.from_address = place.address();
                 }
                 if entry.to == client {
                     entry.to_place = place;
@@ -176,8 +169,8 @@ impl Forwarder {
         self.counts.bytes += bytes as u64;
         self.queued += bytes;
         self.queue.push_back(Transmit {
-            destination: entry.to_place.address,
-            source_ip: entry.to_place.local_ip,
+            destination: entry.to_place.address(),
+            source_ip: entry.to_place.local_ip(),
             ecn: run.ecn,
             segment_size: (bytes > run.segment_size).then_some(run.segment_size),
             payload: run.payload.freeze(),
@@ -306,10 +299,7 @@ mod tests {
     }
 
     fn place(port: u16) -> Place {
-        Place {
-            address: address(port),
-            local_ip: None,
-        }
+        Place::test(address(port))
     }
 
     fn packet(route: Route) -> Vec<u8> {

@@ -74,6 +74,7 @@ mod coordinator;
 mod datagrams;
 mod handshake;
 mod peers;
+mod places;
 mod streams;
 mod victims;
 
