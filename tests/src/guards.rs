@@ -25,14 +25,26 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "packets are forwarded at no more than the rate for each Client",
         file: "conec-core/src/coordinator/forward/mod.rs",
-        text: "&& !rate.bytes.take(now, bytes as u64)",
-        without: "&& false",
+        text: "packets.min(level / cost(1, size))",
+        without: "packets.min(level.max(packets))",
     },
     Guard {
         what: "packets that wait to be forwarded are bounded",
-        file: "conec-core/src/coordinator/forward/mod.rs",
-        text: "if self.queued + bytes > self.queue_limit {",
+        file: "conec-core/src/coordinator/forward/queue.rs",
+        text: "while self.memory > self.limit",
+        without: "while false",
+    },
+    Guard {
+        what: "who has much to forward waits for its turn",
+        file: "conec-core/src/coordinator/forward/queue.rs",
+        text: "if sender.credit <= 0 {",
         without: "if false {",
+    },
+    Guard {
+        what: "a small run does not keep all of what was received with it",
+        file: "conec-core/src/buffers.rs",
+        text: "if 2 * len >= self.size {",
+        without: "if len <= self.size {",
     },
     Guard {
         what: "packets with a route that is over are not answered",

@@ -229,11 +229,13 @@ impl Endpoint for Coordinator {
                 Destination::Client(route) => {
                     let (first, segment_size) = (first.len(), batch.segment_size);
                     let more = run_length(&batch.rest()[first..], segment_size, route);
+                    let (payload, memory) = batch.take_run(first + more);
                     let run = Run {
                         source,
                         ecn,
                         segment_size,
-                        payload: batch.take_run(first + more),
+                        payload,
+                        memory,
                     };
                     self.forwarder.forward(now, route, run);
                 }

@@ -72,6 +72,7 @@
 mod control;
 mod coordinator;
 mod datagrams;
+mod forwarding;
 mod handshake;
 mod peers;
 mod places;
