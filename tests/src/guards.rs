@@ -377,6 +377,12 @@ pub const GUARDS: &[Guard] = &[
         without: "",
     },
     Guard {
+        what: "each port takes what it is there for",
+        file: "conec-core/src/coordinator/mod.rs",
+        text: "if second_port != matches!(kind, PacketKind::Probe(_)) {",
+        without: "if false {",
+    },
+    Guard {
         what: "a probe to the second port is news once",
         file: "conec-core/src/coordinator/second_port.rs",
         text: "&& counter > second.latest",

@@ -62,6 +62,7 @@ fn forwarding_allocates_nothing_for_a_packet() {
             Datagram {
                 source: from,
                 destination_ip: None,
+                second_port: false,
                 ecn: None,
                 segment_size: packet.payload.len(),
                 payload,
@@ -127,6 +128,7 @@ fn a_full_forwarding_queue_takes_no_more_than_it_may() {
             let datagram = Datagram {
                 source: from,
                 destination_ip: None,
+                second_port: false,
                 ecn: None,
                 segment_size: size,
                 payload: BytesMut::from(&batch[..]),

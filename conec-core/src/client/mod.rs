@@ -232,6 +232,7 @@ impl Endpoint for Client {
         let Datagram {
             source,
             destination_ip: _,
+            second_port: _,
             ecn,
             segment_size,
             payload,

@@ -210,6 +210,7 @@ impl Endpoint for Coordinator {
         let Datagram {
             source,
             destination_ip,
+            second_port,
             ecn,
             segment_size,
             payload,
@@ -221,7 +222,7 @@ impl Endpoint for Coordinator {
             ecn,
         };
         while let Some(first) = batch.first() {
-            match self.destination(first) {
+            match self.destination(first, second_port) {
                 Destination::Home => {
                     self.host
                         .handle_packet(now, self.engine, &arrival, &mut batch);
@@ -432,8 +433,13 @@ enum Destination {
 }
 
 impl Coordinator {
-    fn destination(&self, packet: &[u8]) -> Destination {
-        match classify(packet) {
+    fn destination(&self, packet: &[u8], second_port: bool) -> Destination {
+        let kind = classify(packet);
+        // Probes to the second port, and nothing else there: others go directly or not at all.
+        if second_port != matches!(kind, PacketKind::Probe(_)) {
+            return Destination::Nobody;
+        }
+        match kind {
             PacketKind::Short(Some(route)) | PacketKind::Long(Some(route))
                 if self.forwarder.knows(route) =>
             {
@@ -441,7 +447,6 @@ impl Coordinator {
             }
             // A straggler of a channel that is over. An answer would be taken for the other end's.
             PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) => Destination::Nobody,
-            // Others than to the second port go directly or not at all.
             PacketKind::Probe(route) => Destination::SecondPort(route),
             PacketKind::Other => Destination::Nobody,
             PacketKind::Long(None) | PacketKind::Short(None) => Destination::Home,

@@ -59,6 +59,7 @@ fn datagram(source: std::net::SocketAddr, segment_size: usize, payload: &[u8]) -
     Datagram {
         source,
         destination_ip: None,
+        second_port: false,
         ecn: None,
         segment_size,
         payload: BytesMut::from(payload),
