@@ -38,6 +38,7 @@ impl<E: Endpoint> Node<E> {
                 segment_size: length,
                 ecn: None,
                 destination_ip: None,
+                second_port: false,
             };
             endpoint.handle_datagram(now, datagram);
         }

@@ -96,6 +96,7 @@ impl Buffers {
             0 => payload.len(),
             size => size,
         };
+        let size = payload.capacity();
         let single = payload.len() <= segment_size;
         if !single && self.lent.is_full() {
             self.lent.forget_free();
@@ -107,6 +108,7 @@ impl Buffers {
         Batch {
             payload,
             segment_size,
+            size,
             whole,
         }
     }
@@ -122,6 +124,8 @@ pub(crate) struct Batch {
     payload: BytesMut,
     /// The size of each packet but the last.
     pub(crate) segment_size: usize,
+    /// How much memory it is.
+    size: usize,
     /// Packets are passed on where they lie: whoever keeps one keeps all of the batch in memory.
     whole: bool,
 }
@@ -142,9 +146,9 @@ impl Batch {
     #[inline]
     pub(crate) fn take_packet(&mut self) -> BytesMut {
         if self.whole {
-            self.take_run(self.first_len())
+            self.payload.split_to(self.first_len())
         } else {
-            BytesMut::from(&self.take_run(self.first_len())[..])
+            BytesMut::from(&self.payload.split_to(self.first_len())[..])
         }
     }
 
@@ -153,10 +157,16 @@ impl Batch {
         self.payload.advance(self.first_len());
     }
 
-    /// Takes the first `len` bytes as they are.
+    /// Takes the first `len` bytes, and tells how much memory they keep. If they are the smaller part of the batch they are
+    /// copied, so that they do not keep all of it.
     #[inline]
-    pub(crate) fn take_run(&mut self, len: usize) -> BytesMut {
-        self.payload.split_to(len)
+    pub(crate) fn take_run(&mut self, len: usize) -> (BytesMut, usize) {
+        let run = self.payload.split_to(len);
+        if 2 * len >= self.size {
+            (run, self.size)
+        } else {
+            (BytesMut::from(&run[..]), len)
+        }
     }
 
     fn first_len(&self) -> usize {
@@ -227,6 +237,19 @@ mod tests {
             assert_eq!(batch.take_packet().as_ptr(), start);
         }
         assert!(buffers.lent.buffers.len() <= MAX_BATCHES);
+    }
+
+    #[test]
+    fn a_run_keeps_no_more_than_twice_its_length() {
+        let mut buffers = Buffers::default();
+        let (mut batch, start) = batch(&mut buffers, 1000);
+        let (large, kept) = batch.take_run(SIZE / 2);
+        assert_eq!((large.as_ptr(), large.len(), kept), (start, SIZE / 2, SIZE));
+        let (small, kept) = batch.take_run(1000);
+        assert_eq!((small.capacity(), kept), (1000, 1000));
+        drop((large, batch));
+        assert!(buffers.take().is_some(), "nothing keeps it");
+        assert_eq!(small, vec![1; 1000]);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub struct Datagram {
     pub source: SocketAddr,
     /// The local address that it was sent to, where known.
     pub destination_ip: Option<IpAddr>,
+    /// Whether it was sent to a Coordinator's [second port](crate::CoordinatorConfig::second_port).
+    pub second_port: bool,
     /// The ECN codepoint of the IP header, where known.
     pub ecn: Option<Ecn>,
     /// The size of each datagram in `payload`, except for the last, which may be smaller. At least the length of

@@ -116,10 +116,13 @@ pub struct CoordinatorLimits {
     pub control_rate: u32,
     /// Control messages that one Client may send at once. 512 by default.
     pub control_burst: u32,
-    /// Bytes of forwarded datagrams that wait for a blocked socket. 4 MiB by default.
+    /// Memory for forwarded datagrams that wait to be sent, in bytes, at least 100,000. Clients are served in turn, each with
+    /// about 64 KiB or 54 small datagrams at a time; what is too much is dropped of the Client of which most waits. 4 MiB by
+    /// default.
     pub forward_queue: usize,
-    /// Bytes per second that are forwarded for one Client, if bounded: at least 65,536. What exceeds it is dropped, and the
-    /// Client is [told](crate::ClientEvent::Throttled). Unbounded by default.
+    /// Bytes per second that are forwarded for one Client, at least 65,536. A datagram counts for no less than 1200, as it is
+    /// no less work. What exceeds it is dropped, and the Client is [told](crate::ClientEvent::Throttled). By default, so much
+    /// as fills [`forward_queue`](Self::forward_queue) in 4 ms: 1 GB, or 870,000 small datagrams. `u64::MAX` is no bound.
     pub forward_rate: Option<u64>,
 }
 
@@ -147,6 +150,12 @@ impl Default for CoordinatorLimits {
 }
 
 impl CoordinatorLimits {
+    /// Bytes per second that are forwarded for one Client.
+    pub(crate) fn forward_rate(&self) -> u64 {
+        let rate = self.forward_queue as u64 * QUEUES_PER_SECOND;
+        self.forward_rate.unwrap_or(rate)
+    }
+
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         if self
             .forward_rate
@@ -155,6 +164,12 @@ impl CoordinatorLimits {
             return Err(ConfigError::OutOfRange(
                 "forward_rate",
                 "at least 65536 bytes per second",
+            ));
+        }
+        if self.forward_queue < MIN_FORWARD_QUEUE {
+            return Err(ConfigError::OutOfRange(
+                "forward_queue",
+                "at least 100000 bytes",
             ));
         }
         within_a_day([
@@ -202,3 +217,7 @@ const CHANNELS_PER_CLIENT: usize = 256;
 const CONTROL_RATE: u32 = 100;
 const CONTROL_BURST: u32 = 512;
 const MIN_FORWARD_RATE: u64 = 1 << 16;
+/// A batch of the largest size fits in.
+const MIN_FORWARD_QUEUE: usize = 100_000;
+/// How many times a second a Client may fill the queue, where nothing else was configured.
+const QUEUES_PER_SECOND: u64 = 250;

@@ -104,6 +104,21 @@ impl Udp {
         })
     }
 
+    /// Receives as [`recv`](Self::recv) does, from the socket of a Coordinator's
+    /// [second port](conec_core::CoordinatorConfig::second_port).
+    pub fn recv_second<'a>(
+        &mut self,
+        socket: impl Into<SockRef<'a>>,
+        into: &mut Vec<Datagram>,
+    ) -> io::Result<()> {
+        let known = into.len();
+        let received = self.recv(socket, into);
+        for datagram in &mut into[known..] {
+            datagram.second_port = true;
+        }
+        received
+    }
+
     /// Takes what the system has learned by ICMP of datagrams that did not get to where they were sent, since the last time
     /// that it was wanted; and has it learn more, or no more. To be called before anything is sent. On Linux and Android;
     /// other systems tell nothing.
@@ -199,6 +214,7 @@ fn datagram(meta: &RecvMeta, payload: BytesMut) -> Datagram {
     Datagram {
         source: from_system(meta.addr),
         destination_ip: meta.dst_ip.map(|ip| ip.to_canonical()),
+        second_port: false,
         ecn: meta.ecn.map(|ecn| match ecn {
             EcnCodepoint::Ect0 => Ecn::Ect0,
             EcnCodepoint::Ect1 => Ecn::Ect1,

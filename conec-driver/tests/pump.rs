@@ -217,6 +217,7 @@ impl Io for Script {
         into.push(Datagram {
             source: ([192, 0, 2, 2], 9).into(),
             destination_ip: None,
+            second_port: false,
             ecn: None,
             segment_size: 0,
             payload: BytesMut::from("garbage"),

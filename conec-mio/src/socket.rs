@@ -73,7 +73,7 @@ impl Io for Watched {
         if let Some(second) = &self.second
             && is_blocked(&received)
         {
-            received = second.try_io(|| udp.recv(second, into));
+            received = second.try_io(|| udp.recv_second(second, into));
         }
         self.readable = !is_blocked(&received);
         received

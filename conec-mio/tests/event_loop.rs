@@ -321,6 +321,7 @@ impl Tap for Calls {
             into.push(Datagram {
                 source: ([127, 0, 0, 1], 9).into(),
                 destination_ip: None,
+                second_port: false,
                 ecn: None,
                 segment_size: 0,
                 payload: "garbage".as_bytes().into(),

@@ -18,9 +18,12 @@ pub(crate) struct Watched<'a, 'b> {
 
 impl Io for Watched<'_, '_> {
     fn recv(&mut self, udp: &mut Udp, into: &mut Vec<Datagram>) -> io::Result<()> {
-        let received = recv(self.socket, self.cx, udp, into);
+        let socket = &*self.socket;
+        let received = recv(socket, self.cx, || udp.recv(socket, into));
         match self.second {
-            Some(second) if is_blocked(&received) => recv(second, self.cx, udp, into),
+            Some(second) if is_blocked(&received) => {
+                recv(second, self.cx, || udp.recv_second(second, into))
+            }
             Some(_) | None => received,
         }
     }
@@ -69,15 +72,14 @@ impl Watched<'_, '_> {
 fn recv(
     socket: &UdpSocket,
     cx: &mut Context<'_>,
-    udp: &mut Udp,
-    into: &mut Vec<Datagram>,
+    mut take: impl FnMut() -> io::Result<()>,
 ) -> io::Result<()> {
     loop {
         // A socket that cannot be polled any more is silent: the endpoint ends by its timeouts.
         let Poll::Ready(Ok(())) = socket.poll_recv_ready(cx) else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        let received = socket.try_io(Interest::READABLE, || udp.recv(socket, into));
+        let received = socket.try_io(Interest::READABLE, &mut take);
         if !is_blocked(&received) {
             return received;
         }

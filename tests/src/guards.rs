@@ -18,21 +18,33 @@ pub struct Guard {
 pub const GUARDS: &[Guard] = &[
     Guard {
         what: "packets are forwarded only from the confirmed address of the other end",
-        file: "conec-core/src/coordinator/forward.rs",
+        file: "conec-core/src/coordinator/forward/mod.rs",
         text: "if entry.from_address != run.source {",
         without: "if false {",
     },
     Guard {
         what: "packets are forwarded at no more than the rate for each Client",
-        file: "conec-core/src/coordinator/forward.rs",
-        text: "&& !rate.bytes.take(now, bytes as u64)",
-        without: "&& false",
+        file: "conec-core/src/coordinator/forward/mod.rs",
+        text: "packets.min(level / cost(1, size))",
+        without: "packets.min(level.max(packets))",
     },
     Guard {
         what: "packets that wait to be forwarded are bounded",
-        file: "conec-core/src/coordinator/forward.rs",
-        text: "if self.queued + bytes > self.queue_limit {",
+        file: "conec-core/src/coordinator/forward/queue.rs",
+        text: "while self.memory > self.limit",
+        without: "while false",
+    },
+    Guard {
+        what: "who has much to forward waits for its turn",
+        file: "conec-core/src/coordinator/forward/queue.rs",
+        text: "if sender.credit <= 0 {",
         without: "if false {",
+    },
+    Guard {
+        what: "a small run does not keep all of what was received with it",
+        file: "conec-core/src/buffers.rs",
+        text: "if 2 * len >= self.size {",
+        without: "if len <= self.size {",
     },
     Guard {
         what: "packets with a route that is over are not answered",
@@ -78,9 +90,15 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "an address is confirmed by the echo of what was sent there",
+        file: "conec-core/src/coordinator/place.rs",
+        text: "self.nonce == nonce && seen_at == self.address",
+        without: "seen_at == self.address",
+    },
+    Guard {
+        what: "a Client that moves before it is let in is asked for an echo then",
         file: "conec-core/src/coordinator/session/transitions.rs",
-        text: "&& expected == nonce",
-        without: "",
+        text: "if seen_at != address {",
+        without: "if false {",
     },
     Guard {
         what: "a name has one holder",
@@ -363,6 +381,12 @@ pub const GUARDS: &[Guard] = &[
         file: "conec-core/src/client/path/address.rs",
         text: "&& address.port() >= MIN_PORT",
         without: "",
+    },
+    Guard {
+        what: "each port takes what it is there for",
+        file: "conec-core/src/coordinator/mod.rs",
+        text: "if second_port != matches!(kind, PacketKind::Probe(_)) {",
+        without: "if false {",
     },
     Guard {
         what: "a probe to the second port is news once",

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use conec_core::{CoordinatorConfig, Datagram, Direction, Endpoint};
 use conec_tests::{
     keys,
-    raw::{Dial, Key, Raw, message},
+    raw::{Dial, Key, Raw, message, route_of},
     sim::{Packet, Tap, World},
 };
 
@@ -17,6 +17,7 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 fn memory_is_spent_where_it_should_be() {
     let _profiler = dhat::Profiler::builder().testing().build();
     forwarding_allocates_nothing_for_a_packet();
+    a_full_forwarding_queue_takes_no_more_than_it_may();
     a_channel_leaves_nothing_behind();
     clients_at_every_limit_take_no_more_than_the_worst_case(|_| {});
     // Nor does it help to have streams with gaps.
@@ -61,6 +62,7 @@ fn forwarding_allocates_nothing_for_a_packet() {
             Datagram {
                 source: from,
                 destination_ip: None,
+                second_port: false,
                 ecn: None,
                 segment_size: packet.payload.len(),
                 payload,
@@ -83,6 +85,70 @@ fn forwarding_allocates_nothing_for_a_packet() {
     );
     let forwarded = coordinator.stats().datagrams_forwarded - forwarded_before;
     assert_eq!(forwarded, 43);
+}
+
+/// Whatever the packets are like, and whatever lies between them in what the system has received.
+fn a_full_forwarding_queue_takes_no_more_than_it_may() {
+    const LIMIT: usize = 4 << 20;
+    /// The batches that are lent and come back, and one that is being dealt with.
+    const SLACK: usize = 17 * 65_536;
+    // Sizes of packets, how many for each of two routes in turn, and whether most of each batch is nobody's.
+    for (size, run, mostly_junk) in [
+        (9, 1, false),
+        (60, 3, false),
+        (1200, 1, false),
+        (1200, 20, false),
+        (1200, 1, true),
+        (1452, 1000, false),
+    ] {
+        let mut world = World::new(4);
+        let (coordinator, [alice, bob, carol]) = world.with_clients(["alice", "bob", "carol"]);
+        let tap = Tap::default();
+        world.network.tap = Some(tap.clone());
+        let from = world.address(alice);
+        let mut routes = [bob, carol].map(|to| {
+            world.open_channel(alice, to);
+            let at = world.address(to);
+            let sent = tap.find(|it| it.destination == at && route_of(&it.payload).is_some());
+            route_of(&sent.expect("a packet").payload).expect("of a channel")
+        });
+        let mut receive = |world: &mut World| {
+            let mut batch = Vec::new();
+            for number in 0..65_000 / size {
+                let mut packet = vec![0x40; size];
+                if !mostly_junk || number == 0 {
+                    packet[1..7].copy_from_slice(&routes[0]);
+                }
+                batch.extend(packet);
+                if (number + 1) % run == 0 {
+                    routes.swap(0, 1);
+                }
+            }
+            let now = world.now();
+            let datagram = Datagram {
+                source: from,
+                destination_ip: None,
+                second_port: false,
+                ecn: None,
+                segment_size: size,
+                payload: BytesMut::from(&batch[..]),
+            };
+            world
+                .coordinator(coordinator)
+                .handle_datagram(now, datagram);
+        };
+        let before = dhat::HeapStats::get().curr_bytes;
+        let mut most = 0;
+        while world.coordinator(coordinator).stats().forwards_dropped == 0 {
+            receive(&mut world);
+            most = most.max(dhat::HeapStats::get().curr_bytes - before);
+        }
+        println!(
+            "{most} bytes of {LIMIT} for packets of {size} bytes, {run} in a row, junk: {mostly_junk}"
+        );
+        assert!(most <= LIMIT + SLACK, "{most} bytes, packets of {size}");
+        assert!(most >= LIMIT / 2, "{most} bytes, packets of {size}");
+    }
 }
 
 fn a_channel_leaves_nothing_behind() {

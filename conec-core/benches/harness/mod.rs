@@ -102,6 +102,7 @@ pub(crate) fn receive(source: SocketAddr, transmit: &Transmit, mut buffer: Bytes
     Datagram {
         source,
         destination_ip: None,
+        second_port: false,
         ecn: transmit.ecn,
         segment_size: transmit.segment_size.unwrap_or(transmit.payload.len()),
         payload: buffer,

@@ -167,6 +167,7 @@ impl Wire {
         let datagram = Datagram {
             source: first.source,
             destination_ip: None,
+            second_port: false,
             ecn: first.ecn,
             segment_size,
             payload,

@@ -41,6 +41,7 @@ pub(crate) fn packets_per_second(batch: usize, time: Duration) -> f64 {
             let datagram = Datagram {
                 source: alice.address,
                 destination_ip: None,
+                second_port: false,
                 ecn: None,
                 segment_size: packet.len(),
                 payload,

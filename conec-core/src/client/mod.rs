@@ -232,6 +232,7 @@ impl Endpoint for Client {
         let Datagram {
             source,
             destination_ip: _,
+            second_port: _,
             ecn,
             segment_size,
             payload,
@@ -509,7 +510,7 @@ impl Client {
     fn handle_link_change(&mut self, now: Instant, id: ChannelId, change: LinkChange) {
         match change {
             LinkChange::Accepted | LinkChange::Moved(_) => {}
-            LinkChange::Connected { identity } => match self.host.get(id) {
+            LinkChange::Connected { identity, at: _ } => match self.host.get(id) {
                 Some(_) => self.peer_connected(now, id, identity),
                 None => self.attempt_connected(now, id),
             },

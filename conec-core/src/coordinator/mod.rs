@@ -4,6 +4,7 @@ mod broker;
 mod event;
 mod forward;
 mod pairs;
+mod place;
 mod registry;
 mod second_port;
 mod session;
@@ -195,7 +196,7 @@ impl Coordinator {
     /// Where a Client's packets come from: the last address that it has confirmed.
     pub fn address(&self, client: ChannelId) -> Option<SocketAddr> {
         let (_, member) = self.member(client)?;
-        Some(member.place.address)
+        Some(member.place.address())
     }
 }
 
@@ -209,6 +210,7 @@ impl Endpoint for Coordinator {
         let Datagram {
             source,
             destination_ip,
+            second_port,
             ecn,
             segment_size,
             payload,
@@ -220,7 +222,7 @@ impl Endpoint for Coordinator {
             ecn,
         };
         while let Some(first) = batch.first() {
-            match self.destination(first) {
+            match self.destination(first, second_port) {
                 Destination::Home => {
                     self.host
                         .handle_packet(now, self.engine, &arrival, &mut batch);
@@ -228,11 +230,13 @@ impl Endpoint for Coordinator {
                 Destination::Client(route) => {
                     let (first, segment_size) = (first.len(), batch.segment_size);
                     let more = run_length(&batch.rest()[first..], segment_size, route);
+                    let (payload, memory) = batch.take_run(first + more);
                     let run = Run {
                         source,
                         ecn,
                         segment_size,
-                        payload: batch.take_run(first + more),
+                        payload,
+                        memory,
                     };
                     self.forwarder.forward(now, route, run);
                 }
@@ -429,8 +433,13 @@ enum Destination {
 }
 
 impl Coordinator {
-    fn destination(&self, packet: &[u8]) -> Destination {
-        match classify(packet) {
+    fn destination(&self, packet: &[u8], second_port: bool) -> Destination {
+        let kind = classify(packet);
+        // Probes to the second port, and nothing else there: others go directly or not at all.
+        if second_port != matches!(kind, PacketKind::Probe(_)) {
+            return Destination::Nobody;
+        }
+        match kind {
             PacketKind::Short(Some(route)) | PacketKind::Long(Some(route))
                 if self.forwarder.knows(route) =>
             {
@@ -438,7 +447,6 @@ impl Coordinator {
             }
             // A straggler of a channel that is over. An answer would be taken for the other end's.
             PacketKind::Long(Some(_)) | PacketKind::Short(Some(_)) => Destination::Nobody,
-            // Others than to the second port go directly or not at all.
             PacketKind::Probe(route) => Destination::SecondPort(route),
             PacketKind::Other => Destination::Nobody,
             PacketKind::Long(None) | PacketKind::Short(None) => Destination::Home,
@@ -467,7 +475,9 @@ impl Coordinator {
     fn handle_link_change(&mut self, now: Instant, id: ChannelId, change: LinkChange) {
         match change {
             LinkChange::Accepted => self.session_accepted(now, id),
-            LinkChange::Connected { identity } => self.session_connected(now, id, identity),
+            LinkChange::Connected { identity, at } => {
+                self.session_connected(now, id, identity, &at);
+            }
             LinkChange::Moved(address) => self.session_moved(id, address),
             LinkChange::Silent | LinkChange::Audible => {}
             LinkChange::Closed(reason) => self.host.abandon(id, reason),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use super::forward::Place;
+use super::place::Place;
 use crate::{ChannelId, ClientId, Name, Target, util::Bucket};
 
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! What a link tells its channel, in conec's words.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use quinn_proto::{ConnectionError, TransportErrorCode};
 
@@ -38,8 +38,11 @@ pub(crate) enum LinkChange {
     /// The handshake has begun, from the other side.
     Accepted,
     /// The handshake is complete. The other side has proved this identity, if it did so by a raw key.
-    Connected { identity: PeerIdentity },
-    /// The other side's packets now come from another address.
+    Connected {
+        identity: PeerIdentity,
+        at: Handshaken,
+    },
+    /// The other side's packets now come from another address, which proves nothing.
     Moved(SocketAddr),
     /// Nothing is heard though something should be.
     Silent,
@@ -47,6 +50,26 @@ pub(crate) enum LinkChange {
     Audible,
     /// The end. Nothing follows.
     Closed(CloseReason),
+}
+
+/// Between which addresses a handshake has gone to and fro: the other side has shown that it hears what is sent there. Links
+/// alone make them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Handshaken {
+    pub(super) remote: SocketAddr,
+    pub(super) local_ip: Option<IpAddr>,
+}
+
+impl Handshaken {
+    /// The other side's address.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// The local address that the other side uses, where known.
+    pub(crate) fn local_ip(&self) -> Option<IpAddr> {
+        self.local_ip
+    }
 }
 
 /// Why nothing more was read on a stream.

@@ -36,7 +36,7 @@ pub(crate) use self::link::Reassembly;
 use self::{engine::Engine, handshakes::Handshakes, packets::PacketBuffer};
 pub(crate) use self::{
     engine::{EngineId, HomeEnd, HomeTls, PeerEnd, is_host_name},
-    event::{LinkChange, LinkEvent, Read},
+    event::{Handshaken, LinkChange, LinkEvent, Read},
     handshakes::Admissions,
     link::{CONTROL, Link, MAX_BATCH, Progress},
     outgoing::Gathered,

@@ -192,6 +192,7 @@ impl Io for Wire<'_> {
         into.push(Datagram {
             source,
             destination_ip: None,
+            second_port: false,
             ecn: transmit.ecn,
             segment_size: transmit.segment_size.unwrap_or(transmit.payload.len()),
             payload: transmit.payload[..].into(),

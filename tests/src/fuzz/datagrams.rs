@@ -168,6 +168,7 @@ impl Scene {
         let datagram = Datagram {
             source,
             destination_ip: None,
+            second_port: false,
             ecn: ecn[usize::from(input.byte() % 4)],
             segment_size,
             payload: BytesMut::from(payload),

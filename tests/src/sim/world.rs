@@ -425,6 +425,7 @@ impl World {
         let datagram = Datagram {
             source: first.source,
             destination_ip: Some(first.destination.ip()),
+            second_port: self.nodes[node.0].second_port == Some(first.destination.port()),
             ecn: first.ecn,
             segment_size,
             payload: batch,

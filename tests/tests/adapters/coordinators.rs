@@ -158,6 +158,7 @@ pub(crate) fn turn(endpoint: &mut impl Endpoint, socket: &UdpSocket) {
             segment_size: length,
             ecn: None,
             destination_ip: None,
+            second_port: false,
         };
         endpoint.handle_datagram(now, datagram);
     }

@@ -316,6 +316,7 @@ impl Tap for Faulty {
             into.push(Datagram {
                 source: ([127, 0, 0, 1], 9).into(),
                 destination_ip: None,
+                second_port: false,
                 ecn: None,
                 segment_size: 0,
                 payload: "garbage".as_bytes().into(),

@@ -110,6 +110,7 @@ impl Piece {
         Datagram {
             source: self.peer,
             destination_ip: self.own_ip,
+            second_port: false,
             ecn: self.ecn,
             segment_size: self.segment_size.unwrap(),
             payload: self.payload[..].into(),

@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-use conec_core::{ChannelEvent, ClientEvent, Direction, Endpoint, Target};
-use conec_tests::sim::{Event, World};
+use conec_core::{
+    ChannelEvent, ClientEvent, CoordinatorConfig, CoordinatorEvent, Direction, Endpoint, Policy,
+    Target,
+};
+use conec_tests::{
+    keys,
+    sim::{Event, World},
+};
 
 use crate::pair;
 
@@ -142,4 +148,39 @@ fn clients_that_move_while_their_channel_is_set_up_get_it() {
             })
         });
     }
+}
+
+/// Its home channel shows the new address by a keep-alive, which proves nothing: it is asked for an echo once it is let in.
+#[test]
+fn a_client_that_moves_while_the_application_is_asked_is_found_where_it_is() {
+    let mut world = World::new(10);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.admission = Policy::Ask;
+    let coordinator = world.add_coordinator_with(config);
+    let [alice, bob] = ["alice", "bob"].map(|name| {
+        let client = world.add_proxied_client(name);
+        world.start_connecting(client, coordinator);
+        client
+    });
+    world.run_for(Duration::from_secs(1));
+    let address = "203.0.113.77:77".parse().unwrap();
+    world.rebind(alice, address);
+    world.run_for(Duration::from_secs(11));
+    while let Some(event) = world.next_event(coordinator) {
+        if let Event::Coordinator(CoordinatorEvent::ClientAsks { client, .. }) = event {
+            let now = world.now();
+            let at_coordinator = world.coordinator(coordinator);
+            at_coordinator.admit(now, client, None).unwrap();
+        }
+    }
+    world.run_for(Duration::from_secs(1));
+    let (at_bob, at_alice) = world.open_channel(bob, alice);
+    let ours = world.open_stream(at_bob, b"");
+    let theirs = world.accept_stream(at_alice);
+    world.send(ours, "there you are");
+    assert_eq!(world.recv(theirs), "there you are");
+    let id = world.client(alice).id();
+    let session = world.coordinator(coordinator).find(id).unwrap();
+    let place = world.coordinator(coordinator).address(session);
+    assert_eq!(place, Some(address));
 }

@@ -2,20 +2,19 @@
 
 mod transitions;
 
-use std::net::SocketAddr;
-
+use super::place::{Claim, Place};
 use crate::{
     ClientId,
     util::Bucket,
-    wire::{AddressNonce, ProbeKeys, Route},
+    wire::{ProbeKeys, Route},
 };
 
 /// What the Coordinator knows of a home channel.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     phase: Phase,
-    /// An address that the Client seems to have moved to, and what it has to echo from there.
-    moving: Option<Box<(AddressNonce, SocketAddr)>>,
+    /// Where the Client seems to have moved to.
+    moving: Option<Box<Claim>>,
     /// What it takes to know it at the second port.
     pub(super) second: Option<Box<Second>>,
 }
@@ -29,9 +28,9 @@ enum Phase {
     #[default]
     Handshake,
     /// The Client has proved who it is, and is to introduce itself.
-    Greeting { id: ClientId },
+    Greeting { id: ClientId, place: Place },
     /// The application is to say whether it may come in.
-    Asking { id: ClientId },
+    Asking { id: ClientId, place: Place },
     /// The Client is a member, unless it has another session by now.
     Admitted { id: ClientId },
 }

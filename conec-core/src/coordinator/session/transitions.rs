@@ -12,9 +12,13 @@ use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Secret,
     Violation,
     channel::ChannelCore,
-    coordinator::{Coordinator, CoordinatorEvent, forward::Place},
+    coordinator::{
+        Coordinator, CoordinatorEvent,
+        place::{Claim, Place},
+    },
     error::WireCode,
     identity::PeerIdentity,
+    transport::Handshaken,
     util::Bucket,
     wire::{AddressNonce, ClientMessage, CoordinatorMessage, RoleMessage},
 };
@@ -34,12 +38,14 @@ impl Coordinator {
         now: Instant,
         client: ChannelId,
         PeerIdentity { id }: PeerIdentity,
+        at: &Handshaken,
     ) {
         let Some((entry, link)) = self.host.linked(client) else {
             return;
         };
         entry.core.connected(link);
-        entry.role.phase = Phase::Greeting { id };
+        let place = Place::of_handshake(at);
+        entry.role.phase = Phase::Greeting { id, place };
         self.host
             .set_deadline(client, Some(now + self.config.limits.hello_timeout));
     }
@@ -60,13 +66,13 @@ impl Coordinator {
         };
         match (&entry.role.phase, message) {
             (
-                &Phase::Greeting { id },
+                &Phase::Greeting { id, place },
                 ClientMessage::Hello {
                     version: _,
                     name,
                     token,
                 },
-            ) => self.greeted(now, client, id, name, token),
+            ) => self.greeted(now, client, (id, place), name, token),
             (
                 &Phase::Admitted { id },
                 ClientMessage::OpenChannel {
@@ -99,7 +105,7 @@ impl Coordinator {
         &mut self,
         now: Instant,
         client: ChannelId,
-        id: ClientId,
+        (id, place): (ClientId, Place),
         name: Option<Name>,
         token: Secret<Bytes>,
     ) {
@@ -115,11 +121,11 @@ impl Coordinator {
             return self.turn_away(now, client, ErrorCode::NameInUse.into());
         }
         match self.config.admission {
-            Policy::Allow => self.let_in(now, client, id, name),
+            Policy::Allow => self.let_in(now, client, (id, place), name),
             Policy::Deny => self.turn_away(now, client, ErrorCode::Refused.into()),
             Policy::Ask => {
                 if let Some(entry) = self.host.get_mut(client) {
-                    entry.role.phase = Phase::Asking { id };
+                    entry.role.phase = Phase::Asking { id, place };
                 }
                 self.host
                     .set_deadline(client, Some(now + self.config.limits.answer_timeout));
@@ -139,13 +145,13 @@ impl Coordinator {
         client: ChannelId,
         name: Option<Name>,
     ) -> Result<(), AnswerError> {
-        let id = self.asking(client)?;
+        let (id, place) = self.asking(client)?;
         if let Some(name) = &name
             && self.registry.is_taken(name, id)
         {
             self.turn_away(now, client, ErrorCode::NameInUse.into());
         } else {
-            self.let_in(now, client, id, name);
+            self.let_in(now, client, (id, place), name);
         }
         Ok(())
     }
@@ -161,16 +167,22 @@ impl Coordinator {
         Ok(())
     }
 
-    fn asking(&self, client: ChannelId) -> Result<ClientId, AnswerError> {
+    fn asking(&self, client: ChannelId) -> Result<(ClientId, Place), AnswerError> {
         match self.host.get(client).map(|entry| &entry.role.phase) {
-            Some(&Phase::Asking { id }) => Ok(id),
+            Some(&Phase::Asking { id, place }) => Ok((id, place)),
             Some(Phase::Handshake | Phase::Greeting { .. } | Phase::Admitted { .. }) | None => {
                 Err(AnswerError)
             }
         }
     }
 
-    fn let_in(&mut self, now: Instant, client: ChannelId, id: ClientId, name: Option<Name>) {
+    fn let_in(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        (id, place): (ClientId, Place),
+        name: Option<Name>,
+    ) {
         let before = self.registry.get(id).map(|member| member.session);
         // What is still under way of a Client that was started anew must not push out the one that goes on.
         if before.is_some_and(|before| before > client) {
@@ -191,11 +203,7 @@ impl Coordinator {
         if link.is_closed() {
             return;
         }
-        let address = link.remote();
-        let place = Place {
-            address,
-            local_ip: link.local_ip(),
-        };
+        let (address, seen_at) = (place.address(), link.remote());
         self.registry.enter(id, name.clone(), client, place);
         entry.role.phase = Phase::Admitted { id };
         let welcome = CoordinatorMessage::Welcome {
@@ -213,6 +221,9 @@ impl Coordinator {
         });
         self.host.set_deadline(client, None);
         self.host.admitted(client);
+        if seen_at != address {
+            self.session_moved(client, seen_at);
+        }
         self.announce_second_port(client);
         // The same key is the same Client: what it held before is over.
         if let Some(before) = before {
@@ -222,15 +233,14 @@ impl Coordinator {
     }
 
     /// A Client's packets come from elsewhere. What is forwarded to it goes there once it has shown that it hears us
-    /// there.
+    /// there. One that was not let in yet is [asked](Self::let_in) then.
     pub(in crate::coordinator) fn session_moved(&mut self, client: ChannelId, address: SocketAddr) {
-        let nonce = self.host.random();
+        let claim = Claim::new(self.host.random(), address);
         if let Some((entry, link)) = self.host.linked(client)
             && entry.role.admitted().is_some()
         {
-            entry.role.moving = Some(Box::new((nonce, address)));
-            let message = CoordinatorMessage::ObservedAddress { nonce, address };
-            entry.core.send_control(link, message.encode());
+            entry.role.moving = Some(Box::new(claim));
+            entry.core.send_control(link, claim.question().encode());
         }
     }
 
@@ -238,19 +248,17 @@ impl Coordinator {
         let Some((entry, link)) = self.host.linked(client) else {
             return;
         };
-        // An echo of an older nonce is late, not wrong. And if the link has fallen back to another address meanwhile,
-        // the echo says nothing about this one.
-        if let Some((expected, address)) = entry.role.moving.as_deref().copied()
-            && expected == nonce
-            && link.remote() == address
+        let seen_at = link.remote();
+        if let Some(claim) = &entry.role.moving
+            && let Some(member) = self.registry.get_mut(id)
+            && member.session == client
+            && let Some(place) = claim.echoed(nonce, seen_at, member.place)
         {
+            tracing::debug!(?client, address = %place.address(), "client has moved");
             entry.role.moving = None;
-            if let Some(member) = self.registry.get_mut(id).filter(|it| it.session == client) {
-                member.place.address = address;
-                tracing::debug!(?client, %address, "client has moved");
-                let routes = self.pairs.routes_of(id);
-                self.forwarder.moved(id, member.place, routes);
-            }
+            member.place = place;
+            let routes = self.pairs.routes_of(id);
+            self.forwarder.moved(id, place, routes);
         }
     }
 

@@ -12,7 +12,7 @@ mod streams;
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -31,7 +31,7 @@ use super::{
     arrivals::Arrivals,
     congestion::Control,
     engine::EngineId,
-    event::{LinkChange, LinkEvent, close_reason},
+    event::{Handshaken, LinkChange, LinkEvent, close_reason},
     handshakes::Network,
     observer::Observer,
     outgoing::Outgoing,
@@ -370,14 +370,9 @@ impl Link {
         }
     }
 
-    /// The other side's address, as the engine knows it.
+    /// Where the other side's packets come from. It need not be there: packets can be forged, and sent on by others.
     pub(crate) fn remote(&self) -> SocketAddr {
         self.conn.remote_address()
-    }
-
-    /// The local address that the other side uses, where known.
-    pub(crate) fn local_ip(&self) -> Option<IpAddr> {
-        self.conn.local_ip()
     }
 
     pub(crate) fn rtt(&self) -> Duration {
@@ -473,8 +468,13 @@ impl Link {
                     self.connected = true;
                     self.room.connected();
                     self.silence.connected(self.negotiated_idle_timeout());
+                    // Nobody has moved before this.
+                    let at = Handshaken {
+                        remote: self.remote,
+                        local_ip: self.conn.local_ip(),
+                    };
                     match tls::peer_identity(self.conn.crypto_session()) {
-                        Some(identity) => self.tell(LinkChange::Connected { identity }),
+                        Some(identity) => self.tell(LinkChange::Connected { identity, at }),
                         // Cannot be: TLS wants a key of either side.
                         None => {
                             let code = ErrorCode::Protocol.into();

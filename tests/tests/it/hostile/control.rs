@@ -350,6 +350,44 @@ fn the_second_port_answers_what_is_new_and_not_too_often() {
     scene.all_is_well(&[]);
 }
 
+/// What is meant for one of the two ports is nothing at the other.
+#[test]
+fn each_port_takes_what_it_is_there_for() {
+    let mut scene = Scene::with(32, |config| config.second_port = Some(4434));
+    let tap = Tap::default();
+    scene.world.network.tap = Some(tap.clone());
+    let conn = scene.log_in();
+    let told = scene.until("a second port", || conn.next_of_kind(13));
+    let route: Route = told[1..7].try_into().unwrap();
+    let first = scene.coordinator_address();
+    let second = SocketAddr::new(first.ip(), 4434);
+    let ping = conn.sealer(probe::SECOND_PORT).seal(route, 5, 0);
+    scene.raw.send_to(first, &ping);
+    scene.world.run_for(secs(1));
+    assert_eq!(conn.next_of_kind(15), None);
+    scene.raw.send_to(second, &ping);
+    scene.until("an answer", || conn.next_of_kind(15));
+
+    // What a bystander sends to the other, from where it is, and to begin a connection.
+    scene.pair.talk(&mut scene.world);
+    let ann = scene.world.address(scene.pair.ends[0].node);
+    let theirs = tap.find(|packet| packet.source == ann && route_of(&packet.payload).is_some());
+    let initial = scene
+        .raw
+        .initial(scene.world.now(), first, &Dial::home(MALLORY));
+    scene.world.run_for(secs(1));
+    let (before, sent) = (scene.stats(), tap.len());
+    scene.world.inject(ann, second, &theirs.unwrap().payload);
+    scene.world.inject(ann, second, &initial);
+    scene.world.run_for(secs(1));
+    let after = scene.stats();
+    assert_eq!(after.datagrams_forwarded, before.datagrams_forwarded);
+    assert_eq!(after.forwards_denied, before.forwards_denied);
+    assert_eq!(after.datagrams_dropped, before.datagrams_dropped + 2);
+    assert_eq!(tap.len(), sent + 2, "nobody is answered");
+    scene.all_is_well(&[]);
+}
+
 #[test]
 fn an_end_accepts_a_channel_once() {
     let mut scene = Scene::new(12);

@@ -185,6 +185,7 @@ fn a_captured_packet_brings_a_victim_one_datagram() {
     let redirected = Datagram {
         source: victim,
         destination_ip: None,
+        second_port: false,
         ecn: None,
         segment_size: captured.payload.len(),
         payload: BytesMut::from(&captured.payload[..]),
@@ -301,6 +302,7 @@ fn a_batch_of_impossible_sizes_is_taken_for_what_it_can_be() {
             Datagram {
                 source: ([198, 51, 100, 9], 9).into(),
                 destination_ip: None,
+                second_port: false,
                 ecn: None,
                 segment_size,
                 payload,

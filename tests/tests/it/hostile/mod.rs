@@ -72,8 +72,10 @@
 mod control;
 mod coordinator;
 mod datagrams;
+mod forwarding;
 mod handshake;
 mod peers;
+mod places;
 mod streams;
 mod victims;
 

@@ -127,7 +127,7 @@ fn probes_that_were_recorded_or_made_up_do_nothing() {
     for _ in 0..1000 {
         for payload in [&probe.payload, &forged] {
             world.inject(victim, probe.destination, payload);
-            // The first port takes them for the same.
+            // The first port takes none at all.
             let first = world.address(coordinator);
             world.inject(victim, first, payload);
         }

@@ -1,27 +1,27 @@
-//! The forwarding table: which packets go where.
+//! Forwarding: which packets go where, at what rate, and in which order.
+
+mod cost;
+mod lane;
+mod queue;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    net::{IpAddr, SocketAddr},
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     time::Instant,
 };
 
 use bytes::BytesMut;
 
+use self::{
+    cost::{cost, count},
+    queue::Queue,
+};
+use super::place::Place;
 use crate::{
     ClientId, CoordinatorLimits, Ecn, Transmit,
-    transport::MAX_BATCH,
     util::Bucket,
     wire::{PacketKind, Route, classify},
 };
-
-/// Where a Client's packets come from and go to, once it has confirmed that it is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) address: SocketAddr,
-    /// The address of ours that the Client talks to.
-    pub(super) local_ip: Option<IpAddr>,
-}
 
 /// Forwards the packets of peer channels.
 ///
@@ -30,14 +30,13 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Forwarder {
     routes: BTreeMap<Route, Entry>,
-    /// What may still be forwarded for each Client, where that is bounded.
+    /// What may still be forwarded for each Client.
     rates: BTreeMap<ClientId, Rate>,
-    rate: Option<u64>,
+    /// What it [costs](cost()) may be this much in a second.
+    rate: u64,
     /// Clients whose packets were dropped, to be told.
     throttled: BTreeSet<ClientId>,
-    queue: VecDeque<Transmit>,
-    queued: usize,
-    queue_limit: usize,
+    queue: Queue,
     counts: Forwarded,
 }
 
@@ -55,7 +54,7 @@ pub(super) struct Forwarded {
 /// What may be forwarded for a Client.
 #[derive(Debug)]
 struct Rate {
-    bytes: Bucket,
+    cost: Bucket,
     /// Packets dropped since the Client was last told.
     dropped: u64,
     /// How often it is told.
@@ -78,6 +77,8 @@ pub(super) struct Run {
     pub(super) ecn: Option<Ecn>,
     pub(super) segment_size: usize,
     pub(super) payload: BytesMut,
+    /// How much memory the payload keeps.
+    pub(super) memory: usize,
 }
 
 impl Forwarder {
@@ -85,11 +86,9 @@ impl Forwarder {
         Self {
             routes: BTreeMap::new(),
             rates: BTreeMap::new(),
-            rate: limits.forward_rate,
+            rate: limits.forward_rate(),
             throttled: BTreeSet::new(),
-            queue: VecDeque::new(),
-            queued: 0,
-            queue_limit: limits.forward_queue,
+            queue: Queue::new(limits.forward_queue),
             counts: Forwarded::default(),
         }
     }
@@ -104,16 +103,14 @@ impl Forwarder {
 
     /// From now on, packets for `route` are forwarded.
     pub(super) fn add(&mut self, route: Route, from: (ClientId, Place), to: (ClientId, Place)) {
-        if let Some(rate) = self.rate {
-            self.rates.entry(from.0).or_insert_with(|| Rate {
-                bytes: Bucket::per_second(rate, rate),
-                dropped: 0,
-                news: Bucket::per_second(1, 1),
-            });
-        }
+        self.rates.entry(from.0).or_insert_with(|| Rate {
+            cost: Bucket::per_second(self.rate, self.rate),
+            dropped: 0,
+            news: Bucket::per_second(1, 1),
+        });
         let entry = Entry {
             from: from.0,
-            from_address: from.1.address,
+            from_address: from.1.address(),
             to: to.0,
             to_place: to.1,
         };
@@ -134,7 +131,7 @@ impl Forwarder {
         for route in routes {
             if let Some(entry) = self.routes.get_mut(&route) {
                 if entry.from == client {
-                    entry.from_address = place.address;
+                    entry.from_address = place.address();
                 }
                 if entry.to == client {
                     entry.to_place = place;
@@ -145,43 +142,44 @@ impl Forwarder {
 
     pub(super) fn forget(&mut self, client: ClientId) {
         self.rates.remove(&client);
+        self.queue.forget(client);
     }
 
     /// Forwards packets for a route, or drops them.
-    pub(super) fn forward(&mut self, now: Instant, route: Route, run: Run) {
-        let bytes = run.payload.len();
-        let packets = bytes.div_ceil(run.segment_size.max(1)) as u64;
+    pub(super) fn forward(&mut self, now: Instant, route: Route, mut run: Run) {
+        let size = run.segment_size.clamp(1, run.payload.len().max(1));
+        let packets = run.payload.len().div_ceil(size);
         let Some(entry) = self.routes.get(&route) else {
             return;
         };
         if entry.from_address != run.source {
-            self.counts.denied += packets;
+            self.counts.denied += packets as u64;
             return;
         }
-        if let Some(rate) = self.rates.get_mut(&entry.from)
-            && !rate.bytes.take(now, bytes as u64)
-        {
-            self.counts.dropped += packets;
-            rate.dropped += packets;
+        let Some(rate) = self.rates.get_mut(&entry.from) else {
+            return;
+        };
+        let affordable = rate.take(now, packets, size);
+        if affordable < packets {
+            let dropped = (packets - affordable) as u64;
+            self.counts.dropped += dropped;
+            rate.dropped += dropped;
             if rate.news.take(now, 1) {
                 self.throttled.insert(entry.from);
             }
-            return;
+            run.payload.truncate(affordable * size);
         }
-        if self.queued + bytes > self.queue_limit {
-            self.counts.dropped += packets;
-            return;
+        if affordable > 0 {
+            let packets = Transmit {
+                destination: entry.to_place.address(),
+                source_ip: entry.to_place.local_ip(),
+                ecn: run.ecn,
+                segment_size: (affordable > 1).then_some(size),
+                payload: run.payload.freeze(),
+            };
+            let dropped = self.queue.push(entry.from, packets, run.memory);
+            self.counts.dropped += dropped as u64;
         }
-        self.counts.datagrams += packets;
-        self.counts.bytes += bytes as u64;
-        self.queued += bytes;
-        self.queue.push_back(Transmit {
-            destination: entry.to_place.address,
-            source_ip: entry.to_place.local_ip,
-            ecn: run.ecn,
-            segment_size: (bytes > run.segment_size).then_some(run.segment_size),
-            payload: run.payload.freeze(),
-        });
     }
 
     /// A Client that is to be told how many of its packets were dropped.
@@ -192,32 +190,16 @@ impl Forwarder {
     }
 
     pub(super) fn poll_transmit(&mut self, max_segments: usize) -> Option<Transmit> {
-        let front = self.queue.front_mut()?;
-        let limit = front
-            .segment_size
-            .map_or(usize::MAX, |size| size.saturating_mul(max_segments));
-        let transmit = if front.payload.len() > limit {
-            let payload = front.payload.split_to(limit);
-            let several = |bytes: usize| front.segment_size.filter(|&size| bytes > size);
-            let (segment_size, left) = (several(payload.len()), several(front.payload.len()));
-            front.segment_size = left;
-            Transmit {
-                segment_size,
-                payload,
-                ..front.clone()
-            }
-        } else {
-            let front = self.queue.pop_front()?;
-            put_together(front, &mut self.queue, max_segments)
-        };
-        self.queued -= transmit.payload.len();
-        Some(transmit)
+        let packets = self.queue.pop(max_segments)?;
+        self.counts.datagrams += count(&packets) as u64;
+        self.counts.bytes += packets.payload.len() as u64;
+        Some(packets)
     }
 
     /// How many things are kept, and how many bytes of packets.
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
-        self.routes.len() + self.rates.len() + self.queue.len() + self.queued
+        self.routes.len() + self.rates.len() + self.throttled.len() + self.queue.entries()
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -227,6 +209,16 @@ impl Forwarder {
     #[cfg(test)]
     fn is_empty(&self) -> bool {
         self.routes.is_empty()
+    }
+}
+
+impl Rate {
+    /// Takes what so many packets of this size cost, or as many as can be had. Gives how many.
+    fn take(&mut self, now: Instant, packets: usize, size: usize) -> usize {
+        let level = usize::try_from(self.cost.level(now)).unwrap_or(usize::MAX);
+        let affordable = packets.min(level / cost(1, size));
+        self.cost.take(now, cost(affordable, size) as u64);
+        affordable
     }
 }
 
@@ -242,51 +234,6 @@ pub(crate) fn run_length(payload: &[u8], segment_size: usize, route: Route) -> u
         .map(<[u8]>::len)
         .sum()
 }
-
-/// The first transmit together with those of the next that can be sent with it. To copy small ones costs less than to send
-/// each.
-fn put_together(first: Transmit, next: &mut VecDeque<Transmit>, max_segments: usize) -> Transmit {
-    let segment_size = first.segment_size.unwrap_or(first.payload.len()).max(1);
-    let max = segment_size.saturating_mul(max_segments).min(MAX_BATCH);
-    let mut bytes = first.payload.len();
-    let mut count = 0;
-    for next in next.iter() {
-        let fits = first.payload.len() <= SMALL
-            && next.payload.len() <= SMALL
-            && bytes + next.payload.len() <= max
-            && (next.destination, next.source_ip) == (first.destination, first.source_ip)
-            && next.ecn == first.ecn
-            // Only the last packet of a batch may be shorter than the others. And none that is larger than all others: if it
-            // searches for a larger MTU, the system may refuse it, and all with it.
-            && bytes.is_multiple_of(segment_size)
-            && match next.segment_size {
-                Some(size) => size == segment_size,
-                None if next.payload.len() < segment_size => bytes > segment_size,
-                None => next.payload.len() == segment_size,
-            };
-        if !fits {
-            break;
-        }
-        bytes += next.payload.len();
-        count += 1;
-    }
-    if count == 0 {
-        return first;
-    }
-    let mut payload = BytesMut::with_capacity(bytes);
-    payload.extend_from_slice(&first.payload);
-    for next in next.drain(..count) {
-        payload.extend_from_slice(&next.payload);
-    }
-    Transmit {
-        segment_size: Some(segment_size),
-        payload: payload.freeze(),
-        ..first
-    }
-}
-
-/// What is worth a copy: a packet of any size.
-const SMALL: usize = 9 << 10;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
@@ -306,10 +253,7 @@ mod tests {
     }
 
     fn place(port: u16) -> Place {
-        Place {
-            address: address(port),
-            local_ip: None,
-        }
+        Place::test(address(port))
     }
 
     fn packet(route: Route) -> Vec<u8> {
@@ -324,6 +268,7 @@ mod tests {
             ecn: Some(Ecn::Ect0),
             segment_size: SEGMENT,
             payload: BytesMut::from(&packet(route).repeat(packets)[..]),
+            memory: packets * SEGMENT,
         }
     }
 
@@ -351,7 +296,7 @@ mod tests {
         let second = forwarder.poll_transmit(30).expect("the rest");
         assert_eq!(second.payload.len(), 1000);
         assert!(forwarder.poll_transmit(30).is_none());
-        assert_eq!(forwarder.queued, 0);
+        assert_eq!(forwarder.queue.memory(), 0);
         assert_eq!(
             (forwarder.counts.datagrams, forwarder.counts.bytes),
             (40, 4000)
@@ -377,25 +322,47 @@ mod tests {
     }
 
     #[test]
-    fn queue_and_rate_are_bounded() {
-        let limits = CoordinatorLimits {
-            forward_queue: 1000,
-            forward_rate: Some(65_536),
-            ..CoordinatorLimits::default()
-        };
-        let (mut forwarder, route) = forwarder(&limits);
-        let now = Instant::now();
-        forwarder.forward(now, route, run(route, 1, 8));
-        forwarder.forward(now, route, run(route, 1, 8));
-        assert_eq!(
-            (forwarder.counts.datagrams, forwarder.counts.dropped),
-            (8, 8)
-        );
-        while forwarder.counts.bytes < 70_000 && forwarder.counts.dropped < 100 {
-            while forwarder.poll_transmit(10).is_some() {}
-            forwarder.forward(now, route, run(route, 1, 8));
+    fn the_rate_is_by_packet_and_by_byte() {
+        // 65,536 bytes are 54 packets of up to 1200 bytes, or 32 of 2000.
+        for (size, packets, more) in [(9, 54, 27), (1200, 54, 27), (2000, 32, 17)] {
+            let limits = CoordinatorLimits {
+                forward_rate: Some(65_536),
+                ..CoordinatorLimits::default()
+            };
+            let (mut forwarder, route) = forwarder(&limits);
+            let now = Instant::now();
+            let mut sent = |now| {
+                let before = forwarder.counts.datagrams;
+                for _ in 0..100 {
+                    let run = Run {
+                        segment_size: size,
+                        payload: BytesMut::zeroed(7 * size),
+                        ..run(route, 1, 1)
+                    };
+                    forwarder.forward(now, route, run);
+                }
+                while forwarder.poll_transmit(10).is_some() {}
+                forwarder.counts.datagrams - before
+            };
+            assert_eq!(sent(now), packets);
+            assert_eq!(sent(now), 0);
+            let half_a_second = now + std::time::Duration::from_millis(500);
+            assert_eq!(sent(half_a_second), more);
+            let dropped = 3 * 700 - packets - more;
+            assert_eq!(forwarder.counts.dropped, dropped);
+            assert_eq!(forwarder.pop_throttled(), Some((client(1), dropped)));
         }
-        assert!(forwarder.counts.bytes <= 65_536);
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_client_that_is_gone() {
+        let (mut forwarder, route) = forwarder(&CoordinatorLimits::default());
+        forwarder.forward(Instant::now(), route, run(route, 1, 1));
+        forwarder.remove(route);
+        forwarder.forget(client(1));
+        assert!(forwarder.poll_transmit(10).is_some(), "it was on its way");
+        assert!(forwarder.poll_transmit(10).is_none());
+        assert!(forwarder.rates.is_empty() && forwarder.queue.is_forgotten(client(1)));
     }
 
     #[test]
@@ -435,7 +402,8 @@ mod tests {
         assert_eq!(sizes, expected);
     }
 
-    /// However they are put together, each packet arrives as it was, in order, and no batch is too large.
+    /// However they are put together, each packet arrives as it was, those for one destination in order, and no batch is too
+    /// large.
     #[test]
     fn packets_stay_as_they_are() {
         for seed in 0..300 {
@@ -444,8 +412,10 @@ mod tests {
             let other = Route::from_bits(2);
             forwarder.add(other, (client(1), place(1)), (client(3), place(3)));
             let mut expected = Vec::new();
+            let in_turn = rng.random_bool(0.5);
             for number in 0..40 {
-                let (route, to) = [(route, 2), (other, 3)][usize::from(rng.random_bool(0.1))];
+                let to_other = (in_turn && number % 2 == 1) || rng.random_bool(0.1);
+                let (route, to) = [(route, 2), (other, 3)][usize::from(to_other)];
                 let segment_size = 500 * rng.random_range(1..3);
                 let max = [segment_size, 5 * segment_size, 30_000][rng.random_range(0..3)];
                 let payload = vec![number; rng.random_range(1..=max)];
@@ -457,6 +427,7 @@ mod tests {
                     ecn,
                     segment_size,
                     payload: BytesMut::from(&payload[..]),
+                    memory: payload.len(),
                 };
                 forwarder.forward(Instant::now(), route, run);
             }
@@ -470,8 +441,11 @@ mod tests {
                 let to = (transmit.destination, transmit.ecn);
                 sent.extend(packets.map(|packet| (to.0, to.1, packet.to_vec())));
             }
+            // Sorting keeps the order of those for one destination.
+            sent.sort_by_key(|packet| packet.0);
+            expected.sort_by_key(|packet| packet.0);
             assert!(sent == expected, "seed {seed}");
-            assert_eq!(forwarder.queued, 0);
+            assert_eq!(forwarder.queue.memory(), 0);
         }
     }
 

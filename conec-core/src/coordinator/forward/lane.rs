@@ -1,0 +1,155 @@
+//! What waits of one sender's packets.
+
+use std::collections::VecDeque;
+
+use bytes::BytesMut;
+
+use super::cost::{cost, count, packet_size};
+use crate::{Transmit, transport::MAX_BATCH};
+
+/// Packets of one sender, in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    runs: VecDeque<Run>,
+    memory: usize,
+}
+
+/// Packets of one size that go the same way.
+#[derive(Debug)]
+struct Run {
+    packets: Transmit,
+    /// How much memory it takes.
+    memory: usize,
+}
+
+impl Lane {
+    /// Adds packets that keep so many bytes of memory.
+    pub(super) fn push(&mut self, packets: Transmit, memory: usize) {
+        let memory = memory + OVERHEAD;
+        self.memory += memory;
+        let len = self.runs.len();
+        if len == self.runs.capacity() {
+            self.runs.reserve_exact(len / 4 + 4);
+        }
+        self.runs.push_back(Run { packets, memory });
+    }
+
+    /// Takes the packets that are first, as many as can be sent at once and cost no more than `most`, if not one alone does.
+    pub(super) fn pop(&mut self, max_segments: usize, most: usize) -> Option<Transmit> {
+        let run = self.runs.front_mut()?;
+        let front = &mut run.packets;
+        let size = packet_size(front);
+        let max_segments = max_segments.min(most / cost(1, size)).max(1);
+        let limit = size.saturating_mul(max_segments);
+        if front.payload.len() > limit {
+            let payload = front.payload.split_to(limit);
+            let several = |bytes: usize| Some(size).filter(|&size| bytes > size);
+            front.segment_size = several(front.payload.len());
+            return Some(Transmit {
+                segment_size: several(payload.len()),
+                payload,
+                ..front.clone()
+            });
+        }
+        let Run { packets, memory } = self.runs.pop_front()?;
+        self.memory -= memory;
+        let packets = self.put_together(packets, max_segments);
+        self.shrink();
+        Some(packets)
+    }
+
+    /// Drops the packets that came last. Gives how many they were.
+    pub(super) fn drop_newest(&mut self) -> usize {
+        let Some(Run { packets, memory }) = self.runs.pop_back() else {
+            return 0;
+        };
+        self.memory -= memory;
+        self.shrink();
+        count(&packets)
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    #[cfg(feature = "__testing")]
+    pub(super) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// The first packets together with those of the next that can be sent with them. To copy small ones costs less than to
+    /// send each. Those that go elsewhere are passed by.
+    fn put_together(&mut self, first: Transmit, max_segments: usize) -> Transmit {
+        let size = packet_size(&first);
+        let max = size.saturating_mul(max_segments).min(MAX_BATCH);
+        if first.payload.len() > SMALL {
+            return first;
+        }
+        let mut bytes = first.payload.len();
+        let mut taken = 0_u64;
+        for (at, Run { packets: next, .. }) in self.runs.iter().take(LOOK_AHEAD).enumerate() {
+            if next.destination != first.destination {
+                continue;
+            }
+            let fits = next.payload.len() <= SMALL
+                && bytes + next.payload.len() <= max
+                && next.source_ip == first.source_ip
+                && next.ecn == first.ecn
+                // Only the last packet of a batch may be shorter than the others. And none that is larger than all others: if
+                // it searches for a larger MTU, the system may refuse it, and all with it.
+                && bytes.is_multiple_of(size)
+                && match next.segment_size {
+                    Some(next) => next == size,
+                    None if next.payload.len() < size => bytes > size,
+                    None => next.payload.len() == size,
+                };
+            if !fits {
+                break;
+            }
+            bytes += next.payload.len();
+            taken |= 1 << at;
+        }
+        if taken == 0 {
+            return first;
+        }
+        let mut payload = BytesMut::with_capacity(bytes);
+        payload.extend_from_slice(&first.payload);
+        let last = taken.ilog2() as usize;
+        let mut passed_by = Vec::new();
+        for (at, run) in self.runs.drain(..=last).enumerate() {
+            if taken & (1 << at) == 0 {
+                passed_by.push(run);
+            } else {
+                self.memory -= run.memory;
+                payload.extend_from_slice(&run.packets.payload);
+            }
+        }
+        for run in passed_by.into_iter().rev() {
+            self.runs.push_front(run);
+        }
+        Transmit {
+            segment_size: Some(size),
+            payload: payload.freeze(),
+            ..first
+        }
+    }
+
+    /// Keeps no more room than for half as much again.
+    fn shrink(&mut self) {
+        let len = self.runs.len();
+        if self.runs.capacity() > len + len / 2 + 8 {
+            self.runs.shrink_to(len + len / 4 + 4);
+        }
+    }
+}
+
+/// What is worth a copy: a packet of any size.
+const SMALL: usize = 9 << 10;
+/// Among how many runs are those looked for that can be sent together.
+const LOOK_AHEAD: usize = 64;
+/// What a run takes besides its bytes, with the room that is kept for others, and what counts who shares a buffer.
+const OVERHEAD: usize = size_of::<Run>() * 3 / 2 + 48;
