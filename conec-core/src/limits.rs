@@ -112,7 +112,8 @@ pub struct CoordinatorLimits {
     /// How many events may wait for the application before no more Clients are taken and no more channels arranged, until
     /// some have been taken. 16,384 by default.
     pub events: usize,
-    /// Control messages that one Client may send per second, on average. 100 by default.
+    /// Control messages that one Client may send per second, on average, answers to what it was asked not counted. 100 by
+    /// default.
     pub control_rate: u32,
     /// Control messages that one Client may send at once. 512 by default.
     pub control_burst: u32,

@@ -18,6 +18,7 @@ use super::{
     incoming::Incoming,
     state::State,
     stream::DataStream,
+    toll::Toll,
 };
 use crate::{
     ChannelConfig, ChannelId, CloseReason, CongestionControl, Direction, ErrorCode, RecvEnd,
@@ -100,8 +101,8 @@ struct Control {
     decoder: FrameDecoder,
     /// There may be more to read, once there is room for what comes of it.
     paused: bool,
-    /// How fast messages may come.
-    rate: Option<Bucket>,
+    /// What messages cost the other side, if they do.
+    toll: Option<Toll>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -147,7 +148,7 @@ const REST: Duration = Duration::from_secs(1);
 
 // What the owner of a channel calls.
 impl ChannelCore {
-    pub(crate) fn new(id: ChannelId, config: &ChannelConfig, rate: Option<Bucket>) -> Self {
+    pub(crate) fn new(id: ChannelId, config: &ChannelConfig, toll: Option<Toll>) -> Self {
         Self {
             id,
             settings: Settings {
@@ -163,7 +164,7 @@ impl ChannelCore {
                 input: Bytes::new(),
                 decoder: FrameDecoder::new(MAX_CONTROL),
                 paused: false,
-                rate,
+                toll,
             },
             streams: BTreeMap::new(),
             memory: 0,
@@ -229,6 +230,14 @@ impl ChannelCore {
     /// Sends a control message.
     pub(crate) fn send_control(&self, link: &mut Link, payload: Bytes) {
         link.write(CONTROL, &frame_header(payload.len()), payload);
+    }
+
+    /// Sends a control message that the other side may answer so often.
+    pub(crate) fn ask(&mut self, link: &mut Link, payload: Bytes, answers: u32) {
+        if let Some(toll) = &mut self.control.toll {
+            toll.ask(answers);
+        }
+        self.send_control(link, payload);
     }
 
     /// Data streams may be used from now on.
@@ -463,12 +472,8 @@ impl ChannelCore {
             }
             match self.control.next() {
                 Ok(Some(payload)) => {
-                    if self
-                        .control
-                        .rate
-                        .as_mut()
-                        .is_some_and(|rate| !rate.take(now, 1))
-                    {
+                    let toll = self.control.toll.as_mut();
+                    if toll.is_some_and(|toll| !toll.take(now, &payload)) {
                         return self.violate(link, now, Violation::Flood);
                     }
                     self.handle_control(link, now, payload);

@@ -8,13 +8,12 @@ use super::{Peer, Stage};
 use crate::{
     AnswerError, ChannelId, CloseReason, Endpoint, ErrorCode, OpenChannelError, PathPolicy,
     PeerInfo, Target, Violation,
-    channel::{ChannelCore, Notice},
+    channel::{ChannelCore, Notice, Toll},
     client::{Client, ClientEvent, path::Required},
     error::WireCode,
     host::Hosted,
     identity::PeerIdentity,
     transport::{Link, PeerEnd},
-    util::Bucket,
     wire::{
         ClientMessage, MAX_LABEL, Offer, PeerMessage, RequestId, Role as EndRole, RoleMessage,
         Route,
@@ -499,8 +498,8 @@ impl Client {
     fn add_peer(&mut self, now: Instant, peer: Peer, patience: Duration) -> ChannelId {
         let id = self.host.fresh_id();
         let limits = &self.config.limits;
-        let rate = Bucket::per_second(limits.control_rate.into(), limits.control_burst.into());
-        let core = ChannelCore::new(id, &self.config.peer, Some(rate));
+        let toll = Toll::new(limits.control_rate, limits.control_burst, |_| false);
+        let core = ChannelCore::new(id, &self.config.peer, Some(toll));
         self.host.insert(id, core, Some(peer));
         self.host.set_deadline(id, Some(now + patience));
         self.update_home_hold();

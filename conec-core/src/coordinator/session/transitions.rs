@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Phase, Session};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Violation,
-    channel::ChannelCore,
+    channel::{ChannelCore, Toll},
     coordinator::{Coordinator, CoordinatorEvent, forward::Place},
     error::WireCode,
     identity::PeerIdentity,
@@ -21,8 +21,9 @@ use crate::{
 impl Coordinator {
     pub(in crate::coordinator) fn session_accepted(&mut self, now: Instant, client: ChannelId) {
         let limits = &self.config.limits;
-        let rate = Bucket::per_second(limits.control_rate.into(), limits.control_burst.into());
-        let core = ChannelCore::new(client, &self.config.home, Some(rate));
+        let (rate, burst) = (limits.control_rate, limits.control_burst);
+        let toll = Toll::new(rate, burst, ClientMessage::is_answer);
+        let core = ChannelCore::new(client, &self.config.home, Some(toll));
         self.host.insert(client, core, Session::default());
         self.host
             .set_deadline(client, Some(now + limits.handshake_timeout));
@@ -229,7 +230,7 @@ impl Coordinator {
         {
             entry.role.moving = Some(Box::new((nonce, address)));
             let message = CoordinatorMessage::ObservedAddress { nonce, address };
-            entry.core.send_control(link, message.encode());
+            entry.core.ask(link, message.encode(), message.answers());
         }
     }
 
@@ -345,8 +346,9 @@ impl Coordinator {
 
     /// Sends a control message to a Client.
     pub(in crate::coordinator) fn tell(&mut self, id: ClientId, message: &CoordinatorMessage) {
-        if let Some(member) = self.registry.get(id) {
-            self.host.send_control(member.session, message.encode());
+        let member = self.registry.get(id);
+        if let Some((entry, link)) = member.and_then(|it| self.host.linked(it.session)) {
+            entry.core.ask(link, message.encode(), message.answers());
         }
     }
 }

@@ -69,6 +69,7 @@
 //! Not in the catalogue: lies about which channel this is ([`peers`]), a Coordinator that swaps keys, leads elsewhere or
 //! listens in ([`coordinator`]).
 
+mod asks;
 mod control;
 mod coordinator;
 mod datagrams;
