@@ -16,7 +16,9 @@ pub struct ClientLimits {
     pub hello_timeout: Duration,
     /// How long the application may take to answer an offer, here and at the other end. 30 s by default, at most 1 day.
     pub answer_timeout: Duration,
-    /// How many peer channels there may be, those being set up included. 256 by default.
+    /// How many peer channels this Client may have asked for, and how many others may have asked it for, those being set up
+    /// included. One other Client alone gets less than half of the latter, and what is left is shared out in the same way.
+    /// 256 by default.
     pub channels_per_client: usize,
     /// Bytes of messages that have arrived in part or wait for their readers, over all channels, with 128 for each gap that
     /// losses have left in streams. Above it the channel that holds most is ended, as
@@ -99,7 +101,10 @@ pub struct CoordinatorLimits {
     /// How often in a minute one identity may take its own session over. Two machines with the same key would push each
     /// other out for ever. 6 by default.
     pub takeovers_per_minute: u32,
-    /// How many ends of peer channels one Client may have, those being set up included. 256 by default.
+    /// How many peer channels one Client may have asked for, and how many others may have asked it for, those being set up
+    /// included. Of the latter, one other Client alone gets less than half, and what is left is shared out in the same way;
+    /// what the application itself [connects](crate::Coordinator::connect) counts as asked for by the first of the two,
+    /// and gets a place as long as there is one. 256 by default.
     pub channels_per_client: usize,
     /// Bytes of messages that have arrived in part or wait for their readers, over all home channels, with 128 for each gap
     /// that losses have left in streams. Above it the channel that holds most is ended, as

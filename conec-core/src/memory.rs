@@ -66,7 +66,8 @@ impl ClientConfig {
         let largest = self.home.max_message_size.max(self.peer.max_message_size);
         sum([
             self.home.worst_case_bytes(),
-            times(limits.channels_per_client, peer),
+            // Those that it has asked for, and those that others have.
+            times(limits.channels_per_client, peer).saturating_mul(2),
             largest as u64,
             limits.message_memory as u64,
             unread(limits.window_memory as u64),

@@ -276,9 +276,33 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "control messages come at no more than their rate",
-        file: "conec-core/src/channel/core/mod.rs",
-        text: ".is_some_and(|rate| !rate.take(now, 1))",
-        without: ".is_some_and(|_| false)",
+        file: "conec-core/src/channel/toll.rs",
+        text: "self.unasked.take(now, 1)",
+        without: "self.unasked.take(now, 0)",
+    },
+    Guard {
+        what: "an answer is free only to a question",
+        file: "conec-core/src/channel/toll.rs",
+        text: "if self.owed > 0 && (self.is_answer)(message) {",
+        without: "if (self.is_answer)(message) {",
+    },
+    Guard {
+        what: "a Client asks for no more channels than it may have",
+        file: "conec-core/src/coordinator/broker.rs",
+        text: "|| self.pairs.asked(from) >= self.config.limits.channels_per_client",
+        without: "",
+    },
+    Guard {
+        what: "nobody takes all places",
+        file: "conec-core/src/util/share.rs",
+        text: "(own == 0 || own + taken + limit / 8 < limit)",
+        without: "true",
+    },
+    Guard {
+        what: "who holds most of the offers that wait gives way",
+        file: "conec-core/src/coordinator/places.rs",
+        text: "if share.waiting > own + 1 =>",
+        without: "if false =>",
     },
     Guard {
         what: "who does not read the answers gets no more of them",

@@ -32,10 +32,10 @@ impl Coordinator {
                 self.add_pair(now, id, to, label, Some(request))
             }
         };
-        match arranged {
-            Ok(pair) if self.config.channels == Policy::Ask => self.ask_for_pair(pair),
-            Ok(pair) => self.offer_pair(now, pair),
-            Err(code) => {
+        match (arranged, self.config.channels) {
+            (Ok(pair), Policy::Ask) => self.ask_for_pair(pair),
+            (Ok(pair), Policy::Allow | Policy::Deny) => self.offer_or_close_pair(now, pair),
+            (Err(code), _) => {
                 let code = code.into();
                 self.host.stats.channels_refused += 1;
                 self.tell(id, &CoordinatorMessage::OpenFailed { request, code });
@@ -57,21 +57,25 @@ impl Coordinator {
             return Err(PairError::NotFound);
         };
         let label = Bytes::copy_from_slice(label);
-        let pair = self.add_pair(now, from, to, label, None).map_err(|code| {
+        let refused = |code| {
             if code == ErrorCode::Limit {
                 PairError::TooMany
             } else {
                 PairError::NotFound
             }
-        })?;
-        self.offer_pair(now, pair);
+        };
+        let pair = self.add_pair(now, from, to, label, None).map_err(refused)?;
+        if let Err(code) = self.offer_pair(now, pair) {
+            self.pairs.remove(pair);
+            return Err(refused(code));
+        }
         Ok(pair)
     }
 
     pub(super) fn grant_pair(&mut self, now: Instant, id: PairId) -> Result<(), AnswerError> {
         match self.pairs.get(id) {
             Some(pair) if !pair.is_offered() => {
-                self.offer_pair(now, id);
+                self.offer_or_close_pair(now, id);
                 Ok(())
             }
             Some(_) | None => Err(AnswerError),
@@ -168,15 +172,7 @@ impl Coordinator {
         label: Bytes,
         request: Option<RequestId>,
     ) -> Result<PairId, ErrorCode> {
-        if self.is_lagging() {
-            return Err(ErrorCode::Limit);
-        }
-        let limit = self.config.limits.channels_per_client;
-        let own_ends = if from == to { 2 } else { 1 };
-        if [from, to]
-            .iter()
-            .any(|&id| self.pairs.count(id) + own_ends > limit)
-        {
+        if self.is_lagging() || self.pairs.asked(from) >= self.config.limits.channels_per_client {
             return Err(ErrorCode::Limit);
         }
         let initiator = self.new_end(from, None).ok_or(ErrorCode::NotFound)?;
@@ -216,10 +212,21 @@ impl Coordinator {
         }
     }
 
-    fn offer_pair(&mut self, now: Instant, id: PairId) {
+    fn offer_or_close_pair(&mut self, now: Instant, id: PairId) {
+        if let Err(code) = self.offer_pair(now, id) {
+            self.close_pair(id, None, code.into());
+        }
+    }
+
+    fn offer_pair(&mut self, now: Instant, id: PairId) -> Result<(), ErrorCode> {
+        let limit = self.config.limits.channels_per_client;
+        let gives_way = self.pairs.room_for(id, limit);
+        if let Some(other) = gives_way.map_err(|()| ErrorCode::Limit)? {
+            self.close_pair(other, None, ErrorCode::Limit.into());
+        }
         let deadline = now + patience(self.config.limits.answer_timeout);
         if !self.pairs.grant(id, deadline) {
-            return;
+            return Ok(());
         }
         for side in Side::BOTH {
             if let Some(pair) = self.pairs.get(id) {
@@ -227,6 +234,7 @@ impl Coordinator {
                 self.tell(id, &CoordinatorMessage::Offer(offer));
             }
         }
+        Ok(())
     }
 
     /// Both ends have accepted.

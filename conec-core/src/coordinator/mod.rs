@@ -4,6 +4,7 @@ mod broker;
 mod event;
 mod forward;
 mod pairs;
+mod places;
 mod registry;
 mod second_port;
 mod session;

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::places::{Places, Room};
 use crate::{
     ClientId, Name, PairId,
     util::Deadlines,
@@ -20,6 +21,7 @@ pub(super) struct Pairs {
     by_route: BTreeMap<Route, (PairId, Side)>,
     /// Which pairs each Client is part of, once for each end.
     by_member: BTreeMap<ClientId, BTreeMap<Route, PairId>>,
+    places: Places,
     /// Until when each pair must have been arranged.
     deadlines: Deadlines<PairId>,
 }
@@ -87,6 +89,14 @@ impl Pair {
         self.phase != Phase::Asking
     }
 
+    /// Whether its acceptor has been asked and has not accepted.
+    fn waits(&self) -> bool {
+        match self.phase {
+            Phase::Offered { accepted } => !accepted[Side::Acceptor as usize],
+            Phase::Asking | Phase::Started => false,
+        }
+    }
+
     /// What one end is told.
     pub(super) fn offer(&self, side: Side) -> Offer {
         let (own, peer) = (self.end(side), self.end(side.other()));
@@ -113,7 +123,37 @@ impl Pairs {
             pairs: BTreeMap::new(),
             by_route: BTreeMap::new(),
             by_member: BTreeMap::new(),
+            places: Places::default(),
             deadlines: Deadlines::new(),
+        }
+    }
+
+    /// How many pairs a Client has asked for.
+    pub(super) fn asked(&self, id: ClientId) -> usize {
+        self.places.asked(id)
+    }
+
+    /// The offer that has to give way before a pair can be offered to its acceptor, of which others may have asked for
+    /// `limit`. `Err` if none does and there is no room.
+    pub(super) fn room_for(&self, id: PairId, limit: usize) -> Result<Option<PairId>, ()> {
+        let pair = self.pairs.get(&id).ok_or(())?;
+        let [from, to] = pair.ends.each_ref().map(|end| end.id);
+        match self.places.room(to, pair.request.map(|_| from), limit) {
+            Room::Free => Ok(None),
+            Room::InsteadOf(asker) => {
+                let pairs = self
+                    .by_member
+                    .get(&to)
+                    .into_iter()
+                    .flat_map(BTreeMap::values);
+                let waits = |pair: &Pair| {
+                    pair.ends.each_ref().map(|end| end.id) == [asker, to] && pair.waits()
+                };
+                let waiting = pairs.filter(|&id| self.pairs.get(id).is_some_and(waits));
+                // Its latest.
+                waiting.max().copied().map(Some).ok_or(())
+            }
+            Room::None => Err(()),
         }
     }
 
@@ -136,6 +176,7 @@ impl Pairs {
                 .insert(end.route, id);
         }
         self.deadlines.set(id, Some(deadline));
+        self.places.ask(ends[Side::Initiator as usize].id);
         let pair = Pair {
             ends,
             label,
@@ -162,6 +203,8 @@ impl Pairs {
                     accepted: [false; 2],
                 };
                 self.deadlines.set(id, Some(deadline));
+                let [from, to] = pair.ends.each_ref().map(|end| end.id);
+                self.places.offer(to, from);
                 true
             }
             Some(_) | None => false,
@@ -175,6 +218,10 @@ impl Pairs {
             Phase::Offered { accepted } if !accepted[side as usize] => {
                 accepted[side as usize] = true;
                 let both = *accepted == [true; 2];
+                if side == Side::Acceptor {
+                    let [from, to] = pair.ends.each_ref().map(|end| end.id);
+                    self.places.accept(to, from);
+                }
                 if both {
                     pair.phase = Phase::Started;
                     self.deadlines.set(id, None);
@@ -188,6 +235,11 @@ impl Pairs {
     pub(super) fn remove(&mut self, id: PairId) -> Option<Pair> {
         let pair = self.pairs.remove(&id)?;
         self.deadlines.set(id, None);
+        let [from, to] = pair.ends.each_ref().map(|end| end.id);
+        self.places.give_up(from);
+        if pair.is_offered() {
+            self.places.end(to, from, !pair.waits());
+        }
         for end in &pair.ends {
             self.by_route.remove(&end.route);
             if let Some(routes) = self.by_member.get_mut(&end.id) {
@@ -204,12 +256,7 @@ impl Pairs {
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
         let tables = self.pairs.len() + self.by_route.len() + self.by_member.len();
-        tables + self.deadlines.entries()
-    }
-
-    /// How many ends of pairs a Client is.
-    pub(super) fn count(&self, id: ClientId) -> usize {
-        self.by_member.get(&id).map_or(0, BTreeMap::len)
+        tables + self.deadlines.entries() + self.places.entries()
     }
 
     /// The pairs that a Client is part of.

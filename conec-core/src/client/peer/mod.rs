@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Peer {
     label: Bytes,
+    /// Whether this Client has asked for it.
+    asked: bool,
     /// What its packets may travel on.
     policy: PathPolicy,
     /// The other end is ready for direct paths, and whether it wants no other.

@@ -14,6 +14,7 @@ use crate::{
     host::Hosted,
     identity::PeerIdentity,
     transport::{Link, PeerEnd},
+    util::may_take,
     wire::{
         ClientMessage, MAX_LABEL, Offer, PeerMessage, RequestId, Role as EndRole, RoleMessage,
         Route,
@@ -34,7 +35,8 @@ impl Client {
         if label.len() > MAX_LABEL {
             return Err(OpenChannelError::LabelTooLong);
         }
-        if self.is_full() {
+        if self.peers().filter(|peer| peer.asked).count() >= self.config.limits.channels_per_client
+        {
             return Err(OpenChannelError::TooMany);
         }
         let request = self.next_request;
@@ -42,6 +44,7 @@ impl Client {
         let label = Bytes::copy_from_slice(label);
         let peer = Peer {
             label: label.clone(),
+            asked: true,
             policy,
             ready: None,
             offer: None,
@@ -74,12 +77,13 @@ impl Client {
         if !self.is_home_open() {
             return self.decline(route, ErrorCode::Shutdown.into());
         }
-        if self.is_full() {
+        if !self.has_place(&offer) {
             return self.decline(route, ErrorCode::Limit.into());
         }
         let policy = self.config.paths.policy;
         let peer = Peer {
             label: offer.label.clone(),
+            asked: false,
             policy,
             ready: None,
             offer: Some(offer),
@@ -515,9 +519,26 @@ impl Client {
         Some((channel.role.as_mut()?, &mut channel.core, link))
     }
 
-    fn is_full(&self) -> bool {
-        // The home channel is one of them.
-        self.host.len() > self.config.limits.channels_per_client
+    fn peers(&self) -> impl Iterator<Item = &Peer> {
+        let channels = self.host.iter();
+        channels.filter_map(|(_, channel)| channel.role.as_ref())
+    }
+
+    /// Whether there is a place for a channel that this Client has not asked for.
+    fn has_place(&self, offer: &Offer) -> bool {
+        let asked_for = |peer: &&Peer| !peer.asked;
+        let from = |peer: &Peer| peer.offer.as_ref().map(|offer| offer.peer);
+        let taken = self.peers().filter(asked_for).count();
+        let own = match offer.role {
+            // The Coordinator wants it, and not the other end.
+            EndRole::Initiator => 0,
+            EndRole::Acceptor => self
+                .peers()
+                .filter(asked_for)
+                .filter(|peer| from(peer) == Some(offer.peer))
+                .count(),
+        };
+        may_take(own, taken, self.config.limits.channels_per_client)
     }
 }
 
