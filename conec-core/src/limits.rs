@@ -28,9 +28,9 @@ pub struct ClientLimits {
     /// channel gives back what it has got when it ends. With 0, long fat paths are not filled, and a stream that nobody
     /// reads holds up its channel. 1 GiB by default.
     pub window_memory: usize,
-    /// Control messages that the other end of a peer channel may send per second, on average. 100 by default.
+    /// Control messages that the other end of a peer channel may send per second, on average. 100 by default, and at least.
     pub control_rate: u32,
-    /// Control messages that the other end of a peer channel may send at once. 512 by default.
+    /// Control messages that the other end of a peer channel may send at once. 512 by default, and at least.
     pub control_burst: u32,
     /// Probes per second to all other ends together: so many pings, and as many answers to theirs. They are shared out: a
     /// channel that has sent or asked for many leaves up to half of them to those with fewer. 200 by default.
@@ -70,11 +70,10 @@ impl ClientLimits {
         ])?;
         positive([
             ("message_memory", self.message_memory),
-            ("control_rate", self.control_rate as usize),
-            ("control_burst", self.control_burst as usize),
             ("probe_rate", self.probe_rate as usize),
             ("probe_targets", self.probe_targets),
-        ])
+        ])?;
+        above_pace(self.control_rate, self.control_burst)
     }
 }
 
@@ -118,9 +117,9 @@ pub struct CoordinatorLimits {
     /// some have been taken. 16,384 by default.
     pub events: usize,
     /// Control messages that one Client may send per second, on average, answers to what it was asked not counted. 100 by
-    /// default.
+    /// default, and at least: Clients keep to a pace below that by themselves.
     pub control_rate: u32,
-    /// Control messages that one Client may send at once. 512 by default.
+    /// Control messages that one Client may send at once, answers not counted. 512 by default, and at least.
     pub control_burst: u32,
     /// Bytes of forwarded datagrams that wait for a blocked socket. 4 MiB by default.
     pub forward_queue: usize,
@@ -174,9 +173,8 @@ impl CoordinatorLimits {
             ("handshakes_per_network", self.handshakes_per_network),
             ("message_memory", self.message_memory),
             ("events", self.events),
-            ("control_rate", self.control_rate as usize),
-            ("control_burst", self.control_burst as usize),
-        ])
+        ])?;
+        above_pace(self.control_rate, self.control_burst)
     }
 }
 
@@ -189,6 +187,17 @@ fn within_a_day<const N: usize>(waits: [(&'static str, Duration); N]) -> Result<
         )),
         None => Ok(()),
     }
+}
+
+/// Whether nobody is cut off who keeps to the protocol's pace.
+fn above_pace(rate: u32, burst: u32) -> Result<(), ConfigError> {
+    if rate < CONTROL_RATE {
+        return Err(ConfigError::OutOfRange("control_rate", "at least 100"));
+    }
+    if burst < CONTROL_BURST {
+        return Err(ConfigError::OutOfRange("control_burst", "at least 512"));
+    }
+    Ok(())
 }
 
 fn positive<const N: usize>(counts: [(&'static str, usize); N]) -> Result<(), ConfigError> {

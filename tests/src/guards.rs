@@ -79,8 +79,8 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "an address is confirmed by the echo of what was sent there",
         file: "conec-core/src/coordinator/session/transitions.rs",
-        text: "&& expected == nonce",
-        without: "",
+        text: "take_if(|moving| moving.nonce == nonce)",
+        without: "take()",
     },
     Guard {
         what: "a name has one holder",
@@ -289,8 +289,50 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "a Client asks for no more channels than it may have",
         file: "conec-core/src/coordinator/broker.rs",
-        text: "|| self.pairs.asked(from) >= self.config.limits.channels_per_client",
+        text: "&& self.pairs.asked(id) < self.config.limits.channels_per_client",
         without: "",
+    },
+    Guard {
+        what: "one question about an address at a time",
+        file: "conec-core/src/coordinator/session/transitions.rs",
+        text: "if let Some(moving) = &mut entry.role.moving {",
+        without: "if let Some(moving) = entry.role.moving.as_mut().filter(|_| false) {",
+    },
+    Guard {
+        what: "an answer to a void question confirms nothing",
+        file: "conec-core/src/coordinator/session/transitions.rs",
+        text: "if !moving.is_void && moving.address == address {",
+        without: "if moving.address == address {",
+    },
+    Guard {
+        what: "who never reads what it is told is sent away",
+        file: "conec-core/src/channel/core/mod.rs",
+        text: "self.control.unread = link.backlog(CONTROL) > MAX_UNREAD;",
+        without: "",
+    },
+    Guard {
+        what: "who reads nothing is offered nothing",
+        file: "conec-core/src/coordinator/broker.rs",
+        text: "link.is_none_or(ChannelCore::is_behind)",
+        without: "link.is_none()",
+    },
+    Guard {
+        what: "nobody learns who is there that the application does not let know",
+        file: "conec-core/src/coordinator/broker.rs",
+        text: "self.pairs.refuse(now, asked, id, request, code);",
+        without: "self.open_failed(id, request, code);",
+    },
+    Guard {
+        what: "a Client asks no faster than it may",
+        file: "conec-core/src/client/peer/asks.rs",
+        text: "if !self.pace.take(now, 1) {",
+        without: "if !self.pace.take(now, 0) {",
+    },
+    Guard {
+        what: "a Client has no more unanswered than it may",
+        file: "conec-core/src/client/peer/asks.rs",
+        text: "if self.unanswered.len() >= MAX_UNANSWERED {",
+        without: "if false {",
     },
     Guard {
         what: "nobody takes all places",
@@ -307,7 +349,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "who does not read the answers gets no more of them",
         file: "conec-core/src/channel/core/mod.rs",
-        text: "let full = link.backlog(CONTROL) >= MAX_ANSWERS;",
+        text: "let full = Self::is_behind(link);",
         without: "let full = false;",
     },
     Guard {

@@ -21,6 +21,6 @@ pub use self::{
     stats::{ChannelStats, DatagramStats, SendLimit},
 };
 pub(crate) use self::{
-    core::{ChannelCore, EVENTS_PER_STREAM, Notice},
+    core::{ChannelCore, EVENTS_PER_STREAM, MAX_UNREAD, Notice},
     toll::Toll,
 };

@@ -7,9 +7,13 @@ use std::{
 
 use bytes::Bytes;
 
-use super::places::{Places, Room};
+use super::{
+    places::{Places, Room},
+    refusals::Refusals,
+};
 use crate::{
     ClientId, Name, PairId,
+    error::WireCode,
     util::Deadlines,
     wire::{Offer, RequestId, Role, Route},
 };
@@ -24,6 +28,8 @@ pub(super) struct Pairs {
     places: Places,
     /// Until when each pair must have been arranged.
     deadlines: Deadlines<PairId>,
+    /// Of requests that will lead to no pair.
+    refusals: Refusals,
 }
 
 #[derive(Debug)]
@@ -34,6 +40,8 @@ pub(super) struct Pair {
     number: u64,
     /// The initiator's own number, if it was the initiator that asked.
     request: Option<RequestId>,
+    /// When it was asked for.
+    since: Instant,
     phase: Phase,
 }
 
@@ -84,6 +92,10 @@ impl Pair {
         self.request
     }
 
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
     /// Whether the ends know of it.
     pub(super) fn is_offered(&self) -> bool {
         self.phase != Phase::Asking
@@ -125,6 +137,7 @@ impl Pairs {
             by_member: BTreeMap::new(),
             places: Places::default(),
             deadlines: Deadlines::new(),
+            refusals: Refusals::new(),
         }
     }
 
@@ -165,7 +178,7 @@ impl Pairs {
         label: Bytes,
         number: u64,
         request: Option<RequestId>,
-        deadline: Instant,
+        (since, patience): (Instant, Duration),
     ) {
         for side in Side::BOTH {
             let end = &ends[side as usize];
@@ -175,13 +188,14 @@ impl Pairs {
                 .or_default()
                 .insert(end.route, id);
         }
-        self.deadlines.set(id, Some(deadline));
+        self.deadlines.set(id, Some(since + patience));
         self.places.ask(ends[Side::Initiator as usize].id);
         let pair = Pair {
             ends,
             label,
             number,
             request,
+            since,
             phase: Phase::Asking,
         };
         self.pairs.insert(id, pair);
@@ -256,7 +270,7 @@ impl Pairs {
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
         let tables = self.pairs.len() + self.by_route.len() + self.by_member.len();
-        tables + self.deadlines.entries() + self.places.entries()
+        tables + self.deadlines.entries() + self.places.entries() + self.refusals.entries()
     }
 
     /// The pairs that a Client is part of.
@@ -281,7 +295,34 @@ impl Pairs {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.next()
+        let next = [self.deadlines.next(), self.refusals.next_due()];
+        next.into_iter().flatten().min()
+    }
+
+    /// A request, made at `asked`, is refused: it keeps its place until it is answered.
+    pub(super) fn refuse(
+        &mut self,
+        now: Instant,
+        asked: Instant,
+        client: ClientId,
+        request: RequestId,
+        code: WireCode,
+    ) {
+        self.places.ask(client);
+        self.refusals.add(now, asked, client, request, code);
+    }
+
+    /// A request that is to be answered now, by refusing it.
+    pub(super) fn pop_refusal(&mut self, now: Instant) -> Option<(ClientId, RequestId, WireCode)> {
+        let refusal = self.refusals.pop_due(now)?;
+        self.places.give_up(refusal.0);
+        Some(refusal)
+    }
+
+    pub(super) fn forget_refusals(&mut self, client: ClientId) {
+        for _ in 0..self.refusals.forget(client) {
+            self.places.give_up(client);
+        }
     }
 }
 

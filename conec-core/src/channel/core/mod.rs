@@ -103,6 +103,8 @@ struct Control {
     paused: bool,
     /// What messages cost the other side, if they do.
     toll: Option<Toll>,
+    /// So much waits for the other side that it must have given up reading.
+    unread: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -143,6 +145,10 @@ impl Control {
 /// Bytes of control messages that may wait for the other side to read them before no more of its own are read.
 const MAX_ANSWERS: usize = 64 << 10;
 
+/// Bytes of control messages that may wait in all: what others cause is no more than half of it. Who leaves so much unread
+/// is sent away.
+pub(crate) const MAX_UNREAD: usize = 128 << 10;
+
 /// How long memory is kept for messages to come. When they come all the time, doing without it once is cheap.
 const REST: Duration = Duration::from_secs(1);
 
@@ -165,6 +171,7 @@ impl ChannelCore {
                 decoder: FrameDecoder::new(MAX_CONTROL),
                 paused: false,
                 toll,
+                unread: false,
             },
             streams: BTreeMap::new(),
             memory: 0,
@@ -228,8 +235,14 @@ impl ChannelCore {
     }
 
     /// Sends a control message.
-    pub(crate) fn send_control(&self, link: &mut Link, payload: Bytes) {
+    pub(crate) fn send_control(&mut self, link: &mut Link, payload: Bytes) {
         link.write(CONTROL, &frame_header(payload.len()), payload);
+        self.control.unread = link.backlog(CONTROL) > MAX_UNREAD;
+    }
+
+    /// Whether so many control messages wait for the other side that it is to be told nothing that can be left.
+    pub(crate) fn is_behind(link: &Link) -> bool {
+        link.backlog(CONTROL) >= MAX_ANSWERS
     }
 
     /// Sends a control message that the other side may answer so often.
@@ -320,7 +333,18 @@ impl ChannelCore {
     }
 
     /// The next thing to deal with. Once all are dealt with, and their answers are on the way, more is read.
-    pub(crate) fn poll_notice(&mut self, link: Option<&mut Link>, now: Instant) -> Option<Notice> {
+    pub(crate) fn poll_notice(
+        &mut self,
+        mut link: Option<&mut Link>,
+        now: Instant,
+    ) -> Option<Notice> {
+        if self.control.unread
+            && let Some(link) = link.as_deref_mut()
+            && !link.is_closed()
+        {
+            tracing::debug!(channel = ?self.id, "closing the channel: nobody reads what is said");
+            link.close(now, ErrorCode::Limit.into(), CloseReason::Overloaded);
+        }
         if self.notices.is_empty()
             && self.control.paused
             && let Some(link) = link
@@ -461,7 +485,7 @@ impl ChannelCore {
     fn read_control(&mut self, link: &mut Link, now: Instant) {
         loop {
             // Who does not read the answers gets no more of them.
-            let full = link.backlog(CONTROL) >= MAX_ANSWERS;
+            let full = Self::is_behind(link);
             if full {
                 link.notify_below(CONTROL, MAX_ANSWERS);
             }
@@ -530,7 +554,7 @@ impl ChannelCore {
         }
     }
 
-    fn send_closing(&self, link: &mut Link) {
+    fn send_closing(&mut self, link: &mut Link) {
         let Counts { bi, uni } = self.opened;
         self.send_control(link, ChannelMessage::Closing { bi, uni }.encode());
     }

@@ -14,8 +14,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     phase: Phase,
-    /// An address that the Client seems to have moved to, and what it has to echo from there.
-    moving: Option<Box<(AddressNonce, SocketAddr)>>,
+    /// What the Client was asked about an address that it seems to have moved to, and has not answered.
+    moving: Option<Box<Moving>>,
     /// What it takes to know it at the second port.
     pub(super) second: Option<Box<Second>>,
 }
@@ -34,6 +34,16 @@ enum Phase {
     Asking { id: ClientId },
     /// The Client is a member, unless it has another session by now.
     Admitted { id: ClientId },
+}
+
+/// What a Client was asked about an address of its.
+#[derive(Debug)]
+struct Moving {
+    /// What it has to echo from there.
+    nonce: AddressNonce,
+    address: SocketAddr,
+    /// Its packets have come from elsewhere since: the answer says nothing.
+    is_void: bool,
 }
 
 impl Session {

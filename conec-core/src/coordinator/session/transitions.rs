@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Phase, Session};
+use super::{Moving, Phase, Session};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Violation,
     channel::{ChannelCore, Toll},
@@ -79,7 +79,7 @@ impl Coordinator {
                 self.end_accepted(now, id, route);
             }
             (&Phase::Admitted { id }, ClientMessage::CloseChannel { route, code }) => {
-                self.end_closed(id, route, code);
+                self.end_closed(now, id, route, code);
             }
             (&Phase::Admitted { id }, ClientMessage::AddressEcho { nonce }) => {
                 self.address_confirmed(client, id, nonce);
@@ -110,12 +110,11 @@ impl Coordinator {
         if self.is_lagging() {
             return self.turn_away(now, client, ErrorCode::Limit.into());
         }
-        if let Some(name) = &name
-            && self.registry.is_taken(name, id)
-        {
-            return self.turn_away(now, client, ErrorCode::NameInUse.into());
-        }
+        let is_taken = |name: &Name| self.registry.is_taken(name, id);
         match self.config.admission {
+            Policy::Allow if name.as_ref().is_some_and(is_taken) => {
+                self.turn_away(now, client, ErrorCode::NameInUse.into());
+            }
             Policy::Allow => self.let_in(now, client, id, name),
             Policy::Deny => self.turn_away(now, client, ErrorCode::Refused.into()),
             Policy::Ask => {
@@ -217,7 +216,7 @@ impl Coordinator {
         // The same key is the same Client: what it held before is over.
         if let Some(before) = before {
             self.close_session(now, before, ErrorCode::Superseded.into());
-            self.release_pairs(id, ErrorCode::PeerGone.into());
+            self.release_pairs(now, id, ErrorCode::PeerGone.into());
         }
     }
 
@@ -228,7 +227,16 @@ impl Coordinator {
         if let Some((entry, link)) = self.host.linked(client)
             && entry.role.admitted().is_some()
         {
-            entry.role.moving = Some(Box::new((nonce, address)));
+            // One question at a time: who flaps and answers none would have ever more of them waiting.
+            if let Some(moving) = &mut entry.role.moving {
+                moving.is_void = true;
+                return;
+            }
+            entry.role.moving = Some(Box::new(Moving {
+                nonce,
+                address,
+                is_void: false,
+            }));
             let message = CoordinatorMessage::ObservedAddress { nonce, address };
             entry.core.ask(link, message.encode(), message.answers());
         }
@@ -238,19 +246,23 @@ impl Coordinator {
         let Some((entry, link)) = self.host.linked(client) else {
             return;
         };
-        // An echo of an older nonce is late, not wrong. And if the link has fallen back to another address meanwhile,
-        // the echo says nothing about this one.
-        if let Some((expected, address)) = entry.role.moving.as_deref().copied()
-            && expected == nonce
-            && link.remote() == address
-        {
-            entry.role.moving = None;
-            if let Some(member) = self.registry.get_mut(id).filter(|it| it.session == client) {
-                member.place.address = address;
-                tracing::debug!(?client, %address, "client has moved");
-                let routes = self.pairs.routes_of(id);
-                self.forwarder.moved(id, member.place, routes);
-            }
+        // Another echo is not wrong, and says nothing.
+        let answered = entry.role.moving.take_if(|moving| moving.nonce == nonce);
+        let Some(moving) = answered else {
+            return;
+        };
+        let address = link.remote();
+        let Some(member) = self.registry.get_mut(id).filter(|it| it.session == client) else {
+            return;
+        };
+        // If the link has fallen back to another address meanwhile, the echo says nothing about this one.
+        if !moving.is_void && moving.address == address {
+            member.place.address = address;
+            tracing::debug!(?client, %address, "client has moved");
+            let routes = self.pairs.routes_of(id);
+            self.forwarder.moved(id, member.place, routes);
+        } else if member.place.address != address {
+            self.session_moved(client, address);
         }
     }
 
@@ -274,7 +286,12 @@ impl Coordinator {
     }
 
     /// A session is over: unless it was taken over, the Client's name is free, and its channels go with it.
-    pub(in crate::coordinator) fn session_ended(&mut self, client: ChannelId, reason: CloseReason) {
+    pub(in crate::coordinator) fn session_ended(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        reason: CloseReason,
+    ) {
         self.host.set_deadline(client, None);
         let Some(session) = self.host.get(client).map(|entry| &entry.role) else {
             return;
@@ -301,7 +318,7 @@ impl Coordinator {
                 | CloseReason::NoDirectPath
                 | CloseReason::Transport(_) => ErrorCode::PeerGone.into(),
             };
-            self.release_pairs(id, code);
+            self.release_pairs(now, id, code);
         }
         // Never announced: no event.
         if !announced {
@@ -310,10 +327,11 @@ impl Coordinator {
     }
 
     /// Ends all channels of a Client which is gone.
-    fn release_pairs(&mut self, id: ClientId, code: WireCode) {
+    fn release_pairs(&mut self, now: Instant, id: ClientId, code: WireCode) {
         for pair in self.pairs.pairs_of(id) {
-            self.close_pair(pair, Some(id), code);
+            self.close_pair(now, pair, Some(id), code);
         }
+        self.pairs.forget_refusals(id);
         self.forwarder.forget(id);
     }
 

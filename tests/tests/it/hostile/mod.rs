@@ -23,8 +23,8 @@
 //! | 14 | [`control::a_malformed_control_message_ends_that_client_alone`], [`control::unknown_messages_that_may_be_skipped_are`], `damaged_messages_are_refused_or_understood_but_never_more` in both directions |
 //! | 15 | [`control::requests_that_share_a_number_are_answered_each`], [`coordinator::channels::news_of_unknown_channels_are_no_news`], [`coordinator::channels::an_answer_that_does_not_fit_the_request_is_declined`] |
 //! | 16 | `channels::a_request_that_is_given_up_leaves_nothing_behind` |
-//! | 17 | [`control::answers_that_nobody_reads_do_not_pile_up`], [`coordinator::home::answers_that_a_coordinator_does_not_read_do_not_pile_up`] |
-//! | 18 | [`control::a_flood_of_control_messages_is_cut_off`], [`asks`], [`peers::a_control_stream_between_peers_must_neither_end_nor_flood`] |
+//! | 17 | [`control::answers_that_nobody_reads_do_not_pile_up`], [`deaf`], [`coordinator::home::answers_that_a_coordinator_does_not_read_do_not_pile_up`] |
+//! | 18 | [`control::a_flood_of_control_messages_is_cut_off`], [`asks`], `pacing`, [`peers::a_control_stream_between_peers_must_neither_end_nor_flood`] |
 //! | 19 | [`control::a_control_stream_that_ends_takes_the_session_with_it`], [`peers::a_control_stream_between_peers_must_neither_end_nor_flood`] |
 //! | 20 | no message holds a time; counts: [`peers::a_peer_that_counts_wrongly_ends_by_patience_or_silence`]; codes: [`coordinator::home::refusals_are_told_by_their_codes`] |
 //! | 21 | [`control::a_dripping_hello_is_as_late_as_none`], [`control::a_dripping_request_harms_nobody`] |
@@ -73,6 +73,7 @@ mod asks;
 mod control;
 mod coordinator;
 mod datagrams;
+mod deaf;
 mod handshake;
 mod peers;
 mod shares;
