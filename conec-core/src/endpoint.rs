@@ -174,7 +174,8 @@ pub enum TimeoutCause {
     Output,
     /// A connection has something to do: acknowledge, send again, keep alive, give up.
     Connection,
-    /// A channel should have been set up by then; or it is time to try the next of the Coordinator's addresses.
+    /// A channel should have been set up by then; or it is time to try the next of the Coordinator's addresses, or to ask for
+    /// the next channel.
     Setup,
     /// A path is looked for, kept warm, or in doubt (Clients only).
     Path,

@@ -359,6 +359,12 @@ pub enum OpenChannelError {
     /// The Client has as many channels as its limits allow.
     #[error("too many channels: close some, or raise channels_per_client in the limits")]
     TooMany,
+    /// Channels were asked for faster than the protocol allows, and as many requests as may wait for their turn do. Those that
+    /// wait are sent at 50 a second.
+    #[error(
+        "too many requests for channels wait for their turn: wait until some have been answered"
+    )]
+    TooFast,
     /// A label is at most 255 bytes.
     #[error("a label is at most 255 bytes")]
     LabelTooLong,

@@ -16,7 +16,9 @@ pub struct ClientLimits {
     pub hello_timeout: Duration,
     /// How long the application may take to answer an offer, here and at the other end. 30 s by default, at most 1 day.
     pub answer_timeout: Duration,
-    /// How many peer channels there may be, those being set up included. 256 by default.
+    /// How many peer channels this Client may have asked for, and how many others may have asked it for, those being set up
+    /// included. One other Client alone gets less than half of the latter, and what is left is shared out in the same way.
+    /// 256 by default.
     pub channels_per_client: usize,
     /// Bytes of messages that have arrived in part or wait for their readers, over all channels, with 128 for each gap that
     /// losses have left in streams. Above it the channel that holds most is ended, as
@@ -26,9 +28,9 @@ pub struct ClientLimits {
     /// channel gives back what it has got when it ends. With 0, long fat paths are not filled, and a stream that nobody
     /// reads holds up its channel. 1 GiB by default.
     pub window_memory: usize,
-    /// Control messages that the other end of a peer channel may send per second, on average. 100 by default.
+    /// Control messages that the other end of a peer channel may send per second, on average. 100 by default, and at least.
     pub control_rate: u32,
-    /// Control messages that the other end of a peer channel may send at once. 512 by default.
+    /// Control messages that the other end of a peer channel may send at once. 512 by default, and at least.
     pub control_burst: u32,
     /// Probes per second to all other ends together: so many pings, and as many answers to theirs. They are shared out: a
     /// channel that has sent or asked for many leaves up to half of them to those with fewer. 200 by default.
@@ -68,11 +70,10 @@ impl ClientLimits {
         ])?;
         positive([
             ("message_memory", self.message_memory),
-            ("control_rate", self.control_rate as usize),
-            ("control_burst", self.control_burst as usize),
             ("probe_rate", self.probe_rate as usize),
             ("probe_targets", self.probe_targets),
-        ])
+        ])?;
+        above_pace(self.control_rate, self.control_burst)
     }
 }
 
@@ -99,7 +100,10 @@ pub struct CoordinatorLimits {
     /// How often in a minute one identity may take its own session over. Two machines with the same key would push each
     /// other out for ever. 6 by default.
     pub takeovers_per_minute: u32,
-    /// How many ends of peer channels one Client may have, those being set up included. 256 by default.
+    /// How many peer channels one Client may have asked for, and how many others may have asked it for, those being set up
+    /// included. Of the latter, one other Client alone gets less than half, and what is left is shared out in the same way;
+    /// what the application itself [connects](crate::Coordinator::connect) counts as asked for by the first of the two,
+    /// and gets a place as long as there is one. 256 by default.
     pub channels_per_client: usize,
     /// Bytes of messages that have arrived in part or wait for their readers, over all home channels, with 128 for each gap
     /// that losses have left in streams. Above it the channel that holds most is ended, as
@@ -112,9 +116,10 @@ pub struct CoordinatorLimits {
     /// How many events may wait for the application before no more Clients are taken and no more channels arranged, until
     /// some have been taken. 16,384 by default.
     pub events: usize,
-    /// Control messages that one Client may send per second, on average. 100 by default.
+    /// Control messages that one Client may send per second, on average, answers to what it was asked not counted. 100 by
+    /// default, and at least: Clients keep to a pace below that by themselves.
     pub control_rate: u32,
-    /// Control messages that one Client may send at once. 512 by default.
+    /// Control messages that one Client may send at once, answers not counted. 512 by default, and at least.
     pub control_burst: u32,
     /// Memory for forwarded datagrams that wait to be sent, in bytes, at least 100,000. Clients are served in turn, each with
     /// about 64 KiB or 54 small datagrams at a time; what is too much is dropped of the Client of which most waits. 4 MiB by
@@ -183,9 +188,8 @@ impl CoordinatorLimits {
             ("handshakes_per_network", self.handshakes_per_network),
             ("message_memory", self.message_memory),
             ("events", self.events),
-            ("control_rate", self.control_rate as usize),
-            ("control_burst", self.control_burst as usize),
-        ])
+        ])?;
+        above_pace(self.control_rate, self.control_burst)
     }
 }
 
@@ -198,6 +202,17 @@ fn within_a_day<const N: usize>(waits: [(&'static str, Duration); N]) -> Result<
         )),
         None => Ok(()),
     }
+}
+
+/// Whether nobody is cut off who keeps to the protocol's pace.
+fn above_pace(rate: u32, burst: u32) -> Result<(), ConfigError> {
+    if rate < CONTROL_RATE {
+        return Err(ConfigError::OutOfRange("control_rate", "at least 100"));
+    }
+    if burst < CONTROL_BURST {
+        return Err(ConfigError::OutOfRange("control_burst", "at least 512"));
+    }
+    Ok(())
 }
 
 fn positive<const N: usize>(counts: [(&'static str, usize); N]) -> Result<(), ConfigError> {

@@ -1,8 +1,9 @@
 //! How much memory others can make an endpoint take.
 
 use crate::{
-    ChannelConfig, ClientConfig, CoordinatorConfig, buffers::MAX_BUFFERS,
-    channel::EVENTS_PER_STREAM,
+    ChannelConfig, ClientConfig, CoordinatorConfig,
+    buffers::MAX_BUFFERS,
+    channel::{EVENTS_PER_STREAM, MAX_UNREAD},
 };
 
 impl ChannelConfig {
@@ -17,7 +18,8 @@ impl ChannelConfig {
         let unread = unread(self.receive_window.into()) + streams * UNREAD_SLACK;
         let datagrams = 2 * self.datagram_buffer as u64;
         let incoming = EVENTS_PER_STREAM as u64 * streams * INCOMING;
-        CHANNEL + streams * STREAM + incoming + unread + u64::from(self.send_window) + datagrams
+        let untaken = u64::from(self.send_window) + MAX_UNREAD as u64;
+        CHANNEL + streams * STREAM + incoming + unread + untaken + datagrams
     }
 }
 
@@ -66,7 +68,8 @@ impl ClientConfig {
         let largest = self.home.max_message_size.max(self.peer.max_message_size);
         sum([
             self.home.worst_case_bytes(),
-            times(limits.channels_per_client, peer),
+            // Those that it has asked for, and those that others have.
+            times(limits.channels_per_client, peer).saturating_mul(2),
             largest as u64,
             limits.message_memory as u64,
             unread(limits.window_memory as u64),
@@ -89,7 +92,7 @@ fn sum(parts: impl IntoIterator<Item = u64>) -> u64 {
     parts.into_iter().fold(0, u64::saturating_add)
 }
 
-/// A connection with its TLS session and tables, and control messages in both directions.
+/// A connection with its TLS session and tables, and control messages of the other side's.
 const CHANNEL: u64 = 128 << 10;
 /// What is known of a stream, here and in the engine.
 const STREAM: u64 = 2 << 10;

@@ -12,11 +12,15 @@ mod incoming;
 mod state;
 mod stats;
 mod stream;
+mod toll;
 
-pub(crate) use self::core::{ChannelCore, EVENTS_PER_STREAM, Notice};
 pub use self::{
     batch::Batch,
     event::{ChannelEvent, Path},
     handle::{Channel, Stream},
     stats::{ChannelStats, DatagramStats, SendLimit},
+};
+pub(crate) use self::{
+    core::{ChannelCore, EVENTS_PER_STREAM, MAX_UNREAD, Notice},
+    toll::Toll,
 };

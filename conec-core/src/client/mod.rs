@@ -18,7 +18,12 @@ use std::{
 use bytes::BytesMut;
 
 pub use self::{event::ClientEvent, nat::Nat};
-use self::{home::Home, nat::Mapping, path::Paths, peer::Peer};
+use self::{
+    home::Home,
+    nat::Mapping,
+    path::Paths,
+    peer::{Asks, Peer},
+};
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientConfig, ClientId, CloseReason, Code,
     ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, Name, OpenChannelError,
@@ -28,7 +33,7 @@ use crate::{
     error::WireCode,
     host::{Host, HostEvent, Role, earliest},
     transport::{Arrival, EngineId, HomeTls, LinkChange, VIRTUAL},
-    wire::{PacketKind, RequestId, Route, classify},
+    wire::{PacketKind, Route, classify},
 };
 
 /// A Client: connects to one Coordinator, and through it to other Clients.
@@ -45,8 +50,7 @@ pub struct Client {
     routes: BTreeMap<Route, (ChannelId, Option<EngineId>)>,
     paths: Paths,
     mapping: Mapping,
-    requests: BTreeMap<RequestId, ChannelId>,
-    next_request: RequestId,
+    asks: Asks,
     events: VecDeque<ClientEvent>,
     /// Channels that others want, of which the application has not heard.
     offers: BTreeSet<ChannelId>,
@@ -67,8 +71,7 @@ impl Client {
             routes: BTreeMap::new(),
             paths: Paths::new(&config.limits),
             mapping: Mapping::default(),
-            requests: BTreeMap::new(),
-            next_request: 0,
+            asks: Asks::new(),
             events: VecDeque::new(),
             offers: BTreeSet::new(),
             config,
@@ -131,7 +134,9 @@ impl Client {
     /// Asks for a channel to another Client, under a label of at most 255 bytes.
     ///
     /// [`ChannelEvent::Opened`] follows, or [`ChannelEvent::Closed`] within the timeouts of
-    /// [`ClientLimits`](crate::ClientLimits).
+    /// [`ClientLimits`](crate::ClientLimits). Of many channels that are asked for at once, the first 128 are at first, and
+    /// others as those are answered; after 256, 50 a second. The rest waits for that, and of more than 256 that wait it is said
+    /// that they come [too fast](OpenChannelError::TooFast).
     pub fn open_channel(
         &mut self,
         now: Instant,
@@ -279,6 +284,9 @@ impl Endpoint for Client {
             self.path_due(now, id);
         }
         self.ask_second_port(now);
+        if self.asks.next_due().is_some_and(|due| due <= now) {
+            self.ask(now);
+        }
         self.settle(now);
     }
 
@@ -443,6 +451,7 @@ impl Role for Client {
     fn next_due(&self) -> Option<(Instant, TimeoutCause)> {
         let (path, port) = (self.paths.next_timeout(), self.mapping.next_due());
         earliest([
+            self.asks.next_due().map(|at| (at, TimeoutCause::Setup)),
             path.map(|at| (at, TimeoutCause::Path)),
             port.map(|at| (at, TimeoutCause::SecondPort)),
         ])
@@ -536,7 +545,7 @@ impl Client {
     /// How many things are kept.
     #[cfg(feature = "__testing")]
     pub(crate) fn entries(&self) -> usize {
-        let tables = self.routes.len() + self.requests.len() + self.paths.entries();
+        let tables = self.routes.len() + self.asks.entries() + self.paths.entries();
         tables + self.events.len() + self.offers.len() + self.host.entries()
     }
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     AnswerError, ClientId, Code, ErrorCode, PairError, PairId, Policy, Target, Violation,
+    channel::ChannelCore,
     error::WireCode,
     wire::{CoordinatorMessage, MAX_LABEL, RequestId, Route},
 };
@@ -24,23 +25,58 @@ impl Coordinator {
         target: &Target,
         label: Bytes,
     ) {
+        // What concerns the one that asks comes first: it tells nothing of the other.
+        if self.closing {
+            return self.open_failed(id, request, ErrorCode::Shutdown.into());
+        }
+        if !self.may_ask(id) {
+            return self.open_failed(id, request, ErrorCode::Limit.into());
+        }
         let arranged = match (self.config.channels, self.registry.find(target)) {
-            _ if self.closing => Err(ErrorCode::Shutdown),
             // A Client that may not be reached looks like one that is not there.
             (Policy::Deny, _) | (_, None) => Err(ErrorCode::NotFound),
             (Policy::Allow | Policy::Ask, Some(to)) => {
                 self.add_pair(now, id, to, label, Some(request))
             }
         };
-        match arranged {
-            Ok(pair) if self.config.channels == Policy::Ask => self.ask_for_pair(pair),
-            Ok(pair) => self.offer_pair(now, pair),
-            Err(code) => {
-                let code = code.into();
-                self.host.stats.channels_refused += 1;
-                self.tell(id, &CoordinatorMessage::OpenFailed { request, code });
+        match (arranged, self.config.channels) {
+            (Ok(pair), Policy::Ask) => self.ask_for_pair(pair),
+            (Ok(pair), Policy::Allow | Policy::Deny) => self.offer_or_close_pair(now, pair),
+            (Err(code), _) => self.refuse_request(now, now, id, request, code.into()),
+        }
+    }
+
+    /// A request that was made at `asked` cannot be met, for what the target is or for what was decided.
+    fn refuse_request(
+        &mut self,
+        now: Instant,
+        asked: Instant,
+        id: ClientId,
+        request: RequestId,
+        code: WireCode,
+    ) {
+        match self.config.channels {
+            Policy::Allow | Policy::Deny => self.open_failed(id, request, code),
+            // Neither the answer nor when it comes may tell whether somebody is there.
+            Policy::Ask => {
+                let limit = WireCode::from(ErrorCode::Limit);
+                let code = match code == limit {
+                    true => limit,
+                    false => ErrorCode::NotFound.into(),
+                };
+                self.pairs.refuse(now, asked, id, request, code);
             }
         }
+    }
+
+    pub(super) fn open_failed(&mut self, id: ClientId, request: RequestId, code: WireCode) {
+        self.host.stats.channels_refused += 1;
+        self.tell(id, &CoordinatorMessage::OpenFailed { request, code });
+    }
+
+    /// Whether a Client may ask for another channel.
+    fn may_ask(&self, id: ClientId) -> bool {
+        !self.is_lagging() && self.pairs.asked(id) < self.config.limits.channels_per_client
     }
 
     pub(super) fn connect_pair(
@@ -57,40 +93,49 @@ impl Coordinator {
             return Err(PairError::NotFound);
         };
         let label = Bytes::copy_from_slice(label);
-        let pair = self.add_pair(now, from, to, label, None).map_err(|code| {
+        let refused = |code| {
             if code == ErrorCode::Limit {
                 PairError::TooMany
             } else {
                 PairError::NotFound
             }
-        })?;
-        self.offer_pair(now, pair);
+        };
+        let pair = self.add_pair(now, from, to, label, None).map_err(refused)?;
+        if let Err(code) = self.offer_pair(now, pair) {
+            self.pairs.remove(pair);
+            return Err(refused(code));
+        }
         Ok(pair)
     }
 
     pub(super) fn grant_pair(&mut self, now: Instant, id: PairId) -> Result<(), AnswerError> {
         match self.pairs.get(id) {
             Some(pair) if !pair.is_offered() => {
-                self.offer_pair(now, id);
+                self.offer_or_close_pair(now, id);
                 Ok(())
             }
             Some(_) | None => Err(AnswerError),
         }
     }
 
-    pub(super) fn deny_pair(&mut self, id: PairId) -> Result<(), AnswerError> {
+    pub(super) fn deny_pair(&mut self, now: Instant, id: PairId) -> Result<(), AnswerError> {
         match self.pairs.get(id) {
             Some(pair) if !pair.is_offered() => {
-                self.close_pair(id, None, ErrorCode::NotFound.into());
+                self.close_pair(now, id, None, ErrorCode::NotFound.into());
                 Ok(())
             }
             Some(_) | None => Err(AnswerError),
         }
     }
 
-    pub(super) fn disconnect_pair(&mut self, id: PairId, code: Code) -> Result<(), AnswerError> {
+    pub(super) fn disconnect_pair(
+        &mut self,
+        now: Instant,
+        id: PairId,
+        code: Code,
+    ) -> Result<(), AnswerError> {
         self.pairs.get(id).ok_or(AnswerError)?;
-        self.close_pair(id, None, WireCode::Application(code));
+        self.close_pair(now, id, None, WireCode::Application(code));
         Ok(())
     }
 
@@ -111,28 +156,40 @@ impl Coordinator {
     }
 
     /// One end rejects what it was offered, or says that it is over.
-    pub(super) fn end_closed(&mut self, id: ClientId, route: Route, code: WireCode) {
+    pub(super) fn end_closed(&mut self, now: Instant, id: ClientId, route: Route, code: WireCode) {
         if let Some((pair, side)) = self.end_of(id, route) {
-            self.close_pair_but(pair, |it, _| it == side, code);
+            self.close_pair_but(now, pair, |it, _| it == side, code);
         }
     }
 
-    pub(super) fn pair_deadline_passed(&mut self, id: PairId) {
+    pub(super) fn pair_deadline_passed(&mut self, now: Instant, id: PairId) {
         let code = match self.pairs.get(id) {
             Some(pair) if pair.is_offered() => ErrorCode::NoAnswer,
             Some(_) => ErrorCode::NotFound,
             None => return,
         };
-        self.close_pair(id, None, code.into());
+        self.close_pair(now, id, None, code.into());
     }
 
     /// Ends a pair. Its ends are told, except for those that `gone` is.
-    pub(super) fn close_pair(&mut self, id: PairId, gone: Option<ClientId>, code: WireCode) {
-        self.close_pair_but(id, |_, end| Some(end.id) == gone, code);
+    pub(super) fn close_pair(
+        &mut self,
+        now: Instant,
+        id: PairId,
+        gone: Option<ClientId>,
+        code: WireCode,
+    ) {
+        self.close_pair_but(now, id, |_, end| Some(end.id) == gone, code);
     }
 
     /// Ends a pair. Its ends are told, except for those that know.
-    fn close_pair_but(&mut self, id: PairId, knows: impl Fn(Side, &End) -> bool, code: WireCode) {
+    fn close_pair_but(
+        &mut self,
+        now: Instant,
+        id: PairId,
+        knows: impl Fn(Side, &End) -> bool,
+        code: WireCode,
+    ) {
         let Some(pair) = self.pairs.remove(id) else {
             return;
         };
@@ -147,8 +204,8 @@ impl Coordinator {
             let message = match (pair.is_offered(), side, pair.request()) {
                 (true, _, _) => CoordinatorMessage::ChannelClosed { route, code },
                 (false, Side::Initiator, Some(request)) => {
-                    self.host.stats.channels_refused += 1;
-                    CoordinatorMessage::OpenFailed { request, code }
+                    self.refuse_request(now, pair.since(), end.id, request, code);
+                    continue;
                 }
                 (false, Side::Initiator | Side::Acceptor, _) => continue,
             };
@@ -168,15 +225,7 @@ impl Coordinator {
         label: Bytes,
         request: Option<RequestId>,
     ) -> Result<PairId, ErrorCode> {
-        if self.is_lagging() {
-            return Err(ErrorCode::Limit);
-        }
-        let limit = self.config.limits.channels_per_client;
-        let own_ends = if from == to { 2 } else { 1 };
-        if [from, to]
-            .iter()
-            .any(|&id| self.pairs.count(id) + own_ends > limit)
-        {
+        if !self.may_ask(from) {
             return Err(ErrorCode::Limit);
         }
         let initiator = self.new_end(from, None).ok_or(ErrorCode::NotFound)?;
@@ -185,9 +234,9 @@ impl Coordinator {
             .ok_or(ErrorCode::NotFound)?;
         let id = PairId(self.host.fresh_id().0);
         let number = self.host.random();
-        let deadline = now + self.config.limits.answer_timeout;
+        let times = (now, self.config.limits.answer_timeout);
         self.pairs
-            .add(id, [initiator, acceptor], label, number, request, deadline);
+            .add(id, [initiator, acceptor], label, number, request, times);
         Ok(id)
     }
 
@@ -216,10 +265,33 @@ impl Coordinator {
         }
     }
 
-    fn offer_pair(&mut self, now: Instant, id: PairId) {
+    fn offer_or_close_pair(&mut self, now: Instant, id: PairId) {
+        if let Err(code) = self.offer_pair(now, id) {
+            self.close_pair(now, id, None, code.into());
+        }
+    }
+
+    fn offer_pair(&mut self, now: Instant, id: PairId) -> Result<(), ErrorCode> {
+        let behind = |end: &End| {
+            let member = self.registry.get(end.id);
+            let link = member.and_then(|it| self.host.peek(it.session));
+            link.is_none_or(ChannelCore::is_behind)
+        };
+        if self
+            .pairs
+            .get(id)
+            .is_some_and(|pair| pair.ends.iter().any(behind))
+        {
+            return Err(ErrorCode::Limit);
+        }
+        let limit = self.config.limits.channels_per_client;
+        let gives_way = self.pairs.room_for(id, limit);
+        if let Some(other) = gives_way.map_err(|()| ErrorCode::Limit)? {
+            self.close_pair(now, other, None, ErrorCode::Limit.into());
+        }
         let deadline = now + patience(self.config.limits.answer_timeout);
         if !self.pairs.grant(id, deadline) {
-            return;
+            return Ok(());
         }
         for side in Side::BOTH {
             if let Some(pair) = self.pairs.get(id) {
@@ -227,6 +299,7 @@ impl Coordinator {
                 self.tell(id, &CoordinatorMessage::Offer(offer));
             }
         }
+        Ok(())
     }
 
     /// Both ends have accepted.

@@ -18,7 +18,7 @@ pub enum CoordinatorEvent {
         client: ChannelId,
         /// Who it is, proved by its key.
         id: ClientId,
-        /// The name that it would like. Free when this event was made.
+        /// The name that it would like. Another identity may have it: see [`find`](crate::Coordinator::find).
         name: Option<Name>,
         /// Its credential.
         token: Secret<Bytes>,

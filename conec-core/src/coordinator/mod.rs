@@ -5,6 +5,8 @@ mod event;
 mod forward;
 mod pairs;
 mod place;
+mod quotas;
+mod refusals;
 mod registry;
 mod second_port;
 mod session;
@@ -99,7 +101,7 @@ impl Coordinator {
 
     /// Lets a Client in that [asked](CoordinatorEvent::ClientAsks), under a name of the application's choice.
     ///
-    /// If another identity has taken the name meanwhile, the Client is refused with
+    /// If another identity has the name, the Client is refused with
     /// [`NameInUse`](crate::ErrorCode::NameInUse).
     pub fn admit(
         &mut self,
@@ -142,9 +144,10 @@ impl Coordinator {
     }
 
     /// Denies a Client the channel that it [asked](CoordinatorEvent::PairAsks) for. It learns no more than that no such
-    /// Client could be found.
+    /// Client could be found, a whole number of seconds after it has asked: after the first one, if nobody is there. An
+    /// application that takes longer than a second to say no tells by that that somebody is.
     pub fn deny(&mut self, now: Instant, pair: PairId) -> Result<(), AnswerError> {
-        self.command(now, |it, _| it.deny_pair(pair))
+        self.command(now, |it, now| it.deny_pair(now, pair))
     }
 
     /// Takes a channel from the two Clients that it connects; both learn the code.
@@ -154,7 +157,7 @@ impl Coordinator {
         pair: PairId,
         code: Code,
     ) -> Result<(), AnswerError> {
-        self.command(now, |it, _| it.disconnect_pair(pair, code))
+        self.command(now, |it, now| it.disconnect_pair(now, pair, code))
     }
 
     /// The next event of those that are not about a channel's inside, and the ends of home channels.
@@ -260,7 +263,10 @@ impl Endpoint for Coordinator {
         let (now, _) = self.begin_turn(now);
         self.host.handle_timeout(now);
         while let Some(pair) = self.pairs.pop_due(now) {
-            self.pair_deadline_passed(pair);
+            self.pair_deadline_passed(now, pair);
+        }
+        while let Some((client, request, code)) = self.pairs.pop_refusal(now) {
+            self.open_failed(client, request, code);
         }
         self.settle(now);
     }
@@ -489,7 +495,7 @@ impl Coordinator {
             Notice::Control(payload) => self.session_control(now, id, payload),
             // The Client's own business: it lets go of its channels by itself.
             Notice::Closing | Notice::GivenUp => {}
-            Notice::Ended(reason) => self.session_ended(id, reason),
+            Notice::Ended(reason) => self.session_ended(now, id, reason),
         }
     }
 }

@@ -7,8 +7,13 @@ use std::{
 
 use bytes::Bytes;
 
+use super::{
+    quotas::{Quotas, Room},
+    refusals::Refusals,
+};
 use crate::{
     ClientId, Name, PairId,
+    error::WireCode,
     util::Deadlines,
     wire::{Offer, RequestId, Role, Route},
 };
@@ -20,8 +25,11 @@ pub(super) struct Pairs {
     by_route: BTreeMap<Route, (PairId, Side)>,
     /// Which pairs each Client is part of, once for each end.
     by_member: BTreeMap<ClientId, BTreeMap<Route, PairId>>,
+    quotas: Quotas,
     /// Until when each pair must have been arranged.
     deadlines: Deadlines<PairId>,
+    /// Of requests that will lead to no pair.
+    refusals: Refusals,
 }
 
 #[derive(Debug)]
@@ -32,6 +40,8 @@ pub(super) struct Pair {
     number: u64,
     /// The initiator's own number, if it was the initiator that asked.
     request: Option<RequestId>,
+    /// When it was asked for.
+    since: Instant,
     phase: Phase,
 }
 
@@ -82,9 +92,21 @@ impl Pair {
         self.request
     }
 
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
     /// Whether the ends know of it.
     pub(super) fn is_offered(&self) -> bool {
         self.phase != Phase::Asking
+    }
+
+    /// Whether its acceptor has been asked and has not accepted.
+    fn waits(&self) -> bool {
+        match self.phase {
+            Phase::Offered { accepted } => !accepted[Side::Acceptor as usize],
+            Phase::Asking | Phase::Started => false,
+        }
     }
 
     /// What one end is told.
@@ -113,7 +135,38 @@ impl Pairs {
             pairs: BTreeMap::new(),
             by_route: BTreeMap::new(),
             by_member: BTreeMap::new(),
+            quotas: Quotas::default(),
             deadlines: Deadlines::new(),
+            refusals: Refusals::new(),
+        }
+    }
+
+    /// How many pairs a Client has asked for.
+    pub(super) fn asked(&self, id: ClientId) -> usize {
+        self.quotas.asked(id)
+    }
+
+    /// The offer that has to give way before a pair can be offered to its acceptor, of which others may have asked for
+    /// `limit`. `Err` if none does and there is no room.
+    pub(super) fn room_for(&self, id: PairId, limit: usize) -> Result<Option<PairId>, ()> {
+        let pair = self.pairs.get(&id).ok_or(())?;
+        let [from, to] = pair.ends.each_ref().map(|end| end.id);
+        match self.quotas.room(to, pair.request.map(|_| from), limit) {
+            Room::Free => Ok(None),
+            Room::InsteadOf(asker) => {
+                let pairs = self
+                    .by_member
+                    .get(&to)
+                    .into_iter()
+                    .flat_map(BTreeMap::values);
+                let waits = |pair: &Pair| {
+                    pair.ends.each_ref().map(|end| end.id) == [asker, to] && pair.waits()
+                };
+                let waiting = pairs.filter(|&id| self.pairs.get(id).is_some_and(waits));
+                // Its latest.
+                waiting.max().copied().map(Some).ok_or(())
+            }
+            Room::None => Err(()),
         }
     }
 
@@ -125,7 +178,7 @@ impl Pairs {
         label: Bytes,
         number: u64,
         request: Option<RequestId>,
-        deadline: Instant,
+        (since, patience): (Instant, Duration),
     ) {
         for side in Side::BOTH {
             let end = &ends[side as usize];
@@ -135,12 +188,14 @@ impl Pairs {
                 .or_default()
                 .insert(end.route, id);
         }
-        self.deadlines.set(id, Some(deadline));
+        self.deadlines.set(id, Some(since + patience));
+        self.quotas.ask(ends[Side::Initiator as usize].id);
         let pair = Pair {
             ends,
             label,
             number,
             request,
+            since,
             phase: Phase::Asking,
         };
         self.pairs.insert(id, pair);
@@ -162,6 +217,8 @@ impl Pairs {
                     accepted: [false; 2],
                 };
                 self.deadlines.set(id, Some(deadline));
+                let [from, to] = pair.ends.each_ref().map(|end| end.id);
+                self.quotas.offer(to, from);
                 true
             }
             Some(_) | None => false,
@@ -175,6 +232,10 @@ impl Pairs {
             Phase::Offered { accepted } if !accepted[side as usize] => {
                 accepted[side as usize] = true;
                 let both = *accepted == [true; 2];
+                if side == Side::Acceptor {
+                    let [from, to] = pair.ends.each_ref().map(|end| end.id);
+                    self.quotas.accept(to, from);
+                }
                 if both {
                     pair.phase = Phase::Started;
                     self.deadlines.set(id, None);
@@ -188,6 +249,11 @@ impl Pairs {
     pub(super) fn remove(&mut self, id: PairId) -> Option<Pair> {
         let pair = self.pairs.remove(&id)?;
         self.deadlines.set(id, None);
+        let [from, to] = pair.ends.each_ref().map(|end| end.id);
+        self.quotas.give_up(from);
+        if pair.is_offered() {
+            self.quotas.end(to, from, !pair.waits());
+        }
         for end in &pair.ends {
             self.by_route.remove(&end.route);
             if let Some(routes) = self.by_member.get_mut(&end.id) {
@@ -204,12 +270,7 @@ impl Pairs {
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
         let tables = self.pairs.len() + self.by_route.len() + self.by_member.len();
-        tables + self.deadlines.entries()
-    }
-
-    /// How many ends of pairs a Client is.
-    pub(super) fn count(&self, id: ClientId) -> usize {
-        self.by_member.get(&id).map_or(0, BTreeMap::len)
+        tables + self.deadlines.entries() + self.quotas.entries() + self.refusals.entries()
     }
 
     /// The pairs that a Client is part of.
@@ -234,7 +295,34 @@ impl Pairs {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.next()
+        let next = [self.deadlines.next(), self.refusals.next_due()];
+        next.into_iter().flatten().min()
+    }
+
+    /// A request, made at `asked`, is refused: it keeps its place until it is answered.
+    pub(super) fn refuse(
+        &mut self,
+        now: Instant,
+        asked: Instant,
+        client: ClientId,
+        request: RequestId,
+        code: WireCode,
+    ) {
+        self.quotas.ask(client);
+        self.refusals.add(now, asked, client, request, code);
+    }
+
+    /// A request that is to be answered now, by refusing it.
+    pub(super) fn pop_refusal(&mut self, now: Instant) -> Option<(ClientId, RequestId, WireCode)> {
+        let refusal = self.refusals.pop_due(now)?;
+        self.quotas.give_up(refusal.0);
+        Some(refusal)
+    }
+
+    pub(super) fn forget_refusals(&mut self, client: ClientId) {
+        for _ in 0..self.refusals.forget(client) {
+            self.quotas.give_up(client);
+        }
     }
 }
 

@@ -18,10 +18,12 @@ pub(super) struct Place {
 }
 
 /// An address that a Client seems to have moved to, and what it has to echo from there.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Claim {
     nonce: AddressNonce,
     address: SocketAddr,
+    /// Its packets have come from elsewhere since.
+    is_void: bool,
 }
 
 impl Place {
@@ -54,7 +56,11 @@ impl Place {
 impl Claim {
     /// The nonce must be unpredictable, and of no other claim.
     pub(super) fn new(nonce: AddressNonce, address: SocketAddr) -> Self {
-        Self { nonce, address }
+        Self {
+            nonce,
+            address,
+            is_void: false,
+        }
     }
 
     /// What the Client is asked, at that address.
@@ -65,15 +71,20 @@ impl Claim {
         }
     }
 
-    /// What becomes of a Client's place by its echo: `None` if that is no proof. An echo of an older nonce is late, not wrong.
-    /// And if packets come from another address by now, the echo says nothing about this one.
-    pub(super) fn echoed(
-        &self,
-        nonce: AddressNonce,
-        seen_at: SocketAddr,
-        before: Place,
-    ) -> Option<Place> {
-        let proves = self.nonce == nonce && seen_at == self.address;
+    /// The Client's packets come from elsewhere by now, so that its echo will prove nothing.
+    pub(super) fn void(&mut self) {
+        self.is_void = true;
+    }
+
+    /// Whether this is what is to be echoed.
+    pub(super) fn is_of(&self, nonce: AddressNonce) -> bool {
+        self.nonce == nonce
+    }
+
+    /// What becomes of a Client's place by its echo: `None` if that proves nothing, as where its packets have come from
+    /// another address since.
+    pub(super) fn proves(&self, seen_at: SocketAddr, before: Place) -> Option<Place> {
+        let proves = !self.is_void && seen_at == self.address;
         proves.then_some(Place {
             address: self.address,
             ..before

@@ -2,5 +2,6 @@
 
 mod bucket;
 mod deadlines;
+mod share;
 
-pub(crate) use self::{bucket::Bucket, deadlines::Deadlines};
+pub(crate) use self::{bucket::Bucket, deadlines::Deadlines, share::may_take};

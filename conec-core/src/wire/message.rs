@@ -191,6 +191,32 @@ pub(crate) trait RoleMessage: Sized {
     fn encode(&self) -> Bytes;
 }
 
+impl ClientMessage {
+    /// Whether it is of a type that answers something that the Coordinator has said.
+    pub(crate) fn is_answer(payload: &Bytes) -> bool {
+        let kind = split_type(payload.clone()).map(|(kind, _)| kind);
+        matches!(kind, Ok(ACCEPT | CLOSE_CHANNEL | ADDRESS_ECHO))
+    }
+}
+
+impl CoordinatorMessage {
+    /// How many messages of the Client's it may lead to.
+    pub(crate) fn answers(&self) -> u32 {
+        match self {
+            // To take it, and to say that it is over.
+            Self::Offer(_) => 2,
+            Self::ObservedAddress { .. } => 1,
+            Self::Welcome { .. }
+            | Self::Start { .. }
+            | Self::ChannelClosed { .. }
+            | Self::OpenFailed { .. }
+            | Self::Throttled { .. }
+            | Self::SecondPort { .. }
+            | Self::SeenAt { .. } => 0,
+        }
+    }
+}
+
 impl RoleMessage for ClientMessage {
     fn decode_fields(kind: u64, fields: &mut Reader) -> Result<Option<Self>, Malformed> {
         Ok(Some(match kind {

@@ -325,7 +325,7 @@ fn the_application_decides_who_may_reach_whom() {
 }
 
 #[test]
-fn channels_are_limited_at_both_ends() {
+fn channels_are_limited_at_both_ends_and_in_both_directions() {
     let mut world = World::new(10);
     let coordinator = world.add_coordinator();
     let mut config = world.client_config("alice");
@@ -342,14 +342,20 @@ fn channels_are_limited_at_both_ends() {
         world.client(alice).open_channel(now, id, b""),
         Err(OpenChannelError::TooMany)
     );
+    // What others ask for has places of its own, of which one of them alone does not get all.
+    let (at_bob, _) = world.open_channel(bob, alice);
     let refused = world.request_channel(bob, by_name("alice"));
     assert_eq!(world.closed(refused), CloseReason::Remote(ErrorCode::Limit));
-    world
-        .channel(alice, first.channel)
-        .unwrap()
-        .abort(now, Code(0));
-    world.closed(first);
+    let now = world.now();
+    for at in [first, at_bob] {
+        let mut channel = world.channel(at.node, at.channel).unwrap();
+        channel.abort(now, Code(0));
+        world.closed(at);
+    }
+    world.run_for(Duration::from_secs(1));
+    while world.next_event(alice).is_some() {}
     world.open_channel(bob, alice);
+    world.open_channel(alice, bob);
 }
 
 #[test]
@@ -362,6 +368,7 @@ fn the_coordinator_limits_channels_too() {
     world.connect(alice, coordinator);
     world.connect(bob, coordinator);
     world.open_channel(alice, alice);
+    world.open_channel(alice, bob);
     world.open_channel(alice, bob);
     let refused = world.request_channel(alice, by_name("bob"));
     assert_eq!(world.closed(refused), CloseReason::Remote(ErrorCode::Limit));

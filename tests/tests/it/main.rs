@@ -24,6 +24,8 @@ mod names;
 mod nat;
 mod network;
 mod outage;
+mod pacing;
+mod presence;
 mod priorities;
 mod racing;
 mod rebinding;

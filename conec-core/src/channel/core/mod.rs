@@ -18,6 +18,7 @@ use super::{
     incoming::Incoming,
     state::State,
     stream::DataStream,
+    toll::Toll,
 };
 use crate::{
     ChannelConfig, ChannelId, CloseReason, CongestionControl, Direction, ErrorCode, RecvEnd,
@@ -100,8 +101,10 @@ struct Control {
     decoder: FrameDecoder,
     /// There may be more to read, once there is room for what comes of it.
     paused: bool,
-    /// How fast messages may come.
-    rate: Option<Bucket>,
+    /// What messages cost the other side, if they do.
+    toll: Option<Toll>,
+    /// So much waits for the other side that it must have given up reading.
+    unread: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -142,12 +145,16 @@ impl Control {
 /// Bytes of control messages that may wait for the other side to read them before no more of its own are read.
 const MAX_ANSWERS: usize = 64 << 10;
 
+/// Bytes of control messages that may wait in all: what others cause is no more than half of it. Who leaves so much unread
+/// is sent away.
+pub(crate) const MAX_UNREAD: usize = 128 << 10;
+
 /// How long memory is kept for messages to come. When they come all the time, doing without it once is cheap.
 const REST: Duration = Duration::from_secs(1);
 
 // What the owner of a channel calls.
 impl ChannelCore {
-    pub(crate) fn new(id: ChannelId, config: &ChannelConfig, rate: Option<Bucket>) -> Self {
+    pub(crate) fn new(id: ChannelId, config: &ChannelConfig, toll: Option<Toll>) -> Self {
         Self {
             id,
             settings: Settings {
@@ -163,7 +170,8 @@ impl ChannelCore {
                 input: Bytes::new(),
                 decoder: FrameDecoder::new(MAX_CONTROL),
                 paused: false,
-                rate,
+                toll,
+                unread: false,
             },
             streams: BTreeMap::new(),
             memory: 0,
@@ -227,8 +235,22 @@ impl ChannelCore {
     }
 
     /// Sends a control message.
-    pub(crate) fn send_control(&self, link: &mut Link, payload: Bytes) {
+    pub(crate) fn send_control(&mut self, link: &mut Link, payload: Bytes) {
         link.write(CONTROL, &frame_header(payload.len()), payload);
+        self.control.unread = link.backlog(CONTROL) > MAX_UNREAD;
+    }
+
+    /// Whether so many control messages wait for the other side that it is to be told nothing that can be left.
+    pub(crate) fn is_behind(link: &Link) -> bool {
+        link.backlog(CONTROL) >= MAX_ANSWERS
+    }
+
+    /// Sends a control message that the other side may answer so often.
+    pub(crate) fn ask(&mut self, link: &mut Link, payload: Bytes, answers: u32) {
+        if let Some(toll) = &mut self.control.toll {
+            toll.ask(answers);
+        }
+        self.send_control(link, payload);
     }
 
     /// Data streams may be used from now on.
@@ -311,7 +333,18 @@ impl ChannelCore {
     }
 
     /// The next thing to deal with. Once all are dealt with, and their answers are on the way, more is read.
-    pub(crate) fn poll_notice(&mut self, link: Option<&mut Link>, now: Instant) -> Option<Notice> {
+    pub(crate) fn poll_notice(
+        &mut self,
+        mut link: Option<&mut Link>,
+        now: Instant,
+    ) -> Option<Notice> {
+        if self.control.unread
+            && let Some(link) = link.as_deref_mut()
+            && !link.is_closed()
+        {
+            tracing::debug!(channel = ?self.id, "closing the channel: nobody reads what is said");
+            link.close(now, ErrorCode::Limit.into(), CloseReason::Overloaded);
+        }
         if self.notices.is_empty()
             && self.control.paused
             && let Some(link) = link
@@ -452,7 +485,7 @@ impl ChannelCore {
     fn read_control(&mut self, link: &mut Link, now: Instant) {
         loop {
             // Who does not read the answers gets no more of them.
-            let full = link.backlog(CONTROL) >= MAX_ANSWERS;
+            let full = Self::is_behind(link);
             if full {
                 link.notify_below(CONTROL, MAX_ANSWERS);
             }
@@ -463,12 +496,8 @@ impl ChannelCore {
             }
             match self.control.next() {
                 Ok(Some(payload)) => {
-                    if self
-                        .control
-                        .rate
-                        .as_mut()
-                        .is_some_and(|rate| !rate.take(now, 1))
-                    {
+                    let toll = self.control.toll.as_mut();
+                    if toll.is_some_and(|toll| !toll.take(now, &payload)) {
                         return self.violate(link, now, Violation::Flood);
                     }
                     self.handle_control(link, now, payload);
@@ -525,7 +554,7 @@ impl ChannelCore {
         }
     }
 
-    fn send_closing(&self, link: &mut Link) {
+    fn send_closing(&mut self, link: &mut Link) {
         let Counts { bi, uni } = self.opened;
         self.send_control(link, ChannelMessage::Closing { bi, uni }.encode());
     }

@@ -211,9 +211,10 @@ impl Client {
                 }
             }
             CoordinatorMessage::OpenFailed { request, code } => {
-                if let Some(&id) = self.requests.get(&request) {
+                if let Some(id) = self.asks.answered(request) {
                     self.end_peer(now, id, code.into(), None);
                 }
+                self.ask(now);
             }
             CoordinatorMessage::SecondPort { route, port } => self.second_port(now, route, port),
             CoordinatorMessage::SeenAt { echo, address } => self.seen_at(echo, address),
@@ -291,6 +292,7 @@ impl Client {
             self.home.stage = Stage::Lost(reason);
         }
         self.host.set_deadline(ChannelId::HOME, None);
+        self.asks.clear();
         let peers = self.host.ids();
         for id in peers.into_iter().filter(|&id| id != ChannelId::HOME) {
             // One that has just been closed may yet tell the other side.

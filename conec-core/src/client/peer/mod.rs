@@ -1,6 +1,9 @@
 //! Peer channels, and how far they have come.
 
+mod asks;
 mod transitions;
+
+pub(super) use self::asks::Asks;
 
 use bytes::Bytes;
 
@@ -13,6 +16,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Peer {
     label: Bytes,
+    /// Whether this Client has asked for it.
+    asked: bool,
     /// What its packets may travel on.
     policy: PathPolicy,
     /// The other end is ready for direct paths, and whether it wants no other.
@@ -30,9 +35,9 @@ pub(crate) struct Peer {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
-    /// Asked for by this Client.
+    /// Wanted by this Client, and asked for once it has its number.
     Requested {
-        request: RequestId,
+        request: Option<RequestId>,
         target: Target,
     },
     /// Offered, and the application has not answered.

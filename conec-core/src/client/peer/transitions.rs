@@ -8,13 +8,13 @@ use super::{Peer, Stage};
 use crate::{
     AnswerError, ChannelId, CloseReason, Endpoint, ErrorCode, OpenChannelError, PathPolicy,
     PeerInfo, Target, Violation,
-    channel::{ChannelCore, Notice},
+    channel::{ChannelCore, Notice, Toll},
     client::{Client, ClientEvent, path::Required},
     error::WireCode,
     host::Hosted,
     identity::PeerIdentity,
     transport::{Link, PeerEnd},
-    util::Bucket,
+    util::may_take,
     wire::{
         ClientMessage, MAX_LABEL, Offer, PeerMessage, RequestId, Role as EndRole, RoleMessage,
         Route,
@@ -35,33 +35,51 @@ impl Client {
         if label.len() > MAX_LABEL {
             return Err(OpenChannelError::LabelTooLong);
         }
-        if self.is_full() {
+        if self.peers().filter(|peer| peer.asked).count() >= self.config.limits.channels_per_client
+        {
             return Err(OpenChannelError::TooMany);
         }
-        let request = self.next_request;
-        self.next_request += 1;
-        let label = Bytes::copy_from_slice(label);
+        if self.asks.is_full() {
+            return Err(OpenChannelError::TooFast);
+        }
         let peer = Peer {
-            label: label.clone(),
+            label: Bytes::copy_from_slice(label),
+            asked: true,
             policy,
             ready: None,
             offer: None,
             stage: Stage::Requested {
-                request,
-                target: target.clone(),
+                request: None,
+                target,
             },
         };
+        let id = self.add_peer(peer);
+        self.asks.add(id);
+        self.ask(now);
+        Ok(id)
+    }
+
+    /// Asks for the channels whose turn it is.
+    pub(in crate::client) fn ask(&mut self, now: Instant) {
         // The Coordinator answers within its own time; this is for when it does not.
         let limits = &self.config.limits;
         let patience = limits.answer_timeout + limits.hello_timeout;
-        let id = self.add_peer(now, peer, patience);
-        self.requests.insert(request, id);
-        self.send_home(&ClientMessage::OpenChannel {
-            request,
-            target,
-            label,
-        });
-        Ok(id)
+        while let Some((number, id)) = self.asks.pop(now) {
+            let Some(peer) = self.peer_mut(id) else {
+                continue;
+            };
+            let Stage::Requested { request, target } = &mut peer.stage else {
+                continue;
+            };
+            *request = Some(number);
+            let message = ClientMessage::OpenChannel {
+                request: number,
+                target: target.clone(),
+                label: peer.label.clone(),
+            };
+            self.host.set_deadline(id, Some(now + patience));
+            self.send_home(&message);
+        }
     }
 
     pub(in crate::client) fn offered(&mut self, now: Instant, offer: Offer) {
@@ -75,18 +93,21 @@ impl Client {
         if !self.is_home_open() {
             return self.decline(route, ErrorCode::Shutdown.into());
         }
-        if self.is_full() {
+        if !self.has_place(&offer) {
             return self.decline(route, ErrorCode::Limit.into());
         }
         let policy = self.config.paths.policy;
         let peer = Peer {
             label: offer.label.clone(),
+            asked: false,
             policy,
             ready: None,
             offer: Some(offer),
             stage: Stage::Offered,
         };
-        let id = self.add_peer(now, peer, self.config.limits.answer_timeout);
+        let id = self.add_peer(peer);
+        let patience = self.config.limits.answer_timeout;
+        self.host.set_deadline(id, Some(now + patience));
         self.host.hold_back(id);
         self.routes.insert(route, (id, None));
         if self.config.auto_accept {
@@ -99,7 +120,8 @@ impl Client {
     /// The Coordinator's answer to a request of this Client.
     fn answered(&mut self, now: Instant, request: RequestId, offer: Offer) {
         let route = offer.own_route;
-        let id = self.requests.remove(&request);
+        let id = self.asks.answered(request);
+        self.ask(now);
         // The application may have given the request up.
         let Some((id, peer)) = id.and_then(|id| Some((id, self.peer_mut(id)?))) else {
             return self.decline(route, ErrorCode::Dropped.into());
@@ -471,7 +493,7 @@ impl Client {
             return;
         };
         if let Stage::Requested { request, .. } = peer.stage {
-            self.requests.remove(&request);
+            self.asks.give_up(id, request);
         }
         let Some(route) = peer.route() else {
             return;
@@ -496,13 +518,12 @@ impl Client {
         }
     }
 
-    fn add_peer(&mut self, now: Instant, peer: Peer, patience: Duration) -> ChannelId {
+    fn add_peer(&mut self, peer: Peer) -> ChannelId {
         let id = self.host.fresh_id();
         let limits = &self.config.limits;
-        let rate = Bucket::per_second(limits.control_rate.into(), limits.control_burst.into());
-        let core = ChannelCore::new(id, &self.config.peer, Some(rate));
+        let toll = Toll::new(limits.control_rate, limits.control_burst, |_| false);
+        let core = ChannelCore::new(id, &self.config.peer, Some(toll));
         self.host.insert(id, core, Some(peer));
-        self.host.set_deadline(id, Some(now + patience));
         self.update_home_hold();
         id
     }
@@ -516,9 +537,26 @@ impl Client {
         Some((channel.role.as_mut()?, &mut channel.core, link))
     }
 
-    fn is_full(&self) -> bool {
-        // The home channel is one of them.
-        self.host.len() > self.config.limits.channels_per_client
+    fn peers(&self) -> impl Iterator<Item = &Peer> {
+        let channels = self.host.iter();
+        channels.filter_map(|(_, channel)| channel.role.as_ref())
+    }
+
+    /// Whether there is a place for a channel that this Client has not asked for.
+    fn has_place(&self, offer: &Offer) -> bool {
+        let asked_for = |peer: &&Peer| !peer.asked;
+        let from = |peer: &Peer| peer.offer.as_ref().map(|offer| offer.peer);
+        let taken = self.peers().filter(asked_for).count();
+        let own = match offer.role {
+            // The Coordinator wants it, and not the other end.
+            EndRole::Initiator => 0,
+            EndRole::Acceptor => self
+                .peers()
+                .filter(asked_for)
+                .filter(|peer| from(peer) == Some(offer.peer))
+                .count(),
+        };
+        may_take(own, taken, self.config.limits.channels_per_client)
     }
 }
 

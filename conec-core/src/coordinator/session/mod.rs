@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     phase: Phase,
-    /// Where the Client seems to have moved to.
+    /// Where the Client seems to have moved to. It was asked, and has not answered.
     moving: Option<Box<Claim>>,
     /// What it takes to know it at the second port.
     pub(super) second: Option<Box<Second>>,

@@ -11,7 +11,7 @@ use super::{Phase, Session};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Secret,
     Violation,
-    channel::ChannelCore,
+    channel::{ChannelCore, Toll},
     coordinator::{
         Coordinator, CoordinatorEvent,
         place::{Claim, Place},
@@ -26,8 +26,9 @@ use crate::{
 impl Coordinator {
     pub(in crate::coordinator) fn session_accepted(&mut self, now: Instant, client: ChannelId) {
         let limits = &self.config.limits;
-        let rate = Bucket::per_second(limits.control_rate.into(), limits.control_burst.into());
-        let core = ChannelCore::new(client, &self.config.home, Some(rate));
+        let (rate, burst) = (limits.control_rate, limits.control_burst);
+        let toll = Toll::new(rate, burst, ClientMessage::is_answer);
+        let core = ChannelCore::new(client, &self.config.home, Some(toll));
         self.host.insert(client, core, Session::default());
         self.host
             .set_deadline(client, Some(now + limits.handshake_timeout));
@@ -85,7 +86,7 @@ impl Coordinator {
                 self.end_accepted(now, id, route);
             }
             (&Phase::Admitted { id }, ClientMessage::CloseChannel { route, code }) => {
-                self.end_closed(id, route, code);
+                self.end_closed(now, id, route, code);
             }
             (&Phase::Admitted { id }, ClientMessage::AddressEcho { nonce }) => {
                 self.address_confirmed(client, id, nonce);
@@ -115,12 +116,11 @@ impl Coordinator {
         if self.is_lagging() {
             return self.turn_away(now, client, ErrorCode::Limit.into());
         }
-        if let Some(name) = &name
-            && self.registry.is_taken(name, id)
-        {
-            return self.turn_away(now, client, ErrorCode::NameInUse.into());
-        }
+        let is_taken = |name: &Name| self.registry.is_taken(name, id);
         match self.config.admission {
+            Policy::Allow if name.as_ref().is_some_and(is_taken) => {
+                self.turn_away(now, client, ErrorCode::NameInUse.into());
+            }
             Policy::Allow => self.let_in(now, client, (id, place), name),
             Policy::Deny => self.turn_away(now, client, ErrorCode::Refused.into()),
             Policy::Ask => {
@@ -228,7 +228,7 @@ impl Coordinator {
         // The same key is the same Client: what it held before is over.
         if let Some(before) = before {
             self.close_session(now, before, ErrorCode::Superseded.into());
-            self.release_pairs(id, ErrorCode::PeerGone.into());
+            self.release_pairs(now, id, ErrorCode::PeerGone.into());
         }
     }
 
@@ -239,8 +239,14 @@ impl Coordinator {
         if let Some((entry, link)) = self.host.linked(client)
             && entry.role.admitted().is_some()
         {
+            // One question at a time: who flaps and answers none would have ever more of them waiting.
+            if let Some(claim) = &mut entry.role.moving {
+                claim.void();
+                return;
+            }
+            let (question, answers) = (claim.question(), claim.question().answers());
             entry.role.moving = Some(Box::new(claim));
-            entry.core.send_control(link, claim.question().encode());
+            entry.core.ask(link, question.encode(), answers);
         }
     }
 
@@ -248,17 +254,22 @@ impl Coordinator {
         let Some((entry, link)) = self.host.linked(client) else {
             return;
         };
+        // Another echo is not wrong, and says nothing.
+        let answered = entry.role.moving.take_if(|claim| claim.is_of(nonce));
+        let Some(claim) = answered else {
+            return;
+        };
         let seen_at = link.remote();
-        if let Some(claim) = &entry.role.moving
-            && let Some(member) = self.registry.get_mut(id)
-            && member.session == client
-            && let Some(place) = claim.echoed(nonce, seen_at, member.place)
-        {
-            tracing::debug!(?client, address = %place.address(), "client has moved");
-            entry.role.moving = None;
+        let Some(member) = self.registry.get_mut(id).filter(|it| it.session == client) else {
+            return;
+        };
+        if let Some(place) = claim.proves(seen_at, member.place) {
+            tracing::debug!(?client, address = %seen_at, "client has moved");
             member.place = place;
             let routes = self.pairs.routes_of(id);
             self.forwarder.moved(id, place, routes);
+        } else if member.place.address() != seen_at {
+            self.session_moved(client, seen_at);
         }
     }
 
@@ -282,7 +293,12 @@ impl Coordinator {
     }
 
     /// A session is over: unless it was taken over, the Client's name is free, and its channels go with it.
-    pub(in crate::coordinator) fn session_ended(&mut self, client: ChannelId, reason: CloseReason) {
+    pub(in crate::coordinator) fn session_ended(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        reason: CloseReason,
+    ) {
         self.host.set_deadline(client, None);
         let Some(session) = self.host.get(client).map(|entry| &entry.role) else {
             return;
@@ -309,7 +325,7 @@ impl Coordinator {
                 | CloseReason::NoDirectPath
                 | CloseReason::Transport(_) => ErrorCode::PeerGone.into(),
             };
-            self.release_pairs(id, code);
+            self.release_pairs(now, id, code);
         }
         // Never announced: no event.
         if !announced {
@@ -318,10 +334,11 @@ impl Coordinator {
     }
 
     /// Ends all channels of a Client which is gone.
-    fn release_pairs(&mut self, id: ClientId, code: WireCode) {
+    fn release_pairs(&mut self, now: Instant, id: ClientId, code: WireCode) {
         for pair in self.pairs.pairs_of(id) {
-            self.close_pair(pair, Some(id), code);
+            self.close_pair(now, pair, Some(id), code);
         }
+        self.pairs.forget_refusals(id);
         self.forwarder.forget(id);
     }
 
@@ -354,8 +371,9 @@ impl Coordinator {
 
     /// Sends a control message to a Client.
     pub(in crate::coordinator) fn tell(&mut self, id: ClientId, message: &CoordinatorMessage) {
-        if let Some(member) = self.registry.get(id) {
-            self.host.send_control(member.session, message.encode());
+        let member = self.registry.get(id);
+        if let Some((entry, link)) = member.and_then(|it| self.host.linked(it.session)) {
+            entry.core.ask(link, message.encode(), message.answers());
         }
     }
 }

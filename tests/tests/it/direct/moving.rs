@@ -235,14 +235,15 @@ fn a_path_that_is_good_again_is_taken_within_five_seconds() {
 fn among_a_great_many_channels_each_finds_its_path() {
     let mut world = World::new(1);
     let (_, [alice, bob, carol]) = world.with_clients(["alice", "bob", "carol"]);
-    let target = conec_core::Target::Id(world.client_id(alice));
+    let [target, back] = [alice, bob].map(|it| conec_core::Target::Id(world.client_id(it)));
     let nowhere: Vec<_> = (1..=12)
         .map(|last| ([198, 51, 100, last], 4000).into())
         .collect();
     let now = world.now();
     world.client(bob).set_mapped_addresses(now, &nowhere);
-    for _ in 0..200 {
+    for _ in 0..100 {
         world.request_channel(bob, target.clone());
+        world.request_channel(alice, back.clone());
     }
     world.run_for(secs(1));
     let at_carol = world.request_channel(carol, target);

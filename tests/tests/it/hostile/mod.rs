@@ -23,8 +23,8 @@
 //! | 14 | [`control::a_malformed_control_message_ends_that_client_alone`], [`control::unknown_messages_that_may_be_skipped_are`], `damaged_messages_are_refused_or_understood_but_never_more` in both directions |
 //! | 15 | [`control::requests_that_share_a_number_are_answered_each`], [`coordinator::channels::news_of_unknown_channels_are_no_news`], [`coordinator::channels::an_answer_that_does_not_fit_the_request_is_declined`] |
 //! | 16 | `channels::a_request_that_is_given_up_leaves_nothing_behind` |
-//! | 17 | [`control::answers_that_nobody_reads_do_not_pile_up`], [`coordinator::home::answers_that_a_coordinator_does_not_read_do_not_pile_up`] |
-//! | 18 | [`control::a_flood_of_control_messages_is_cut_off`], [`peers::a_control_stream_between_peers_must_neither_end_nor_flood`] |
+//! | 17 | [`control::answers_that_nobody_reads_do_not_pile_up`], [`deaf`], [`coordinator::home::answers_that_a_coordinator_does_not_read_do_not_pile_up`] |
+//! | 18 | [`control::a_flood_of_control_messages_is_cut_off`], [`asks`], `pacing`, [`peers::a_control_stream_between_peers_must_neither_end_nor_flood`] |
 //! | 19 | [`control::a_control_stream_that_ends_takes_the_session_with_it`], [`peers::a_control_stream_between_peers_must_neither_end_nor_flood`] |
 //! | 20 | no message holds a time; counts: [`peers::a_peer_that_counts_wrongly_ends_by_patience_or_silence`]; codes: [`coordinator::home::refusals_are_told_by_their_codes`] |
 //! | 21 | [`control::a_dripping_hello_is_as_late_as_none`], [`control::a_dripping_request_harms_nobody`] |
@@ -40,7 +40,7 @@
 //! | 32 | `channels::an_offer_that_nobody_answers_ends`, [`peers::a_client_that_never_starts_what_it_asked_for_is_given_up_in_time`] |
 //! | 33 | `channels::unknown_clients_are_not_found`, `channels::a_client_has_a_channel_with_itself` |
 //! | 34 | `channels::crossing_requests_give_two_channels`, and the model |
-//! | 35, 36 | there are no named channels and no groups yet; channels are bounded: [`control::a_client_may_not_have_more_channels_than_allowed`], [`coordinator::channels::a_flood_of_offers_takes_as_many_channels_as_allowed_and_no_more`] |
+//! | 35, 36 | there are no named channels and no groups yet; channels are bounded: [`control::a_client_may_not_have_more_channels_with_another_than_its_share`], [`coordinator::channels::a_flood_of_offers_takes_no_more_channels_than_one_may`], [`shares`] |
 //! | 37–42, 55 | there are no groups yet |
 //! | 43 | [`peers::a_peer_that_stops_reading_stops_its_own_streams_and_nothing_else`], `streams::a_reader_that_stops_reading_stops_the_sender_and_resuming_loses_nothing` |
 //! | 44 | the engine's: `send_window` bounds what is not acknowledged, and it skips packet numbers against early acknowledgements |
@@ -69,13 +69,16 @@
 //! Not in the catalogue: lies about which channel this is ([`peers`]), a Coordinator that swaps keys, leads elsewhere or
 //! listens in ([`coordinator`]).
 
+mod asks;
 mod control;
 mod coordinator;
 mod datagrams;
+mod deaf;
 mod forwarding;
 mod handshake;
 mod peers;
 mod places;
+mod shares;
 mod streams;
 mod victims;
 

@@ -1,0 +1,120 @@
+//! How many channels each Client has asked for, and how many others have asked it for, and who.
+
+use std::collections::BTreeMap;
+
+use crate::{ClientId, util::may_take};
+
+#[derive(Debug, Default)]
+pub(super) struct Quotas {
+    clients: BTreeMap<ClientId, Held>,
+}
+
+/// The places of one Client.
+#[derive(Debug, Default)]
+struct Held {
+    /// What it has asked for.
+    asked: usize,
+    /// What others have asked it for, by who has.
+    others: BTreeMap<ClientId, Share>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Share {
+    /// Offers that the Client has not accepted. They may have to give way.
+    waiting: usize,
+    accepted: usize,
+}
+
+impl Share {
+    fn all(self) -> usize {
+        self.waiting + self.accepted
+    }
+}
+
+/// Whether there is a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Free,
+    /// Once an offer of this Client that waits has given way.
+    InsteadOf(ClientId),
+    None,
+}
+
+impl Quotas {
+    /// How many channels a Client has asked for.
+    pub(super) fn asked(&self, client: ClientId) -> usize {
+        self.clients.get(&client).map_or(0, |held| held.asked)
+    }
+
+    /// Whether a Client can be offered another channel, which `by` has asked for if anybody has.
+    pub(super) fn room(&self, at: ClientId, by: Option<ClientId>, limit: usize) -> Room {
+        let Some(held) = self.clients.get(&at) else {
+            return if limit > 0 { Room::Free } else { Room::None };
+        };
+        let taken = held.others.values().map(|share| share.all()).sum();
+        let own = by.and_then(|by| held.others.get(&by)).copied();
+        let own = own.unwrap_or_default().all();
+        if may_take(own, taken, limit) {
+            return Room::Free;
+        }
+        let most = held.others.iter().max_by_key(|(_, share)| share.waiting);
+        match most {
+            Some((&who, share)) if share.waiting > own + 1 => Room::InsteadOf(who),
+            Some(_) | None => Room::None,
+        }
+    }
+
+    pub(super) fn ask(&mut self, by: ClientId) {
+        self.clients.entry(by).or_default().asked += 1;
+    }
+
+    pub(super) fn offer(&mut self, at: ClientId, by: ClientId) {
+        self.share(at, by).waiting += 1;
+    }
+
+    pub(super) fn accept(&mut self, at: ClientId, by: ClientId) {
+        let share = self.share(at, by);
+        share.waiting -= 1;
+        share.accepted += 1;
+    }
+
+    pub(super) fn give_up(&mut self, by: ClientId) {
+        if let Some(held) = self.clients.get_mut(&by) {
+            held.asked -= 1;
+        }
+        self.tidy(by);
+    }
+
+    /// An offer is over, accepted or not.
+    pub(super) fn end(&mut self, at: ClientId, by: ClientId, accepted: bool) {
+        let share = self.share(at, by);
+        match accepted {
+            true => share.accepted -= 1,
+            false => share.waiting -= 1,
+        }
+        let is_over = share.all() == 0;
+        if let Some(held) = self.clients.get_mut(&at).filter(|_| is_over) {
+            held.others.remove(&by);
+        }
+        self.tidy(at);
+    }
+
+    /// How many things are kept.
+    #[cfg(feature = "__testing")]
+    pub(super) fn entries(&self) -> usize {
+        let shares = self.clients.values().map(|held| held.others.len());
+        self.clients.len() + shares.sum::<usize>()
+    }
+
+    fn share(&mut self, at: ClientId, by: ClientId) -> &mut Share {
+        let held = self.clients.entry(at).or_default();
+        held.others.entry(by).or_default()
+    }
+
+    fn tidy(&mut self, client: ClientId) {
+        let is_empty = |held: &Held| held.asked == 0 && held.others.is_empty();
+        if self.clients.get(&client).is_some_and(is_empty) {
+            self.clients.remove(&client);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! How places are shared out among those who want them.
+
+/// Whether somebody who has `own` of `limit` places gets another when `taken` are taken in all.
+///
+/// Each is left with fewer than are free then (dynamic thresholds: Choudhury and Hahne, 1998). So one alone gets somewhat
+/// less than half of them, and however many have come before, there is room for others. The last eighth is kept for those
+/// who have none.
+pub(crate) fn may_take(own: usize, taken: usize, limit: usize) -> bool {
+    taken < limit && (own == 0 || own + taken + limit / 8 < limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many places each gets who comes and takes all that it can.
+    fn shares(limit: usize, askers: usize) -> Vec<usize> {
+        let mut taken = 0;
+        let mut share = || {
+            let mut own = 0;
+            while may_take(own, taken, limit) {
+                own += 1;
+                taken += 1;
+            }
+            own
+        };
+        (0..askers).map(|_| share()).collect()
+    }
+
+    #[test]
+    fn nobody_takes_all_places() {
+        assert_eq!(shares(256, 4), [112, 56, 28, 14]);
+        // Many who take all that they can leave some for as many others.
+        let many = shares(256, 100);
+        assert!(many.iter().all(|&own| own > 0) || many.iter().sum::<usize>() == 256);
+        assert!(many[..30].iter().all(|&own| own > 0), "{many:?}");
+        for (limit, alone) in [(0, 0), (1, 1), (2, 1), (3, 2), (10, 5)] {
+            assert_eq!(shares(limit, 1), [alone], "of {limit}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Clients that take all the places at others that they can get, of the channels that are and of those that are asked for.
+
+use conec_core::Code;
+
+use super::{
+    asks::{ASKERS, ask, askers, can_reach_and_be_reached, careful, take_offer},
+    *,
+};
+
+/// Two hold as many channels with a third as they can get.
+#[test]
+fn who_has_channels_with_greedy_clients_can_be_reached_and_reach_others() {
+    let mut scene = Scene::new(5);
+    let victim = scene.victim();
+    let askers = askers(&mut scene, 2);
+    let mut held = [0; 2];
+    for (asker, held) in askers.iter().zip(&mut held) {
+        for round in 0..4 {
+            ask(&mut scene, std::slice::from_ref(asker), victim, 64, round);
+            scene.world.run_for(secs(2));
+            while let Some(offer) = asker.next_offer() {
+                asker.control(&message::accept(offer.own_route));
+                *held += 1;
+            }
+            scene.world.run_for(secs(1));
+        }
+    }
+    println!("they hold {held:?}");
+    assert!(held[0] >= 64, "{held:?}");
+    assert!(scene.world.client(victim).is_connected());
+    can_reach_and_be_reached(&mut scene, victim);
+    scene.all_is_well(&[]);
+}
+
+/// Two ask for as many as they can, and the third's application does not answer.
+#[test]
+fn who_does_not_answer_greedy_clients_can_be_reached_and_reach_others() {
+    let mut scene = Scene::new(6);
+    let victim = careful(&mut scene, "victim");
+    let askers = askers(&mut scene, 2);
+    for round in 0..4 {
+        ask(&mut scene, &askers, victim, 64, round);
+        scene.world.run_for(secs(1));
+    }
+    let mut waiting = 0;
+    while take_offer(&mut scene, victim).is_some() {
+        waiting += 1;
+    }
+    println!("{waiting} offers wait");
+    assert!((64..=256).contains(&waiting), "{waiting}");
+    can_reach_and_be_reached(&mut scene, victim);
+    scene.all_is_well(&[]);
+}
+
+/// Whoever holds most of what waits at a Client gives way to those who have less.
+#[test]
+fn offers_that_wait_are_shared_out_among_those_who_ask() {
+    let mut scene = Scene::with(7, |config| config.limits.channels_per_client = 16);
+    let victim = careful(&mut scene, "victim");
+    let askers = askers(&mut scene, 4);
+    for asker in &askers {
+        ask(&mut scene, std::slice::from_ref(asker), victim, 16, 0);
+        scene.world.run_for(secs(1));
+    }
+    let mut left = [0; 4];
+    while let Some(offer) = take_offer(&mut scene, victim) {
+        let now = scene.world.now();
+        // Some have given way.
+        let Some(from) = scene.world.client(victim).peer(offer).map(|peer| peer.id) else {
+            continue;
+        };
+        let at = (0..4).find(|&at| keys::identity(ASKERS + at as u16).id() == from);
+        left[at.unwrap()] += usize::from(
+            scene
+                .world
+                .client(victim)
+                .reject(now, offer, Code(0))
+                .is_ok(),
+        );
+    }
+    println!("{left:?} wait");
+    assert!(left.iter().sum::<usize>() <= 16, "{left:?}");
+    assert!(left.iter().all(|&left| left >= 3), "{left:?}");
+    can_reach_and_be_reached(&mut scene, victim);
+}
