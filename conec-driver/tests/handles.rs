@@ -429,6 +429,60 @@ fn who_never_has_to_wait_lets_others_go_on_now_and_then() {
     }
 }
 
+/// What was said to be delivered is there for a reader that comes later than the end.
+#[test]
+fn what_was_delivered_before_a_graceful_end_waits_for_its_reader() {
+    let [alone, whole] = [false, true];
+    for (accepted, ending) in [(false, alone), (true, alone), (true, whole)] {
+        let mut world = World::new();
+        let (near, far) = world.channel();
+        let mut sender = ready(near.open_uni("")).unwrap();
+        let mut unfinished = ready(near.open_uni("")).unwrap();
+        world.run();
+        let early = accepted.then(|| [(); 2].map(|()| ready(far.accept()).unwrap().receiver));
+        // More than is read ahead.
+        for number in 0..100 {
+            let message = Bytes::from(vec![number; 10_000]);
+            world.run();
+            assert_eq!(ready(sender.send(message)), Ok(()));
+        }
+        assert_eq!(sender.finish(), Ok(()));
+        assert_eq!(ready(unfinished.send("whole".into())), Ok(()));
+        world.run();
+        assert_eq!(ready(sender.finished()), SendEnd::Finished);
+        let patience = Duration::from_secs(1);
+        if ending == whole {
+            assert!(now_or_never(world.alice().close(patience)).is_none());
+        } else {
+            assert!(now_or_never(near.close(patience)).is_none());
+        }
+        world.run();
+        world.run();
+        let reason = ready(far.closed());
+        // Of the whole Client, the Coordinator may be the first to tell.
+        let expected = match ending == whole {
+            true => ErrorCode::PeerGone,
+            false => ErrorCode::None,
+        };
+        assert_eq!(reason, CloseReason::Remote(expected));
+        // Nor does it take a driver.
+        world.bob().abort(Code(1));
+        world.run();
+        assert!(world.bob.is_over());
+
+        let late = early.unwrap_or_else(|| [(); 2].map(|()| ready(far.accept()).unwrap().receiver));
+        let [mut receiver, mut part] = late;
+        assert!(ready(far.accept()).is_none());
+        for number in 0..100 {
+            let message = ready(receiver.recv()).unwrap().unwrap();
+            assert_eq!(message, vec![number; 10_000]);
+        }
+        assert_eq!(ready(receiver.recv()), Ok(None));
+        assert_eq!(part.try_recv(), Ok(Some("whole".into())));
+        assert_eq!(ready(part.recv()), Err(RecvEnd::Closed(reason)));
+    }
+}
+
 /// At whatever moment: the other end may begin in the same one.
 #[test]
 fn a_channel_that_is_let_go_of_while_it_is_set_up_leaves_nothing() {

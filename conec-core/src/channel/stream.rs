@@ -97,6 +97,11 @@ impl RecvHalf {
         self.end.is_none() && self.ready_memory < READ_AHEAD
     }
 
+    /// Whether its end is next.
+    pub(super) fn is_over(&self) -> bool {
+        self.end.is_some() && self.ready.is_empty()
+    }
+
     pub(super) fn has_message(&self) -> bool {
         !self.ready.is_empty()
     }

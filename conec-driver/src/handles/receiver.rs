@@ -31,6 +31,9 @@ use crate::{
 /// # }
 /// ```
 ///
+/// What had arrived whole when the channel ended is there for a reader that comes later, as long as memory lasts
+/// (`message_memory`), unless one side has [aborted](crate::Channel::abort) the channel.
+///
 /// # Dropping
 ///
 /// A `Receiver` that is dropped before the stream's end wants no more messages: the sender is told to stop. A
