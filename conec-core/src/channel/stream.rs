@@ -134,6 +134,13 @@ impl RecvHalf {
         self.decoder.rest();
     }
 
+    /// Nothing more comes, and the stream ends so after what is there.
+    pub(super) fn leave(&mut self, end: RecvEnd) {
+        self.end.get_or_insert(end);
+        // A part of a message is none.
+        self.decoder = FrameDecoder::new(0);
+    }
+
     /// By how much the memory taken by messages has changed since this was last asked.
     pub(super) fn memory_change(&mut self) -> isize {
         let memory = self.decoder.memory() + self.ready_memory;

@@ -3,7 +3,7 @@
 //! Of a channel nothing else is left then: neither its role nor its place among all others. It goes when everything was
 //! received or given up, or when messages take too much memory: the oldest first.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{ChannelEvent, ChannelId, CloseReason, channel::ChannelCore};
 
@@ -11,7 +11,7 @@ use crate::{ChannelEvent, ChannelId, CloseReason, channel::ChannelCore};
 pub(super) struct Leftovers {
     channels: BTreeMap<ChannelId, Leftover>,
     /// Something was done to those.
-    touched: VecDeque<ChannelId>,
+    touched: BTreeSet<ChannelId>,
     /// The memory of all.
     memory: usize,
 }
@@ -35,7 +35,7 @@ impl Leftovers {
 
     pub(super) fn channel(&mut self, id: ChannelId) -> Option<&mut ChannelCore> {
         let leftover = self.channels.get_mut(&id)?;
-        self.touched.push_back(id);
+        self.touched.insert(id);
         Some(&mut leftover.core)
     }
 
@@ -43,7 +43,7 @@ impl Leftovers {
         &mut self,
         poll: fn(&mut ChannelCore) -> Option<ChannelEvent>,
     ) -> Option<(ChannelId, ChannelEvent)> {
-        while let Some(&id) = self.touched.front() {
+        while let Some(&id) = self.touched.first() {
             if let Some(leftover) = self.channels.get_mut(&id) {
                 if let Some(event) = poll(&mut leftover.core) {
                     return Some((id, event));
@@ -55,7 +55,7 @@ impl Leftovers {
                     self.channels.remove(&id);
                 }
             }
-            self.touched.pop_front();
+            self.touched.remove(&id);
         }
         None
     }
@@ -78,7 +78,7 @@ impl Leftovers {
         };
         leftover.core.forget(CloseReason::Overloaded);
         self.memory -= std::mem::take(&mut leftover.memory);
-        self.touched.push_back(id);
+        self.touched.insert(id);
         true
     }
 

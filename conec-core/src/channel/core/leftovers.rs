@@ -62,7 +62,9 @@ impl ChannelCore {
         let keeps = self.keeps_leftovers;
         match self.recv_half(self.stream_id(index)) {
             Some(recv) if keeps && recv.has_message() && recv.preamble.is_none() => {
-                recv.end.get_or_insert(end);
+                recv.leave(end);
+                let change = recv.memory_change();
+                self.memory = self.memory.saturating_add_signed(change);
             }
             Some(_) | None => self.end_recv(index, end),
         }
