@@ -31,6 +31,7 @@ mod sleep;
 mod stats;
 mod streams;
 mod talk;
+mod unread;
 mod wakeups;
 mod world;
 
