@@ -7,7 +7,7 @@
 
 mod world;
 
-use std::{pin::pin, time::Duration};
+use std::{cell::Cell, pin::pin, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
@@ -334,6 +334,152 @@ fn who_sends_on_an_aborted_channel_is_told_so_at_once() {
             idle.try_send("late".into()),
             Err(TrySendError::Failed(ended))
         );
+    }
+}
+
+/// Whatever ends the channel, and whether messages wait for the driver or not.
+#[test]
+fn every_sender_ends_with_its_channel() {
+    type Ending = fn(&mut World, &conec_driver::Channel, &conec_driver::Channel);
+    let closed = |reason| SendEnd::Closed(reason);
+    let far = CloseReason::Application(Code(1));
+    let endings: [(Ending, SendEnd); 6] = [
+        (|_, near, _| near.abort(Code(1)), closed(CloseReason::Local)),
+        (
+            |world, _, _| world.alice().abort(Code(1)),
+            closed(CloseReason::Local),
+        ),
+        (
+            |world, _, far| {
+                far.abort(Code(1));
+                world.run();
+            },
+            closed(far),
+        ),
+        (
+            |world, _, _| world.alice.driver = None,
+            closed(CloseReason::Local),
+        ),
+        (
+            |world, _, _| {
+                assert!(now_or_never(world.alice().close(Duration::ZERO)).is_none());
+                world.run();
+            },
+            closed(CloseReason::Local),
+        ),
+        (
+            |world, _, far| {
+                ready(far.accept()).unwrap().receiver.stop(Code(1));
+                ready(far.accept()).unwrap().receiver.stop(Code(1));
+                world.run();
+            },
+            SendEnd::Stopped(Code(1)),
+        ),
+    ];
+    for (number, (ending, end)) in endings.into_iter().enumerate() {
+        let mut world = World::new();
+        let (near, far) = world.channel();
+        let mut sender = ready(near.open_uni("")).unwrap();
+        let mut idle = ready(near.open_uni("")).unwrap();
+        world.run();
+        assert_eq!(ready(sender.send("one".into())), Ok(()));
+        ending(&mut world, &near, &far);
+        let mut sent = 0;
+        while ready(sender.send(Bytes::from_static(&[0; 100]))).is_ok() {
+            sent += 1;
+            assert!(sent < 1000, "{number}: no end");
+        }
+        for sender in [&mut sender, &mut idle] {
+            let ended = TrySendError::Failed(SendError::Ended(end));
+            assert_eq!(sender.try_send("late".into()), Err(ended), "{number}");
+            assert_eq!(ready(sender.finished()), end, "{number}");
+        }
+    }
+}
+
+/// Its driver, in another thread, makes room and fetches messages all the time.
+#[test]
+fn who_never_has_to_wait_lets_others_go_on_now_and_then() {
+    let mut world = World::new();
+    let (near, far) = world.channel();
+    let mut sender = ready(near.open_uni("")).unwrap();
+    world.run();
+    let mut receiver = ready(far.accept()).unwrap().receiver;
+    let (sent, received) = (Cell::new(0), Cell::new(0));
+    let mut busy = pin!(async {
+        loop {
+            for _ in 0..100 {
+                sender.send("on and on".into()).await.unwrap();
+                sent.set(sent.get() + 1);
+            }
+            world.step();
+            world.step();
+            while received.get() < sent.get() {
+                receiver.recv().await.unwrap().unwrap();
+                received.set(received.get() + 1);
+            }
+            assert!(sent.get() < 10_000, "nobody else had a turn");
+        }
+    });
+    let count = Count::new();
+    for turns in 1..10 {
+        assert!(count.poll(busy.as_mut()).is_pending());
+        assert_eq!(count.get(), turns, "it goes on by itself");
+        assert!(received.get() > 500 * (turns - 1));
+    }
+}
+
+/// What was said to be delivered is there for a reader that comes later than the end.
+#[test]
+fn what_was_delivered_before_a_graceful_end_waits_for_its_reader() {
+    let [alone, whole] = [false, true];
+    for (accepted, ending) in [(false, alone), (true, alone), (true, whole)] {
+        let mut world = World::new();
+        let (near, far) = world.channel();
+        let mut sender = ready(near.open_uni("")).unwrap();
+        let mut unfinished = ready(near.open_uni("")).unwrap();
+        world.run();
+        let early = accepted.then(|| [(); 2].map(|()| ready(far.accept()).unwrap().receiver));
+        // More than is read ahead.
+        for number in 0..100 {
+            let message = Bytes::from(vec![number; 10_000]);
+            world.run();
+            assert_eq!(ready(sender.send(message)), Ok(()));
+        }
+        assert_eq!(sender.finish(), Ok(()));
+        assert_eq!(ready(unfinished.send("whole".into())), Ok(()));
+        world.run();
+        assert_eq!(ready(sender.finished()), SendEnd::Finished);
+        let patience = Duration::from_secs(1);
+        if ending == whole {
+            assert!(now_or_never(world.alice().close(patience)).is_none());
+        } else {
+            assert!(now_or_never(near.close(patience)).is_none());
+        }
+        world.run();
+        world.run();
+        let reason = ready(far.closed());
+        // Of the whole Client, the Coordinator may be the first to tell.
+        let expected = match ending == whole {
+            true => ErrorCode::PeerGone,
+            false => ErrorCode::None,
+        };
+        assert_eq!(reason, CloseReason::Remote(expected));
+        // Nor does it take a driver.
+        world.bob().abort(Code(1));
+        world.run();
+        assert!(world.bob.is_over());
+
+        let late = early.unwrap_or_else(|| [(); 2].map(|()| ready(far.accept()).unwrap().receiver));
+        let [mut receiver, mut part] = late;
+        assert!(ready(far.accept()).is_none());
+        for number in 0..100 {
+            let message = ready(receiver.recv()).unwrap().unwrap();
+            assert_eq!(message, vec![number; 10_000]);
+        }
+        assert_eq!(ready(receiver.recv()), Ok(None));
+        assert_eq!(part.try_recv(), Ok(Some("whole".into())));
+        assert_eq!(ready(part.recv()), Err(RecvEnd::Closed(reason)));
     }
 }
 

@@ -13,7 +13,8 @@ use crate::{CloseReason, Direction, RecvEnd, SendEnd, StreamId};
 /// nothing is told before the stream itself was taken.
 ///
 /// Every half of a stream ends in one [`SendEnded`](Self::SendEnded) or [`RecvEnded`](Self::RecvEnded), every channel in
-/// one [`Closed`](Self::Closed), its last event.
+/// one [`Closed`](Self::Closed), its last event. Where [channel events](crate::Endpoint::poll_channel_event) are taken by
+/// themselves, only the ends of those halves can follow on which something is left to be received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChannelEvent {
@@ -75,6 +76,10 @@ pub enum ChannelEvent {
     /// ended, or when the other side's patience has.
     Closing,
     /// The channel is over.
+    ///
+    /// What had arrived whole, which the other side may know to be delivered, can be received until this event is taken: in
+    /// answer to the events before it. It is lost with the channel only where one side has aborted it or broken the protocol, or
+    /// messages took too much memory.
     Closed {
         /// Why.
         reason: CloseReason,

@@ -31,6 +31,11 @@ impl Channel<'_> {
         self.core.id()
     }
 
+    /// Whether the channel is over: what has arrived may be left to be [received](Stream::recv), and nothing else.
+    pub fn has_ended(&self) -> bool {
+        self.core.is_ended()
+    }
+
     /// Whether streams can be opened.
     pub fn is_open(&self) -> bool {
         self.core.is_open()
@@ -124,9 +129,14 @@ impl Channel<'_> {
         }
     }
 
-    /// Ends the channel at once and tells the other side this code. Whatever was under way may or may not arrive.
+    /// Ends the channel at once and tells the other side this code. Whatever was under way may or may not arrive. Of a channel
+    /// that is over, what is left to be received is forgotten.
     pub fn abort(&mut self, now: Instant, code: Code) {
         match &mut self.link {
+            None if self.core.is_ended() => {
+                while self.core.take_stream().is_some() {}
+                self.core.forget(CloseReason::Local);
+            }
             Some(link) => link.close(now, WireCode::Application(code), CloseReason::Local),
             None => self.end_without_link(),
         }
@@ -135,10 +145,12 @@ impl Channel<'_> {
     /// Ends a channel that is being arranged. A home channel without a link has links that are not its own yet, or is lost,
     /// and its end is told in its turn, after those of all others.
     fn end_without_link(&mut self) {
-        if self.core.id() == ChannelId::HOME {
+        if self.core.is_ended() {
+            // What is left is for its readers.
+        } else if self.core.id() == ChannelId::HOME {
             self.core.give_up();
         } else {
-            self.core.abandon(CloseReason::Local);
+            self.core.abandon(None, CloseReason::Local);
         }
     }
 }
@@ -223,20 +235,14 @@ impl Stream<'_> {
 
     /// The next message, whole and in order.
     pub fn recv(&mut self) -> Result<Bytes, RecvError> {
-        match &mut self.link {
-            Some(link) => self.core.recv(link, self.id),
-            None => Err(RecvError::Ended),
-        }
+        self.core.recv(self.link.as_deref_mut(), self.id)
     }
 
     /// All messages that are there, at least one, in order: some 64 KiB of them, or one that is larger.
     ///
     /// For many small messages that costs less than [`recv`](Self::recv) for each.
     pub fn recv_batch(&mut self) -> Result<VecDeque<Bytes>, RecvError> {
-        match &mut self.link {
-            Some(link) => self.core.recv_batch(link, self.id),
-            None => Err(RecvError::Ended),
-        }
+        self.core.recv_batch(self.link.as_deref_mut(), self.id)
     }
 
     /// Wants no more messages: the sender learns the code.
@@ -257,9 +263,6 @@ impl Stream<'_> {
     }
 
     fn stop_with(&mut self, code: WireCode) -> Result<(), StreamEnded> {
-        match &mut self.link {
-            Some(link) => self.core.stop(link, self.id, code),
-            None => Err(StreamEnded),
-        }
+        self.core.stop(self.link.as_deref_mut(), self.id, code)
     }
 }

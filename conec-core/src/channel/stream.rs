@@ -97,6 +97,11 @@ impl RecvHalf {
         self.end.is_none() && self.ready_memory < READ_AHEAD
     }
 
+    /// Whether its end is next.
+    pub(super) fn is_over(&self) -> bool {
+        self.end.is_some() && self.ready.is_empty()
+    }
+
     pub(super) fn has_message(&self) -> bool {
         !self.ready.is_empty()
     }
@@ -127,6 +132,13 @@ impl RecvHalf {
     /// Keeps no memory for messages to come.
     pub(super) fn rest(&mut self) {
         self.decoder.rest();
+    }
+
+    /// Nothing more comes, and the stream ends so after what is there.
+    pub(super) fn leave(&mut self, end: RecvEnd) {
+        self.end.get_or_insert(end);
+        // A part of a message is none.
+        self.decoder = FrameDecoder::new(0);
     }
 
     /// By how much the memory taken by messages has changed since this was last asked.

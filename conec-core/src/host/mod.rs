@@ -3,6 +3,7 @@
 //! A [`Host`] is driven by the [`Role`] that has it. What happens on links and channels is dealt with here, but for what only
 //! the role understands, which it is given as a [`HostEvent`].
 
+mod leftovers;
 mod table;
 
 use std::{
@@ -14,7 +15,10 @@ use bytes::{Bytes, BytesMut};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 pub(crate) use self::table::Hosted;
-use self::table::{Entry, Table, mark};
+use self::{
+    leftovers::Leftovers,
+    table::{Entry, Table, mark},
+};
 use crate::{
     Channel, ChannelEvent, ChannelId, CloseReason, EndpointStats, ErrorCode, TimeoutCause,
     Transmit, Violation,
@@ -29,6 +33,7 @@ pub(crate) struct Host<R> {
     pub(crate) transport: Transport,
     pub(crate) stats: EndpointStats,
     table: Table<R>,
+    leftovers: Leftovers,
     timers: Deadlines<(ChannelId, Timer)>,
     buffers: Buffers,
     /// By how many bytes receive windows may still grow.
@@ -139,6 +144,7 @@ impl<R> Host<R> {
             transport: Transport::new(rng.random()),
             stats: EndpointStats::default(),
             table: Table::new(),
+            leftovers: Leftovers::default(),
             timers: Deadlines::new(),
             buffers: Buffers::default(),
             window_store: window_memory as u64,
@@ -185,7 +191,10 @@ impl<R> Host<R> {
     /// How many things are kept, and how many bytes of messages.
     #[cfg(feature = "__testing")]
     pub(crate) fn entries(&self) -> usize {
-        self.table.entries() + self.timers.entries() + self.transport.entries()
+        self.table.entries()
+            + self.leftovers.entries()
+            + self.timers.entries()
+            + self.transport.entries()
     }
 }
 
@@ -226,6 +235,10 @@ impl<R> Host<R> {
 
     /// Access to a channel for the application.
     pub(crate) fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
+        if self.table.channel(id).is_none() {
+            let core = self.leftovers.channel(id)?;
+            return Some(Channel { core, link: None });
+        }
         let entry = self.table.touch(id)?;
         entry.accessed = true;
         Some(Channel {
@@ -256,8 +269,10 @@ impl<R> Host<R> {
 
     /// Ends a channel, whatever becomes of its link.
     pub(crate) fn abandon(&mut self, id: ChannelId, reason: CloseReason) {
-        if let Some(channel) = self.get_mut(id) {
-            channel.core.abandon(reason);
+        if let Some(entry) = self.table.touch(id)
+            && let Some(channel) = &mut entry.channel
+        {
+            channel.core.abandon(entry.link.as_deref_mut(), reason);
         }
     }
 
@@ -265,6 +280,14 @@ impl<R> Host<R> {
     pub(crate) fn remove(&mut self, id: ChannelId) {
         self.set_deadline(id, None);
         self.table.remove_channel(id);
+    }
+
+    /// Forgets a channel whose end was told, but for what is left to be received.
+    fn retire(&mut self, id: ChannelId) {
+        self.set_deadline(id, None);
+        if let Some(channel) = self.table.remove_channel(id) {
+            self.leftovers.add(id, channel.core);
+        }
     }
 
     /// Keeps a channel's events back until the application [has heard](Self::let_through) of it.
@@ -309,21 +332,22 @@ impl<R> Host<R> {
                 entry.accessed = true;
             }
             if matches!(event, ChannelEvent::Closed { .. }) {
-                self.remove(id);
+                self.retire(id);
             }
             return Some((id, event));
         }
-        None
+        self.leftovers.poll_event(poll)
     }
 
     /// Whether events wait.
     pub(crate) fn is_eventful(&self) -> bool {
         let mut channels = self.table.eventful.iter();
-        channels.any(|&id| {
-            self.table
-                .channel(id)
-                .is_some_and(|it| it.core.has_events())
-        })
+        self.leftovers.is_eventful()
+            || channels.any(|&id| {
+                self.table
+                    .channel(id)
+                    .is_some_and(|it| it.core.has_events())
+            })
     }
 }
 
@@ -534,11 +558,19 @@ impl<R> Host<R> {
                 break;
             };
             if let LinkEvent::Change(change) = event {
+                if let LinkChange::Closed(reason) = change {
+                    if let Some(channel) = channel {
+                        channel.core.take_leftovers(link, reason);
+                    }
+                    link.forget_incoming();
+                }
                 return Some(HostEvent::Link(change));
             }
             if let Some(channel) = channel {
                 channel.core.handle_link_event(link, now, event);
-                if channel.weigh(&mut self.table.memory) > self.message_memory {
+                if channel.weigh(&mut self.table.memory) + self.leftovers.memory()
+                    > self.message_memory
+                {
                     self.shed(now);
                 }
             }
@@ -556,7 +588,8 @@ impl<R> Host<R> {
         entry.touched = false;
         let mut overweight = false;
         if let Some(channel) = &mut entry.channel {
-            overweight = channel.weigh(&mut table.memory) > self.message_memory;
+            overweight =
+                channel.weigh(&mut table.memory) + self.leftovers.memory() > self.message_memory;
             if channel.core.has_events() && !channel.unheard {
                 mark(id, &mut entry.eventful, &mut table.eventful);
             }
@@ -577,7 +610,14 @@ impl<R> Host<R> {
 
     /// Messages that wait or are under way take too much memory: the channel that takes most has to go.
     fn shed(&mut self, now: Instant) {
-        if self.table.rest() <= self.message_memory {
+        let mut taken = self.table.rest();
+        while taken + self.leftovers.memory() > self.message_memory {
+            if !self.leftovers.forget_oldest() {
+                break;
+            }
+        }
+        taken += self.leftovers.memory();
+        if taken <= self.message_memory {
             return;
         }
         let Some(id) = self.table.heaviest() else {

@@ -119,12 +119,12 @@ impl<R> Table<R> {
     }
 
     /// Forgets a channel, but not its link.
-    pub(super) fn remove_channel(&mut self, id: ChannelId) {
-        if let Some(channel) = self.entries.get_mut(&id).and_then(|it| it.channel.take()) {
-            self.channels -= 1;
-            self.memory -= channel.memory;
-            self.remove_if_empty(id);
-        }
+    pub(super) fn remove_channel(&mut self, id: ChannelId) -> Option<Hosted<R>> {
+        let channel = self.entries.get_mut(&id)?.channel.take()?;
+        self.channels -= 1;
+        self.memory -= channel.memory;
+        self.remove_if_empty(id);
+        Some(channel)
     }
 
     /// Takes a link away, but not its channel.

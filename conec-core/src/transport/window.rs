@@ -20,6 +20,10 @@ pub(super) struct ReceiveWindow {
     filled_at: u64,
     /// The window was filled, and has not grown since.
     filled: bool,
+    /// How many bytes were read since the other side was told what room there is.
+    untold: u64,
+    /// It waits for room.
+    short: bool,
 }
 
 impl ReceiveWindow {
@@ -33,12 +37,15 @@ impl ReceiveWindow {
             held_up: false,
             filled_at: 0,
             filled: false,
+            untold: 0,
+            short: false,
         }
     }
 
     /// Takes note of how often the other side has said that it is held up (RFC 9000, 19.12), and how many bytes have come.
     /// Who only says so gets nothing for it: the bytes that fill the window may follow.
     pub(super) fn note(&mut self, complaints: u64, received: u64) {
+        self.short |= complaints > self.complaints;
         self.held_up |= complaints > self.complaints;
         self.complaints = complaints;
         if self.held_up && received - self.filled_at >= self.size / 2 {
@@ -60,6 +67,30 @@ impl ReceiveWindow {
         Some(self.size)
     }
 
+    /// So many bytes were read, which makes room for others. Whether the other side is to be told at once.
+    ///
+    /// The engine waits until an eighth of the window is free. Where nobody reads the rest, that may never be, and what senders
+    /// keep free for control messages and small streams is less: it has to be given back before it is used up.
+    pub(super) fn give_back(&mut self, bytes: u64, control: bool) -> bool {
+        self.untold += bytes;
+        let engine_tells = self.untold >= self.told / 8;
+        let due = !engine_tells
+            && (control || self.short)
+            && self.untold >= GIVE_BACK.min(self.told / 16);
+        if engine_tells {
+            self.short = false;
+        }
+        if engine_tells || due {
+            self.untold = 0;
+        }
+        due
+    }
+
+    /// Of how much the engine knows.
+    pub(super) fn told(&self) -> u64 {
+        self.told
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.size
     }
@@ -74,6 +105,9 @@ impl ReceiveWindow {
         self.size - self.first
     }
 }
+
+/// A quarter of what senders keep free, at most, for each kind of what comes before the rest.
+const GIVE_BACK: u64 = 16 << 10;
 
 #[cfg(test)]
 mod tests {

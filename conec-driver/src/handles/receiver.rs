@@ -14,7 +14,7 @@ use futures_core::Stream;
 
 use crate::{
     TryRecvError,
-    shared::{ChannelHandle, Place, State},
+    shared::{ChannelHandle, Place, Stamina, State},
 };
 
 /// The receiving half of a stream.
@@ -31,6 +31,9 @@ use crate::{
 /// # }
 /// ```
 ///
+/// What had arrived whole when the channel ended is there for a reader that comes later, as long as memory lasts
+/// (`message_memory`), unless one side has [aborted](crate::Channel::abort) the channel.
+///
 /// # Dropping
 ///
 /// A `Receiver` that is dropped before the stream's end wants no more messages: the sender is told to stop. A
@@ -42,6 +45,7 @@ pub struct Receiver {
     batch: VecDeque<Bytes>,
     /// As a [`Stream`], it has given its error.
     failed: bool,
+    stamina: Stamina,
     place: Place,
 }
 
@@ -53,6 +57,7 @@ impl Receiver {
             id,
             batch: VecDeque::new(),
             failed: false,
+            stamina: Stamina::default(),
             place: Place::default(),
         }
     }
@@ -65,7 +70,9 @@ impl Receiver {
     /// The next message, or `None` after the last one, once the other side has finished the stream.
     ///
     /// Any other end is an error, which is never [`RecvEnd::Finished`]. Dropped before it is done, nothing was received.
+    /// Where it never has to wait, every thousandth call lets other tasks have their turn first.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, RecvEnd> {
+        self.stamina.go_on().await;
         if let Some(message) = self.batch.pop_front() {
             return Ok(Some(message));
         }
@@ -105,6 +112,7 @@ impl Stream for Receiver {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        ready!(this.stamina.poll(cx));
         if let Some(message) = this.batch.pop_front() {
             return Poll::Ready(Some(Ok(message)));
         }

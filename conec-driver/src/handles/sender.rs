@@ -13,7 +13,7 @@ use futures_sink::Sink;
 
 use crate::{
     SendError, TrySendError,
-    shared::{ChannelHandle, Outbox, Place, State},
+    shared::{ChannelHandle, Outbox, Place, Stamina, State},
 };
 
 /// The sending half of a stream.
@@ -43,6 +43,7 @@ use crate::{
 pub struct Sender {
     channel: Arc<ChannelHandle>,
     outbox: Arc<Outbox>,
+    stamina: Stamina,
     /// Where it waits as a [`Sink`].
     place: Place,
 }
@@ -53,6 +54,7 @@ impl Sender {
         Self {
             channel,
             outbox: Outbox::new(id),
+            stamina: Stamina::default(),
             place: Place::default(),
         }
     }
@@ -64,8 +66,10 @@ impl Sender {
 
     /// Sends a message, once the stream has room.
     ///
-    /// Dropped before it is done, the message was not sent, in no part.
+    /// Dropped before it is done, the message was not sent, in no part. Where it never has to wait, every thousandth call
+    /// lets other tasks have their turn first.
     pub async fn send(&mut self, message: Bytes) -> Result<(), SendError> {
+        self.stamina.go_on().await;
         let outbox = &self.outbox;
         // Usually others wait already, and it is added to them: without the lock of the endpoint.
         match outbox.add(&message) {
@@ -143,8 +147,10 @@ impl Sink<Bytes> for Sender {
         let Self {
             channel,
             outbox,
+            stamina,
             place,
         } = self.get_mut();
+        ready!(stamina.poll(cx));
         if outbox.is_open() {
             return Poll::Ready(Ok(()));
         }

@@ -105,12 +105,12 @@ impl<E: Endpoint + ?Sized> State<E> {
         }
     }
 
-    /// The next stream that the other side has opened, and not given up meanwhile.
+    /// The next stream that the other side has opened, and not given up meanwhile. Some may be left of a channel that is over.
     pub(crate) fn accept_stream(
         &mut self,
         id: ChannelId,
     ) -> Result<Option<(StreamId, Bytes)>, Subject> {
-        while let Some((stream, label)) = self.live_channel(id).and_then(|mut it| it.accept()) {
+        while let Some((stream, label)) = self.next_stream(id) {
             // The engine may take another one now.
             self.waiters.wake_driver();
             self.hold_stream(stream, stream.direction() == Direction::Bi, true);
@@ -123,6 +123,12 @@ impl<E: Endpoint + ?Sized> State<E> {
         let over = self.close_reason(id);
         over.map(|_| None)
             .ok_or(Subject::Channel(id, Topic::Streams))
+    }
+
+    fn next_stream(&mut self, id: ChannelId) -> Option<(StreamId, Bytes)> {
+        let over = self.close_reason(id).is_some();
+        let channel = self.endpoint.channel(id);
+        channel.filter(|it| !over || it.has_ended())?.accept()
     }
 
     /// Sends bytes that arrive whole or not at all, once there is room.
@@ -181,6 +187,9 @@ impl<E: Endpoint + ?Sized> State<E> {
                 self.channels.remove(&id);
             }
         }
+        if !self.channels.contains_key(&id) {
+            self.discard_streams(id);
+        }
         self.waiters.wake_channel(id);
         // If it is the home channel, no more offers come.
         self.waiters.wake(Subject::Application);
@@ -203,7 +212,11 @@ impl<E: Endpoint + ?Sized> State<E> {
         if held.handles > 0 {
             return;
         }
-        if held.closed.is_some() || held.home {
+        if held.closed.is_some() {
+            self.channels.remove(&id);
+            self.discard_streams(id);
+            self.settle();
+        } else if held.home {
             self.channels.remove(&id);
         } else {
             // Nobody will ever accept these, and they must not hold up the end.

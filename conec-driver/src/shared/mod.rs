@@ -4,6 +4,7 @@ mod brief_lock;
 mod channels;
 mod outbox;
 mod roles;
+mod stamina;
 mod state;
 mod streams;
 mod waiters;
@@ -19,7 +20,7 @@ use std::{
 use conec_core::{ChannelId, Endpoint};
 use futures_core::Stream;
 
-pub(crate) use self::{outbox::Outbox, state::State, waiters::Place};
+pub(crate) use self::{outbox::Outbox, stamina::Stamina, state::State, waiters::Place};
 use self::{state::PATIENCE, waiters::Subject};
 
 /// An endpoint as its driver and all handles share it.

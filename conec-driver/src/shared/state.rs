@@ -90,14 +90,18 @@ impl<E: Endpoint + ?Sized> State<E> {
     pub(crate) fn end(&mut self) {
         self.ended = true;
         let reason = CloseReason::Local;
-        for channel in self.channels.values_mut() {
-            channel.closed.get_or_insert(reason);
-        }
         for half in self.sending.values_mut() {
             half.end.get_or_insert(SendEnd::Closed(reason));
         }
-        for half in self.receiving.values_mut() {
-            half.get_or_insert(RecvEnd::Closed(reason));
+        for (id, half) in &mut self.receiving {
+            // What is left of a channel that was over before can be received all the same.
+            let channel = self.channels.get(&id.channel());
+            if channel.is_none_or(|it| it.closed.is_none()) {
+                half.get_or_insert(RecvEnd::Closed(reason));
+            }
+        }
+        for channel in self.channels.values_mut() {
+            channel.closed.get_or_insert(reason);
         }
         self.waiters.wake_all();
         // No turn will do this any more.

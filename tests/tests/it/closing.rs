@@ -148,6 +148,58 @@ fn patience_ends_a_close_that_the_other_side_holds_up() {
     assert_eq!(world.recv_ended(theirs), RecvEnd::Closed(reason));
 }
 
+/// What the other side's sender knows to be delivered is there until the end itself was taken note of.
+#[test]
+fn an_application_that_lags_behind_receives_what_came_before_a_graceful_end() {
+    for reads in [true, false] {
+        let (mut world, _, at_alice, at_bob) = pair(31);
+        world.set_lagging(at_bob.node, true);
+        let ours = world.open(at_alice, Direction::Uni, b"");
+        for number in 0..100 {
+            world.send(ours, vec![number; 10_000]);
+        }
+        world.finish(ours);
+        assert_eq!(world.send_ended(ours), SendEnd::Finished);
+        close(&mut world, at_alice, Duration::from_secs(1));
+        assert_eq!(world.closed(at_alice), CloseReason::Local);
+        world.run_for(Duration::from_secs(60));
+
+        let mut received = 0;
+        while let Some(event) = world.client(at_bob.node).poll_event() {
+            let conec_core::ClientEvent::Channel { channel, event } = event else {
+                continue;
+            };
+            match event {
+                ChannelEvent::StreamOpened { stream, .. } if reads => {
+                    let mut channel = world.channel(at_bob.node, channel).unwrap();
+                    assert!(channel.has_ended());
+                    while let Ok(message) = channel.stream(stream).recv() {
+                        assert_eq!(message, vec![received; 10_000]);
+                        received += 1;
+                    }
+                }
+                ChannelEvent::RecvEnded { end, .. } if reads => assert_eq!(end, RecvEnd::Finished),
+                ChannelEvent::RecvEnded { end, .. } => {
+                    assert_eq!(end, RecvEnd::Closed(CloseReason::Remote(ErrorCode::None)));
+                }
+                ChannelEvent::Closed { reason } => {
+                    assert_eq!(reason, CloseReason::Remote(ErrorCode::None));
+                    assert!(world.channel(at_bob.node, channel).is_none());
+                    received += 1;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(received, if reads { 101 } else { 1 });
+        world.set_lagging(at_bob.node, false);
+        for node in [at_alice.node, at_bob.node] {
+            let now = world.now();
+            world.client(node).close(now, Duration::from_secs(1));
+        }
+        nothing_is_left(&mut world, &[at_alice.node, at_bob.node]);
+    }
+}
+
 #[test]
 fn both_sides_close_at_once() {
     let (mut world, _, at_alice, at_bob) = pair(4);

@@ -34,6 +34,7 @@ mod sleep;
 mod stats;
 mod streams;
 mod talk;
+mod unread;
 mod wakeups;
 mod world;
 

@@ -133,34 +133,36 @@ impl ChannelCore {
 
     pub(in crate::channel) fn recv(
         &mut self,
-        link: &mut Link,
+        link: Option<&mut Link>,
         id: StreamId,
     ) -> Result<Bytes, RecvError> {
         let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
         let message = recv.pop().ok_or(RecvError::Blocked)?;
-        self.pump(link, id.index);
+        self.go_on(link, id.index);
         Ok(message)
     }
 
     pub(in crate::channel) fn recv_batch(
         &mut self,
-        link: &mut Link,
+        link: Option<&mut Link>,
         id: StreamId,
     ) -> Result<VecDeque<Bytes>, RecvError> {
         let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
         let messages = recv.pop_all().ok_or(RecvError::Blocked)?;
-        self.pump(link, id.index);
+        self.go_on(link, id.index);
         Ok(messages)
     }
 
     pub(in crate::channel) fn stop(
         &mut self,
-        link: &mut Link,
+        link: Option<&mut Link>,
         id: StreamId,
         code: WireCode,
     ) -> Result<(), StreamEnded> {
         self.recv_half(id).ok_or(StreamEnded)?;
-        link.stop(id.index, code);
+        if let Some(link) = link {
+            link.stop(id.index, code);
+        }
         self.end_recv(id.index, RecvEnd::Stopped);
         Ok(())
     }
@@ -215,6 +217,14 @@ impl ChannelCore {
         // As far ahead as the clock can tell, if that is further than it can.
         self.close_at = now.checked_add(patience);
         self.set_alarm(link);
+    }
+
+    /// Messages of a stream were taken.
+    fn go_on(&mut self, link: Option<&mut Link>, index: u64) {
+        match link {
+            Some(link) => self.pump(link, index),
+            None => self.settle_recv(index),
+        }
     }
 
     /// A half on which more can be sent.

@@ -1,6 +1,7 @@
 //! A channel's streams and how they react to the link.
 
 mod commands;
+mod leftovers;
 mod streams;
 
 pub(crate) use self::streams::EVENTS_PER_STREAM;
@@ -80,6 +81,8 @@ pub(crate) struct ChannelCore {
     incoming: Incoming,
     /// How the channel ended, until that was told: after everything else.
     closed: Option<CloseReason>,
+    /// What has arrived outlives the channel.
+    keeps_leftovers: bool,
 }
 
 /// What is needed of the channel's configuration all the time.
@@ -194,6 +197,7 @@ impl ChannelCore {
             events: VecDeque::new(),
             incoming: Incoming::default(),
             closed: None,
+            keeps_leftovers: false,
         }
     }
 
@@ -263,8 +267,11 @@ impl ChannelCore {
         }
     }
 
-    /// Ends a channel that has no link.
-    pub(crate) fn abandon(&mut self, reason: CloseReason) {
+    /// Ends the channel, whatever becomes of its link.
+    pub(crate) fn abandon(&mut self, link: Option<&mut Link>, reason: CloseReason) {
+        if let Some(link) = link {
+            self.take_leftovers(link, reason);
+        }
         self.end(reason);
     }
 
@@ -364,7 +371,11 @@ impl ChannelCore {
         if let Some((stream, label)) = self.take_stream() {
             return Some(ChannelEvent::StreamOpened { stream, label });
         }
-        self.poll_closed()
+        if let Some(reason) = self.closed {
+            // Who takes this knows of all that was left, and has left it.
+            self.forget(reason);
+        }
+        self.pop_event().or_else(|| self.poll_closed())
     }
 
     /// The next event for who takes the streams by themselves.
@@ -574,8 +585,9 @@ impl ChannelCore {
         let streams = self.streams.keys().copied().collect::<Vec<_>>();
         for index in streams {
             self.end_send(index, SendEnd::Closed(reason));
-            self.end_recv(index, RecvEnd::Closed(reason));
+            self.end_or_leave(index, RecvEnd::Closed(reason));
         }
+        self.rest();
         self.gap_memory = 0;
         tracing::debug!(channel = ?self.id, ?reason, "channel closed");
         self.closed = Some(reason);

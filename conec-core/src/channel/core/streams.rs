@@ -45,14 +45,7 @@ impl ChannelCore {
             if let Some(rate) = &mut self.stream_rate {
                 rate.take(now, 1);
             }
-            self.accepted.add(direction);
-            let preamble = Some(PreambleDecoder::default());
-            let recv = Some(RecvHalf::new(preamble, self.settings.max_message_size));
-            let send = match direction {
-                Direction::Bi => Some(SendHalf::default()),
-                Direction::Uni => None,
-            };
-            self.streams.insert(index, DataStream::new(send, recv));
+            self.begin(index, direction);
             self.pump(link, index);
             // What was said of it while it waited was said in vain.
             if direction == Direction::Bi
@@ -61,6 +54,18 @@ impl ChannelCore {
                 self.stopped(link, index, code);
             }
         }
+    }
+
+    /// Takes note of a stream that the other side has opened.
+    pub(super) fn begin(&mut self, index: u64, direction: Direction) {
+        self.accepted.add(direction);
+        let preamble = Some(PreambleDecoder::default());
+        let recv = Some(RecvHalf::new(preamble, self.settings.max_message_size));
+        let send = match direction {
+            Direction::Bi => Some(SendHalf::default()),
+            Direction::Uni => None,
+        };
+        self.streams.insert(index, DataStream::new(send, recv));
     }
 
     /// Whether so much waits for the application that no more streams are accepted: about all that the allowed streams can
@@ -98,14 +103,22 @@ impl ChannelCore {
     /// Reads on if no message is there. Tells of those that are, or that there will be no more.
     pub(super) fn pump(&mut self, link: &mut Link, index: u64) {
         self.read_ahead(link, index);
+        if self
+            .recv_half(self.stream_id(index))
+            .is_some_and(|it| it.is_over())
+        {
+            self.end_unannounced_send(link, index);
+        }
+        self.settle_recv(index);
+    }
+
+    /// Takes note of what has become of a receiving half, and tells it.
+    pub(super) fn settle_recv(&mut self, index: u64) {
         let Some(recv) = self.recv_half(self.stream_id(index)) else {
             return;
         };
         match recv.end {
-            Some(end) if !recv.has_message() => {
-                self.end_unannounced_send(link, index);
-                self.end_recv(index, end);
-            }
+            Some(end) if recv.is_over() => self.end_recv(index, end),
             Some(_) | None => {
                 let change = recv.memory_change();
                 self.keeps_buffers |= recv.keeps_buffers();
@@ -126,15 +139,20 @@ impl ChannelCore {
     }
 
     fn read_ahead(&mut self, link: &mut Link, index: u64) {
+        let recv = self.recv_half(self.stream_id(index));
+        if recv.is_some_and(|it| !it.has_message()) {
+            self.read(link, index, RecvHalf::wants_more);
+        }
+    }
+
+    /// Reads a stream as long as `more` is wanted.
+    pub(super) fn read(&mut self, link: &mut Link, index: u64, more: fn(&RecvHalf) -> bool) {
         let Some(stream) = self.streams.get_mut(&index) else {
             return;
         };
-        let Some(recv) = &mut stream.recv else {
+        let Some(recv) = stream.recv.as_mut().filter(|it| it.end.is_none()) else {
             return;
         };
-        if recv.has_message() || recv.end.is_some() {
-            return;
-        }
         let mut fault = None;
         let read = link.read(index, |mut bytes| {
             if let Some(preamble) = &mut recv.preamble {
@@ -153,7 +171,7 @@ impl ChannelCore {
             if fault.is_none() && recv.feed(bytes).is_err() {
                 fault = Some((RecvEnd::TooLarge, ErrorCode::TooLarge));
             }
-            fault.is_none() && recv.wants_more()
+            fault.is_none() && more(recv)
         });
         recv.end = match (fault, read) {
             (Some((end, code)), _) => {

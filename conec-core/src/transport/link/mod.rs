@@ -508,9 +508,13 @@ impl Link {
             self.alarm = None;
             self.outgoing.clear();
             self.line.clear();
-            self.incoming = Incoming::default();
             self.tell(LinkChange::Closed(reason));
         }
+    }
+
+    /// Nobody will read what has come on a link that is over.
+    pub(crate) fn forget_incoming(&mut self) {
+        self.incoming = Incoming::default();
     }
 
     /// When it is to be looked after next.

@@ -149,7 +149,10 @@ impl Link {
         // The link is looked after anyway, since it was borrowed.
         let _ = chunks.finalize();
         if let Some(position) = position {
-            self.incoming.read_up_to(stream, position);
+            let bytes = self.incoming.read_up_to(stream, position);
+            if self.window.give_back(bytes, stream == CONTROL) {
+                self.tell_receive_window();
+            }
         }
         read
     }

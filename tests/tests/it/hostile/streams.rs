@@ -347,6 +347,36 @@ fn opening_and_resetting_ten_thousand_streams_disturbs_nobody() {
     scene.all_is_well(&[]);
 }
 
+/// They use up no credit, and wait to be accepted after they have ended.
+#[test]
+fn bidirectional_streams_that_are_over_at_once_wait_in_a_bounded_number_of_places() {
+    everywhere(|scene, conn, at| {
+        scene.world.set_lagging(at.node, true);
+        let mut opened = 0;
+        for _ in 0..600 {
+            while let Some(stream) = conn.open_bi() {
+                conn.write(stream, message::preamble(b"over"));
+                conn.finish(stream);
+                conn.stop(stream, 13);
+                opened += 1;
+            }
+            scene.world.run_for(Duration::from_millis(100));
+        }
+        // Four for each stream that is allowed, and as many as were allowed when these waited.
+        let allowed = if at.node == scene.coordinator {
+            33
+        } else {
+            129
+        };
+        let most = 5 * allowed;
+        assert!((32..=most).contains(&opened), "{opened} of at most {most}");
+        scene.pair.talk(&mut scene.world);
+        scene.world.set_lagging(at.node, false);
+        scene.world.run_for(secs(1));
+        assert_eq!(streams_opened(scene, at), opened);
+    });
+}
+
 #[test]
 fn infrastructure_codes_on_a_stream_are_not_taken_for_the_applications() {
     everywhere(|scene, conn, at| {

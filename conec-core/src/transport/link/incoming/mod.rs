@@ -85,11 +85,11 @@ impl Incoming {
         }
     }
 
-    /// So many bytes of a stream were read.
-    pub(super) fn read_up_to(&mut self, stream: u64, position: u64) {
-        if let Some(receiving) = self.get_mut(stream) {
-            receiving.position = position;
-        }
+    /// So many bytes of a stream were read. Gives how many of them are new.
+    pub(super) fn read_up_to(&mut self, stream: u64, position: u64) -> u64 {
+        let receiving = self.get_mut(stream);
+        let before = receiving.map(|it| std::mem::replace(&mut it.position, position));
+        before.map_or(0, |before| position - before)
     }
 
     fn get_mut(&mut self, stream: u64) -> Option<&mut Receiving> {

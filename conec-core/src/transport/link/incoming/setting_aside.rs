@@ -112,6 +112,16 @@ impl Link {
         }
     }
 
+    /// Has the engine tell the other side what room there is.
+    pub(in crate::transport::link) fn tell_receive_window(&mut self) {
+        // It tells of every growth, and makes up for getting smaller by what is read next.
+        let told = self.window.told();
+        for size in [told + 1, told] {
+            let size = VarInt::from_u64(size).unwrap_or(VarInt::MAX);
+            self.conn.set_receive_window(size);
+        }
+    }
+
     fn set_aside(&mut self, stream: u64) {
         let Some(receiving) = self.incoming.get_mut(stream) else {
             return;
