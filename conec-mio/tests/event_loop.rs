@@ -35,11 +35,17 @@ fn an_idle_client_costs_nothing() {
     scene.run(&mut client, Duration::from_millis(800), |_| false);
     tap.take();
 
-    let waits = scene.run(&mut client, KEEP_ALIVE * TIMES as u32, |_| false);
-    let (sends, recvs) = tap.take();
+    // On a busy machine answers are late, and packets are sent twice: it is looked at until it was quiet for once.
+    let mut measured = (0..10).map(|_| {
+        let waits = scene.run(&mut client, KEEP_ALIVE * TIMES as u32, |_| false);
+        let (sends, recvs) = tap.take();
+        (waits, sends, recvs)
+    });
+    let usual = TIMES - 1..=TIMES + 1;
+    let quiet = measured.find(|(_, sends, _)| usual.contains(sends));
     // For each: a deadline, one packet, one answer, and the look whether that was all. The first answer may be to what
-    // was sent before. How many there are is up to the core, and to a busy machine, on which some are sent twice.
-    assert!(sends > 0);
+    // was sent before.
+    let (waits, sends, recvs) = quiet.expect("sends no more than its keep-alives");
     assert!(recvs <= 2 * (sends + 1), "{recvs} for {sends}");
     assert!(waits <= 2 * (sends + 1), "{waits} for {sends}");
     // However often it is asked.
