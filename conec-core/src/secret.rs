@@ -38,6 +38,12 @@ impl From<Bytes> for Secret<Bytes> {
     }
 }
 
+impl From<Vec<u8>> for Secret<Bytes> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
 impl From<&[u8]> for Secret<Bytes> {
     fn from(bytes: &[u8]) -> Self {
         Self(Bytes::copy_from_slice(bytes))

@@ -145,7 +145,7 @@ async fn the_coordinator_connects_clients_and_decides() {
                             name: Some(name),
                             token,
                             ..
-                        } => match &token[..] {
+                        } => match token.as_ref() {
                             b"secret" => coordinator.admit(client, Some(name)).unwrap(),
                             _ => coordinator.refuse(client, Code(1)).unwrap(),
                         },
@@ -166,7 +166,7 @@ async fn the_coordinator_connects_clients_and_decides() {
         });
         let join = |who: &str, token: &'static str| {
             let mut config = config(&coordinator, who);
-            config.token = Bytes::from(token);
+            config.token = token.into();
             let at = at.clone();
             async move { Client::connect(&at, config).await }
         };

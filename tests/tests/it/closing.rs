@@ -169,25 +169,22 @@ fn an_application_that_lags_behind_receives_what_came_before_a_graceful_end() {
             let conec_core::ClientEvent::Channel { channel, event } = event else {
                 continue;
             };
-            match event {
-                ChannelEvent::StreamOpened { stream, .. } if reads => {
-                    let mut channel = world.channel(at_bob.node, channel).unwrap();
-                    assert!(channel.has_ended());
-                    while let Ok(message) = channel.stream(stream).recv() {
-                        assert_eq!(message, vec![received; 10_000]);
-                        received += 1;
-                    }
-                }
-                ChannelEvent::RecvEnded { end, .. } if reads => assert_eq!(end, RecvEnd::Finished),
-                ChannelEvent::RecvEnded { end, .. } => {
-                    assert_eq!(end, RecvEnd::Closed(CloseReason::Remote(ErrorCode::None)));
-                }
-                ChannelEvent::Closed { reason } => {
-                    assert_eq!(reason, CloseReason::Remote(ErrorCode::None));
-                    assert!(world.channel(at_bob.node, channel).is_none());
+            if let ChannelEvent::StreamOpened { stream, .. } = event
+                && reads
+            {
+                let mut channel = world.channel(at_bob.node, channel).unwrap();
+                assert!(channel.has_ended());
+                while let Ok(message) = channel.stream(stream).recv() {
+                    assert_eq!(message, vec![received; 10_000]);
                     received += 1;
                 }
-                _ => {}
+            } else if let ChannelEvent::RecvEnded { end, .. } = event {
+                let closed = RecvEnd::Closed(CloseReason::Remote(ErrorCode::None));
+                assert_eq!(end, if reads { RecvEnd::Finished } else { closed });
+            } else if let ChannelEvent::Closed { reason } = event {
+                assert_eq!(reason, CloseReason::Remote(ErrorCode::None));
+                assert!(world.channel(at_bob.node, channel).is_none());
+                received += 1;
             }
         }
         assert_eq!(received, if reads { 101 } else { 1 });

@@ -10,7 +10,7 @@ fn rejecting_what_others_ask_for_costs_nothing() {
     let victim = careful(&mut scene, "victim");
     let askers = askers(&mut scene, 3);
     for round in 0..100 {
-        ask(&mut scene, &askers, victim, 7, round);
+        ask(&scene, &askers, victim, 7, round);
         scene.world.run_for(Duration::from_millis(100));
         while let Some(offer) = take_offer(&mut scene, victim) {
             let now = scene.world.now();
@@ -31,7 +31,7 @@ fn accepting_what_others_ask_for_costs_nothing() {
     let victim = scene.victim();
     let askers = askers(&mut scene, 3);
     for round in 0..100 {
-        ask(&mut scene, &askers, victim, 7, round);
+        ask(&scene, &askers, victim, 7, round);
         scene.world.run_for(Duration::from_millis(100));
         for asker in &askers {
             while let Some(offer) = asker.next_offer() {
@@ -51,7 +51,7 @@ fn an_asker_is_cut_off_at_its_own_rate() {
     let victim = careful(&mut scene, "victim");
     let askers = askers(&mut scene, 1);
     for round in 0..20 {
-        ask(&mut scene, &askers, victim, 50, round);
+        ask(&scene, &askers, victim, 50, round);
         scene.world.run_for(Duration::from_millis(100));
         while let Some(offer) = take_offer(&mut scene, victim) {
             let now = scene.world.now();
@@ -100,7 +100,7 @@ pub(super) fn askers(scene: &mut Scene, count: u16) -> Vec<RawConn> {
         .collect()
 }
 
-pub(super) fn ask(scene: &mut Scene, askers: &[RawConn], victim: NodeId, count: u64, round: u64) {
+pub(super) fn ask(scene: &Scene, askers: &[RawConn], victim: NodeId, count: u64, round: u64) {
     let id = scene.world.client_id(victim);
     for asker in askers {
         for number in 0..count {

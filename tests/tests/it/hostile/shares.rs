@@ -16,7 +16,7 @@ fn who_has_channels_with_greedy_clients_can_be_reached_and_reach_others() {
     let mut held = [0; 2];
     for (asker, held) in askers.iter().zip(&mut held) {
         for round in 0..4 {
-            ask(&mut scene, std::slice::from_ref(asker), victim, 64, round);
+            ask(&scene, std::slice::from_ref(asker), victim, 64, round);
             scene.world.run_for(secs(2));
             while let Some(offer) = asker.next_offer() {
                 asker.control(&message::accept(offer.own_route));
@@ -39,7 +39,7 @@ fn who_does_not_answer_greedy_clients_can_be_reached_and_reach_others() {
     let victim = careful(&mut scene, "victim");
     let askers = askers(&mut scene, 2);
     for round in 0..4 {
-        ask(&mut scene, &askers, victim, 64, round);
+        ask(&scene, &askers, victim, 64, round);
         scene.world.run_for(secs(1));
     }
     let mut waiting = 0;
@@ -59,7 +59,7 @@ fn offers_that_wait_are_shared_out_among_those_who_ask() {
     let victim = careful(&mut scene, "victim");
     let askers = askers(&mut scene, 4);
     for asker in &askers {
-        ask(&mut scene, std::slice::from_ref(asker), victim, 16, 0);
+        ask(&scene, std::slice::from_ref(asker), victim, 16, 0);
         scene.world.run_for(secs(1));
     }
     let mut left = [0; 4];
