@@ -409,7 +409,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "messages over all channels take no more memory than they may",
         file: "conec-core/src/host/mod.rs",
-        text: "if self.table.rest() <= self.message_memory {",
+        text: "if taken + self.leftovers.memory() <= self.message_memory {",
         without: "if true {",
     },
     Guard {

@@ -610,14 +610,13 @@ impl<R> Host<R> {
 
     /// Messages that wait or are under way take too much memory: the channel that takes most has to go.
     fn shed(&mut self, now: Instant) {
-        let mut taken = self.table.rest();
+        let taken = self.table.rest();
         while taken + self.leftovers.memory() > self.message_memory {
             if !self.leftovers.forget_oldest() {
                 break;
             }
         }
-        taken += self.leftovers.memory();
-        if taken <= self.message_memory {
+        if taken + self.leftovers.memory() <= self.message_memory {
             return;
         }
         let Some(id) = self.table.heaviest() else {

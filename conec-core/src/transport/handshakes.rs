@@ -22,9 +22,17 @@ pub(crate) struct Admissions {
     pub(crate) links: usize,
 }
 
+/// An accepted link whose other side was not let in yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Newcomer {
+    network: Network,
+    /// It has proved that it is where it seems to be.
+    pub(super) proven: bool,
+}
+
 /// A part of the Internet that one attacker may well have all addresses of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Network(IpAddr);
+struct Network(IpAddr);
 
 /// What to do with a newcomer.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,20 +91,20 @@ impl Handshakes {
     }
 
     /// Counts a newcomer, until [`end`](Self::end) is told what this gives.
-    pub(super) fn begin(&mut self, ip: IpAddr) -> Network {
+    pub(super) fn begin(&mut self, ip: IpAddr, proven: bool) -> Newcomer {
         let network = Network::of(ip);
         self.total += 1;
         *self.by_network.entry(network).or_default() += 1;
-        network
+        Newcomer { network, proven }
     }
 
     /// A newcomer is one no more.
-    pub(super) fn end(&mut self, network: Network) {
+    pub(super) fn end(&mut self, newcomer: Newcomer) {
         self.total -= 1;
-        if let Some(count) = self.by_network.get_mut(&network) {
+        if let Some(count) = self.by_network.get_mut(&newcomer.network) {
             *count -= 1;
             if *count == 0 {
-                self.by_network.remove(&network);
+                self.by_network.remove(&newcomer.network);
             }
         }
     }
@@ -145,13 +153,13 @@ mod tests {
                 handshakes.admission(crowded, true, 0, &limits),
                 Admission::Accept
             );
-            begun.push(handshakes.begin(crowded));
+            begun.push(handshakes.begin(crowded, false));
         }
         let admission = |handshakes: &Handshakes, ip| handshakes.admission(ip, true, 0, &limits);
         assert_eq!(admission(&handshakes, crowded), Admission::Ignore);
         assert_eq!(admission(&handshakes, elsewhere), Admission::Accept);
-        begun.push(handshakes.begin(elsewhere));
-        begun.push(handshakes.begin(elsewhere));
+        begun.push(handshakes.begin(elsewhere, true));
+        begun.push(handshakes.begin(elsewhere, true));
         assert_eq!(admission(&handshakes, elsewhere), Admission::Ignore);
         let none = Handshakes::default();
         assert_eq!(
@@ -164,7 +172,7 @@ mod tests {
         );
         begun
             .into_iter()
-            .for_each(|network| handshakes.end(network));
+            .for_each(|newcomer| handshakes.end(newcomer));
         assert_eq!(admission(&handshakes, crowded), Admission::Accept);
         assert!(handshakes.by_network.is_empty());
     }

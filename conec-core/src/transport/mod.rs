@@ -198,11 +198,10 @@ impl Transport {
         self.counts
     }
 
-    /// The other side of an accepted link was let in, or is gone. One that only was closed is not: what costs no proof would
-    /// make room for the next of its kind.
+    /// The other side of an accepted link was let in, or is gone.
     pub(crate) fn admitted(&mut self, link: &mut Link) {
-        if let Some(network) = link.newcomer.take() {
-            self.handshakes.end(network);
+        if let Some(newcomer) = link.newcomer.take() {
+            self.handshakes.end(newcomer);
         }
     }
 
@@ -236,6 +235,7 @@ impl Transport {
 
     /// Applies what a link wants of its engine, and takes its events.
     fn look_after(&mut self, link: &mut Link) {
+        link.collect_events();
         if let Some(engine) = self.engines.get_mut(&link.engine)
             && !link.drained
         {
@@ -251,7 +251,6 @@ impl Transport {
                 link.drained = true;
             }
         }
-        link.collect_events();
         link.notice_move();
         if link.drained {
             link.end(CloseReason::TimedOut);

@@ -105,6 +105,7 @@ impl Transport {
             return Received::Nothing;
         };
         let buf = self.packets.clear();
+        let proven = incoming.remote_address_validated();
         let (accepting, id) = match &engine.kind {
             EngineKind::Single => {
                 engine.endpoint.ignore(incoming);
@@ -113,7 +114,6 @@ impl Transport {
             EngineKind::Awaiting(id, accepting) => (accepting.clone(), Some(*id)),
             EngineKind::Public(accepting, admissions) => {
                 let ip = incoming.remote_address().ip();
-                let proven = incoming.remote_address_validated();
                 let links = engine.links.len();
                 match self.handshakes.admission(ip, proven, links, admissions) {
                     Admission::Accept => {}
@@ -151,7 +151,10 @@ impl Transport {
                         engine.kind = EngineKind::Single;
                         engine.links.insert(handle.0, id);
                     }
-                    None => link.newcomer = Some(self.handshakes.begin(link.remote().ip())),
+                    None => {
+                        let ip = link.remote().ip();
+                        link.newcomer = Some(self.handshakes.begin(ip, proven));
+                    }
                 }
                 link.tell(LinkChange::Accepted);
                 Received::Accepted(Box::new(link), id)

@@ -32,7 +32,7 @@ use super::{
     congestion::Control,
     engine::EngineId,
     event::{Handshaken, LinkChange, LinkEvent, close_reason},
-    handshakes::Network,
+    handshakes::Newcomer,
     observer::Observer,
     outgoing::Outgoing,
     silence::Silence,
@@ -96,7 +96,7 @@ pub(crate) struct Link {
     close_code: Option<WireCode>,
     pub(super) connected: bool,
     /// As what the transport counts this link among its newcomers.
-    pub(super) newcomer: Option<Network>,
+    pub(super) newcomer: Option<Newcomer>,
     /// The engine has forgotten it.
     pub(super) drained: bool,
 }
@@ -466,6 +466,9 @@ impl Link {
                 Event::HandshakeDataReady => {}
                 Event::Connected => {
                     self.connected = true;
+                    if let Some(newcomer) = &mut self.newcomer {
+                        newcomer.proven = true;
+                    }
                     self.room.connected();
                     self.silence.connected(self.negotiated_idle_timeout());
                     // Nobody has moved before this.
@@ -482,7 +485,13 @@ impl Link {
                         }
                     }
                 }
-                Event::ConnectionLost { reason } => self.end(close_reason(reason)),
+                Event::ConnectionLost { reason } => {
+                    self.end(close_reason(reason));
+                    // Who is there, and leaves, makes room at once. What was forged stays, so that it makes none for more.
+                    if self.newcomer.is_some_and(|it| it.proven) {
+                        self.leaves_at = Some(self.now);
+                    }
+                }
                 Event::Stream(event) => self.collect_stream_event(event),
                 Event::DatagramReceived => self.events.push_back(LinkEvent::DatagramReceived),
                 Event::DatagramsUnblocked => self.events.push_back(LinkEvent::DatagramsWritable),

@@ -102,6 +102,7 @@ fn expect_all_at(scene: &mut Scene, tap: &Tap, home: &RawConn, own: SocketAddr) 
     let node = scene.world.add_stranger(helper.clone());
     let (now, to) = (scene.world.now(), scene.coordinator_address());
     let at_helper = helper.connect(now, to, &Dial::home(Key::Identity(667)));
+    scene.until("connected", || at_helper.is_connected().then_some(()));
     at_helper.control(&message::hello(b"helper", b""));
     scene.until("welcome", || at_helper.next_of_kind(0));
     at_helper.control(&message::open_by_id(1, mallory_id(), b""));
