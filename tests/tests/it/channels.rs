@@ -364,13 +364,16 @@ fn the_coordinator_limits_channels_too() {
     let mut config = CoordinatorConfig::new(keys::certificate());
     config.limits.channels_per_client = 3;
     let coordinator = world.add_coordinator_with(config);
-    let (alice, bob) = (world.add_client("alice"), world.add_client("bob"));
-    world.connect(alice, coordinator);
-    world.connect(bob, coordinator);
-    world.open_channel(alice, alice);
-    world.open_channel(alice, bob);
-    world.open_channel(alice, bob);
-    let refused = world.request_channel(alice, by_name("bob"));
+    let names = ["alice", "bob", "carol", "dave"];
+    let [alice, bob, carol, dave] = names.map(|name| world.add_client(name));
+    for client in [alice, bob, carol, dave] {
+        world.connect(client, coordinator);
+    }
+    for other in [alice, bob, carol] {
+        world.open_channel(alice, other);
+    }
+    // Nobody else has a channel with this one.
+    let refused = world.request_channel(alice, by_name("dave"));
     assert_eq!(world.closed(refused), CloseReason::Remote(ErrorCode::Limit));
 }
 
