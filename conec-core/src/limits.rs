@@ -127,7 +127,7 @@ pub struct CoordinatorLimits {
     pub forward_queue: usize,
     /// Bytes per second that are forwarded for one Client, at least 65,536. A datagram counts for no less than 1200, as it is
     /// no less work. What exceeds it is dropped, and the Client is [told](crate::ClientEvent::Throttled). By default, so much
-    /// as fills [`forward_queue`](Self::forward_queue) in 4 ms: 1 GB, or 870,000 small datagrams. `u64::MAX` is no bound.
+    /// as fills [`forward_queue`](Self::forward_queue) in a millisecond: 4 GB, or 3.5 million small datagrams. `u64::MAX` is no bound.
     pub forward_rate: Option<u64>,
 }
 
@@ -235,4 +235,4 @@ const MIN_FORWARD_RATE: u64 = 1 << 16;
 /// A batch of the largest size fits in.
 const MIN_FORWARD_QUEUE: usize = 100_000;
 /// How many times a second a Client may fill the queue, where nothing else was configured.
-const QUEUES_PER_SECOND: u64 = 250;
+const QUEUES_PER_SECOND: u64 = 1000;
