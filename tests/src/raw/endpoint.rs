@@ -39,6 +39,13 @@ impl fmt::Debug for Raw {
 /// What a filter may do to a datagram: change it, or drop it by saying no.
 pub type Filter = Box<dyn FnMut(&mut BytesMut) -> bool>;
 
+struct Flood {
+    next: Instant,
+    every: Duration,
+    to: SocketAddr,
+    datagrams: Vec<Vec<u8>>,
+}
+
 pub(super) struct Inner {
     rng: StdRng,
     engines: Vec<Engine>,
@@ -53,6 +60,7 @@ pub(super) struct Inner {
     incoming: Option<Filter>,
     outgoing: Option<Filter>,
     datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
+    flood: Option<Flood>,
     /// Datagrams that were taken in.
     heard: u64,
     buf: Vec<u8>,
@@ -87,6 +95,7 @@ impl Raw {
             incoming: None,
             outgoing: None,
             datagrams: VecDeque::new(),
+            flood: None,
             heard: 0,
             buf: Vec::new(),
         })))
@@ -160,6 +169,16 @@ impl Raw {
     pub fn send_to(&self, to: SocketAddr, bytes: &[u8]) {
         let mut inner = self.0.borrow_mut();
         inner.datagrams.push_back((to, bytes.to_vec()));
+    }
+
+    /// Sends these datagrams every so often from now on. What was sent so before is sent no more.
+    pub fn flood(&self, now: Instant, every: Duration, to: SocketAddr, datagrams: Vec<Vec<u8>>) {
+        self.0.borrow_mut().flood = Some(Flood {
+            next: now,
+            every,
+            to,
+            datagrams,
+        });
     }
 
     /// How many datagrams were taken in.
@@ -425,6 +444,15 @@ impl Stranger for Raw {
             }
         }
         inner.look_after();
+        let Inner {
+            flood, datagrams, ..
+        } = &mut *inner;
+        if let Some(flood) = flood
+            && flood.next <= now
+        {
+            datagrams.extend(flood.datagrams.iter().map(|it| (flood.to, it.clone())));
+            flood.next = now + flood.every;
+        }
     }
 
     fn poll_transmit(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
@@ -433,8 +461,10 @@ impl Stranger for Raw {
 
     fn poll_timeout(&mut self) -> Option<Instant> {
         let mut inner = self.0.borrow_mut();
+        let flood = inner.flood.as_ref().map(|flood| flood.next);
         let conns = inner.conns.values_mut();
-        conns.filter_map(|conn| conn.conn.poll_timeout()).min()
+        let conns = conns.filter_map(|conn| conn.conn.poll_timeout());
+        conns.chain(flood).min()
     }
 }
 

@@ -20,6 +20,7 @@ mod nat;
 mod network;
 mod node;
 mod places;
+mod processor;
 mod sleep;
 mod socket;
 mod story;

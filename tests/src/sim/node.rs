@@ -14,7 +14,7 @@ use conec_core::{
     Endpoint, PeerInfo, TimeoutCause, Transmit, Unreachable,
 };
 
-use super::sleep::Sleep;
+use super::{processor::Processor, sleep::Sleep};
 
 /// One host in a [`World`](super::World).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +61,8 @@ pub(super) struct Node {
     pub(super) alive: bool,
     /// While its machine sleeps.
     pub(super) sleep: Option<Sleep>,
+    /// If what it does takes time.
+    pub(super) processor: Option<Processor>,
     /// By how much its clock is slow, since it has stood still.
     pub(super) slow: Duration,
     /// Whether its application asks for no events.
@@ -90,6 +92,7 @@ impl Node {
             entity,
             alive: true,
             sleep: None,
+            processor: None,
             slow: Duration::ZERO,
             second_port: None,
             lagging: false,

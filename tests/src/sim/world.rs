@@ -298,6 +298,10 @@ impl World {
         if self.next_arrival().is_some_and(|at| at <= self.now) {
             self.arrive();
         } else if let Some((_, node)) = self.due.first().copied() {
+            let processor = self.nodes[node.0].processor.as_mut();
+            if let Some(datagram) = processor.and_then(|it| it.next_waiting(self.now)) {
+                self.hand_over(node, datagram);
+            }
             let now = self.clock(node);
             let entity = &mut self.nodes[node.0].entity;
             let cause = entity.timeout_cause();
@@ -430,12 +434,18 @@ impl World {
             segment_size,
             payload: batch,
         };
-        match &mut self.nodes[node.0].sleep {
-            Some(sleep) => sleep.keep(datagram),
-            None => {
-                self.hand_over(node, datagram);
-                self.flush(node);
-            }
+        let now = self.now;
+        let Node {
+            sleep, processor, ..
+        } = &mut self.nodes[node.0];
+        let datagram = match (sleep, processor) {
+            (Some(sleep), _) => return sleep.keep(datagram),
+            (None, Some(processor)) => processor.take(now, datagram),
+            (None, None) => Some(datagram),
+        };
+        if let Some(datagram) = datagram {
+            self.hand_over(node, datagram);
+            self.flush(node);
         }
     }
 
@@ -443,7 +453,12 @@ impl World {
     pub(super) fn hand_over(&mut self, node: NodeId, mut datagram: Datagram) {
         let now = self.clock(node);
         self.trace.count((node.0, datagram.payload.len()));
-        let entity = &mut self.nodes[node.0].entity;
+        let Node {
+            entity, processor, ..
+        } = &mut self.nodes[node.0];
+        if let Some(processor) = processor {
+            processor.received();
+        }
         if let Some(mut buffer) = entity.take_buffer()
             && datagram.payload.len() > datagram.segment_size
         {
@@ -500,7 +515,6 @@ impl World {
     fn flush(&mut self, id: NodeId) -> bool {
         self.touched.remove(&id);
         let mut said = false;
-        let now = self.clock(id);
         while self.nodes[id.0].is_up() {
             let mut quiet = true;
             while !self.nodes[id.0].lagging
@@ -509,9 +523,7 @@ impl World {
                 quiet = false;
                 self.take_note(id, event);
             }
-            let entity = &mut self.nodes[id.0].entity;
-            let transmits: Vec<_> =
-                std::iter::from_fn(|| entity.poll_transmit(now, self.max_segments)).collect();
+            let transmits: Vec<_> = std::iter::from_fn(|| self.next_transmit(id)).collect();
             for transmit in transmits {
                 quiet = false;
                 self.send_all(id, &transmit);
@@ -525,6 +537,24 @@ impl World {
         said
     }
 
+    /// The next that a node has to send, and has time for.
+    fn next_transmit(&mut self, id: NodeId) -> Option<Transmit> {
+        let now = self.clock(id);
+        let Node {
+            entity, processor, ..
+        } = &mut self.nodes[id.0];
+        if let Some(processor) = processor
+            && !processor.may_send(self.now)
+        {
+            return None;
+        }
+        let transmit = entity.poll_transmit(now, self.max_segments)?;
+        if let Some(processor) = processor {
+            processor.sent();
+        }
+        Some(transmit)
+    }
+
     /// Notes when a node is to be woken.
     fn wait(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
@@ -533,6 +563,9 @@ impl World {
         if node.lagging {
             // Events that nobody asks for are due all the time.
             due = due.map(|due| due.max(self.now + Duration::from_millis(10)));
+        }
+        if let Some(processor) = &mut node.processor {
+            due = processor.rest(self.now).or(due);
         }
         if due != node.due {
             let before = std::mem::replace(&mut node.due, due);
