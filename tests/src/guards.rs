@@ -343,7 +343,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "nobody learns who is there that the application does not let know",
         file: "conec-core/src/coordinator/broker.rs",
-        text: "self.pairs.refuse(now, asked, id, request, code);",
+        text: "self.pairs.refuse(now, asked, id, request, told.into());",
         without: "self.open_failed(id, request, code);",
     },
     Guard {
