@@ -41,6 +41,12 @@ pub const GUARDS: &[Guard] = &[
         without: "if false {",
     },
     Guard {
+        what: "who comes back for a turn still owes what it owed",
+        file: "conec-core/src/coordinator/forward/queue.rs",
+        text: "sender.credit = sender.credit.min(0) + QUANTUM;",
+        without: "sender.credit = QUANTUM;",
+    },
+    Guard {
         what: "a small run does not keep all of what was received with it",
         file: "conec-core/src/buffers.rs",
         text: "if 2 * len >= self.size {",
