@@ -78,9 +78,27 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "no more Clients than there may be",
+        file: "conec-core/src/coordinator/registry.rs",
+        text: "Some(most) => taken < all && own < most,",
+        without: "Some(most) => own < most,",
+    },
+    Guard {
+        what: "one network does not take the places of all Clients",
+        file: "conec-core/src/coordinator/registry.rs",
+        text: "None => may_take(own, taken, all),",
+        without: "None => taken < all,",
+    },
+    Guard {
+        what: "a Client that is connected has its place, however many there are",
         file: "conec-core/src/coordinator/session/transitions.rs",
-        text: "before.is_none() && self.registry.len() >= self.config.limits.clients",
-        without: "false",
+        text: "if before.is_none() && !self.registry.has_room(",
+        without: "if !self.registry.has_room(",
+    },
+    Guard {
+        what: "a place counts where it was first taken",
+        file: "conec-core/src/coordinator/registry.rs",
+        text: "let network = before.as_ref().map(|before| before.network);",
+        without: "let network = before.as_ref().map(|before| before.network).filter(|_| false);",
     },
     Guard {
         what: "an identity does not take its session over any number of times",
@@ -181,7 +199,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "one network does not bring all the newcomers",
         file: "conec-core/src/transport/handshakes.rs",
-        text: "if neighbours.unwrap_or(0) >= limits.per_network {",
+        text: "if self.by_network.count(Network::of(ip)) >= limits.per_network {",
         without: "if false {",
     },
     Guard {
