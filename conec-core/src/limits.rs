@@ -83,6 +83,14 @@ impl ClientLimits {
 pub struct CoordinatorLimits {
     /// How many Clients may be connected. 4096 by default.
     pub clients: usize,
+    /// How many of them may have come from one network: an IPv4 /24 or an IPv6 /56. The others are refused with
+    /// [`Limit`](crate::ErrorCode::Limit), and can try again. A Client counts where it was first let in, wherever it moves to
+    /// as long as it is connected.
+    ///
+    /// By default, places are shared out: one network alone gets somewhat less than half of them (1792 of 4096), the next one
+    /// as much of what is left, and so on; the last eighth is kept for networks that have none. Where all Clients come from one
+    /// network, as in an office, set this to [`clients`](Self::clients), or `clients` to more than twice their number.
+    pub clients_per_network: Option<usize>,
     /// How many newcomers there may be, connections that were not let in yet, or will not be. Whoever comes then gets no
     /// answer, and tries again. 512 by default.
     pub handshakes: usize,
@@ -135,6 +143,7 @@ impl Default for CoordinatorLimits {
     fn default() -> Self {
         Self {
             clients: 4096,
+            clients_per_network: None,
             handshakes: 512,
             handshakes_before_retry: 64,
             handshakes_per_network: 256,
@@ -184,6 +193,7 @@ impl CoordinatorLimits {
         ])?;
         positive([
             ("clients", self.clients),
+            ("clients_per_network", self.clients_per_network.unwrap_or(1)),
             ("handshakes", self.handshakes),
             ("handshakes_per_network", self.handshakes_per_network),
             ("message_memory", self.message_memory),

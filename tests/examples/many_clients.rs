@@ -58,7 +58,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn coordinate() -> Result<(), Box<dyn Error>> {
     let certificate = Certificate::self_signed(["localhost"])?;
-    let config = CoordinatorConfig::new(certificate);
+    let mut config = CoordinatorConfig::new(certificate);
+    config.limits.clients_per_network = Some(config.limits.clients);
     let coordinator = Coordinator::bind("127.0.0.1:0", config).await?;
     println!("{} {}", coordinator.local_addr(), coordinator.pin());
     let end = || std::io::stdin().read_to_end(&mut Vec::new());

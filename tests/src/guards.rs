@@ -47,6 +47,13 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "coordinator::forward::queue::tests::a_packet_waits_for_one_turn_of_each_other",
     },
     Guard {
+        what: "who comes back for a turn still owes what it owed",
+        file: "conec-core/src/coordinator/forward/queue.rs",
+        text: "sender.credit = sender.credit.min(0) + QUANTUM;",
+        without: "sender.credit = QUANTUM;",
+        noticed_by: "coordinator::forward::queue::tests::who_comes_and_goes_gets_no_more_than_who_stays",
+    },
+    Guard {
         what: "a small run does not keep all of what was received with it",
         file: "conec-core/src/buffers.rs",
         text: "if 2 * len >= self.size {",
@@ -83,10 +90,31 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "no more Clients than there may be",
-        file: "conec-core/src/coordinator/session/transitions.rs",
-        text: "before.is_none() && self.registry.len() >= self.config.limits.clients",
-        without: "false",
+        file: "conec-core/src/coordinator/registry.rs",
+        text: "Some(most) => taken < all && own < most,",
+        without: "Some(most) => own < most,",
         noticed_by: "connecting::a_full_coordinator_says_so",
+    },
+    Guard {
+        what: "one network does not take the places of all Clients",
+        file: "conec-core/src/coordinator/registry.rs",
+        text: "None => may_take(own, taken, all),",
+        without: "None => taken < all,",
+        noticed_by: "hostile::shares::a_host_with_many_keys_leaves_places_for_other_networks",
+    },
+    Guard {
+        what: "a Client that is connected has its place, however many there are",
+        file: "conec-core/src/coordinator/session/transitions.rs",
+        text: "if before.is_none() && !self.registry.has_room(",
+        without: "if !self.registry.has_room(",
+        noticed_by: "hostile::shares::a_host_with_many_keys_leaves_places_for_other_networks",
+    },
+    Guard {
+        what: "a place counts where it was first taken",
+        file: "conec-core/src/coordinator/registry.rs",
+        text: "let network = before.as_ref().map(|before| before.network);",
+        without: "let network = before.as_ref().map(|before| before.network).filter(|_| false);",
+        noticed_by: "coordinator::registry::tests::a_place_counts_where_it_was_first_taken",
     },
     Guard {
         what: "an identity does not take its session over any number of times",
@@ -203,7 +231,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "one network does not bring all the newcomers",
         file: "conec-core/src/transport/handshakes.rs",
-        text: "if neighbours.unwrap_or(0) >= limits.per_network {",
+        text: "if self.by_network.count(Network::of(ip)) >= limits.per_network {",
         without: "if false {",
         noticed_by: "transport::handshakes::tests::a_network_leaves_room_for_others",
     },
@@ -399,7 +427,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "nobody learns who is there that the application does not let know",
         file: "conec-core/src/coordinator/broker.rs",
-        text: "self.pairs.refuse(now, asked, id, request, code);",
+        text: "self.pairs.refuse(now, asked, id, request, told.into());",
         without: "self.open_failed(id, request, code);",
         noticed_by: "presence::who_may_not_reach_a_client_does_not_learn_whether_it_is_there",
     },

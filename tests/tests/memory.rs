@@ -182,6 +182,7 @@ fn a_channel_leaves_nothing_behind() {
 fn clients_at_every_limit_take_no_more_than_the_worst_case(lose: impl FnOnce(&Raw)) {
     let mut config = CoordinatorConfig::new(keys::certificate());
     config.limits.clients = 3;
+    config.limits.clients_per_network = Some(3);
     config.limits.handshakes = 1;
     config.limits.channels_per_client = 8;
     config.limits.events = 100;

@@ -32,17 +32,17 @@ impl Coordinator {
         if !self.may_ask(id) {
             return self.open_failed(id, request, ErrorCode::Limit.into());
         }
-        let arranged = match (self.config.channels, self.registry.find(target)) {
+        let pair = match (self.config.channels, self.registry.find(target)) {
             // A Client that may not be reached looks like one that is not there.
-            (Policy::Deny, _) | (_, None) => Err(ErrorCode::NotFound),
+            (Policy::Deny, _) | (_, None) => None,
             (Policy::Allow | Policy::Ask, Some(to)) => {
                 self.add_pair(now, id, to, label, Some(request))
             }
         };
-        match (arranged, self.config.channels) {
-            (Ok(pair), Policy::Ask) => self.ask_for_pair(pair),
-            (Ok(pair), Policy::Allow | Policy::Deny) => self.offer_or_close_pair(now, pair),
-            (Err(code), _) => self.refuse_request(now, now, id, request, code.into()),
+        match (pair, self.config.channels) {
+            (Some(pair), Policy::Ask) => self.ask_for_pair(pair),
+            (Some(pair), Policy::Allow | Policy::Deny) => self.offer_or_close_pair(now, pair),
+            (None, _) => self.refuse_request(now, now, id, request, ErrorCode::NotFound.into()),
         }
     }
 
@@ -59,12 +59,12 @@ impl Coordinator {
             Policy::Allow | Policy::Deny => self.open_failed(id, request, code),
             // Neither the answer nor when it comes may tell whether somebody is there.
             Policy::Ask => {
-                let limit = WireCode::from(ErrorCode::Limit);
-                let code = match code == limit {
-                    true => limit,
-                    false => ErrorCode::NotFound.into(),
+                let told = if code == ErrorCode::Limit.into() {
+                    ErrorCode::Limit
+                } else {
+                    ErrorCode::NotFound
                 };
-                self.pairs.refuse(now, asked, id, request, code);
+                self.pairs.refuse(now, asked, id, request, told.into());
             }
         }
     }
@@ -92,18 +92,15 @@ impl Coordinator {
         let (Some(from), Some(to)) = (self.registry.find(from), self.registry.find(to)) else {
             return Err(PairError::NotFound);
         };
+        if !self.may_ask(from) {
+            return Err(PairError::TooMany);
+        }
         let label = Bytes::copy_from_slice(label);
-        let refused = |code| {
-            if code == ErrorCode::Limit {
-                PairError::TooMany
-            } else {
-                PairError::NotFound
-            }
-        };
-        let pair = self.add_pair(now, from, to, label, None).map_err(refused)?;
-        if let Err(code) = self.offer_pair(now, pair) {
+        let pair = self.add_pair(now, from, to, label, None);
+        let pair = pair.ok_or(PairError::NotFound)?;
+        if !self.offer_pair(now, pair) {
             self.pairs.remove(pair);
-            return Err(refused(code));
+            return Err(PairError::TooMany);
         }
         Ok(pair)
     }
@@ -217,6 +214,7 @@ impl Coordinator {
         });
     }
 
+    /// Enters a pair which `from` [may ask](Self::may_ask) for, if both are there.
     fn add_pair(
         &mut self,
         now: Instant,
@@ -224,20 +222,15 @@ impl Coordinator {
         to: ClientId,
         label: Bytes,
         request: Option<RequestId>,
-    ) -> Result<PairId, ErrorCode> {
-        if !self.may_ask(from) {
-            return Err(ErrorCode::Limit);
-        }
-        let initiator = self.new_end(from, None).ok_or(ErrorCode::NotFound)?;
-        let acceptor = self
-            .new_end(to, Some(initiator.route))
-            .ok_or(ErrorCode::NotFound)?;
+    ) -> Option<PairId> {
+        let initiator = self.new_end(from, None)?;
+        let acceptor = self.new_end(to, Some(initiator.route))?;
         let id = PairId(self.host.fresh_id().0);
         let number = self.host.random();
         let times = (now, self.config.limits.answer_timeout);
         self.pairs
             .add(id, [initiator, acceptor], label, number, request, times);
-        Ok(id)
+        Some(id)
     }
 
     fn new_end(&mut self, id: ClientId, avoid: Option<Route>) -> Option<End> {
@@ -266,40 +259,41 @@ impl Coordinator {
     }
 
     fn offer_or_close_pair(&mut self, now: Instant, id: PairId) {
-        if let Err(code) = self.offer_pair(now, id) {
-            self.close_pair(now, id, None, code.into());
+        if !self.offer_pair(now, id) {
+            self.close_pair(now, id, None, ErrorCode::Limit.into());
         }
     }
 
-    fn offer_pair(&mut self, now: Instant, id: PairId) -> Result<(), ErrorCode> {
+    /// Asks both ends of a pair whether they want it, if each has room for the question and the acceptor for the pair.
+    fn offer_pair(&mut self, now: Instant, id: PairId) -> bool {
+        let Some(pair) = self.pairs.get(id) else {
+            return false;
+        };
         let behind = |end: &End| {
             let member = self.registry.get(end.id);
             let link = member.and_then(|it| self.host.peek(it.session));
             link.is_none_or(ChannelCore::is_behind)
         };
-        if self
-            .pairs
-            .get(id)
-            .is_some_and(|pair| pair.ends.iter().any(behind))
-        {
-            return Err(ErrorCode::Limit);
+        if pair.ends.iter().any(behind) {
+            return false;
         }
-        let limit = self.config.limits.channels_per_client;
-        let gives_way = self.pairs.room_for(id, limit);
-        if let Some(other) = gives_way.map_err(|()| ErrorCode::Limit)? {
-            self.close_pair(now, other, None, ErrorCode::Limit.into());
+        match self
+            .pairs
+            .room_for(id, self.config.limits.channels_per_client)
+        {
+            Ok(None) => {}
+            Ok(Some(other)) => self.close_pair(now, other, None, ErrorCode::Limit.into()),
+            Err(()) => return false,
         }
         let deadline = now + patience(self.config.limits.answer_timeout);
-        if !self.pairs.grant(id, deadline) {
-            return Ok(());
-        }
+        self.pairs.grant(id, deadline);
         for side in Side::BOTH {
             if let Some(pair) = self.pairs.get(id) {
                 let (id, offer) = (pair.end(side).id, pair.offer(side));
                 self.tell(id, &CoordinatorMessage::Offer(offer));
             }
         }
-        Ok(())
+        true
     }
 
     /// Both ends have accepted.

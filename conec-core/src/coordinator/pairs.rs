@@ -146,8 +146,8 @@ impl Pairs {
         self.quotas.asked(id)
     }
 
-    /// The offer that has to give way before a pair can be offered to its acceptor, of which others may have asked for
-    /// `limit`. `Err` if none does and there is no room.
+    /// Whether a pair can be offered to its acceptor, which others may ask for `limit` in all: `Ok` if so, with the offer
+    /// that has to give way first, if one has.
     pub(super) fn room_for(&self, id: PairId, limit: usize) -> Result<Option<PairId>, ()> {
         let pair = self.pairs.get(&id).ok_or(())?;
         let [from, to] = pair.ends.each_ref().map(|end| end.id);
@@ -209,19 +209,17 @@ impl Pairs {
         self.by_route.get(&route).copied()
     }
 
-    /// The pair may be: its ends can be asked. Whether that is news.
-    pub(super) fn grant(&mut self, id: PairId, deadline: Instant) -> bool {
-        match self.pairs.get_mut(&id) {
-            Some(pair) if pair.phase == Phase::Asking => {
-                pair.phase = Phase::Offered {
-                    accepted: [false; 2],
-                };
-                self.deadlines.set(id, Some(deadline));
-                let [from, to] = pair.ends.each_ref().map(|end| end.id);
-                self.quotas.offer(to, from);
-                true
-            }
-            Some(_) | None => false,
+    /// The pair may be: its ends can be asked.
+    pub(super) fn grant(&mut self, id: PairId, deadline: Instant) {
+        if let Some(pair) = self.pairs.get_mut(&id)
+            && pair.phase == Phase::Asking
+        {
+            pair.phase = Phase::Offered {
+                accepted: [false; 2],
+            };
+            self.deadlines.set(id, Some(deadline));
+            let [from, to] = pair.ends.each_ref().map(|end| end.id);
+            self.quotas.offer(to, from);
         }
     }
 

@@ -53,21 +53,24 @@ impl Quotas {
         };
         let taken = held.others.values().map(|share| share.all()).sum();
         let own = by.and_then(|by| held.others.get(&by)).copied();
-        let own = own.unwrap_or_default().all();
+        let own = own.map_or(0, Share::all);
         if may_take(own, taken, limit) {
             return Room::Free;
         }
         let most = held.others.iter().max_by_key(|(_, share)| share.waiting);
         match most {
+            // Nobody gains by it who would have to give way next.
             Some((&who, share)) if share.waiting > own + 1 => Room::InsteadOf(who),
             Some(_) | None => Room::None,
         }
     }
 
+    /// A Client has asked for one more, until it [has given up](Self::give_up).
     pub(super) fn ask(&mut self, by: ClientId) {
         self.clients.entry(by).or_default().asked += 1;
     }
 
+    /// A Client is offered what another has asked for, until that [is over](Self::end).
     pub(super) fn offer(&mut self, at: ClientId, by: ClientId) {
         self.share(at, by).waiting += 1;
     }
@@ -78,6 +81,7 @@ impl Quotas {
         share.accepted += 1;
     }
 
+    /// What a Client has asked for is over.
     pub(super) fn give_up(&mut self, by: ClientId) {
         if let Some(held) = self.clients.get_mut(&by) {
             held.asked -= 1;

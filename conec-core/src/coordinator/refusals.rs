@@ -15,7 +15,7 @@ pub(super) struct Refusals {
     next: u64,
 }
 
-/// Clients may use their own numbers twice.
+/// A number of ours: Clients may use theirs twice.
 type Key = (ClientId, u64);
 
 impl Refusals {

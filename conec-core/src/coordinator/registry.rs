@@ -1,14 +1,18 @@
 //! The members: who is connected, under which name, and where.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
 use super::place::Place;
-use crate::{ChannelId, ClientId, Name, Target, util::Bucket};
+use crate::{
+    ChannelId, ClientId, CoordinatorLimits, Name, Target,
+    util::{Bucket, ByNetwork, Network, may_take},
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     members: BTreeMap<ClientId, Member>,
     names: BTreeMap<Name, ClientId>,
+    by_network: ByNetwork,
 }
 
 /// A Client that was let in.
@@ -18,6 +22,9 @@ pub(super) struct Member {
     pub(super) session: ChannelId,
     pub(super) name: Option<Name>,
     pub(super) place: Place,
+    /// Of which network it counts: of the one that the identity first came from, wherever it goes. Else Clients could leave
+    /// a network that has its share, and others take their places there.
+    network: Network,
     /// How often the identity may still move to another session, once it has.
     takeovers: Option<Box<Bucket>>,
 }
@@ -35,6 +42,16 @@ impl Registry {
         match target {
             Target::Name(name) => self.names.get(name).copied(),
             Target::Id(id) => self.members.contains_key(id).then_some(*id),
+        }
+    }
+
+    /// Whether there is a place for another Client, which comes from this address.
+    pub(super) fn has_room(&self, from: IpAddr, limits: &CoordinatorLimits) -> bool {
+        let (all, taken) = (limits.clients, self.members.len());
+        let own = self.by_network.count(Network::of(from));
+        match limits.clients_per_network {
+            Some(most) => taken < all && own < most,
+            None => may_take(own, taken, all),
         }
     }
 
@@ -72,10 +89,14 @@ impl Registry {
             let replaced = self.names.insert(name.clone(), id);
             debug_assert!(replaced.is_none(), "one holder for each name");
         }
+        let network = before.as_ref().map(|before| before.network);
+        let network = network.unwrap_or_else(|| Network::of(place.address().ip()));
+        self.by_network.add(network);
         let member = Member {
             session,
             name,
             place,
+            network,
             takeovers: before.and_then(|before| before.takeovers),
         };
         self.members.insert(id, member);
@@ -87,16 +108,47 @@ impl Registry {
         if let Some(name) = &member.name {
             self.names.remove(name);
         }
+        self.by_network.remove(member.network);
         Some(member)
     }
 
     /// How many things are kept.
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
-        self.members.len() + self.names.len()
+        self.members.len() + self.names.len() + self.by_network.len()
     }
 
     pub(super) fn len(&self) -> usize {
         self.members.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who moves, or begins anew elsewhere, leaves no place behind that others could take.
+    #[test]
+    fn a_place_counts_where_it_was_first_taken() {
+        let mut registry = Registry::default();
+        let limits = CoordinatorLimits {
+            clients: 5,
+            clients_per_network: Some(1),
+            ..CoordinatorLimits::default()
+        };
+        let [here, there] = [[192, 0, 2, 1], [198, 51, 100, 1]].map(IpAddr::from);
+        let [alice, bob] = [1, 2].map(|byte| ClientId::from_bytes([byte; 32]));
+        let place = |ip: IpAddr| Place::test((ip, 1).into());
+        let room = |registry: &Registry| [here, there].map(|ip| registry.has_room(ip, &limits));
+        registry.enter(alice, None, ChannelId(1), place(here));
+        assert_eq!(room(&registry), [false, true]);
+        registry.enter(alice, None, ChannelId(2), place(there));
+        assert_eq!(room(&registry), [false, true]);
+        registry.enter(bob, None, ChannelId(3), place(there));
+        assert_eq!(room(&registry), [false, false]);
+        registry.leave(alice);
+        registry.leave(bob);
+        assert_eq!(room(&registry), [true, true]);
+        assert_eq!(registry.by_network.len(), 0);
     }
 }

@@ -73,6 +73,10 @@ impl Bucket {
     fn refill(&mut self, now: Instant) {
         let since = *self.since.get_or_insert(now);
         let passed = now.saturating_duration_since(since).as_nanos();
+        // Within a turn, as for the packets of a batch, there is nothing to divide.
+        if passed == 0 {
+            return;
+        }
         let gained = u128::from(self.count) * passed / self.period.as_nanos().max(1);
         // Time that did not make a whole token yet stays to be counted.
         if gained > 0 {

@@ -2,6 +2,12 @@
 
 mod bucket;
 mod deadlines;
+mod network;
 mod share;
 
-pub(crate) use self::{bucket::Bucket, deadlines::Deadlines, share::may_take};
+pub(crate) use self::{
+    bucket::Bucket,
+    deadlines::Deadlines,
+    network::{ByNetwork, Network},
+    share::may_take,
+};

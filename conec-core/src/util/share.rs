@@ -2,9 +2,9 @@
 
 /// Whether somebody who has `own` of `limit` places gets another when `taken` are taken in all.
 ///
-/// Each is left with fewer than are free then (dynamic thresholds: Choudhury and Hahne, 1998). So one alone gets somewhat
-/// less than half of them, and however many have come before, there is room for others. The last eighth is kept for those
-/// who have none.
+/// The last eighth of all is kept for those who have none. Others get one more as long as they have fewer than are free of
+/// the rest (dynamic thresholds: Choudhury and Hahne, 1998). So one alone gets somewhat less than half, the next one as much
+/// of what is left, and so on: however many have come before, there is room for others.
 pub(crate) fn may_take(own: usize, taken: usize, limit: usize) -> bool {
     taken < limit && (own == 0 || own + taken + limit / 8 < limit)
 }

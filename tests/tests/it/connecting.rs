@@ -186,17 +186,20 @@ fn nobody_is_admitted_where_the_policy_says_so() {
 
 #[test]
 fn a_full_coordinator_says_so() {
-    let mut world = World::new(10);
-    let mut config = CoordinatorConfig::new(keys::certificate());
-    config.limits.clients = 1;
-    let coordinator = world.add_coordinator_with(config);
-    let (alice, bob) = (world.add_client("alice"), world.add_client("bob"));
-    world.connect(alice, coordinator);
-    world.start_connecting(bob, coordinator);
-    assert_eq!(
-        world.closed(home(bob)),
-        CloseReason::Remote(ErrorCode::Limit)
-    );
+    for per_network in [None, Some(10)] {
+        let mut world = World::new(10);
+        let mut config = CoordinatorConfig::new(keys::certificate());
+        config.limits.clients = 1;
+        config.limits.clients_per_network = per_network;
+        let coordinator = world.add_coordinator_with(config);
+        let (alice, bob) = (world.add_client("alice"), world.add_client("bob"));
+        world.connect(alice, coordinator);
+        world.start_connecting(bob, coordinator);
+        assert_eq!(
+            world.closed(home(bob)),
+            CloseReason::Remote(ErrorCode::Limit)
+        );
+    }
 }
 
 #[test]

@@ -10,13 +10,13 @@ use crate::{Transmit, transport::MAX_BATCH};
 /// Packets of one sender, in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    runs: VecDeque<Run>,
+    runs: VecDeque<Queued>,
     memory: usize,
 }
 
 /// Packets of one size that go the same way.
 #[derive(Debug)]
-struct Run {
+struct Queued {
     packets: Transmit,
     /// How much memory it takes.
     memory: usize,
@@ -31,10 +31,10 @@ impl Lane {
         if len == self.runs.capacity() {
             self.runs.reserve_exact(len / 4 + 4);
         }
-        self.runs.push_back(Run { packets, memory });
+        self.runs.push_back(Queued { packets, memory });
     }
 
-    /// Takes the packets that are first, as many as can be sent at once and cost no more than `most`, if not one alone does.
+    /// Takes the packets that are first, at least one: as many as can be sent at once and cost no more than `most`.
     pub(super) fn pop(&mut self, max_segments: usize, most: usize) -> Option<Transmit> {
         let run = self.runs.front_mut()?;
         let front = &mut run.packets;
@@ -51,7 +51,7 @@ impl Lane {
                 ..front.clone()
             });
         }
-        let Run { packets, memory } = self.runs.pop_front()?;
+        let Queued { packets, memory } = self.runs.pop_front()?;
         self.memory -= memory;
         let packets = self.put_together(packets, max_segments);
         self.shrink();
@@ -60,7 +60,7 @@ impl Lane {
 
     /// Drops the packets that came last. Gives how many they were.
     pub(super) fn drop_newest(&mut self) -> usize {
-        let Some(Run { packets, memory }) = self.runs.pop_back() else {
+        let Some(Queued { packets, memory }) = self.runs.pop_back() else {
             return 0;
         };
         self.memory -= memory;
@@ -91,7 +91,7 @@ impl Lane {
         }
         let mut bytes = first.payload.len();
         let mut taken = 0_u64;
-        for (at, Run { packets: next, .. }) in self.runs.iter().take(LOOK_AHEAD).enumerate() {
+        for (at, Queued { packets: next, .. }) in self.runs.iter().take(LOOK_AHEAD).enumerate() {
             if next.destination != first.destination {
                 continue;
             }
@@ -152,4 +152,4 @@ const SMALL: usize = 9 << 10;
 /// Among how many runs are those looked for that can be sent together.
 const LOOK_AHEAD: usize = 64;
 /// What a run takes besides its bytes, with the room that is kept for others, and what counts who shares a buffer.
-const OVERHEAD: usize = size_of::<Run>() * 3 / 2 + 48;
+const OVERHEAD: usize = size_of::<Queued>() * 3 / 2 + 48;

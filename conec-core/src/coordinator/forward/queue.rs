@@ -6,10 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{
-    cost::{cost, count, packet_size},
-    lane::Lane,
-};
+use super::{cost::cost_of, lane::Lane};
 use crate::{ClientId, Transmit};
 
 /// Packets that wait to be sent.
@@ -19,8 +16,8 @@ pub(super) struct Queue {
     senders: BTreeMap<ClientId, Sender>,
     /// Those that have something to send, or had when it was last their turn.
     turns: VecDeque<ClientId>,
-    /// All lanes that are not empty.
-    by_memory: BTreeSet<(usize, ClientId)>,
+    /// Who has more than a packet or so waiting, by [`weight`].
+    heavy: BTreeSet<(u32, ClientId)>,
     memory: usize,
     limit: usize,
 }
@@ -41,20 +38,21 @@ impl Queue {
         Self {
             senders: BTreeMap::new(),
             turns: VecDeque::new(),
-            by_memory: BTreeSet::new(),
+            heavy: BTreeSet::new(),
             memory: 0,
             limit,
         }
     }
 
     /// Adds packets of a sender, which keep so many bytes of memory. Gives how many packets were dropped for it: the newest of
-    /// who has most.
+    /// who has most, or where nobody has more than a packet or so, these.
     pub(super) fn push(&mut self, from: ClientId, packets: Transmit, memory: usize) -> usize {
         let sender = self.senders.entry(from).or_default();
         sender.gone = false;
         if !sender.has_turn {
             sender.has_turn = true;
-            sender.credit = QUANTUM;
+            // What it owes it still owes: who stops after each two batches would get both for one.
+            sender.credit = sender.credit.min(0) + QUANTUM;
             self.turns.push_back(from);
         }
         let before = sender.lane.memory();
@@ -62,10 +60,12 @@ impl Queue {
         let after = sender.lane.memory();
         self.weigh(from, before, after);
         let mut dropped = 0;
-        while self.memory > self.limit
-            && let Some(&(before, heaviest)) = self.by_memory.last()
-            && let Some(sender) = self.senders.get_mut(&heaviest)
-        {
+        while self.memory > self.limit {
+            let heaviest = self.heavy.last().map_or(from, |&(_, id)| id);
+            let Some(sender) = self.senders.get_mut(&heaviest) else {
+                break;
+            };
+            let before = sender.lane.memory();
             dropped += sender.lane.drop_newest();
             let after = sender.lane.memory();
             self.weigh(heaviest, before, after);
@@ -95,7 +95,7 @@ impl Queue {
             }
             let before = sender.lane.memory();
             let packets = sender.lane.pop(max_segments, QUANTUM.unsigned_abs())?;
-            let cost = cost(count(&packets), packet_size(&packets));
+            let cost = cost_of(&packets);
             sender.credit = sender.credit.saturating_sub_unsigned(cost);
             let after = sender.lane.memory();
             self.weigh(id, before, after);
@@ -115,7 +115,7 @@ impl Queue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.by_memory.is_empty()
+        self.memory == 0
     }
 
     /// How many things are kept, and how many bytes of packets.
@@ -138,15 +138,25 @@ impl Queue {
     /// Takes note of how much memory a lane takes.
     fn weigh(&mut self, id: ClientId, before: usize, after: usize) {
         self.memory = self.memory - before + after;
-        if before > 0 {
-            self.by_memory.remove(&(before, id));
-        }
-        if after > 0 {
-            self.by_memory.insert((after, id));
+        let (before, after) = (weight(before), weight(after));
+        if before != after {
+            self.heavy.remove(&(before, id));
+            if after > 0 {
+                self.heavy.insert((after, id));
+            }
         }
     }
 }
 
+/// By what lanes are compared: which power of two their memory has reached, so that it seldom changes. 0 for a packet or so.
+fn weight(memory: usize) -> u32 {
+    (memory / LIGHT)
+        .checked_ilog2()
+        .map_or(0, |power| power + 1)
+}
+
+/// More than a packet of the usual size takes.
+const LIGHT: usize = 2048;
 /// What a sender may send in its turn, in bytes as [`cost`] counts them: a batch of the largest size, or 54 small packets.
 pub(super) const QUANTUM: isize = 1 << 16;
 
@@ -157,7 +167,7 @@ mod tests {
     use bytes::Bytes;
     use rand::{Rng, SeedableRng, rngs::StdRng};
 
-    use super::*;
+    use super::{super::cost::count, *};
     use crate::transport::MAX_BATCH;
 
     fn client(number: u8) -> ClientId {
@@ -217,12 +227,12 @@ mod tests {
                     }
                     let segments = count(&sent);
                     assert!(segments <= max_segments && sent.payload.len() <= MAX_BATCH);
-                    waited += cost(segments, packet_size(&sent));
+                    waited += cost_of(&sent);
+                    // A turn, and by how much the last of it was more.
+                    let most = 2 * QUANTUM.unsigned_abs() * others;
+                    assert!(waited <= most, "seed {seed}: {waited} of {most}");
                     flood(&mut queue, &mut rng, 10);
                 }
-                // A turn, and by how much the last of it was more.
-                let most = 2 * QUANTUM.unsigned_abs() * others;
-                assert!(waited <= most, "seed {seed}: {waited} of {most}");
             }
             while queue.pop(max_segments).is_some() {}
             assert_eq!((queue.memory(), queue.is_empty()), (0, true));
@@ -243,11 +253,39 @@ mod tests {
         }
         for _ in 0..200 {
             let packets = queue.pop(64).expect("there is more");
-            let cost = cost(count(&packets), packet_size(&packets));
-            sent[usize::from(packets.destination.port())] += cost;
+            sent[usize::from(packets.destination.port())] += cost_of(&packets);
         }
         let (least, most) = (sent.iter().min(), sent.iter().max());
         let apart = most.unwrap() - least.unwrap();
+        assert!(apart <= 2 * QUANTUM.unsigned_abs(), "{sent:?}");
+    }
+
+    /// A sender that has nothing left after each two batches, and then two more, gets no more than one that always has some.
+    #[test]
+    fn who_comes_and_goes_gets_no_more_than_who_stays() {
+        let mut queue = Queue::new(usize::MAX);
+        let batch = |from: u8| packets(from.into(), 1200, 54);
+        let mut sent = [0; 2];
+        let mut pop = |queue: &mut Queue| {
+            let packets = queue.pop(64).expect("there is more");
+            let from = usize::from(packets.destination.port());
+            sent[from] += cost_of(&packets);
+            from
+        };
+        for _ in 0..100 {
+            for _ in 0..4 {
+                push(&mut queue, 0, batch(0));
+            }
+            push(&mut queue, 1, batch(1));
+            push(&mut queue, 1, batch(1));
+            let mut left = 2;
+            while left > 0 {
+                left -= pop(&mut queue);
+            }
+            // By then it is seen to have no more.
+            pop(&mut queue);
+        }
+        let apart = sent[1].saturating_sub(sent[0]);
         assert!(apart <= 2 * QUANTUM.unsigned_abs(), "{sent:?}");
     }
 
@@ -270,6 +308,18 @@ mod tests {
             received += usize::from(packets.destination.port() == 1);
         }
         assert_eq!(received, 11);
+    }
+
+    #[test]
+    fn where_all_have_a_packet_those_that_come_last_are_dropped() {
+        let mut queue = Queue::new(100_000);
+        let dropped = |from| push(&mut queue, from, packets(from.into(), 1200, 1));
+        let dropped: Vec<_> = (0..100).map(dropped).collect();
+        let kept = dropped.iter().take_while(|&&dropped| dropped == 0).count();
+        assert!((50..80).contains(&kept), "{kept}");
+        assert!(dropped[kept..].iter().all(|&dropped| dropped == 1));
+        let sent = std::iter::from_fn(|| queue.pop(64)).map(|it| it.destination.port());
+        assert!(sent.eq(0..kept as u16));
     }
 
     #[test]

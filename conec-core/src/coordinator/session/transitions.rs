@@ -188,11 +188,13 @@ impl Coordinator {
         if before.is_some_and(|before| before > client) {
             return self.turn_away(now, client, ErrorCode::Superseded.into());
         }
-        let full = before.is_none() && self.registry.len() >= self.config.limits.clients;
-        if full {
+        // A Client that is connected already has its place.
+        let (from, limits) = (place.address().ip(), &self.config.limits);
+        if before.is_none() && !self.registry.has_room(from, limits) {
+            tracing::debug!(?client, %from, "no place for a client from there");
             return self.turn_away(now, client, ErrorCode::Limit.into());
         }
-        let per_minute = self.config.limits.takeovers_per_minute.into();
+        let per_minute = limits.takeovers_per_minute.into();
         let takeovers = || Bucket::new(per_minute, Duration::from_secs(60), per_minute);
         if before.is_some() && !self.registry.take_over(now, id, takeovers) {
             return self.turn_away(now, client, ErrorCode::RateLimited.into());

@@ -1,4 +1,7 @@
-//! Clients that take all the places at others that they can get, of the channels that are and of those that are asked for.
+//! Clients that take all the places that they can get: those of Clients at the Coordinator, and at others those of channels
+//! that are and of those that are asked for.
+
+use std::net::SocketAddr;
 
 use conec_core::Code;
 
@@ -82,4 +85,46 @@ fn offers_that_wait_are_shared_out_among_those_who_ask() {
     assert!(left.iter().sum::<usize>() <= 16, "{left:?}");
     assert!(left.iter().all(|&left| left >= 3), "{left:?}");
     can_reach_and_be_reached(&mut scene, victim);
+}
+
+/// One host has any number of keys, and gets in with as many as it can.
+#[test]
+fn a_host_with_many_keys_leaves_places_for_other_networks() {
+    let mut scene = Scene::with(8, |config| config.limits.clients = 32);
+    let crowded: SocketAddr = ([198, 51, 100, 1], 1).into();
+    scene.world.rebind(scene.mallory, crowded);
+    let knock = |scene: &mut Scene, number| {
+        let conn = scene.shake_hands_with(&Dial::home(Key::Identity(number)));
+        conn.control(&message::hello(b"", b""));
+        scene.world.run_for(secs(1));
+        conn
+    };
+    let conns: Vec<_> = (0..40).map(|at| knock(&mut scene, ASKERS + at)).collect();
+    let let_in = |conn: &&RawConn| conn.end().is_none() && conn.next_of_kind(0).is_some();
+    let inside = conns.iter().take_while(let_in).count();
+    assert_eq!(inside, 13, "of the 30 that were free");
+    assert!(conns[inside..].iter().all(|conn| conn.end() == Some(LIMIT)));
+
+    // Whoever is in has its place, and may begin anew.
+    let again = knock(&mut scene, ASKERS);
+    assert!(let_in(&&again));
+    assert_eq!(conns[0].end(), Some(SUPERSEDED));
+
+    // Others come late, and stay though they move into the crowd.
+    for (name, last) in [("carol", 1), ("dave", 2), ("erin", 3)] {
+        let carol = scene.world.add_client(name);
+        let elsewhere = ([192, 0, 2, last], 4433).into();
+        scene.world.rebind(carol, elsewhere);
+        scene.world.start_connecting(carol, scene.coordinator);
+        scene.world.wait_for("let in", secs(10), |world| {
+            world.client(carol).is_connected().then_some(())
+        });
+        scene
+            .world
+            .rebind(carol, ([198, 51, 100, 1 + last], 4433).into());
+        scene.world.run_for(secs(20));
+        assert!(scene.world.client(carol).is_connected());
+    }
+    assert_eq!(knock(&mut scene, ASKERS + 40).end(), Some(LIMIT));
+    scene.pair.are_well(&mut scene.world);
 }
