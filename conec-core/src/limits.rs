@@ -21,8 +21,9 @@ pub struct ClientLimits {
     /// 256 by default.
     pub channels_per_client: usize,
     /// Bytes of messages that have arrived in part or wait for their readers, over all channels, with 128 for each gap that
-    /// losses have left in streams. Above it, what channels that are over have left to be received is forgotten, and then the
-    /// channel that holds most is ended, as [`Overloaded`](crate::CloseReason::Overloaded). 1 GiB by default.
+    /// losses have left in streams, and with all that channels take that are over and have something left to be received. Above
+    /// it, these are forgotten, and then the channel that holds most is ended, as
+    /// [`Overloaded`](crate::CloseReason::Overloaded). 1 GiB by default.
     pub message_memory: usize,
     /// Bytes by which the receive windows of all channels together may [grow](crate::ChannelConfig::max_receive_window). A
     /// channel gives back what it has got when it ends. With 0, long fat paths are not filled, and a stream that nobody
@@ -106,8 +107,9 @@ pub struct CoordinatorLimits {
     /// and gets a place as long as there is one. 256 by default.
     pub channels_per_client: usize,
     /// Bytes of messages that have arrived in part or wait for their readers, over all home channels, with 128 for each gap
-    /// that losses have left in streams. Above it, what channels that are over have left to be received is forgotten, and then
-    /// the channel that holds most is ended, as [`Overloaded`](crate::CloseReason::Overloaded). 256 MiB by default.
+    /// that losses have left in streams, and with all that channels take that are over and have something left to be received.
+    /// Above it, these are forgotten, and then the channel that holds most is ended, as
+    /// [`Overloaded`](crate::CloseReason::Overloaded). 256 MiB by default.
     pub message_memory: usize,
     /// Bytes by which the receive windows of all home channels together may
     /// [grow](crate::ChannelConfig::max_receive_window). A channel gives back what it has got when it ends. With 0, long fat

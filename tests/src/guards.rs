@@ -409,8 +409,14 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "messages over all channels take no more memory than they may",
         file: "conec-core/src/host/mod.rs",
-        text: "if taken + self.leftovers.memory() <= self.message_memory {",
+        text: "if !self.is_overweight() {",
         without: "if true {",
+    },
+    Guard {
+        what: "what is left of channels that are over counts for all that it takes",
+        file: "conec-core/src/channel/core/leftovers.rs",
+        text: "self.memory() + CHANNEL + tables + streams * QUEUE + waiting * LABEL",
+        without: "self.memory() + 0 * (CHANNEL + tables + streams * QUEUE + waiting * LABEL)",
     },
     Guard {
         what: "a message is no larger than it may be",
