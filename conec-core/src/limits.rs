@@ -85,7 +85,7 @@ pub struct CoordinatorLimits {
     /// How many Clients may be connected. 4096 by default.
     pub clients: usize,
     /// How many newcomers there may be, connections that were not let in yet, or will not be. Whoever comes then gets no
-    /// answer, and tries again. 512 by default.
+    /// answer, and tries again. Each takes at most 64 KiB. 512 by default.
     pub handshakes: usize,
     /// With how many newcomers further ones must first prove their address (RFC 9000, 8.1.2). 64 by default.
     pub handshakes_before_retry: usize,

@@ -125,10 +125,28 @@ pub const GUARDS: &[Guard] = &[
         without: "if gaps < u64::MAX {",
     },
     Guard {
+        what: "a newcomer takes no more memory than it may",
+        file: "conec-core/src/transport/observer.rs",
+        text: "if left == NO_BOUND {",
+        without: "if true {",
+    },
+    Guard {
+        what: "a newcomer is allowed no streams but its control stream",
+        file: "conec-core/src/transport/settings.rs",
+        text: "End::Public => (1, 0, newcomers),",
+        without: "End::Public => (config.bi_streams + 1, config.uni_streams, newcomers),",
+    },
+    Guard {
+        what: "datagrams of a newcomer are dropped",
+        file: "conec-core/src/transport/link/mod.rs",
+        text: "Event::DatagramReceived if self.newcomer.is_some() => {",
+        without: "Event::DatagramReceived if false => {",
+    },
+    Guard {
         what: "what is set aside makes the receive window smaller",
         file: "conec-core/src/transport/link/incoming/setting_aside.rs",
-        text: "let size = self.window.size().saturating_sub(held);",
-        without: "let size = self.window.size().saturating_sub(held.min(0));",
+        text: "let size = self.window.size().min(most).saturating_sub(held);",
+        without: "let size = self.window.size().min(most).saturating_sub(held.min(0));",
     },
     Guard {
         what: "bytes that fill gaps do not stay in the engine",

@@ -34,6 +34,10 @@ pub(super) struct Newcomer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Network(IpAddr);
 
+/// How many bytes a newcomer may have on the way and waiting, and how much memory may be taken by all that it sends until it
+/// is let in: about three times a handshake and the largest `Hello`.
+pub(crate) const NEWCOMER: u32 = 16 << 10;
+
 /// What to do with a newcomer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admission {
