@@ -268,7 +268,8 @@ pub struct ChannelConfig {
     /// Bytes that one stream may receive ahead of its reader. It becomes more, up to `max_receive_window`, while hundreds of
     /// packets are missing. 16 MiB by default.
     pub stream_window: u32,
-    /// Bytes that all streams together may receive ahead of their readers, in the beginning. 2 MiB by default. When streams
+    /// Bytes that all streams together may receive ahead of their readers, in the beginning; at a Coordinator, 16 KiB until the
+    /// Client is let in. 2 MiB by default. When streams
     /// that nobody reads have filled it, all others wait. The other end keeps an eighth, but at most 64 KiB, free for the
     /// channel's control messages, such as requests on a home channel, and as much for streams that have little to send.
     pub receive_window: u32,

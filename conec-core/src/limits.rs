@@ -21,8 +21,9 @@ pub struct ClientLimits {
     /// 256 by default.
     pub channels_per_client: usize,
     /// Bytes of messages that have arrived in part or wait for their readers, over all channels, with 128 for each gap that
-    /// losses have left in streams. Above it, what channels that are over have left to be received is forgotten, and then the
-    /// channel that holds most is ended, as [`Overloaded`](crate::CloseReason::Overloaded). 1 GiB by default.
+    /// losses have left in streams, and with all that channels take that are over and have something left to be received. Above
+    /// it, these are forgotten, and then the channel that holds most is ended, as
+    /// [`Overloaded`](crate::CloseReason::Overloaded). 1 GiB by default.
     pub message_memory: usize,
     /// Bytes by which the receive windows of all channels together may [grow](crate::ChannelConfig::max_receive_window). A
     /// channel gives back what it has got when it ends. With 0, long fat paths are not filled, and a stream that nobody
@@ -92,7 +93,7 @@ pub struct CoordinatorLimits {
     /// network, as in an office, set this to [`clients`](Self::clients), or `clients` to more than twice their number.
     pub clients_per_network: Option<usize>,
     /// How many newcomers there may be, connections that were not let in yet, or will not be. Whoever comes then gets no
-    /// answer, and tries again. 512 by default.
+    /// answer, and tries again. Each takes at most 64 KiB. 512 by default.
     pub handshakes: usize,
     /// With how many newcomers further ones must first prove their address (RFC 9000, 8.1.2). 64 by default.
     pub handshakes_before_retry: usize,
@@ -114,8 +115,9 @@ pub struct CoordinatorLimits {
     /// and gets a place as long as there is one. 256 by default.
     pub channels_per_client: usize,
     /// Bytes of messages that have arrived in part or wait for their readers, over all home channels, with 128 for each gap
-    /// that losses have left in streams. Above it, what channels that are over have left to be received is forgotten, and then
-    /// the channel that holds most is ended, as [`Overloaded`](crate::CloseReason::Overloaded). 256 MiB by default.
+    /// that losses have left in streams, and with all that channels take that are over and have something left to be received.
+    /// Above it, these are forgotten, and then the channel that holds most is ended, as
+    /// [`Overloaded`](crate::CloseReason::Overloaded). 256 MiB by default.
     pub message_memory: usize,
     /// Bytes by which the receive windows of all home channels together may
     /// [grow](crate::ChannelConfig::max_receive_window). A channel gives back what it has got when it ends. With 0, long fat

@@ -42,12 +42,10 @@ impl CoordinatorConfig {
     pub fn worst_case_bytes(&self) -> u64 {
         let limits = &self.limits;
         let home = self.home.worst_case_bytes();
-        // Nothing is sent to them yet that could wait for them.
-        let newcomer = home - u64::from(self.home.send_window);
         let pairs = limits.clients.saturating_mul(limits.channels_per_client);
         sum([
             times(limits.clients, home),
-            times(limits.handshakes, newcomer),
+            times(limits.handshakes, NEWCOMER),
             times(pairs, PAIR),
             times(limits.events, EVENT),
             limits.forward_queue as u64,
@@ -94,6 +92,8 @@ fn sum(parts: impl IntoIterator<Item = u64>) -> u64 {
 
 /// A connection with its TLS session and tables, and control messages of the other side's.
 const CHANNEL: u64 = 128 << 10;
+/// A connection that was not let in, with its TLS session, and all that is taken of it until then.
+const NEWCOMER: u64 = 64 << 10;
 /// What is known of a stream, here and in the engine.
 const STREAM: u64 = 2 << 10;
 /// The engine lets each stream waste so much before it copies its chunks into one.

@@ -93,7 +93,7 @@ impl Copy {
                 .args([PATIENCE, env!("CARGO"), "test", "--quiet"])
                 .args(["--no-fail-fast", "-p", "conec-core", "-p", "conec-driver"])
                 .args(["--lib", "-p", "conec-tests", "--test", "it"])
-                .args(["--test", "handles"])
+                .args(["--test", "handles", "--test", "memory"])
                 .args(last)
                 .current_dir(&self.0)
                 .env("CARGO_TARGET_DIR", self.0.with_file_name("build"))

@@ -173,10 +173,31 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "gaps::a_reader_that_comes_back_late_finds_everything",
     },
     Guard {
+        what: "a newcomer takes no more memory than it may",
+        file: "conec-core/src/transport/observer.rs",
+        text: "if left == NO_BOUND {",
+        without: "if true {",
+        noticed_by: "memory_is_spent_where_it_should_be",
+    },
+    Guard {
+        what: "a newcomer is allowed no streams but its control stream",
+        file: "conec-core/src/transport/settings.rs",
+        text: "End::Public => (1, 0, newcomers),",
+        without: "End::Public => (config.bi_streams + 1, config.uni_streams, newcomers),",
+        noticed_by: "admission::datagrams_and_streams_of_a_newcomer_are_not_taken",
+    },
+    Guard {
+        what: "datagrams of a newcomer are dropped",
+        file: "conec-core/src/transport/link/mod.rs",
+        text: "Event::DatagramReceived if self.newcomer.is_some() => {",
+        without: "Event::DatagramReceived if false => {",
+        noticed_by: "admission::datagrams_and_streams_of_a_newcomer_are_not_taken",
+    },
+    Guard {
         what: "what is set aside makes the receive window smaller",
         file: "conec-core/src/transport/link/incoming/setting_aside.rs",
-        text: "let size = self.window.size().saturating_sub(held);",
-        without: "let size = self.window.size().saturating_sub(held.min(0));",
+        text: "let size = self.window.size().min(most).saturating_sub(held);",
+        without: "let size = self.window.size().min(most).saturating_sub(held.min(0));",
         noticed_by: "direct::moving::losses_make_no_path_flap",
     },
     Guard {
@@ -504,9 +525,16 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "messages over all channels take no more memory than they may",
         file: "conec-core/src/host/mod.rs",
-        text: "if taken + self.leftovers.memory() <= self.message_memory {",
+        text: "if !self.is_overweight() {",
         without: "if true {",
         noticed_by: "hostile::streams::gaps_are_paid_for_by_who_makes_them",
+    },
+    Guard {
+        what: "what is left of channels that are over counts for all that it takes",
+        file: "conec-core/src/channel/core/leftovers.rs",
+        text: "self.memory() + CHANNEL + tables + streams * QUEUE + waiting * LABEL",
+        without: "self.memory() + 0 * (CHANNEL + tables + streams * QUEUE + waiting * LABEL)",
+        noticed_by: "hostile::leftovers::what_short_channels_leave_is_paid_for_as_what_it_takes",
     },
     Guard {
         what: "a message is no larger than it may be",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use conec_core::{CoordinatorConfig, Datagram, Direction, Endpoint};
+use conec_core::{CoordinatorConfig, Datagram, Direction, Endpoint, Policy};
 use conec_tests::{
     keys,
     raw::{Dial, Key, Raw, message, route_of},
@@ -19,6 +19,8 @@ fn memory_is_spent_where_it_should_be() {
     forwarding_allocates_nothing_for_a_packet();
     a_full_forwarding_queue_takes_no_more_than_it_may();
     a_channel_leaves_nothing_behind();
+    channels_that_are_over_take_no_more_than_messages_may();
+    newcomers_take_no_more_than_is_reckoned();
     clients_at_every_limit_take_no_more_than_the_worst_case(|_| {});
     // Nor does it help to have streams with gaps.
     clients_at_every_limit_take_no_more_than_the_worst_case(|raw| {
@@ -177,6 +179,129 @@ fn a_channel_leaves_nothing_behind() {
     // takes some hundred bytes; a connection that stayed would take thousands.
     let grown = live[5].saturating_sub(live[4]) / 10;
     assert!(grown < 600, "{grown} bytes for each channel: {live:?}");
+}
+
+/// Whatever they send: nothing, part of a message, one with a gap in front, in one piece or many, or one that is asked about.
+fn newcomers_take_no_more_than_is_reckoned() {
+    const COUNT: usize = 20;
+    let hello = message::frame(&message::hello(&[b'n'; 64], &[7; 4096]));
+    let part = [&message::varint(8192)[..], &[1; 8191]].concat();
+    for (what, bytes, piece, lose) in [
+        ("nothing", vec![], 1, 0),
+        ("part of a message", part, 9000, 0),
+        ("a gap", vec![1; 50_000], 50_000, 1),
+        ("a gap and little", vec![1; 900], 1, 1),
+        ("a hello", hello, 9000, 0),
+    ] {
+        let mut config = CoordinatorConfig::new(keys::certificate());
+        config.admission = Policy::Ask;
+        config.limits.hello_timeout = Duration::from_secs(600);
+        config.limits.answer_timeout = Duration::from_secs(600);
+        let with = |count| {
+            let mut config = config.clone();
+            config.limits.handshakes = count;
+            config.worst_case_bytes()
+        };
+        let reckoned = (with(2 * COUNT) - with(COUNT)) as usize / COUNT;
+        let mut world = World::new(6);
+        let coordinator = world.add_coordinator_with(config.clone());
+        let raw = Raw::new(6);
+        world.add_stranger(raw.clone());
+        world.set_lagging(coordinator, true);
+        for number in 0..COUNT {
+            raw.stop_filtering();
+            let (now, address) = (world.now(), world.address(coordinator));
+            let dial = Dial {
+                initial_window: 4 << 20,
+                keep_alive: None,
+                ..Dial::home(Key::Identity(700 + number as u16))
+            };
+            let conn = raw.connect(now, address, &dial);
+            world.run_for(Duration::from_millis(200));
+            assert!(conn.is_connected());
+            let mut sent = 0;
+            raw.filter_outgoing(move |_| {
+                sent += 1;
+                sent > lose
+            });
+            for piece in bytes.chunks(piece) {
+                conn.control_bytes(piece.to_vec());
+                // One after the other, and none again.
+                world.run_for(Duration::from_micros(10));
+            }
+            assert_eq!(conn.open_uni(), None);
+            for _ in 0..500 {
+                conn.send_datagram(vec![4; 1000]);
+            }
+            world.run_for(Duration::from_millis(50));
+            // What was lost stays lost.
+            raw.filter_outgoing(|_| false);
+            world.run_for(Duration::from_millis(200));
+        }
+        let before = dhat::HeapStats::get().curr_bytes;
+        world.crash(coordinator);
+        world.restart_coordinator(coordinator, config);
+        let held = before.saturating_sub(dhat::HeapStats::get().curr_bytes) / COUNT;
+        println!("a newcomer that sends {what} holds {held} bytes of {reckoned}");
+        assert!(held <= reckoned, "{held} bytes of {reckoned}: {what}");
+        assert!(
+            what != "a gap" || held >= reckoned / 2,
+            "{held} bytes of {reckoned}"
+        );
+    }
+}
+
+/// Whether they leave few streams or many, with labels or without.
+fn channels_that_are_over_take_no_more_than_messages_may() {
+    const LIMIT: usize = 512 << 10;
+    let mut empty = None;
+    for (channels, streams, label) in [
+        (0, 0, &[][..]),
+        (120, 1, &[]),
+        (120, 1, &[1; 255]),
+        (120, 7, &[]),
+        (60, 16, &[1; 255]),
+    ] {
+        let mut config = CoordinatorConfig::new(keys::certificate());
+        config.limits.message_memory = LIMIT;
+        let mut world = World::new(5);
+        let coordinator = world.add_coordinator_with(config.clone());
+        let raw = Raw::new(5);
+        world.add_stranger(raw.clone());
+        world.set_lagging(coordinator, true);
+        for number in 0..channels {
+            let (now, address) = (world.now(), world.address(coordinator));
+            let conn = raw.connect(now, address, &Dial::home(Key::Identity(700 + number)));
+            world.run_for(Duration::from_secs(1));
+            conn.control(&message::hello(b"", b""));
+            world.run_for(Duration::from_secs(1));
+            for _ in 0..streams {
+                let stream = conn.open_uni().expect("as many as are allowed");
+                conn.write(stream, message::preamble(label));
+                conn.write(stream, message::frame(b"x"));
+            }
+            conn.send_datagram(vec![4; 1000]);
+            world.run_for(Duration::from_secs(1));
+            conn.close(world.now(), 0);
+            world.run_for(Duration::from_secs(1));
+            let endpoint = world.coordinator(coordinator);
+            while endpoint.poll_channel_event().is_some() {}
+            while endpoint.poll_application_event().is_some() {}
+        }
+        world.run_for(Duration::from_secs(20));
+        let before = dhat::HeapStats::get().curr_bytes;
+        world.crash(coordinator);
+        world.restart_coordinator(coordinator, config);
+        let held = before.saturating_sub(dhat::HeapStats::get().curr_bytes);
+        let Some(empty) = empty else {
+            empty = Some(held);
+            continue;
+        };
+        let held = held - empty;
+        println!("{held} bytes of {LIMIT} are left of channels with {streams} streams");
+        assert!(held <= LIMIT, "{held} bytes, {streams} streams");
+        assert!(held >= LIMIT / 2, "{held} bytes, {streams} streams");
+    }
 }
 
 fn clients_at_every_limit_take_no_more_than_the_worst_case(lose: impl FnOnce(&Raw)) {

@@ -133,10 +133,7 @@ impl Channel<'_> {
     /// that is over, what is left to be received is forgotten.
     pub fn abort(&mut self, now: Instant, code: Code) {
         match &mut self.link {
-            None if self.core.is_ended() => {
-                while self.core.take_stream().is_some() {}
-                self.core.forget(CloseReason::Local);
-            }
+            None if self.core.is_ended() => self.core.forget(CloseReason::Local),
             Some(link) => link.close(now, WireCode::Application(code), CloseReason::Local),
             None => self.end_without_link(),
         }

@@ -137,6 +137,7 @@ impl RecvHalf {
     /// Nothing more comes, and the stream ends so after what is there.
     pub(super) fn leave(&mut self, end: RecvEnd) {
         self.end.get_or_insert(end);
+        self.ready.shrink_to_fit();
         // A part of a message is none.
         self.decoder = FrameDecoder::new(0);
     }

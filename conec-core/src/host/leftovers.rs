@@ -3,7 +3,7 @@
 //! Of a channel nothing else is left then: neither its role nor its place among all others. It goes when everything was
 //! received or given up, or when messages take too much memory: the oldest first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{ChannelEvent, ChannelId, CloseReason, channel::ChannelCore};
 
@@ -12,24 +12,29 @@ pub(super) struct Leftovers {
     channels: BTreeMap<ChannelId, Leftover>,
     /// Something was done to those.
     touched: BTreeSet<ChannelId>,
+    /// How streams ended that somebody holds, of channels of which nothing else is left. These have counted for more.
+    ends: VecDeque<(ChannelId, ChannelEvent)>,
     /// The memory of all.
     memory: usize,
 }
 
 #[derive(Debug)]
 struct Leftover {
-    core: ChannelCore,
+    /// Boxed: tables are half empty.
+    core: Box<ChannelCore>,
     /// What it counts for in the memory of all.
     memory: usize,
 }
 
 impl Leftovers {
     /// Keeps what is left of a channel, if anything is.
-    pub(super) fn add(&mut self, id: ChannelId, core: ChannelCore) {
+    pub(super) fn add(&mut self, id: ChannelId, mut core: ChannelCore) {
         if core.has_leftovers() {
-            let memory = core.memory();
+            let memory = core.keep_leftovers();
             self.memory += memory;
-            self.channels.insert(id, Leftover { core, memory });
+            let core = Box::new(core);
+            let former = self.channels.insert(id, Leftover { core, memory });
+            self.memory -= former.map_or(0, |it| it.memory);
         }
     }
 
@@ -39,20 +44,20 @@ impl Leftovers {
         Some(&mut leftover.core)
     }
 
-    pub(super) fn poll_event(
-        &mut self,
-        poll: fn(&mut ChannelCore) -> Option<ChannelEvent>,
-    ) -> Option<(ChannelId, ChannelEvent)> {
+    pub(super) fn poll_event(&mut self) -> Option<(ChannelId, ChannelEvent)> {
+        if let Some(end) = self.ends.pop_front() {
+            return Some(end);
+        }
         while let Some(&id) = self.touched.first() {
             if let Some(leftover) = self.channels.get_mut(&id) {
-                if let Some(event) = poll(&mut leftover.core) {
+                if let Some(event) = leftover.core.poll_signal() {
                     return Some((id, event));
                 }
                 self.memory -= leftover.memory;
-                leftover.memory = leftover.core.memory();
+                leftover.memory = leftover.core.leftover_memory();
                 self.memory += leftover.memory;
                 if !leftover.core.has_leftovers() {
-                    self.channels.remove(&id);
+                    self.remove(id);
                 }
             }
             self.touched.remove(&id);
@@ -62,29 +67,39 @@ impl Leftovers {
 
     /// Whether there may be events.
     pub(super) fn is_eventful(&self) -> bool {
-        !self.touched.is_empty()
+        !self.touched.is_empty() || !self.ends.is_empty()
     }
 
-    /// The memory that messages take.
+    /// The memory that all take.
     pub(super) fn memory(&self) -> usize {
         self.memory
     }
 
-    /// Forgets what is left of the channel that is over for longest, if there is one.
+    /// Forgets what is left of the channel that began first, if there is one.
     pub(super) fn forget_oldest(&mut self) -> bool {
-        let oldest = self.channels.iter_mut().find(|(_, it)| it.memory > 0);
-        let Some((&id, leftover)) = oldest else {
+        let oldest = self.channels.first_key_value().map(|(&id, _)| id);
+        let Some((id, mut core)) = oldest.and_then(|id| Some((id, self.remove(id)?))) else {
             return false;
         };
-        leftover.core.forget(CloseReason::Overloaded);
-        self.memory -= std::mem::take(&mut leftover.memory);
-        self.touched.insert(id);
+        core.forget(CloseReason::Overloaded);
+        while let Some(event) = core.poll_signal() {
+            if let ChannelEvent::RecvEnded { .. } | ChannelEvent::SendEnded { .. } = event {
+                self.ends.push_back((id, event));
+            }
+        }
         true
     }
 
-    /// How many there are, and how many bytes of messages.
+    /// How many there are, and how many bytes they take.
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
-        self.channels.len() + self.touched.len() + self.memory
+        self.channels.len() + self.touched.len() + self.ends.len() + self.memory
+    }
+
+    fn remove(&mut self, id: ChannelId) -> Option<Box<ChannelCore>> {
+        let leftover = self.channels.remove(&id)?;
+        self.touched.remove(&id);
+        self.memory -= leftover.memory;
+        Some(leftover.core)
     }
 }

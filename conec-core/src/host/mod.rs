@@ -287,6 +287,7 @@ impl<R> Host<R> {
         self.set_deadline(id, None);
         if let Some(channel) = self.table.remove_channel(id) {
             self.leftovers.add(id, channel.core);
+            self.forget_leftovers();
         }
     }
 
@@ -311,6 +312,9 @@ impl<R> Host<R> {
         &mut self,
         poll: fn(&mut ChannelCore) -> Option<ChannelEvent>,
     ) -> Option<(ChannelId, ChannelEvent)> {
+        if let Some(event) = self.leftovers.poll_event() {
+            return Some(event);
+        }
         let table = &mut self.table;
         while let Some(&id) = table.eventful.front() {
             let entry = table.entries.get_mut(&id);
@@ -336,7 +340,7 @@ impl<R> Host<R> {
             }
             return Some((id, event));
         }
-        self.leftovers.poll_event(poll)
+        None
     }
 
     /// Whether events wait.
@@ -568,9 +572,8 @@ impl<R> Host<R> {
             }
             if let Some(channel) = channel {
                 channel.core.handle_link_event(link, now, event);
-                if channel.weigh(&mut self.table.memory) + self.leftovers.memory()
-                    > self.message_memory
-                {
+                channel.weigh(&mut self.table.memory);
+                if self.is_overweight() {
                     self.shed(now);
                 }
             }
@@ -586,10 +589,8 @@ impl<R> Host<R> {
             return;
         };
         entry.touched = false;
-        let mut overweight = false;
         if let Some(channel) = &mut entry.channel {
-            overweight =
-                channel.weigh(&mut table.memory) + self.leftovers.memory() > self.message_memory;
+            channel.weigh(&mut table.memory);
             if channel.core.has_events() && !channel.unheard {
                 mark(id, &mut entry.eventful, &mut table.eventful);
             }
@@ -603,20 +604,16 @@ impl<R> Host<R> {
                 set_timer(&mut self.timers, id, entry);
             }
         }
-        if overweight {
+        if self.is_overweight() {
             self.shed(now);
         }
     }
 
     /// Messages that wait or are under way take too much memory: the channel that takes most has to go.
     fn shed(&mut self, now: Instant) {
-        let taken = self.table.rest();
-        while taken + self.leftovers.memory() > self.message_memory {
-            if !self.leftovers.forget_oldest() {
-                break;
-            }
-        }
-        if taken + self.leftovers.memory() <= self.message_memory {
+        self.table.rest();
+        self.forget_leftovers();
+        if !self.is_overweight() {
             return;
         }
         let Some(id) = self.table.heaviest() else {
@@ -629,6 +626,16 @@ impl<R> Host<R> {
             link.close(now, ErrorCode::Limit.into(), CloseReason::Overloaded);
             self.stats.channels_shed += 1;
         }
+    }
+
+    /// Forgets what is left of channels that are over, as long as too much memory is taken.
+    fn forget_leftovers(&mut self) {
+        while self.is_overweight() && self.leftovers.forget_oldest() {}
+    }
+
+    /// Whether messages that wait or are under way take too much memory, and channels that are over.
+    fn is_overweight(&self) -> bool {
+        self.table.memory + self.leftovers.memory() > self.message_memory
     }
 }
 

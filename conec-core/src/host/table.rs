@@ -57,12 +57,11 @@ impl<R> Hosted<R> {
         self.unheard
     }
 
-    /// Takes note of the [memory](ChannelCore::memory) that the channel takes now. Gives that of all.
-    pub(super) fn weigh(&mut self, all: &mut usize) -> usize {
+    /// Takes note of the [memory](ChannelCore::memory) that the channel takes now, in that of all.
+    pub(super) fn weigh(&mut self, all: &mut usize) {
         *all -= self.memory;
         self.memory = self.core.memory();
         *all += self.memory;
-        *all
     }
 }
 
@@ -143,8 +142,8 @@ impl<R> Table<R> {
         heaviest.map(|(&id, _)| id)
     }
 
-    /// Lets go of memory that is only kept for messages to come. Gives how much is taken then.
-    pub(super) fn rest(&mut self) -> usize {
+    /// Lets go of memory that is only kept for messages to come.
+    pub(super) fn rest(&mut self) {
         let channels = self
             .entries
             .values_mut()
@@ -153,7 +152,6 @@ impl<R> Table<R> {
             channel.core.rest();
             channel.weigh(&mut self.memory);
         }
-        self.memory
     }
 
     fn entry(&mut self, id: ChannelId) -> &mut Entry<R> {

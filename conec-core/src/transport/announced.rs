@@ -55,6 +55,20 @@ pub(super) fn max_data(payload: &[u8]) -> Option<u64> {
     limit
 }
 
+/// How many frames of a packet bear something that has to be kept if it is not what comes next.
+pub(super) fn data_frames(payload: &[u8]) -> u64 {
+    let mut fields = Fields(payload);
+    let mut count = 0;
+    while let Some(kind) = fields.varint() {
+        // CRYPTO, STREAM, DATAGRAM
+        count += u64::from(matches!(kind, 0x06 | 0x08..=0x0f | 0x30 | 0x31));
+        if fields.skip_frame(kind).is_none() {
+            break;
+        }
+    }
+    count
+}
+
 /// What is left to be read.
 struct Fields<'a>(&'a [u8]);
 
@@ -123,8 +137,8 @@ impl<'a> Fields<'a> {
                 self.varints(2)?;
                 self.block()
             }
-            // MAX_STREAMS, DATA_BLOCKED, STREAMS_BLOCKED, RETIRE_CONNECTION_ID
-            0x12 | 0x13 | 0x14 | 0x16 | 0x17 | 0x19 => self.varints(1),
+            // MAX_DATA, MAX_STREAMS, DATA_BLOCKED, STREAMS_BLOCKED, RETIRE_CONNECTION_ID
+            0x10 | 0x12 | 0x13 | 0x14 | 0x16 | 0x17 | 0x19 => self.varints(1),
             // NEW_CONNECTION_ID
             0x18 => {
                 self.varints(2)?;
@@ -161,6 +175,19 @@ const MAX_DATA: u64 = 0x10;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_with_data_are_counted() {
+        let packet = [
+            &[0x01, 0x06, 0x00, 0x02, 0xff, 0xff][..],
+            &[0x31, 0x01, 0xff],
+            &[0x0e, 0x00, 0x40, 0x80, 0x01, 0xff],
+            &LIMIT,
+            &[0x08, 0x00, 0x06, 0x06],
+        ];
+        assert_eq!(data_frames(&packet.concat()), 4);
+        assert_eq!(data_frames(&[0x01, 0x02, 0x01, 0x00, 0x00, 0x00, 0x00]), 0);
+    }
 
     /// MAX_DATA with a limit of 1000.
     const LIMIT: [u8; 3] = [0x10, 0x43, 0xe8];

@@ -32,6 +32,10 @@ pub(super) struct Newcomer {
     pub(super) proven: bool,
 }
 
+/// How many bytes a newcomer may have on the way and waiting, and how much memory may be taken by all that it sends until it
+/// is let in: about three times a handshake and the largest `Hello`.
+pub(crate) const NEWCOMER: u32 = 16 << 10;
+
 /// What to do with a newcomer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admission {

@@ -202,6 +202,10 @@ impl Transport {
     pub(crate) fn admitted(&mut self, link: &mut Link) {
         if let Some(newcomer) = link.newcomer.take() {
             self.handshakes.end(newcomer);
+            let engine = self.engines.get(&link.engine);
+            if let Some(config) = engine.and_then(Engine::let_in) {
+                link.admit(config);
+            }
         }
     }
 

@@ -3,7 +3,8 @@
 //! The session is ours to give, so it is wrapped, and what passes is looked at: the numbers of the packets that arrive, and
 //! how much the other side lets this one send, in its transport parameters (RFC 9000, 18.2) and its MAX_DATA frames (19.9).
 //!
-//! It is only looked at: what the engine lets be sent is up to the engine. The two can differ where it drops a packet
+//! Packets of a newcomer with data beyond its [allowance](Observer::allow) are taken for lost. Everything else is only looked
+//! at: what the engine lets be sent is up to the engine. The two can differ where it drops a packet
 //! after decryption, because it is a copy or comes very late; the limit known here is then the higher one for a while.
 
 use std::{
@@ -24,7 +25,7 @@ use quinn_proto::{
     transport_parameters::TransportParameters,
 };
 
-use super::announced::{Parameters, max_data};
+use super::announced::{Parameters, data_frames, max_data};
 
 /// What was seen of one connection.
 ///
@@ -42,6 +43,8 @@ struct Seen {
     credit: atomic::AtomicU64,
     /// The number of the packet that was decrypted last.
     latest: atomic::AtomicU64,
+    /// How much memory packets with data may still take; [`NO_BOUND`] for any.
+    allowance: atomic::AtomicU64,
 }
 
 impl Observer {
@@ -53,7 +56,14 @@ impl Observer {
         Self(Arc::new(Seen {
             credit: atomic::AtomicU64::new(0),
             latest: atomic::AtomicU64::new(NONE),
+            allowance: atomic::AtomicU64::new(NO_BOUND),
         }))
+    }
+
+    /// Takes no more packets with data from now on than may take so much memory in all; `None` for any.
+    pub(super) fn allow(&self, bytes: Option<u64>) {
+        let bytes = bytes.unwrap_or(NO_BOUND);
+        self.0.allowance.store(bytes, Ordering::Relaxed);
     }
 
     /// TLS settings for the connection, as its client.
@@ -86,6 +96,20 @@ impl Observer {
         self.0.latest.store(number, Ordering::Relaxed);
     }
 
+    /// Whether a packet is to be taken.
+    fn takes(&self, payload: &[u8]) -> bool {
+        let left = self.0.allowance.load(Ordering::Relaxed);
+        if left == NO_BOUND {
+            return true;
+        }
+        let frames = data_frames(payload);
+        // The engine keeps all of the packet for any part of it.
+        let cost = (payload.len() as u64 + frames * FRAME) * u64::from(frames > 0);
+        let left = left.checked_sub(cost);
+        left.inspect(|&left| self.0.allowance.store(left, Ordering::Relaxed))
+            .is_some()
+    }
+
     fn credited(&self, limit: Option<u64>) {
         if let Some(limit) = limit {
             self.0.credit.fetch_max(limit, Ordering::Relaxed);
@@ -100,10 +124,11 @@ impl Observer {
         })
     }
 
-    fn watch_key(&self, inner: Box<dyn PacketKey>) -> Box<dyn PacketKey> {
-        Box::new(Watched {
+    fn watch_key(&self, inner: Box<dyn PacketKey>, carries_streams: bool) -> Box<dyn PacketKey> {
+        Box::new(WatchedKey {
             inner,
             observer: self.clone(),
+            carries_streams,
         })
     }
 }
@@ -159,7 +184,9 @@ struct WatchedSession {
 
 impl Session for WatchedSession {
     fn initial_keys(&self, dst_cid: &ConnectionId, side: Side) -> Keys {
-        self.inner.initial_keys(dst_cid, side)
+        let mut keys = self.inner.initial_keys(dst_cid, side);
+        keys.packet.remote = self.observer.watch_key(keys.packet.remote, false);
+        keys
     }
 
     fn handshake_data(&self) -> Option<Box<dyn Any>> {
@@ -199,15 +226,14 @@ impl Session for WatchedSession {
         let mut keys = self.inner.write_handshake(buf)?;
         self.given += 1;
         // The first are for the handshake's own packets, which have numbers of their own (RFC 9000, 12.3).
-        if self.given > 1 {
-            keys.packet.remote = self.observer.watch_key(keys.packet.remote);
-        }
+        let carry_streams = self.given > 1;
+        keys.packet.remote = self.observer.watch_key(keys.packet.remote, carry_streams);
         Some(keys)
     }
 
     fn next_1rtt_keys(&mut self) -> Option<KeyPair<Box<dyn PacketKey>>> {
         let mut keys = self.inner.next_1rtt_keys()?;
-        keys.remote = self.observer.watch_key(keys.remote);
+        keys.remote = self.observer.watch_key(keys.remote, true);
         Some(keys)
     }
 
@@ -225,7 +251,14 @@ impl Session for WatchedSession {
     }
 }
 
-impl PacketKey for Watched<Box<dyn PacketKey>> {
+struct WatchedKey {
+    inner: Box<dyn PacketKey>,
+    observer: Observer,
+    /// Of packets that carry streams, so that their numbers are of interest.
+    carries_streams: bool,
+}
+
+impl PacketKey for WatchedKey {
     fn encrypt(&self, packet: u64, buf: &mut [u8], header_len: usize) {
         self.inner.encrypt(packet, buf, header_len);
     }
@@ -237,8 +270,13 @@ impl PacketKey for Watched<Box<dyn PacketKey>> {
         payload: &mut BytesMut,
     ) -> Result<(), CryptoError> {
         self.inner.decrypt(packet, header, payload)?;
-        self.observer.decrypted(packet);
-        self.observer.credited(max_data(payload));
+        if !self.observer.takes(payload) {
+            return Err(CryptoError);
+        }
+        if self.carries_streams {
+            self.observer.decrypted(packet);
+            self.observer.credited(max_data(payload));
+        }
         Ok(())
     }
 
@@ -257,3 +295,6 @@ impl PacketKey for Watched<Box<dyn PacketKey>> {
 
 /// No packet has this number (RFC 9000, 12.3).
 const NONE: u64 = u64::MAX;
+const NO_BOUND: u64 = u64::MAX;
+/// What the engine takes for a frame beside its packet, in a list that may be half empty.
+const FRAME: u64 = 128;

@@ -2,30 +2,45 @@
 
 use std::{sync::Arc, time::Instant};
 
-use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, Side, TransportConfig, VarInt};
+use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
-use super::congestion::{Control, ControllerBuilder};
+use super::{
+    congestion::{Control, ControllerBuilder},
+    handshakes::NEWCOMER,
+};
 use crate::ChannelConfig;
+
+/// Which end of a connection it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    Client,
+    /// That which waits for the other.
+    Awaiting,
+    /// That which waits for everyone. Who comes is to say who it is, and no more until it is let in.
+    Public,
+}
 
 /// The engine's settings for one connection, and what is shared with its congestion controller.
 pub(super) fn transport_config(
     now: Instant,
     config: &ChannelConfig,
-    side: Side,
-    keep_alive: bool,
+    end: End,
 ) -> (Arc<TransportConfig>, Control) {
     let control = Control::new(now, config.congestion);
     let mut transport = TransportConfig::default();
-    let control_streams = match side {
-        Side::Client => 0,
-        // The client opens it.
-        Side::Server => 1,
+    let (all, newcomers) = (config.receive_window, config.receive_window.min(NEWCOMER));
+    // Control streams are opened by the client.
+    let (bi_streams, uni_streams, window) = match end {
+        End::Client => (config.bi_streams, config.uni_streams, all),
+        End::Awaiting => (config.bi_streams + 1, config.uni_streams, all),
+        End::Public => (1, 0, newcomers),
     };
+    let keep_alive = !matches!(end, End::Awaiting);
     transport
-        .max_concurrent_bidi_streams(VarInt::from(config.bi_streams + control_streams))
-        .max_concurrent_uni_streams(VarInt::from(config.uni_streams))
+        .max_concurrent_bidi_streams(VarInt::from(bi_streams))
+        .max_concurrent_uni_streams(VarInt::from(uni_streams))
         .stream_receive_window(VarInt::from(config.stream_window))
-        .receive_window(VarInt::from(config.receive_window))
+        .receive_window(VarInt::from(window))
         .send_window(config.send_window.into())
         .datagram_receive_buffer_size(Some(config.datagram_buffer))
         .datagram_send_buffer_size(config.datagram_buffer)

@@ -5,6 +5,7 @@
     reason = "a test fails where something is not as it must be"
 )]
 
+mod admission;
 mod calls;
 mod channels;
 mod closing;

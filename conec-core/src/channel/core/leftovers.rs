@@ -3,10 +3,14 @@
 //! The other side may know that it was delivered. So it outlives the channel, unless one of the sides has thrown it away: until
 //! its readers have taken it, or nobody wants it any more.
 
+use bytes::Bytes;
+
 use super::ChannelCore;
 use crate::{
     CloseReason, Direction, ErrorCode, RecvEnd,
+    channel::{incoming::Waiting, stream::DataStream},
     transport::{CONTROL, Link},
+    wire::{FrameDecoder, MAX_CONTROL, MAX_LABEL},
 };
 
 impl ChannelCore {
@@ -50,8 +54,26 @@ impl ChannelCore {
         self.keeps_leftovers && (!self.streams.is_empty() || self.incoming.len() > 0)
     }
 
+    /// Keeps nothing of a channel that is over but what is left to be received. Gives how much memory that takes.
+    pub(crate) fn keep_leftovers(&mut self) -> usize {
+        self.control.input = Bytes::new();
+        self.control.decoder = FrameDecoder::new(MAX_CONTROL);
+        self.leftover_memory()
+    }
+
+    /// The memory that a channel takes that is over, with its messages.
+    pub(crate) fn leftover_memory(&self) -> usize {
+        let (streams, waiting) = (self.streams.len(), self.incoming.len());
+        let tables = slots(streams) * SLOT + slots(waiting) * WAITING_SLOT;
+        self.memory() + CHANNEL + tables + streams * QUEUE + waiting * LABEL
+    }
+
     /// Nobody will receive what is left of a channel that is over: all that was still to be received ends so.
     pub(crate) fn forget(&mut self, reason: CloseReason) {
+        while let Some(unknown) = self.incoming.pop() {
+            let recv = self.streams.remove(&unknown.index).and_then(|it| it.recv);
+            self.memory -= recv.map_or(0, |it| it.memory);
+        }
         for index in self.streams.keys().copied().collect::<Vec<_>>() {
             self.end_recv(index, RecvEnd::Closed(reason));
         }
@@ -70,3 +92,20 @@ impl ChannelCore {
         }
     }
 }
+
+/// For how many items a table may have room, which begins with that for eleven, and may be half empty after that.
+fn slots(items: usize) -> usize {
+    match items {
+        0..=11 => 11,
+        _ => 11 + 2 * items,
+    }
+}
+
+/// The longest label, with what counts its uses.
+const LABEL: usize = MAX_LABEL + 128;
+/// What is known of a channel, with its place in a table.
+const CHANNEL: usize = size_of::<ChannelCore>() + 64;
+/// The room that a stream's queue of messages begins with.
+const QUEUE: usize = 4 * size_of::<Bytes>();
+const SLOT: usize = size_of::<(u64, DataStream)>();
+const WAITING_SLOT: usize = size_of::<(u64, Waiting)>();

@@ -589,6 +589,7 @@ impl ChannelCore {
         }
         self.rest();
         self.gap_memory = 0;
+        self.datagrams = Datagrams::new(0);
         tracing::debug!(channel = ?self.id, ?reason, "channel closed");
         self.closed = Some(reason);
         self.notices.push_back(Notice::Ended(cause));

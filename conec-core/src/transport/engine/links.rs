@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use quinn_proto::{
-    ConnectError, ConnectionId, EndpointConfig, Incoming, ServerConfig, Side,
+    ConnectError, ConnectionId, EndpointConfig, Incoming, ServerConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 
@@ -18,7 +18,7 @@ use crate::{
         keys::{ResetKey, TokenKey},
         link::Link,
         observer::Observer,
-        settings::transport_config,
+        settings::{End, transport_config},
         tls,
     },
     wire::{CID_LEN, Route},
@@ -106,12 +106,12 @@ impl Transport {
         };
         let buf = self.packets.clear();
         let proven = incoming.remote_address_validated();
-        let (accepting, id) = match &engine.kind {
+        let (accepting, id, end) = match &engine.kind {
             EngineKind::Single => {
                 engine.endpoint.ignore(incoming);
                 return Received::Nothing;
             }
-            EngineKind::Awaiting(id, accepting) => (accepting.clone(), Some(*id)),
+            EngineKind::Awaiting(id, accepting) => (accepting.clone(), Some(*id), End::Awaiting),
             EngineKind::Public(accepting, admissions) => {
                 let ip = incoming.remote_address().ip();
                 let links = engine.links.len();
@@ -130,11 +130,10 @@ impl Transport {
                         return Received::Nothing;
                     }
                 }
-                (accepting.clone(), None)
+                (accepting.clone(), None, End::Public)
             }
         };
-        let (transport, control) =
-            transport_config(now, &accepting.channel, Side::Server, id.is_none());
+        let (transport, control) = transport_config(now, &accepting.channel, end);
         let observer = Observer::new();
         let mut server = accepting.server;
         server.crypto = observer.watch_server(server.crypto);
@@ -153,7 +152,7 @@ impl Transport {
                     }
                     None => {
                         let ip = link.remote().ip();
-                        link.newcomer = Some(self.handshakes.begin(ip, proven));
+                        link.begin_as(self.handshakes.begin(ip, proven));
                     }
                 }
                 link.tell(LinkChange::Accepted);
@@ -243,7 +242,7 @@ impl Transport {
     ) -> Result<Box<Link>, ConnectError> {
         let engine = self.engines.get_mut(&engine_id);
         let engine = engine.ok_or(ConnectError::EndpointStopping)?;
-        let (transport, control) = transport_config(now, channel, Side::Client, true);
+        let (transport, control) = transport_config(now, channel, End::Client);
         let observer = Observer::new();
         let mut config = quinn_proto::ClientConfig::new(observer.watch_client(tls));
         config

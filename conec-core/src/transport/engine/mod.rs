@@ -33,6 +33,14 @@ impl Engine {
     pub(super) fn is_public(&self) -> bool {
         matches!(self.kind, EngineKind::Public(..))
     }
+
+    /// What those may send that were let in, if it accepts everyone's.
+    pub(super) fn let_in(&self) -> Option<&ChannelConfig> {
+        match &self.kind {
+            EngineKind::Public(accepting, _) => Some(&accepting.channel),
+            EngineKind::Single | EngineKind::Awaiting(..) => None,
+        }
+    }
 }
 
 /// How links are accepted.

@@ -17,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use quinn_proto::{Connection, ConnectionEvent, ConnectionHandle, Event};
+use quinn_proto::{Connection, ConnectionEvent, ConnectionHandle, Dir, Event, VarInt};
 
 #[cfg(feature = "__testing")]
 pub(crate) use self::reassembly::Reassembly;
@@ -32,7 +32,7 @@ use super::{
     congestion::Control,
     engine::EngineId,
     event::{Handshaken, LinkChange, LinkEvent, close_reason},
-    handshakes::Newcomer,
+    handshakes::{NEWCOMER, Newcomer},
     observer::Observer,
     outgoing::Outgoing,
     silence::Silence,
@@ -53,6 +53,7 @@ pub(crate) struct Link {
     pub(super) handle: ConnectionHandle,
     control: Control,
     window: ReceiveWindow,
+    observer: Observer,
     arrivals: Arrivals,
     incoming: Incoming,
     /// How often the other side has told that it is held up by it, in its channel's words.
@@ -145,6 +146,7 @@ impl Link {
             window: ReceiveWindow::new(config.receive_window, config.max_receive_window),
             complaints: 0,
             arrivals: Arrivals::new(observer.clone()),
+            observer: observer.clone(),
             incoming: Incoming::default(),
             outgoing: BTreeMap::new(),
             line: Line::default(),
@@ -208,6 +210,23 @@ impl Link {
     /// Sets or clears the one alarm.
     pub(crate) fn set_alarm(&mut self, at: Option<Instant>) {
         self.alarm = at;
+    }
+
+    /// The other side is a newcomer: so little is taken of it that it has told who it is, and no more.
+    pub(super) fn begin_as(&mut self, newcomer: Newcomer) {
+        self.newcomer = Some(newcomer);
+        self.window.tell(self.window.size().min(NEWCOMER.into()));
+        self.observer.allow(Some(NEWCOMER.into()));
+    }
+
+    /// The other side is let in, and may send what all may.
+    pub(super) fn admit(&mut self, config: &ChannelConfig) {
+        self.observer.allow(None);
+        self.set_receive_window();
+        let control = VarInt::from(config.bi_streams + 1);
+        self.conn.set_max_concurrent_streams(Dir::Bi, control);
+        let uni = VarInt::from(config.uni_streams);
+        self.conn.set_max_concurrent_streams(Dir::Uni, uni);
     }
 
     /// A packet has arrived.
@@ -469,7 +488,6 @@ impl Link {
                     if let Some(newcomer) = &mut self.newcomer {
                         newcomer.proven = true;
                     }
-                    self.room.connected();
                     self.silence.connected(self.negotiated_idle_timeout());
                     // Nobody has moved before this.
                     let at = Handshaken {
@@ -493,6 +511,9 @@ impl Link {
                     }
                 }
                 Event::Stream(event) => self.collect_stream_event(event),
+                Event::DatagramReceived if self.newcomer.is_some() => {
+                    while self.conn.datagrams().recv().is_some() {}
+                }
                 Event::DatagramReceived => self.events.push_back(LinkEvent::DatagramReceived),
                 Event::DatagramsUnblocked => self.events.push_back(LinkEvent::DatagramsWritable),
             }

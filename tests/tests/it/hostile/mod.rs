@@ -76,6 +76,7 @@ mod datagrams;
 mod deaf;
 mod forwarding;
 mod handshake;
+mod leftovers;
 mod peers;
 mod places;
 mod shares;

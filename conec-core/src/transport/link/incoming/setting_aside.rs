@@ -7,6 +7,7 @@ use quinn_proto::{Dir, VarInt};
 use super::{Aside, Receiving, Taken};
 use crate::transport::{
     event::Read,
+    handshakes::NEWCOMER,
     link::{
         Link,
         convert::{CONTROL, id, index},
@@ -105,7 +106,8 @@ impl Link {
     /// The receive window of which the engine knows: what is set aside is a part of the whole.
     pub(in crate::transport::link) fn set_receive_window(&mut self) {
         let held = self.incoming.held as u64;
-        let size = self.window.size().saturating_sub(held);
+        let most = self.newcomer.map_or(u64::MAX, |_| NEWCOMER.into());
+        let size = self.window.size().min(most).saturating_sub(held);
         if self.window.tell(size) {
             let size = VarInt::from_u64(size).unwrap_or(VarInt::MAX);
             self.conn.set_receive_window(size);

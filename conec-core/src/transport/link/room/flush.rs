@@ -54,6 +54,7 @@ impl Link {
             return false;
         }
         let before = self.room.handed_over;
+        self.room.spare();
         self.conn.set_send_window(self.room.window);
         let mut ended = self.flush_control();
         self.conn

@@ -47,9 +47,10 @@ impl Room {
         room
     }
 
-    /// The first credit is known, which later ones only add to.
-    pub(super) fn connected(&mut self) {
-        self.spare_credit = spare(self.observer.credit());
+    /// Keeps some of the credit free that is known now. It may have been little at first.
+    fn spare(&mut self) {
+        let free = self.observer.credit().saturating_sub(self.handed_over);
+        self.spare_credit = self.spare_credit.max(spare(free));
     }
 
     /// When the other side is to be told that its credit is used up.
