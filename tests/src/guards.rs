@@ -425,6 +425,12 @@ pub const GUARDS: &[Guard] = &[
         without: "all.take_leaving(now, 0, 0)",
     },
     Guard {
+        what: "a channel on which probes come without end leaves others their answers",
+        file: "conec-core/src/client/path/budget.rs",
+        text: "let used = SHARE_BURST - own.level(now);",
+        without: "let used = 0 * own.level(now);",
+    },
+    Guard {
         what: "an address that does not answer is left alone",
         file: "conec-core/src/client/path/budget.rs",
         text: ".or_insert_with(full).take(now, 1)",
