@@ -11,8 +11,8 @@ use std::{cell::Cell, pin::pin, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelEvent, CloseReason, Code, CoordinatorEvent, ErrorCode, OpenChannelError, RecvEnd,
-    SendEnd,
+    ChannelEvent, CloseReason, Code, CoordinatorEvent, Direction, ErrorCode, OpenChannelError,
+    RecvEnd, SendEnd,
 };
 use conec_driver::{SendError, TryOpenStreamError, TryRecvError, TrySendError};
 use futures_core::Stream;
@@ -150,6 +150,7 @@ fn streams_that_nobody_accepts_hold_up_who_opens_them() {
         }
         let refused = at_alice.try_open_uni("").err();
         assert!(bidirectional || refused == Some(TryOpenStreamError::Blocked));
+        assert!(bidirectional || at_alice.available_streams(Direction::Uni) == 0);
         assert!((400..700).contains(&opened), "{opened}");
         // Those that are there are clean ends, in order, and make room.
         for number in 0..opened {
@@ -159,6 +160,7 @@ fn streams_that_nobody_accepts_hold_up_who_opens_them() {
             world.run();
         }
         assert!(now_or_never(at_bob.accept()).is_none());
+        assert!(at_alice.available_streams(Direction::Uni) > 0);
         assert!(at_alice.try_open_uni("").is_ok());
         // Nothing of it holds up an orderly end.
         drop((at_alice, at_bob));

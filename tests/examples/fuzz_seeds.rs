@@ -16,12 +16,13 @@ use conec_tests::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 fn main() -> io::Result<()> {
-    let corpora: [(&str, Vec<Vec<u8>>); 9] = [
+    let corpora: [(&str, Vec<Vec<u8>>); 10] = [
         ("client_datagrams", datagrams()),
         ("control_stream", control_streams()),
         ("coordinator_datagrams", datagrams()),
         ("frame", frames()),
         ("message", messages()),
+        ("participant", participants()),
         ("preamble", preambles()),
         ("reassembly", reassemblies()),
         ("route", packets()),
@@ -183,6 +184,19 @@ fn control_streams() -> Vec<Vec<u8>> {
             steps.extend([conn, 11, conn, 0, 50]);
         }
         steps.extend((0..60).map(|_| rng.random::<u8>()));
+        steps
+    })
+}
+
+/// The protocol's course as a Client that has a channel with another, in which anything happens.
+fn participants() -> Vec<Vec<u8>> {
+    random(24, |rng| {
+        // Behave on the first connection: Hello, then what comes of what the other asks for.
+        let mut steps = vec![20, 0, 11, 20, 0, 0, 30, 14, 0, 20, rng.random()];
+        for _ in 0..4 {
+            steps.extend([20, 0, 0, 60, 20, 0, 11]);
+        }
+        steps.extend((0..200).map(|_| rng.random::<u8>()));
         steps
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conec_core::ChannelEvent;
+use conec_core::{ChannelEvent, ClientConfig, PathPolicy};
 
 use crate::sim::{At, Half, NodeId, World};
 
@@ -20,9 +20,21 @@ pub struct Bystanders {
 impl Bystanders {
     /// Connects the bystanders and lets them talk for the first time.
     pub fn meet(world: &mut World, coordinator: NodeId) -> Self {
+        Self::meet_with(world, coordinator, |_| {})
+    }
+
+    /// The same, with changes to how they are configured.
+    pub fn meet_with(
+        world: &mut World,
+        coordinator: NodeId,
+        change: impl Fn(&mut ClientConfig),
+    ) -> Self {
         // On a direct path they would not notice what happens to the Coordinator.
         let [ann, ben] = ["ann", "ben"].map(|name| {
-            let client = world.add_proxied_client(name);
+            let mut config = world.client_config(name);
+            config.paths.policy = PathPolicy::ProxiedOnly;
+            change(&mut config);
+            let client = world.add_client_with(config);
             world.connect(client, coordinator);
             client
         });
@@ -44,7 +56,8 @@ impl Bystanders {
         let begin = world.elapsed();
         for (from, to) in [(0, 1), (1, 0)] {
             self.said += 1;
-            let message = format!("number {}", self.said);
+            // All of the same size, so that what is kept for them is the same.
+            let message = format!("number {:06}", self.said);
             world.send(self.halves[from], message.clone());
             assert_eq!(world.recv(self.halves[to]), message);
         }

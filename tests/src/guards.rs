@@ -551,6 +551,13 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "client::path::budget::tests::all_pings_together_are_limited_and_so_are_all_pongs",
     },
     Guard {
+        what: "a channel on which probes come without end leaves others their answers",
+        file: "conec-core/src/client/path/budget.rs",
+        text: "let used = SHARE_BURST - own.level(now);",
+        without: "let used = 0 * own.level(now);",
+        noticed_by: "client::path::budget::tests::nobody_takes_the_share_of_another",
+    },
+    Guard {
         what: "an address that does not answer is left alone",
         file: "conec-core/src/client/path/budget.rs",
         text: ".or_insert_with(full).take(now, 1)",

@@ -55,6 +55,14 @@ impl Channel<'_> {
         }
     }
 
+    /// How many streams can be opened now, as far as the other side's word has come: 0 where the channel is not open.
+    ///
+    /// More become available when the other side knows that streams which were opened before have ended at both ends.
+    pub fn available_streams(&self, direction: Direction) -> u64 {
+        let link = self.link.as_deref();
+        link.map_or(0, |link| self.core.available_streams(link, direction))
+    }
+
     /// The next stream that the other side has opened, and its label. For drivers that take
     /// [channel events by themselves](crate::Endpoint::poll_channel_event); others are told by
     /// [`StreamOpened`](crate::ChannelEvent::StreamOpened).

@@ -20,9 +20,12 @@ impl Parameters {
         Some(Duration::from_millis(millis))
     }
 
-    /// How much it lets this side send at first on all streams together.
-    pub(super) fn initial_max_data(&self) -> Option<u64> {
-        self.get(INITIAL_MAX_DATA)
+    /// What it lets this side do at first.
+    pub(super) fn initial_limits(&self) -> Limits {
+        Limits {
+            data: self.get(INITIAL_MAX_DATA),
+            streams: [INITIAL_MAX_STREAMS_BIDI, INITIAL_MAX_STREAMS_UNI].map(|it| self.get(it)),
+        }
     }
 
     /// A parameter whose value is a number (RFC 9000, 18.2).
@@ -38,21 +41,35 @@ impl Parameters {
     }
 }
 
-/// The largest limit in the MAX_DATA frames of a packet, if it has any.
+/// Up to what the other side lets this one go, as far as it says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Bytes on all streams together.
+    pub(super) data: Option<u64>,
+    /// Streams that this side opens, by [`Direction`](crate::Direction).
+    pub(super) streams: [Option<u64>; 2],
+}
+
+/// The largest limits in the MAX_DATA and MAX_STREAMS frames of a packet.
 ///
 /// Frames have no length of their own, so each before it has to be understood. What cannot be is the end: the engine
 /// closes the connection then.
-pub(super) fn max_data(payload: &[u8]) -> Option<u64> {
+pub(super) fn limits(payload: &[u8]) -> Limits {
     let mut fields = Fields(payload);
-    let mut limit = None;
+    let mut limits = Limits::default();
     while let Some(kind) = fields.varint() {
-        if kind == MAX_DATA {
-            limit = limit.max(fields.varint());
-        } else if fields.skip_frame(kind).is_none() {
-            break;
-        }
+        let limit = match kind {
+            MAX_DATA => &mut limits.data,
+            MAX_STREAMS_BIDI => &mut limits.streams[0],
+            MAX_STREAMS_UNI => &mut limits.streams[1],
+            _ => match fields.skip_frame(kind) {
+                Some(()) => continue,
+                None => break,
+            },
+        };
+        *limit = (*limit).max(fields.varint());
     }
-    limit
+    limits
 }
 
 /// How many frames of a packet bear something that has to be kept if it is not what comes next.
@@ -138,7 +155,9 @@ impl<'a> Fields<'a> {
                 self.block()
             }
             // MAX_DATA, MAX_STREAMS, DATA_BLOCKED, STREAMS_BLOCKED, RETIRE_CONNECTION_ID
-            0x10 | 0x12 | 0x13 | 0x14 | 0x16 | 0x17 | 0x19 => self.varints(1),
+            MAX_DATA | MAX_STREAMS_BIDI | MAX_STREAMS_UNI | 0x14 | 0x16 | 0x17 | 0x19 => {
+                self.varints(1)
+            }
             // NEW_CONNECTION_ID
             0x18 => {
                 self.varints(2)?;
@@ -170,7 +189,11 @@ impl<'a> Fields<'a> {
 
 const MAX_IDLE_TIMEOUT: u64 = 0x01;
 const INITIAL_MAX_DATA: u64 = 0x04;
+const INITIAL_MAX_STREAMS_BIDI: u64 = 0x08;
+const INITIAL_MAX_STREAMS_UNI: u64 = 0x09;
 const MAX_DATA: u64 = 0x10;
+const MAX_STREAMS_BIDI: u64 = 0x12;
+const MAX_STREAMS_UNI: u64 = 0x13;
 
 #[cfg(test)]
 mod tests {
@@ -187,6 +210,10 @@ mod tests {
         ];
         assert_eq!(data_frames(&packet.concat()), 4);
         assert_eq!(data_frames(&[0x01, 0x02, 0x01, 0x00, 0x00, 0x00, 0x00]), 0);
+    }
+
+    fn max_data(payload: &[u8]) -> Option<u64> {
+        limits(payload).data
     }
 
     /// MAX_DATA with a limit of 1000.
@@ -243,6 +270,16 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_each_kind_are_found_and_the_largest_counts() {
+        let frames = [0x12, 7, 0x13, 0x40, 0x80, 0x10, 3, 0x12, 9, 0x13, 2, 0x01];
+        let found = Limits {
+            data: Some(3),
+            streams: [Some(9), Some(128)],
+        };
+        assert_eq!(limits(&frames), found);
+    }
+
+    #[test]
     fn what_looks_like_a_limit_within_data_is_none() {
         for frame in [&[0x08, 0x04][..], &[0x0c, 0x04, 0x07], &[0x30], &[0x2f]] {
             assert_eq!(max_data(&[frame, &LIMIT].concat()), None, "{frame:?}");
@@ -259,15 +296,19 @@ mod tests {
     fn parameters_are_found_among_others() {
         let parameters = [
             0x03, 0x02, 0x40, 0x64, 0x04, 0x02, 0x43, 0xe8, 0x01, 0x02, 0x42, 0x00, 0x05, 0x01,
-            0x07,
+            0x07, 0x09, 0x01, 0x03, 0x08, 0x01, 0x04,
         ];
         let told = Parameters(parameters.to_vec());
-        assert_eq!(told.initial_max_data(), Some(1000));
+        let limits = Limits {
+            data: Some(1000),
+            streams: [Some(4), Some(3)],
+        };
+        assert_eq!(told.initial_limits(), limits);
         assert_eq!(told.max_idle_timeout(), Some(Duration::from_millis(0x200)));
         // One that breaks off says nothing.
         for len in [0, 1, 4, 6, 7] {
             let told = Parameters(parameters[..len].to_vec());
-            assert_eq!(told.initial_max_data(), None, "{len}");
+            assert_eq!(told.initial_limits(), Limits::default(), "{len}");
             assert_eq!(told.max_idle_timeout(), None, "{len}");
         }
         let none = Parameters(vec![0x01, 0x01, 0x00]);

@@ -1,7 +1,8 @@
 //! What passes through a connection's TLS session, and the engine does not tell.
 //!
 //! The session is ours to give, so it is wrapped, and what passes is looked at: the numbers of the packets that arrive, and
-//! how much the other side lets this one send, in its transport parameters (RFC 9000, 18.2) and its MAX_DATA frames (19.9).
+//! how much the other side lets this one send and how many streams it lets it open, in its transport parameters (RFC 9000,
+//! 18.2) and its MAX_DATA and MAX_STREAMS frames (19.9, 19.11).
 //!
 //! Packets of a newcomer with data beyond its [allowance](Observer::allow) are taken for lost. Everything else is only looked
 //! at: what the engine lets be sent is up to the engine. The two can differ where it drops a packet
@@ -25,7 +26,8 @@ use quinn_proto::{
     transport_parameters::TransportParameters,
 };
 
-use super::announced::{Parameters, data_frames, max_data};
+use super::announced::{Limits, Parameters, data_frames, limits};
+use crate::Direction;
 
 /// What was seen of one connection.
 ///
@@ -41,6 +43,8 @@ pub(super) struct Observer(Arc<Seen>);
 struct Seen {
     /// How many bytes the other side lets this one send since the beginning; 0 until it is known.
     credit: atomic::AtomicU64,
+    /// How many streams of each direction it lets this one open since the beginning.
+    streams: [atomic::AtomicU64; 2],
     /// The number of the packet that was decrypted last.
     latest: atomic::AtomicU64,
     /// How much memory packets with data may still take; [`NO_BOUND`] for any.
@@ -55,6 +59,7 @@ impl Observer {
     pub(super) fn new() -> Self {
         Self(Arc::new(Seen {
             credit: atomic::AtomicU64::new(0),
+            streams: [atomic::AtomicU64::new(0), atomic::AtomicU64::new(0)],
             latest: atomic::AtomicU64::new(NONE),
             allowance: atomic::AtomicU64::new(NO_BOUND),
         }))
@@ -87,6 +92,11 @@ impl Observer {
         self.0.credit.load(Ordering::Relaxed)
     }
 
+    /// How many streams may be opened, since the connection's beginning; 0 until it is known.
+    pub(super) fn streams(&self, direction: Direction) -> u64 {
+        self.0.streams[direction as usize].load(Ordering::Relaxed)
+    }
+
     /// The number of the packet that was decrypted last, of those that carry streams.
     pub(super) fn latest(&self) -> Option<u64> {
         Some(self.0.latest.load(Ordering::Relaxed)).filter(|&number| number != NONE)
@@ -110,9 +120,14 @@ impl Observer {
             .is_some()
     }
 
-    fn credited(&self, limit: Option<u64>) {
-        if let Some(limit) = limit {
+    fn allowed(&self, limits: Limits) {
+        if let Some(limit) = limits.data {
             self.0.credit.fetch_max(limit, Ordering::Relaxed);
+        }
+        for (known, limit) in self.0.streams.iter().zip(limits.streams) {
+            if let Some(limit) = limit {
+                known.fetch_max(limit, Ordering::Relaxed);
+            }
         }
     }
 
@@ -216,8 +231,8 @@ impl Session for WatchedSession {
     fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
         let params = self.inner.transport_parameters()?;
         if let Some(params) = &params {
-            let limit = Parameters::new(params).initial_max_data();
-            self.observer.credited(limit);
+            self.observer
+                .allowed(Parameters::new(params).initial_limits());
         }
         Ok(params)
     }
@@ -275,7 +290,7 @@ impl PacketKey for WatchedKey {
         }
         if self.carries_streams {
             self.observer.decrypted(packet);
-            self.observer.credited(max_data(payload));
+            self.observer.allowed(limits(payload));
         }
         Ok(())
     }

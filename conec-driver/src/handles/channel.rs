@@ -161,6 +161,16 @@ impl Channel {
         Ok(self.sender(id))
     }
 
+    /// How many streams can be opened now without waiting: 0 once the channel is over or being closed.
+    ///
+    /// As many as the other side allows at once
+    /// ([`bi_streams`](conec_core::ChannelConfig::bi_streams), [`uni_streams`](conec_core::ChannelConfig::uni_streams)), without
+    /// those that it does not know yet to have ended at both ends.
+    pub fn available_streams(&self, direction: Direction) -> u64 {
+        self.core(|channel| channel.available_streams(direction))
+            .unwrap_or(0)
+    }
+
     /// The next stream that the other side opens. `None` once the channel is over.
     ///
     /// A stream that the other side gave up before it was accepted is not seen here. Those that nobody accepts wait with what

@@ -22,12 +22,13 @@ use crate::sim::{NodeId, World};
 pub type Run = fn(&[u8]);
 
 /// All targets, by the names that they and their corpora have.
-pub const TARGETS: [(&str, Run); 9] = [
+pub const TARGETS: [(&str, Run); 10] = [
     ("client_datagrams", datagrams::client),
     ("control_stream", control_stream::run),
     ("coordinator_datagrams", datagrams::coordinator),
     ("frame", frame::run),
     ("message", message::run),
+    ("participant", control_stream::participant::run),
     ("preamble", preamble::run),
     ("reassembly", reassembly::run),
     ("route", route::run),

@@ -1,9 +1,15 @@
 //! A stream for each call, as many at once as are allowed.
 
-use std::{iter, time::Duration};
+use std::{
+    io, iter,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use conec_core::{ChannelEvent, Direction, OpenStreamError, RecvError};
 use conec_tests::sim::{At, Half, LinkConfig, World};
+
+use crate::pair;
 
 /// How long it takes so many workers to make so many calls.
 fn calls(workers: usize, calls: usize) -> Duration {
@@ -96,3 +102,78 @@ fn as_many_workers_as_streams_are_not_slower_than_fewer() {
         );
     }
 }
+
+/// A program that would open more streams than it may can see it coming, and see in its log that it has come to that.
+#[test]
+fn how_many_streams_can_be_opened_is_known_and_who_has_to_wait_is_logged() {
+    let (mut world, _, at_alice, at_bob) = pair(3);
+    let available = |world: &mut World, direction| {
+        let channel = world.channel(at_alice.node, at_alice.channel);
+        channel.unwrap().available_streams(direction)
+    };
+    let log = Log::default();
+    let guard = tracing::subscriber::set_default(log.subscriber());
+    for direction in [Direction::Bi, Direction::Uni] {
+        let mut ours = Vec::new();
+        for left in (0..64).rev() {
+            ours.push(world.open(at_alice, direction, b""));
+            assert_eq!(available(&mut world, direction), left);
+        }
+        assert_eq!(log.count(WAITS), direction as usize);
+        let refused = |world: &mut World| {
+            let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+            channel.open(direction, b"") == Err(OpenStreamError::Blocked)
+        };
+        assert!(refused(&mut world) && refused(&mut world));
+        assert_eq!(
+            log.count(WAITS),
+            1 + direction as usize,
+            "once for each time"
+        );
+        for half in ours.drain(..10) {
+            world.finish(half);
+            let theirs = world.accept_stream(at_bob);
+            if direction == Direction::Bi {
+                world.finish(theirs);
+            }
+        }
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(available(&mut world, direction), 10);
+    }
+    drop(guard);
+    let now = world.now();
+    let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+    channel.close(now, Duration::from_secs(1));
+    assert_eq!(available(&mut world, Direction::Bi), 0);
+}
+
+/// What is logged.
+#[derive(Default, Clone)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn subscriber(&self) -> impl tracing::Subscriber + use<> {
+        let log = self.clone();
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(move || log.clone())
+            .finish()
+    }
+
+    fn count(&self, what: &str) -> usize {
+        let written = self.0.lock().unwrap();
+        String::from_utf8_lossy(&written).matches(what).count()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+const WAITS: &str = "allows no more streams";

@@ -43,6 +43,7 @@ replay! {
     coordinator_datagrams
     frame
     message
+    participant
     preamble
     reassembly
     route

@@ -26,6 +26,7 @@ mod nat;
 mod network;
 mod outage;
 mod pacing;
+mod participant;
 mod presence;
 mod priorities;
 mod racing;

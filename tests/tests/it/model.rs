@@ -4,7 +4,7 @@ use conec_core::Direction;
 use conec_tests::model::{Op, play};
 use proptest::{prelude::*, test_runner::RngSeed};
 
-fn rng_seed() -> RngSeed {
+pub(crate) fn rng_seed() -> RngSeed {
     let seed = std::env::var("PROPTEST_RNG_SEED").map_or(1, |seed| seed.parse().unwrap());
     RngSeed::Fixed(seed)
 }

@@ -35,7 +35,9 @@ impl ChannelCore {
             return Err(OpenStreamError::LabelTooLong);
         }
         let Some(index) = link.open(direction) else {
-            self.open_blocked[direction as usize] = true;
+            if !std::mem::replace(&mut self.open_blocked[direction as usize], true) {
+                tracing::debug!(channel = ?self.id, ?direction, "the other side allows no more streams for now");
+            }
             return Err(OpenStreamError::Blocked);
         };
         self.opened.add(direction);
@@ -47,6 +49,13 @@ impl ChannelCore {
         let send = Some(SendHalf::default());
         self.streams.insert(index, DataStream::new(send, recv));
         Ok(self.stream_id(index))
+    }
+
+    pub(in crate::channel) fn available_streams(&self, link: &Link, direction: Direction) -> u64 {
+        match self.state.is_open() {
+            true => link.available(direction),
+            false => 0,
+        }
     }
 
     pub(in crate::channel) fn poll_ready(

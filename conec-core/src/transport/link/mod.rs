@@ -72,6 +72,8 @@ pub(crate) struct Link {
     alarm: Option<Instant>,
     /// How often something of the application's was passed on, in either direction.
     activity: u64,
+    /// How many streams of each direction this side has opened.
+    opened: [u64; 2],
     /// More streams are wanted than the other side allows: how many frames of streams had come before that was last seen to.
     short_of_streams: Option<u64>,
     /// Nothing is to be sent.
@@ -154,6 +156,7 @@ impl Link {
             saturated: false,
             alarm: None,
             activity: 0,
+            opened: [0; 2],
             short_of_streams: None,
             muted: false,
             silence: Silence::new(now),

@@ -24,11 +24,18 @@ impl Link {
             self.hasten_streams();
             return None;
         };
+        self.opened[direction as usize] = stream.index() + 1;
         let stream = index(stream);
         if direction == Direction::Bi {
             self.incoming.begin(stream);
         }
         Some(stream)
+    }
+
+    /// How many more streams the other side lets this one open now.
+    pub(crate) fn available(&self, direction: Direction) -> u64 {
+        let allowed = self.room.streams(direction);
+        allowed.saturating_sub(self.opened[direction as usize])
     }
 
     /// The next stream that the other side has opened.

@@ -7,6 +7,7 @@
 mod behave;
 mod forge;
 mod honest;
+pub mod participant;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -84,11 +85,16 @@ impl Scene {
         // What they have is none of Mallory's, or the honest ones', business.
         while world.next_event(coordinator).is_some() {}
         let mut scene = Self::new(world, Some((coordinator, bystanders)));
-        scene.world.connect(scene.victim, coordinator);
-        let (now, address) = (scene.world.now(), scene.world.address(coordinator));
-        let conn = scene.raw.connect(now, address, &Dial::home(MALLORY));
-        scene.add_conn(conn, Speaks::Client);
+        scene.join_coordinator(coordinator);
         scene
+    }
+
+    /// The victim and Mallory connect.
+    fn join_coordinator(&mut self, coordinator: NodeId) {
+        self.world.connect(self.victim, coordinator);
+        let (now, address) = (self.world.now(), self.world.address(coordinator));
+        let conn = self.raw.connect(now, address, &Dial::home(MALLORY));
+        self.add_conn(conn, Speaks::Client);
     }
 
     fn as_coordinator() -> Self {

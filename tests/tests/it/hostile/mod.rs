@@ -66,8 +66,8 @@
 //! | 90 | `closing::a_coordinator_does_not_wait_for_ever`, [`peers::a_peer_that_never_lets_go_is_left_when_patience_ends`] |
 //! | 91 | [`control::a_coordinator_that_closes_does_not_wait_for_those_that_stall`] |
 //!
-//! Not in the catalogue: lies about which channel this is ([`peers`]), a Coordinator that swaps keys, leads elsewhere or
-//! listens in ([`coordinator`]).
+//! Not in the catalogue: probes without end ([`probing`]), lies about which channel this is ([`peers`]), a Coordinator that
+//! swaps keys, leads elsewhere or listens in ([`coordinator`]). Random behaviour of one participant: `participant`.
 
 mod asks;
 mod control;
@@ -79,6 +79,7 @@ mod handshake;
 mod leftovers;
 mod peers;
 mod places;
+mod probing;
 mod shares;
 mod streams;
 mod victims;

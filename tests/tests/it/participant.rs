@@ -1,0 +1,34 @@
+//! Bystanders' progress and the bounds on memory hold whatever one participant does. What random runs find becomes a named
+//! test below.
+
+use conec_tests::fuzz::control_stream::participant::run;
+use proptest::prelude::*;
+
+use crate::model::rng_seed;
+
+/// A hundred, unless `PROPTEST_CASES` asks for others.
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES");
+    asked.map_or(100, |cases| cases.parse().unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        cases: cases(),
+        rng_seed: rng_seed(),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn nobody_can_hurt_bystanders_or_exceed_what_may_be_kept(
+        steps in prop::collection::vec(any::<u8>(), 1..600),
+    ) {
+        // It has said hello, and has asked Clients for channels.
+        let mut input = BEGINNING.to_vec();
+        input.extend(steps);
+        run(&input);
+    }
+}
+
+const BEGINNING: [u8; 11] = [20, 0, 11, 20, 0, 0, 60, 14, 0, 3, 0];
