@@ -14,7 +14,7 @@ use bytes::BytesMut;
 
 use self::{
     cost::{cost, count},
-    queue::Queue,
+    queue::{Queue, SenderId},
 };
 use super::place::Place;
 use crate::{
@@ -30,12 +30,14 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Forwarder {
     routes: BTreeMap<Route, Entry>,
-    /// What may still be forwarded for each Client.
-    rates: BTreeMap<ClientId, Rate>,
+    senders: BTreeMap<ClientId, SenderId>,
+    next_sender: u64,
+    /// What may still be forwarded for each.
+    rates: BTreeMap<SenderId, Rate>,
     /// What it [costs](cost()) may be this much in a second.
     rate: u64,
-    /// Clients whose packets were dropped, to be told.
-    throttled: BTreeSet<ClientId>,
+    /// Those whose packets were dropped, to be told.
+    throttled: BTreeSet<SenderId>,
     queue: Queue,
     counts: Forwarded,
 }
@@ -54,6 +56,7 @@ pub(super) struct Forwarded {
 /// What may be forwarded for a Client.
 #[derive(Debug)]
 struct Rate {
+    client: ClientId,
     cost: Bucket,
     /// Packets dropped since the Client was last told.
     dropped: u64,
@@ -65,6 +68,7 @@ struct Rate {
 struct Entry {
     /// The Client at the other end, from which packets come.
     from: ClientId,
+    sender: SenderId,
     from_address: SocketAddr,
     /// The Client that the route belongs to.
     to: ClientId,
@@ -85,6 +89,8 @@ impl Forwarder {
     pub(super) fn new(limits: &CoordinatorLimits) -> Self {
         Self {
             routes: BTreeMap::new(),
+            senders: BTreeMap::new(),
+            next_sender: 0,
             rates: BTreeMap::new(),
             rate: limits.forward_rate(),
             throttled: BTreeSet::new(),
@@ -103,13 +109,19 @@ impl Forwarder {
 
     /// From now on, packets for `route` are forwarded.
     pub(super) fn add(&mut self, route: Route, from: (ClientId, Place), to: (ClientId, Place)) {
-        self.rates.entry(from.0).or_insert_with(|| Rate {
+        let sender = *self.senders.entry(from.0).or_insert_with(|| {
+            self.next_sender += 1;
+            SenderId(self.next_sender)
+        });
+        self.rates.entry(sender).or_insert_with(|| Rate {
+            client: from.0,
             cost: Bucket::per_second(self.rate, self.rate),
             dropped: 0,
             news: Bucket::per_second(1, 1),
         });
         let entry = Entry {
             from: from.0,
+            sender,
             from_address: from.1.address(),
             to: to.0,
             to_place: to.1,
@@ -141,8 +153,10 @@ impl Forwarder {
     }
 
     pub(super) fn forget(&mut self, client: ClientId) {
-        self.rates.remove(&client);
-        self.queue.forget(client);
+        if let Some(sender) = self.senders.remove(&client) {
+            self.rates.remove(&sender);
+            self.queue.forget(sender);
+        }
     }
 
     /// Forwards packets for a route, or drops them.
@@ -156,7 +170,7 @@ impl Forwarder {
             self.counts.denied += packets as u64;
             return;
         }
-        let Some(rate) = self.rates.get_mut(&entry.from) else {
+        let Some(rate) = self.rates.get_mut(&entry.sender) else {
             return;
         };
         let affordable = rate.take(now, packets, size);
@@ -165,7 +179,7 @@ impl Forwarder {
             self.counts.dropped += dropped;
             rate.dropped += dropped;
             if rate.news.take(now, 1) {
-                self.throttled.insert(entry.from);
+                self.throttled.insert(entry.sender);
             }
             run.payload.truncate(affordable * size);
         }
@@ -177,16 +191,16 @@ impl Forwarder {
                 segment_size: (affordable > 1).then_some(size),
                 payload: run.payload.freeze(),
             };
-            let dropped = self.queue.push(entry.from, packets, run.memory);
+            let dropped = self.queue.push(entry.sender, packets, run.memory);
             self.counts.dropped += dropped as u64;
         }
     }
 
     /// A Client that is to be told how many of its packets were dropped.
     pub(super) fn pop_throttled(&mut self) -> Option<(ClientId, u64)> {
-        let client = self.throttled.pop_first()?;
-        let rate = self.rates.get_mut(&client)?;
-        Some((client, std::mem::take(&mut rate.dropped)))
+        let sender = self.throttled.pop_first()?;
+        let rate = self.rates.get_mut(&sender)?;
+        Some((rate.client, std::mem::take(&mut rate.dropped)))
     }
 
     pub(super) fn poll_transmit(&mut self, max_segments: usize) -> Option<Transmit> {
@@ -199,7 +213,8 @@ impl Forwarder {
     /// How many things are kept, and how many bytes of packets.
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
-        self.routes.len() + self.rates.len() + self.throttled.len() + self.queue.entries()
+        let tables = self.routes.len() + self.senders.len() + self.rates.len();
+        tables + self.throttled.len() + self.queue.entries()
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -362,7 +377,8 @@ mod tests {
         forwarder.forget(client(1));
         assert!(forwarder.poll_transmit(10).is_some(), "it was on its way");
         assert!(forwarder.poll_transmit(10).is_none());
-        assert!(forwarder.rates.is_empty() && forwarder.queue.is_forgotten(client(1)));
+        assert!(forwarder.senders.is_empty() && forwarder.rates.is_empty());
+        assert!(forwarder.queue.is_forgotten(SenderId(1)));
     }
 
     #[test]

@@ -7,20 +7,24 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{cost::cost_of, lane::Lane};
-use crate::{ClientId, Transmit};
+use crate::Transmit;
 
 /// Packets that wait to be sent.
 #[derive(Debug)]
 pub(super) struct Queue {
     /// Senders stay, with an empty lane, until they are [forgotten](Self::forget).
-    senders: BTreeMap<ClientId, Sender>,
+    senders: BTreeMap<SenderId, Sender>,
     /// Those that have something to send, or had when it was last their turn.
-    turns: VecDeque<ClientId>,
+    turns: VecDeque<SenderId>,
     /// Who has more than a packet or so waiting, by [`weight`].
-    heavy: BTreeSet<(u32, ClientId)>,
+    heavy: BTreeSet<(u32, SenderId)>,
     memory: usize,
     limit: usize,
 }
+
+/// A Client that sends, as long as it is connected: less to compare for each packet than its identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SenderId(pub(super) u64);
 
 #[derive(Debug, Default)]
 struct Sender {
@@ -46,9 +50,8 @@ impl Queue {
 
     /// Adds packets of a sender, which keep so many bytes of memory. Gives how many packets were dropped for it: the newest of
     /// who has most, or where nobody has more than a packet or so, these.
-    pub(super) fn push(&mut self, from: ClientId, packets: Transmit, memory: usize) -> usize {
+    pub(super) fn push(&mut self, from: SenderId, packets: Transmit, memory: usize) -> usize {
         let sender = self.senders.entry(from).or_default();
-        sender.gone = false;
         if !sender.has_turn {
             sender.has_turn = true;
             // What it owes it still owes: who stops after each two batches would get both for one.
@@ -104,8 +107,8 @@ impl Queue {
         None
     }
 
-    /// A sender is gone. What waits of it is still sent.
-    pub(super) fn forget(&mut self, id: ClientId) {
+    /// A sender is gone, and sends no more. What waits of it is still sent.
+    pub(super) fn forget(&mut self, id: SenderId) {
         if let Some(sender) = self.senders.get_mut(&id) {
             sender.gone = true;
             if !sender.has_turn {
@@ -131,12 +134,12 @@ impl Queue {
     }
 
     #[cfg(test)]
-    pub(super) fn is_forgotten(&self, id: ClientId) -> bool {
+    pub(super) fn is_forgotten(&self, id: SenderId) -> bool {
         !self.senders.contains_key(&id)
     }
 
     /// Takes note of how much memory a lane takes.
-    fn weigh(&mut self, id: ClientId, before: usize, after: usize) {
+    fn weigh(&mut self, id: SenderId, before: usize, after: usize) {
         self.memory = self.memory - before + after;
         let (before, after) = (weight(before), weight(after));
         if before != after {
@@ -170,10 +173,6 @@ mod tests {
     use super::{super::cost::count, *};
     use crate::transport::MAX_BATCH;
 
-    fn client(number: u8) -> ClientId {
-        ClientId::from_bytes([number; 32])
-    }
-
     fn packets(to: u16, size: usize, count: usize) -> Transmit {
         Transmit {
             destination: SocketAddr::from(([192, 0, 2, 1], to)),
@@ -186,7 +185,7 @@ mod tests {
 
     fn push(queue: &mut Queue, from: u8, packets: Transmit) -> usize {
         let memory = packets.payload.len();
-        queue.push(client(from), packets, memory)
+        queue.push(SenderId(from.into()), packets, memory)
     }
 
     /// Whatever the others send, in sizes and in a mix of destinations of their choice, a packet waits for no more than one turn
