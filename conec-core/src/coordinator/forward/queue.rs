@@ -160,7 +160,7 @@ fn weight(memory: usize) -> u32 {
 
 /// More than a packet of the usual size takes.
 const LIGHT: usize = 2048;
-/// What a sender may send in its turn, in bytes as [`cost`] counts them: a batch of the largest size, or 54 small packets.
+/// What a sender may send in its turn, in bytes as [`cost`](super::cost::cost()) counts them: a batch of the largest size, or 54 small packets.
 pub(super) const QUANTUM: isize = 1 << 16;
 
 #[cfg(test)]
