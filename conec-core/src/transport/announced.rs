@@ -57,7 +57,7 @@ pub(super) struct Limits {
 pub(super) fn limits(payload: &[u8]) -> Limits {
     let mut fields = Fields(payload);
     let mut limits = Limits::default();
-    while let Some(kind) = fields.varint() {
+    while let Some(kind) = fields.frame() {
         let limit = match kind {
             MAX_DATA => &mut limits.data,
             MAX_STREAMS_BIDI => &mut limits.streams[0],
@@ -76,7 +76,7 @@ pub(super) fn limits(payload: &[u8]) -> Limits {
 pub(super) fn data_frames(payload: &[u8]) -> u64 {
     let mut fields = Fields(payload);
     let mut count = 0;
-    while let Some(kind) = fields.varint() {
+    while let Some(kind) = fields.frame() {
         // CRYPTO, STREAM, DATAGRAM
         count += u64::from(matches!(kind, 0x06 | 0x08..=0x0f | 0x30 | 0x31));
         if fields.skip_frame(kind).is_none() {
@@ -90,6 +90,13 @@ pub(super) fn data_frames(payload: &[u8]) -> u64 {
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
+    /// The type of the next frame that is not padding, of which there may be much.
+    fn frame(&mut self) -> Option<u64> {
+        let padding = self.0.iter().take_while(|&&byte| byte == 0).count();
+        self.0 = self.0.get(padding..)?;
+        self.varint()
+    }
+
     /// A variable-length integer (RFC 9000, 16).
     #[inline]
     fn varint(&mut self) -> Option<u64> {
