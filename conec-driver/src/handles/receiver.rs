@@ -70,7 +70,7 @@ impl Receiver {
     /// The next message, or `None` after the last one, once the other side has finished the stream.
     ///
     /// Any other end is an error, which is never [`RecvEnd::Finished`]. Dropped before it is done, nothing was received.
-    /// Where it never has to wait, every thousandth call lets other tasks have their turn first.
+    /// Where it never has to wait, every ten thousandth call lets other tasks have their turn first.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, RecvEnd> {
         self.stamina.go_on().await;
         if let Some(message) = self.batch.pop_front() {

@@ -66,7 +66,7 @@ impl Sender {
 
     /// Sends a message, once the stream has room.
     ///
-    /// Dropped before it is done, the message was not sent, in no part. Where it never has to wait, every thousandth call
+    /// Dropped before it is done, the message was not sent, in no part. Where it never has to wait, every ten thousandth call
     /// lets other tasks have their turn first.
     pub async fn send(&mut self, message: Bytes) -> Result<(), SendError> {
         self.stamina.go_on().await;

@@ -56,5 +56,5 @@ fn give_way() -> impl Future<Output = ()> {
     })
 }
 
-/// How many calls are done at once: small messages take some 50 µs together.
-const CALLS: u32 = 1000;
+/// How many calls are done at once: small messages take some 500 µs together.
+const CALLS: u32 = 10_000;
