@@ -420,14 +420,14 @@ fn who_never_has_to_wait_lets_others_go_on_now_and_then() {
                 receiver.recv().await.unwrap().unwrap();
                 received.set(received.get() + 1);
             }
-            assert!(sent.get() < 10_000, "nobody else had a turn");
+            assert!(sent.get() < 100_000, "nobody else had a turn");
         }
     });
     let count = Count::new();
     for turns in 1..10 {
         assert!(count.poll(busy.as_mut()).is_pending());
         assert_eq!(count.get(), turns, "it goes on by itself");
-        assert!(received.get() > 500 * (turns - 1));
+        assert!(received.get() > 5000 * (turns - 1));
     }
 }
 
