@@ -137,7 +137,8 @@ pub struct CoordinatorLimits {
     pub forward_queue: usize,
     /// Bytes per second that are forwarded for one Client, at least 65,536. A datagram counts for no less than 1200, as it is
     /// no less work. What exceeds it is dropped, and the Client is [told](crate::ClientEvent::Throttled). By default, so much
-    /// as fills [`forward_queue`](Self::forward_queue) in a millisecond: 4 GB, or 3.5 million small datagrams. `u64::MAX` is no bound.
+    /// as fills [`forward_queue`](Self::forward_queue) in a millisecond: 4 GB, or 3.5 million small datagrams. `u64::MAX` is
+    /// no bound.
     pub forward_rate: Option<u64>,
 }
 

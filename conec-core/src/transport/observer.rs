@@ -113,11 +113,17 @@ impl Observer {
             return true;
         }
         let frames = data_frames(payload);
+        if frames == 0 {
+            return true;
+        }
         // The engine keeps all of the packet for any part of it.
-        let cost = (payload.len() as u64 + frames * FRAME) * u64::from(frames > 0);
-        let left = left.checked_sub(cost);
-        left.inspect(|&left| self.0.allowance.store(left, Ordering::Relaxed))
-            .is_some()
+        match left.checked_sub(payload.len() as u64 + frames * FRAME) {
+            Some(left) => {
+                self.0.allowance.store(left, Ordering::Relaxed);
+                true
+            }
+            None => false,
+        }
     }
 
     fn allowed(&self, limits: Limits) {

@@ -34,7 +34,7 @@ impl Link {
 
     /// How many more streams the other side lets this one open now.
     pub(crate) fn available(&self, direction: Direction) -> u64 {
-        let allowed = self.room.streams(direction);
+        let allowed = self.observer.streams(direction);
         allowed.saturating_sub(self.opened[direction as usize])
     }
 

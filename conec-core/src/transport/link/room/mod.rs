@@ -4,7 +4,7 @@ mod flush;
 
 use std::time::Instant;
 
-use crate::{Direction, transport::observer::Observer};
+use crate::transport::observer::Observer;
 
 /// What streams get through the engine with.
 pub(super) struct Room {
@@ -56,11 +56,6 @@ impl Room {
     /// When the other side is to be told that its credit is used up.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.tell_at
-    }
-
-    /// How many streams the other side lets this one open, since the beginning.
-    pub(super) fn streams(&self, direction: Direction) -> u64 {
-        self.observer.streams(direction)
     }
 
     /// How much credit is there for streams of this kind.
