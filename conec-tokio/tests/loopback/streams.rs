@@ -121,7 +121,9 @@ async fn halves_are_sinks_and_streams() {
         assert_eq!(receiver.next().await, None);
         let (mut sender, receiver) = world.uni().await;
         drop(receiver);
+        // Waited for: a stream that is finished before the refusal arrives ends well.
         let end = SendEnd::Refused(ErrorCode::Dropped);
+        assert_eq!(sender.finished().await, end);
         assert_eq!(sender.close().await, Err(SendError::Ended(end)));
     })
     .await;
