@@ -10,7 +10,8 @@ use crate::{
 
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    members: BTreeMap<ClientId, Member>,
+    /// Boxed: tables have room for twice as many as there are.
+    members: BTreeMap<ClientId, Box<Member>>,
     names: BTreeMap<Name, ClientId>,
     by_network: ByNetwork,
 }
@@ -31,11 +32,11 @@ pub(super) struct Member {
 
 impl Registry {
     pub(super) fn get(&self, id: ClientId) -> Option<&Member> {
-        self.members.get(&id)
+        self.members.get(&id).map(|member| &**member)
     }
 
     pub(super) fn get_mut(&mut self, id: ClientId) -> Option<&mut Member> {
-        self.members.get_mut(&id)
+        self.members.get_mut(&id).map(|member| &mut **member)
     }
 
     pub(super) fn find(&self, target: &Target) -> Option<ClientId> {
@@ -92,18 +93,18 @@ impl Registry {
         let network = before.as_ref().map(|before| before.network);
         let network = network.unwrap_or_else(|| Network::of(place.address().ip()));
         self.by_network.add(network);
-        let member = Member {
+        let member = Box::new(Member {
             session,
             name,
             place,
             network,
             takeovers: before.and_then(|before| before.takeovers),
-        };
+        });
         self.members.insert(id, member);
     }
 
     /// Forgets a Client.
-    pub(super) fn leave(&mut self, id: ClientId) -> Option<Member> {
+    pub(super) fn leave(&mut self, id: ClientId) -> Option<Box<Member>> {
         let member = self.members.remove(&id)?;
         if let Some(name) = &member.name {
             self.names.remove(name);

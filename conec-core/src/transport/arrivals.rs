@@ -1,13 +1,10 @@
 //! Which packets arrive, told by their numbers.
 
-use super::observer::Observer;
-
 /// Counts the gaps between the packets of a connection that have arrived.
 ///
 /// A packet is given up when 128 later ones have been seen. The engine drops what comes later than that, too.
 #[derive(Debug)]
 pub(super) struct Arrivals {
-    observer: Observer,
     /// The highest number seen.
     highest: Option<u64>,
     /// Which of the 128 numbers up to the highest were seen: that one's bit is the lowest.
@@ -18,9 +15,8 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    pub(super) fn new(observer: Observer) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            observer,
             highest: None,
             seen: 0,
             seen_before: false,
@@ -28,11 +24,11 @@ impl Arrivals {
         }
     }
 
-    /// Takes note of the packet that the engine was given last. Tells how many times, so far, packets in a row were lost
-    /// after one that was not.
+    /// Takes note of the number of the packet that the engine was given last. Tells how many times, so far, packets in a
+    /// row were lost after one that was not.
     #[inline]
-    pub(super) fn note(&mut self) -> u64 {
-        if let Some(number) = self.observer.latest() {
+    pub(super) fn note(&mut self, latest: Option<u64>) -> u64 {
+        if let Some(number) = latest {
             self.arrived(number);
         }
         self.gaps
@@ -65,12 +61,11 @@ mod tests {
     use super::*;
 
     fn gaps(numbers: impl IntoIterator<Item = u64>) -> u64 {
-        let mut arrivals = Arrivals::new(Observer::new());
+        let mut arrivals = Arrivals::new();
         for number in numbers {
-            arrivals.observer.decrypted(number);
-            arrivals.note();
+            arrivals.note(Some(number));
         }
-        arrivals.note()
+        arrivals.note(None)
     }
 
     /// So much later that everything up to there has arrived or is given up.
@@ -78,7 +73,7 @@ mod tests {
 
     #[test]
     fn nothing_is_missing_where_all_arrive() {
-        assert_eq!(Arrivals::new(Observer::new()).note(), 0);
+        assert_eq!(Arrivals::new().note(None), 0);
         for first in [0, 1, 1000] {
             assert_eq!(gaps(first..first + 1000), 0);
         }

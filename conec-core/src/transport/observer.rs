@@ -146,11 +146,12 @@ impl Observer {
     }
 
     fn watch_key(&self, inner: Box<dyn PacketKey>, carries_streams: bool) -> Box<dyn PacketKey> {
-        Box::new(WatchedKey {
-            inner,
-            observer: self.clone(),
-            carries_streams,
-        })
+        let observer = self.clone();
+        if carries_streams {
+            Box::new(WatchedKey::<true> { inner, observer })
+        } else {
+            Box::new(WatchedKey::<false> { inner, observer })
+        }
     }
 }
 
@@ -272,14 +273,13 @@ impl Session for WatchedSession {
     }
 }
 
-struct WatchedKey {
+/// The key of packets that may carry streams, so that their numbers are of interest, or of those that do not.
+struct WatchedKey<const CARRIES_STREAMS: bool> {
     inner: Box<dyn PacketKey>,
     observer: Observer,
-    /// Of packets that carry streams, so that their numbers are of interest.
-    carries_streams: bool,
 }
 
-impl PacketKey for WatchedKey {
+impl<const CARRIES_STREAMS: bool> PacketKey for WatchedKey<CARRIES_STREAMS> {
     fn encrypt(&self, packet: u64, buf: &mut [u8], header_len: usize) {
         self.inner.encrypt(packet, buf, header_len);
     }
@@ -294,7 +294,7 @@ impl PacketKey for WatchedKey {
         if !self.observer.takes(payload) {
             return Err(CryptoError);
         }
-        if self.carries_streams {
+        if CARRIES_STREAMS {
             self.observer.decrypted(packet);
             self.observer.allowed(limits(payload));
         }

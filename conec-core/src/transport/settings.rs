@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
-use super::{
-    congestion::{Control, ControllerBuilder},
-    handshakes::NEWCOMER,
-};
+use super::{congestion::Control, handshakes::NEWCOMER};
 use crate::ChannelConfig;
 
 /// Which end of a connection it is.
@@ -49,7 +46,7 @@ pub(super) fn transport_config(
         .initial_rtt(config.initial_rtt)
         .packet_threshold(PACKET_THRESHOLD)
         .time_threshold(TIME_THRESHOLD)
-        .congestion_controller_factory(Arc::new(ControllerBuilder(control.clone())));
+        .congestion_controller_factory(control.factory());
     if config.max_mtu > MIN_MTU {
         let mut discovery = MtuDiscoveryConfig::default();
         discovery.upper_bound(config.max_mtu);

@@ -14,28 +14,31 @@ pub(super) struct Silence {
     owed_since: Option<Instant>,
     /// What was sent before says nothing of how long the way is.
     trusted_since: Option<Instant>,
-    /// How long a silence lasts until the link ends, once it is known.
-    idle_timeout: Option<Duration>,
+    /// How long a silence lasts until the link ends, where `connected`; until then what this side wants.
+    idle_timeout: Duration,
+    connected: bool,
     /// Whether the other side was asked in this silence for a sign of life.
     asked: bool,
 }
 
 impl Silence {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, idle_timeout: Duration) -> Self {
         Self {
             since: now,
             timeouts: 0,
             speak_at: None,
             owed_since: None,
             trusted_since: None,
-            idle_timeout: None,
+            idle_timeout,
+            connected: false,
             asked: false,
         }
     }
 
-    /// It is known how long a silence lasts until the link ends.
-    pub(super) fn connected(&mut self, idle_timeout: Duration) {
-        self.idle_timeout = Some(idle_timeout);
+    /// It is known what the other side wants, if anything: the shorter one counts (RFC 9000, 10.1).
+    pub(super) fn connected(&mut self, theirs: Option<Duration>) {
+        self.connected = true;
+        self.idle_timeout = theirs.map_or(self.idle_timeout, |it| it.min(self.idle_timeout));
     }
 
     /// Something has arrived.
@@ -99,7 +102,7 @@ impl Silence {
     /// Whether nothing that is sent arrives, for as long as ends a link on which nothing is heard: what is heard of somebody
     /// who hears nothing leads nowhere.
     pub(super) fn is_deaf(&self, now: Instant) -> bool {
-        let (since, timeout) = (self.owed_since, self.idle_timeout);
+        let (since, timeout) = (self.owed_since, self.idle_timeout());
         since
             .zip(timeout)
             .is_some_and(|(since, timeout)| now >= since + timeout)
@@ -107,7 +110,7 @@ impl Silence {
 
     /// Whether the silence has lasted for so long that the other side, whatever it has asked, waits no more.
     pub(super) fn is_final(&self, now: Instant) -> bool {
-        self.idle_timeout
+        self.idle_timeout()
             .is_some_and(|timeout| now >= self.since + timeout + timeout / 2)
     }
 
@@ -116,8 +119,12 @@ impl Silence {
         [self.speak_at, self.ask_due()].into_iter().flatten().min()
     }
 
+    fn idle_timeout(&self) -> Option<Duration> {
+        self.connected.then_some(self.idle_timeout)
+    }
+
     fn ask_due(&self) -> Option<Instant> {
-        let timeout = self.idle_timeout.filter(|_| !self.asked)?;
+        let timeout = self.idle_timeout().filter(|_| !self.asked)?;
         Some(self.since + timeout / 2)
     }
 
@@ -157,7 +164,7 @@ mod tests {
     #[test]
     fn there_is_silence_when_timers_fire_and_nothing_is_heard_for_long() {
         let start = Instant::now();
-        let mut silence = Silence::new(start);
+        let mut silence = Silence::new(start, ms(60_000));
         silence.timer_fired();
         assert!(!silence.lasts(start + ms(70), RTT), "once is nothing");
         silence.timer_fired();
@@ -170,7 +177,7 @@ mod tests {
     #[test]
     fn who_gets_no_acknowledgement_speaks_every_second() {
         let start = Instant::now();
-        let mut silence = Silence::new(start);
+        let mut silence = Silence::new(start, ms(60_000));
         let mut fire = |at, owed| silence.is_time_to_speak(start + ms(at), RTT, owed);
         assert!(!fire(200, true));
         assert!(!fire(1199, true));
@@ -194,9 +201,9 @@ mod tests {
     #[test]
     fn a_sign_of_life_is_asked_for_once_in_a_silence() {
         let start = Instant::now();
-        let mut silence = Silence::new(start);
+        let mut silence = Silence::new(start, ms(60_000));
         assert!(!silence.is_time_to_ask(start + ms(60_000)), "not connected");
-        silence.connected(ms(30_000));
+        silence.connected(Some(ms(30_000)));
         assert_eq!(silence.next_due(), Some(start + ms(15_000)));
         assert!(!silence.is_time_to_ask(start + ms(14_999)));
         assert!(silence.is_time_to_ask(start + ms(15_000)));
@@ -213,7 +220,7 @@ mod tests {
     #[test]
     fn round_trip_times_are_doubted_of_what_was_sent_before_the_silence_ended() {
         let start = Instant::now();
-        let mut silence = Silence::new(start);
+        let mut silence = Silence::new(start, ms(60_000));
         assert!(!silence.is_doubtful(start + ms(9000), start));
         silence.distrust(start + ms(1500));
         assert!(!silence.is_doubtful(start + ms(1500), start + ms(600)));

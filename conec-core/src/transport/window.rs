@@ -10,8 +10,8 @@ pub(super) struct ReceiveWindow {
     size: u64,
     /// Of how much of it the engine knows.
     told: u64,
-    first: u64,
-    max: u64,
+    first: u32,
+    max: u32,
     /// How often the other side has said that it is held up.
     complaints: u64,
     /// It has, since it was last known to have filled the window.
@@ -31,8 +31,8 @@ impl ReceiveWindow {
         Self {
             size: first.into(),
             told: first.into(),
-            first: first.into(),
-            max: max.into(),
+            first,
+            max,
             complaints: 0,
             held_up: false,
             filled_at: 0,
@@ -57,7 +57,7 @@ impl ReceiveWindow {
 
     /// The new size, if it is to grow and there is something left in the store.
     pub(super) fn grow(&mut self, store: &mut u64) -> Option<u64> {
-        let more = self.size.min(self.max - self.size).min(*store);
+        let more = self.size.min(u64::from(self.max) - self.size).min(*store);
         if !self.filled || more == 0 {
             return None;
         }
@@ -102,7 +102,7 @@ impl ReceiveWindow {
 
     /// What came out of the store.
     pub(super) fn extra(&self) -> u64 {
-        self.size - self.first
+        self.size - u64::from(self.first)
     }
 }
 

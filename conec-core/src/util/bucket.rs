@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
-    /// How many tokens come in `period`.
+    /// How many tokens come in so many nanoseconds.
     count: u64,
-    period: Duration,
+    period: u64,
     burst: u64,
     tokens: u64,
     /// Up to when tokens were added. `None` while none was ever taken.
@@ -18,7 +18,7 @@ impl Bucket {
     pub(crate) fn new(count: u64, period: Duration, burst: u64) -> Self {
         Self {
             count: count.max(1),
-            period,
+            period: u64::try_from(period.as_nanos()).unwrap_or(u64::MAX).max(1),
             burst,
             tokens: burst,
             since: None,
@@ -63,8 +63,7 @@ impl Bucket {
         self.refill(now);
         match self.since {
             Some(since) if self.tokens == 0 => {
-                let nanos = self.period.as_nanos().div_ceil(u128::from(self.count));
-                since + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+                since + Duration::from_nanos(self.period.div_ceil(self.count))
             }
             Some(_) | None => now,
         }
@@ -77,7 +76,7 @@ impl Bucket {
         if passed == 0 {
             return;
         }
-        let gained = u128::from(self.count) * passed / self.period.as_nanos().max(1);
+        let gained = u128::from(self.count) * passed / u128::from(self.period);
         // Time that did not make a whole token yet stays to be counted.
         if gained > 0 {
             let gained = u64::try_from(gained).unwrap_or(u64::MAX);

@@ -28,9 +28,9 @@ enum Phase {
     #[default]
     Handshake,
     /// The Client has proved who it is, and is to introduce itself.
-    Greeting { id: ClientId, place: Place },
+    Greeting { id: ClientId, place: Box<Place> },
     /// The application is to say whether it may come in.
-    Asking { id: ClientId, place: Place },
+    Asking { id: ClientId, place: Box<Place> },
     /// The Client is a member, unless it has another session by now.
     Admitted { id: ClientId },
 }

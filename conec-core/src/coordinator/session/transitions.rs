@@ -45,7 +45,7 @@ impl Coordinator {
             return;
         };
         entry.core.connected(link);
-        let place = Place::of_handshake(at);
+        let place = Box::new(Place::of_handshake(at));
         entry.role.phase = Phase::Greeting { id, place };
         self.host
             .set_deadline(client, Some(now + self.config.limits.hello_timeout));
@@ -67,13 +67,16 @@ impl Coordinator {
         };
         match (&entry.role.phase, message) {
             (
-                &Phase::Greeting { id, place },
+                &Phase::Greeting { id, ref place },
                 ClientMessage::Hello {
                     version: _,
                     name,
                     token,
                 },
-            ) => self.greeted(now, client, (id, place), name, token),
+            ) => {
+                let place = **place;
+                self.greeted(now, client, (id, place), name, token)
+            }
             (
                 &Phase::Admitted { id },
                 ClientMessage::OpenChannel {
@@ -125,6 +128,7 @@ impl Coordinator {
             Policy::Deny => self.turn_away(now, client, ErrorCode::Refused.into()),
             Policy::Ask => {
                 if let Some(entry) = self.host.get_mut(client) {
+                    let place = Box::new(place);
                     entry.role.phase = Phase::Asking { id, place };
                 }
                 self.host
@@ -169,7 +173,7 @@ impl Coordinator {
 
     fn asking(&self, client: ChannelId) -> Result<(ClientId, Place), AnswerError> {
         match self.host.get(client).map(|entry| &entry.role.phase) {
-            Some(&Phase::Asking { id, place }) => Ok((id, place)),
+            Some(&Phase::Asking { id, ref place }) => Ok((id, **place)),
             Some(Phase::Handshake | Phase::Greeting { .. } | Phase::Admitted { .. }) | None => {
                 Err(AnswerError)
             }

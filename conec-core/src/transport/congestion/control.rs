@@ -8,17 +8,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use quinn_proto::congestion::ControllerFactory;
+
 use crate::CongestionControl;
 
 /// Held by both: the engine owns the controller and lends it to nobody mutably.
 #[derive(Clone)]
-pub(in crate::transport) struct Control(Arc<Shared>);
+pub(in crate::transport) struct Control(pub(super) Arc<Shared>);
 
 #[expect(
     clippy::disallowed_types,
     reason = "the engine owns the controller and lends it to nobody mutably"
 )]
-struct Shared {
+pub(super) struct Shared {
     closing: atomic::AtomicBool,
     /// The next packet may pass a full window.
     urgent: atomic::AtomicBool,
@@ -53,6 +55,11 @@ impl Control {
         }));
         control.choose(choice);
         control
+    }
+
+    /// What makes the controllers.
+    pub(in crate::transport) fn factory(&self) -> Arc<dyn ControllerFactory + Send + Sync> {
+        self.0.clone()
     }
 
     /// The engine never sends its closing packet while the congestion window is full (quinn issue 2785). From now on

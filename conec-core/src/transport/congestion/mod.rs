@@ -25,6 +25,7 @@ use quinn_proto::{
 pub(super) use self::control::Control;
 use self::{
     background::Background,
+    control::Shared,
     cubic::Cubic,
     feedback::{Ack, Loss, initial_window},
     loss_tolerant::LossTolerant,
@@ -33,11 +34,9 @@ use self::{
 use crate::CongestionControl;
 
 /// Makes the controllers of one link.
-pub(super) struct ControllerBuilder(pub(super) Control);
-
-impl ControllerFactory for ControllerBuilder {
+impl ControllerFactory for Shared {
     fn build(self: Arc<Self>, now: Instant, mtu: u16) -> Box<dyn Controller> {
-        let control = self.0.clone();
+        let control = Control(self);
         let choice = control.choice();
         Box::new(PathController {
             since: now,

@@ -81,8 +81,6 @@ pub(crate) struct Link {
     silence: Silence,
     /// The engine's timers wait until it has said something: the machine has slept through them.
     held: bool,
-    /// How long the engine waits for something to be heard, as far as this side has a say.
-    idle_timeout: Duration,
     /// How much was sent that asks for an acknowledgement, and the latest of it when.
     asked: (u64, Option<Instant>),
     /// The other side's address when it was last looked at.
@@ -147,21 +145,20 @@ impl Link {
             control,
             window: ReceiveWindow::new(config.receive_window, config.max_receive_window),
             complaints: 0,
-            arrivals: Arrivals::new(observer.clone()),
-            observer: observer.clone(),
+            arrivals: Arrivals::new(),
+            observer,
             incoming: Incoming::default(),
             outgoing: BTreeMap::new(),
             line: Line::default(),
-            room: Room::new(observer, config.send_window),
+            room: Room::new(config.send_window),
             saturated: false,
             alarm: None,
             activity: 0,
             opened: [0; 2],
             short_of_streams: None,
             muted: false,
-            silence: Silence::new(now),
+            silence: Silence::new(now, config.idle_timeout),
             held: false,
-            idle_timeout: config.idle_timeout,
             asked: (0, None),
             events: VecDeque::new(),
             closed: false,
@@ -241,7 +238,7 @@ impl Link {
         }
         let before = self.control.acked_mark();
         self.conn.handle_event(event);
-        let gaps = self.arrivals.note();
+        let gaps = self.arrivals.note(self.observer.latest());
         self.note_gaps(gaps);
         if self.incoming.is_pressing() {
             // One packet may have brought hundreds of pieces.
@@ -491,7 +488,7 @@ impl Link {
                     if let Some(newcomer) = &mut self.newcomer {
                         newcomer.proven = true;
                     }
-                    self.silence.connected(self.negotiated_idle_timeout());
+                    self.silence.connected(self.their_idle_timeout());
                     // Nobody has moved before this.
                     let at = Handshaken {
                         remote: self.remote,
@@ -591,14 +588,10 @@ impl Link {
         transmit
     }
 
-    /// The shorter one of both sides' (RFC 9000, 10.1).
-    fn negotiated_idle_timeout(&self) -> Duration {
+    fn their_idle_timeout(&self) -> Option<Duration> {
         let parameters = self.conn.crypto_session().transport_parameters();
-        let theirs = parameters
-            .ok()
-            .flatten()
-            .and_then(|it| Parameters::new(&it).max_idle_timeout());
-        theirs.map_or(self.idle_timeout, |it| it.min(self.idle_timeout))
+        let theirs = parameters.ok().flatten()?;
+        Parameters::new(&theirs).max_idle_timeout()
     }
 
     /// Takes note of what the engine has counted, now that it has sent something of this size.

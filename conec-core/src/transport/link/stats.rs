@@ -70,7 +70,7 @@ impl Link {
         // The engine has sent all that it has got.
         if self.outgoing.is_empty() {
             SendLimit::Application
-        } else if self.room.credit(Kind::Waiting) == 0 {
+        } else if self.room.credit(Kind::Waiting, self.observer.credit()) == 0 {
             SendLimit::ChannelWindow
         } else {
             SendLimit::StreamWindow

@@ -54,7 +54,7 @@ impl Link {
             return false;
         }
         let before = self.room.handed_over;
-        self.room.spare();
+        self.room.spare(self.observer.credit());
         self.conn.set_send_window(self.room.window);
         let mut ended = self.flush_control();
         self.conn
@@ -87,7 +87,7 @@ impl Link {
                 continue;
             };
             let waiting = outgoing.bytes.len() as u64;
-            let credit = self.room.credit(Kind::Passing);
+            let credit = self.room.credit(Kind::Passing, self.observer.credit());
             if waiting > self.line.may_pass(stream).min(credit) {
                 outgoing.turn = Some(self.line.next_turn(None));
                 self.line.add(outgoing.priority(), stream, outgoing.turn);
@@ -109,7 +109,9 @@ impl Link {
             let Some(outgoing) = self.outgoing.get_mut(&stream) else {
                 continue;
             };
-            if outgoing.bytes.len() > 0 && self.room.credit(Kind::Waiting) == 0 {
+            if outgoing.bytes.len() > 0
+                && self.room.credit(Kind::Waiting, self.observer.credit()) == 0
+            {
                 self.line.add(outgoing.priority(), stream, outgoing.turn);
                 self.tell_held_up(now);
                 break;
@@ -148,7 +150,8 @@ impl Link {
             let credit = match kind {
                 Kind::Control => usize::MAX,
                 Kind::Passing | Kind::Waiting => {
-                    usize::try_from(self.room.credit(kind)).unwrap_or(usize::MAX)
+                    let credit = self.room.credit(kind, self.observer.credit());
+                    usize::try_from(credit).unwrap_or(usize::MAX)
                 }
             };
             let wanted = match outgoing.turn {
@@ -210,7 +213,7 @@ impl Link {
     /// Tells the other side, through the channel, that its credit is used up but for what is kept free. Once for each
     /// credit that it gives, and not too often.
     fn tell_held_up(&mut self, now: Instant) {
-        let limit = self.room.observer.credit();
+        let limit = self.observer.credit();
         if self.room.told == limit {
             return;
         }

@@ -4,11 +4,8 @@ mod flush;
 
 use std::time::Instant;
 
-use crate::transport::observer::Observer;
-
 /// What streams get through the engine with.
 pub(super) struct Room {
-    observer: Observer,
     /// How much the engine has got since the beginning.
     handed_over: u64,
     /// How much credit is kept free for each kind of stream that comes before the others.
@@ -32,9 +29,8 @@ pub(super) enum Kind {
 }
 
 impl Room {
-    pub(super) fn new(observer: Observer, window: u32) -> Self {
+    pub(super) fn new(window: u32) -> Self {
         let mut room = Self {
-            observer,
             handed_over: 0,
             spare_credit: 0,
             window: window.into(),
@@ -47,9 +43,9 @@ impl Room {
         room
     }
 
-    /// Keeps some of the credit free that is known now. It may have been little at first.
-    fn spare(&mut self) {
-        let free = self.observer.credit().saturating_sub(self.handed_over);
+    /// Keeps some of the credit free that there is now. It may have been little at first.
+    fn spare(&mut self, limit: u64) {
+        let free = limit.saturating_sub(self.handed_over);
         self.spare_credit = self.spare_credit.max(spare(free));
     }
 
@@ -58,9 +54,9 @@ impl Room {
         self.tell_at
     }
 
-    /// How much credit is there for streams of this kind.
-    pub(super) fn credit(&self, kind: Kind) -> u64 {
-        let left = self.observer.credit().saturating_sub(self.handed_over);
+    /// How much credit is there for streams of this kind, where the other side lets so much be sent in all.
+    pub(super) fn credit(&self, kind: Kind, limit: u64) -> u64 {
+        let left = limit.saturating_sub(self.handed_over);
         left.saturating_sub(match kind {
             // What is kept for it is all that there is.
             Kind::Control => 0,
