@@ -35,19 +35,20 @@ fn an_idle_client_costs_nothing() {
     scene.run(&mut client, Duration::from_millis(800), |_| false);
     tap.take();
 
-    // On a busy machine answers are late, and packets are sent twice: it is looked at until it was quiet for once.
-    let mut measured = (0..10).map(|_| {
+    // On a busy machine answers are late, packets are sent twice, and who comes to late turns must have slept: it is looked
+    // at until it was quiet for once.
+    let usual = TIMES - 1..=TIMES + 1;
+    let quiet = (0..10).any(|_| {
+        let looks = tap.looks.load(Relaxed);
         let waits = scene.run(&mut client, KEEP_ALIVE * TIMES as u32, |_| false);
         let (sends, recvs) = tap.take();
-        (waits, sends, recvs)
+        // For each: a deadline, one packet, one answer, and the look whether that was all. The first answer may be to
+        // what was sent before. To look at the interfaces takes system calls, too.
+        usual.contains(&sends)
+            && waits.max(recvs) <= 2 * (sends + 1)
+            && tap.looks.load(Relaxed) == looks
     });
-    let usual = TIMES - 1..=TIMES + 1;
-    let quiet = measured.find(|(_, sends, _)| usual.contains(sends));
-    // For each: a deadline, one packet, one answer, and the look whether that was all. The first answer may be to what
-    // was sent before.
-    let (waits, sends, recvs) = quiet.expect("sends no more than its keep-alives");
-    assert!(recvs <= 2 * (sends + 1), "{recvs} for {sends}");
-    assert!(waits <= 2 * (sends + 1), "{waits} for {sends}");
+    assert!(quiet, "does more than its keep-alives need");
     // However often it is asked.
     for _ in 0..100 {
         let now = Instant::now();
@@ -57,8 +58,6 @@ fn an_idle_client_costs_nothing() {
         client.turn(now);
     }
     assert_eq!(tap.take(), (0, 0));
-    // Once, at the start: to look at the interfaces takes system calls too.
-    assert_eq!(tap.looks.load(Relaxed), 1);
 }
 
 /// A driver stays awake where answers come fast, until one does not, and only if it may.
