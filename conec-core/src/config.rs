@@ -90,7 +90,7 @@ pub struct PathConfig {
     /// For channels that are opened without a policy of their own. [`Auto`](PathPolicy::Auto) by default.
     pub policy: PathPolicy,
     /// Whether addresses of private networks are told to the other end, and tried. By default
-    /// [where both ends seem to be in one network](PrivateAddresses::SameNetwork).
+    /// [where both ends are in one network](PrivateAddresses::SameNetwork), as far as the Coordinator can see.
     pub private: PrivateAddresses,
     /// Whether loopback addresses are, which lead to the same machine. For tests; they are not by default.
     pub loopback: bool,
@@ -162,10 +162,12 @@ impl PathPolicy {
 pub enum PrivateAddresses {
     /// They are neither told to others nor tried.
     Never,
-    /// They are told and tried where both ends seem to be in the same network: both have the same public address, or this
-    /// Client reaches its Coordinator without leaving a private network.
+    /// They are told to, and tried for, those that the Coordinator sees in the same network: at the same public address, or,
+    /// where it is in that network too, in the same subnet (/24, or /64 of IPv6). What the other end says of itself does not
+    /// matter.
     SameNetwork,
-    /// They are told and tried wherever direct paths are looked for.
+    /// They are told and tried wherever direct paths are looked for. For private networks of several subnets, where every
+    /// other end may know this Client's private addresses, and have a few small packets sent to others.
     Always,
 }
 

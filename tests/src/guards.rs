@@ -161,8 +161,8 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "an end accepts a channel once",
         file: "conec-core/src/coordinator/pairs.rs",
-        text: "Phase::Offered { accepted } if !accepted[side as usize] => {",
-        without: "Phase::Offered { accepted } => {",
+        text: "Phase::Offered { accepted, direct } if !accepted[side as usize] => {",
+        without: "Phase::Offered { accepted, direct } => {",
         noticed_by: "hostile::control::an_end_accepts_a_channel_once",
     },
     Guard {
@@ -682,6 +682,41 @@ pub const GUARDS: &[Guard] = &[
         text: "|| queue_builds",
         without: "|| (queue_builds && false)",
         noticed_by: "transport::congestion::loss_tolerant::tests::a_loss_with_a_queue_means_that_it_is_full",
+    },
+    Guard {
+        what: "private addresses are for neighbours",
+        file: "conec-core/src/client/path/address.rs",
+        text: "PrivateAddresses::SameNetwork => neighbour,",
+        without: "PrivateAddresses::SameNetwork => true,",
+        noticed_by: "hostile::neighbours::who_lies_about_its_addresses_is_told_no_private_ones_and_has_none_probed",
+    },
+    Guard {
+        what: "where a ping seems to come from is probed only if it may be",
+        file: "conec-core/src/client/path/peer_path/search.rs",
+        text: "if self.may_probe(context, source) {",
+        without: "if true {",
+        noticed_by: "hostile::neighbours::a_ping_that_seems_to_come_from_inside_has_nothing_probed_there",
+    },
+    Guard {
+        what: "a Client that has moved is a neighbour where it is",
+        file: "conec-core/src/coordinator/session/transitions.rs",
+        text: "self.tell_neighbours(now, pair);",
+        without: "let _ = pair;",
+        noticed_by: "hostile::neighbours::who_leaves_is_a_neighbour_no_more",
+    },
+    Guard {
+        what: "who flaps between networks does not have others told each time",
+        file: "conec-core/src/coordinator/pairs.rs",
+        text: "told.rest.filter(|&rest| now < rest)",
+        without: "told.rest.filter(|_| false)",
+        noticed_by: "hostile::neighbours::who_flaps_has_others_told_now_and_then",
+    },
+    Guard {
+        what: "nobody is told who is a neighbour of a Client that wants no direct paths",
+        file: "conec-core/src/coordinator/pairs.rs",
+        text: "*direct &= ready;",
+        without: "",
+        noticed_by: "hostile::neighbours::who_wants_no_direct_paths_is_called_nobodys_neighbour",
     },
     Guard {
         what: "few packets that are kept do not keep many batches alive",

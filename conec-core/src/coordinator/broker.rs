@@ -12,6 +12,7 @@ use crate::{
     AnswerError, ClientId, Code, ErrorCode, PairError, PairId, Policy, Target, Violation,
     channel::ChannelCore,
     error::WireCode,
+    util::are_neighbours,
     wire::{CoordinatorMessage, MAX_LABEL, RequestId, Route},
 };
 
@@ -137,13 +138,14 @@ impl Coordinator {
     }
 
     /// One end accepts what it was offered.
-    pub(super) fn end_accepted(&mut self, now: Instant, id: ClientId, route: Route) {
+    pub(super) fn end_accepted(&mut self, now: Instant, id: ClientId, route: Route, direct: bool) {
         // The channel may be over already, which the Client does not know yet.
         let Some((pair, side)) = self.end_of(id, route) else {
             return;
         };
-        match (self.pairs.accept(pair, side), self.registry.get(id)) {
-            (Ok(true), _) => self.start_pair(pair),
+        let accepted = self.pairs.accept(pair, side, direct);
+        match (accepted, self.registry.get(id)) {
+            (Ok(true), _) => self.start_pair(now, pair),
             (Ok(false), _) | (Err(()), None) => {}
             (Err(()), Some(member)) => {
                 self.host
@@ -161,6 +163,7 @@ impl Coordinator {
 
     pub(super) fn pair_deadline_passed(&mut self, now: Instant, id: PairId) {
         let code = match self.pairs.get(id) {
+            Some(pair) if pair.is_started() => return self.tell_neighbours(now, id),
             Some(pair) if pair.is_offered() => ErrorCode::NoAnswer,
             Some(_) => ErrorCode::NotFound,
             None => return,
@@ -296,8 +299,27 @@ impl Coordinator {
         true
     }
 
+    /// Tells the ends of a pair whether they are neighbours, if they are to know and that is news.
+    pub(super) fn tell_neighbours(&mut self, now: Instant, id: PairId) {
+        let Some(pair) = self.pairs.get(id) else {
+            return;
+        };
+        let ends = pair.ends.each_ref().map(|end| (end.id, end.route));
+        let members = ends.map(|(id, _)| self.registry.get(id));
+        let [Some(one), Some(other)] = members.map(|it| Some(it?.place.address().ip())) else {
+            return;
+        };
+        let neighbour = are_neighbours(one, other);
+        if self.pairs.are_neighbours(now, id, neighbour) {
+            tracing::debug!(?id, neighbour, "telling both ends");
+            for (id, route) in ends {
+                self.tell(id, &CoordinatorMessage::Neighbour { route, neighbour });
+            }
+        }
+    }
+
     /// Both ends have accepted.
-    fn start_pair(&mut self, id: PairId) {
+    fn start_pair(&mut self, now: Instant, id: PairId) {
         let Some(pair) = self.pairs.get(id) else {
             return;
         };
@@ -308,6 +330,7 @@ impl Coordinator {
         };
         self.forwarder.add(to.route, from_at, to_at);
         self.forwarder.add(from.route, to_at, from_at);
+        self.tell_neighbours(now, id);
         let start = CoordinatorMessage::Start { route: from.route };
         self.tell(from.id, &start);
         self.events.push(CoordinatorEvent::PairStarted {

@@ -26,7 +26,7 @@ pub(super) struct Pairs {
     /// Which pairs each Client is part of, once for each end.
     by_member: BTreeMap<ClientId, BTreeMap<Route, PairId>>,
     quotas: Quotas,
-    /// Until when each pair must have been arranged.
+    /// Until when each pair must have been arranged, or when its ends may be told something again.
     deadlines: Deadlines<PairId>,
     /// Of requests that will lead to no pair.
     refusals: Refusals,
@@ -60,9 +60,21 @@ enum Phase {
     /// The application is to say whether this may be.
     Asking,
     /// The ends are to say whether they want it.
-    Offered { accepted: [bool; 2] },
-    /// Packets are forwarded.
-    Started,
+    Offered {
+        accepted: [bool; 2],
+        /// Whether those that have are ready for direct paths.
+        direct: bool,
+    },
+    /// Packets are forwarded. The ends are told whether they are neighbours if both are ready for direct paths.
+    Started { told: Option<Told> },
+}
+
+/// What the ends of a pair have been told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    neighbours: bool,
+    /// Until when they are not told anything else.
+    rest: Option<Instant>,
 }
 
 /// Which end of a pair.
@@ -101,11 +113,16 @@ impl Pair {
         self.phase != Phase::Asking
     }
 
+    /// Whether both ends have accepted.
+    pub(super) fn is_started(&self) -> bool {
+        matches!(self.phase, Phase::Started { .. })
+    }
+
     /// Whether its acceptor has been asked and has not accepted.
     fn waits(&self) -> bool {
         match self.phase {
-            Phase::Offered { accepted } => !accepted[Side::Acceptor as usize],
-            Phase::Asking | Phase::Started => false,
+            Phase::Offered { accepted, .. } => !accepted[Side::Acceptor as usize],
+            Phase::Asking | Phase::Started { .. } => false,
         }
     }
 
@@ -216,6 +233,7 @@ impl Pairs {
         {
             pair.phase = Phase::Offered {
                 accepted: [false; 2],
+                direct: true,
             };
             self.deadlines.set(id, Some(deadline));
             let [from, to] = pair.ends.each_ref().map(|end| end.id);
@@ -223,25 +241,51 @@ impl Pairs {
         }
     }
 
-    /// One end accepts. Whether that was the second, so that forwarding starts; `Err` if it had no reason to.
-    pub(super) fn accept(&mut self, id: PairId, side: Side) -> Result<bool, ()> {
+    /// One end accepts, ready for direct paths or not. Whether that was the second, so that forwarding starts; `Err` if it had
+    /// no reason to.
+    pub(super) fn accept(&mut self, id: PairId, side: Side, ready: bool) -> Result<bool, ()> {
         let pair = self.pairs.get_mut(&id).ok_or(())?;
         match &mut pair.phase {
-            Phase::Offered { accepted } if !accepted[side as usize] => {
+            Phase::Offered { accepted, direct } if !accepted[side as usize] => {
                 accepted[side as usize] = true;
+                *direct &= ready;
                 let both = *accepted == [true; 2];
+                let told = direct.then_some(Told {
+                    neighbours: false,
+                    rest: None,
+                });
                 if side == Side::Acceptor {
                     let [from, to] = pair.ends.each_ref().map(|end| end.id);
                     self.quotas.accept(to, from);
                 }
                 if both {
-                    pair.phase = Phase::Started;
+                    pair.phase = Phase::Started { told };
                     self.deadlines.set(id, None);
                 }
                 Ok(both)
             }
-            Phase::Asking | Phase::Offered { .. } | Phase::Started => Err(()),
+            Phase::Asking | Phase::Offered { .. } | Phase::Started { .. } => Err(()),
         }
+    }
+
+    /// The ends of a pair are neighbours, or are not: whether to tell them now. If they were told something else just before,
+    /// it is done at the pair's deadline.
+    pub(super) fn are_neighbours(&mut self, now: Instant, id: PairId, neighbours: bool) -> bool {
+        let told = match self.pairs.get_mut(&id).map(|pair| &mut pair.phase) {
+            Some(Phase::Started { told: Some(told) }) if told.neighbours != neighbours => told,
+            Some(Phase::Asking | Phase::Offered { .. } | Phase::Started { .. }) | None => {
+                return false;
+            }
+        };
+        let rest = told.rest.filter(|&rest| now < rest);
+        if rest.is_none() {
+            *told = Told {
+                neighbours,
+                rest: Some(now + REST),
+            };
+        }
+        self.deadlines.set(id, rest);
+        rest.is_none()
     }
 
     pub(super) fn remove(&mut self, id: PairId) -> Option<Pair> {
@@ -328,3 +372,6 @@ impl Pairs {
 pub(super) fn patience(answer_timeout: Duration) -> Duration {
     answer_timeout + Duration::from_secs(2)
 }
+
+/// What the ends were told is good for so long: one that flaps between two networks must not have the other told without end.
+const REST: Duration = Duration::from_secs(5);

@@ -8,6 +8,6 @@ mod share;
 pub(crate) use self::{
     bucket::Bucket,
     deadlines::Deadlines,
-    network::{ByNetwork, Network},
+    network::{ByNetwork, Network, are_neighbours, is_private_v4},
     share::may_take,
 };

@@ -1,6 +1,9 @@
-//! Parts of the Internet that one attacker may well have all addresses of.
+//! What addresses have in common: parts of the Internet that one attacker may well have all of, and private networks.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 /// The /24 (IPv4) or /56 (IPv6) of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +19,29 @@ impl Network {
             IpAddr::V6(ip) => (ip.to_bits() >> 72 << 72).to_be_bytes().into(),
         })
     }
+}
+
+/// Whether hosts that are seen at these addresses are in one private network: behind one public address, or in it together
+/// with who sees them.
+pub(crate) fn are_neighbours(one: IpAddr, other: IpAddr) -> bool {
+    match (one.to_canonical(), other.to_canonical()) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => {
+            let subnet = |ip: Ipv4Addr| ip.to_bits() >> 8;
+            one == other || is_private_v4(one) && subnet(one) == subnet(other)
+        }
+        // Customers of one hoster may share a /64, and so does all of IPv4 where that is translated.
+        (IpAddr::V6(one), IpAddr::V6(other)) => {
+            let subnet = |ip: Ipv6Addr| ip.to_bits() >> 64;
+            one == other || one.is_unique_local() && subnet(one) == subnet(other)
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+/// Whether an address means something only within a private network: RFC 1918, and what carriers use behind their NATs
+/// (RFC 6598).
+pub(crate) fn is_private_v4(ip: Ipv4Addr) -> bool {
+    ip.is_private() || matches!(ip.octets(), [100, 64..128, ..])
 }
 
 /// How many there are of each network.
@@ -53,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_share_a_network() {
+    fn hosts_of_one_subnet_share_a_network() {
         for (a, b, same) in [
             ("192.0.2.1", "192.0.2.200", true),
             ("192.0.2.1", "::ffff:192.0.2.9", true),
@@ -63,6 +89,32 @@ mod tests {
         ] {
             let [one, other] = [a, b].map(|ip| Network::of(ip.parse().expect("an address")));
             assert_eq!(one == other, same, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn neighbours_share_a_public_address_or_the_subnet_of_who_sees_them() {
+        for (a, b, expected) in [
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("192.168.1.2", "192.168.1.3", true),
+            ("192.168.1.2", "192.168.2.2", false),
+            ("10.0.0.1", "::ffff:10.0.0.2", true),
+            ("172.31.0.1", "172.31.0.2", true),
+            ("172.32.0.1", "172.32.0.2", false),
+            ("100.64.0.1", "100.64.0.2", true),
+            ("100.128.0.1", "100.128.0.2", false),
+            ("2001:db8::1", "2001:db8::1", true),
+            ("2001:db8::1", "2001:db8::2", false),
+            ("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2", false),
+            ("fd00::1", "fd00::2", true),
+            ("fd00::1", "fd00:0:0:1::1", false),
+            ("192.0.2.1", "2001:db8::1", false),
+        ] {
+            let [one, other] = [a, b].map(|ip| ip.parse().expect("an address"));
+            assert_eq!(are_neighbours(one, other), expected, "{a} {b}");
+            assert_eq!(are_neighbours(other, one), expected, "{b} {a}");
         }
     }
 }

@@ -66,7 +66,11 @@ pub(crate) enum ClientMessage {
         label: Bytes,
     },
     /// Takes the offer of the channel end with this route.
-    Accept { route: Route },
+    Accept {
+        route: Route,
+        /// Whether this end is ready for direct paths.
+        direct: bool,
+    },
     /// This channel end is rejected or has ended.
     CloseChannel { route: Route, code: WireCode },
     /// The nonce of an `ObservedAddress`.
@@ -85,6 +89,8 @@ pub(crate) enum CoordinatorMessage {
     Offer(Offer),
     /// Both ends have accepted: the initiator may start.
     Start { route: Route },
+    /// Whether the Client at the other end of this channel is in the same network, as far as the Coordinator can see.
+    Neighbour { route: Route, neighbour: bool },
     /// The channel end with this route is over.
     ChannelClosed { route: Route, code: WireCode },
     /// The channel asked for by this request will not come.
@@ -208,6 +214,7 @@ impl CoordinatorMessage {
             Self::ObservedAddress { .. } => 1,
             Self::Welcome { .. }
             | Self::Start { .. }
+            | Self::Neighbour { .. }
             | Self::ChannelClosed { .. }
             | Self::OpenFailed { .. }
             | Self::Throttled { .. }
@@ -236,6 +243,7 @@ impl RoleMessage for ClientMessage {
             },
             ACCEPT => Self::Accept {
                 route: fields.route()?,
+                direct: fields.bool()?,
             },
             CLOSE_CHANNEL => Self::CloseChannel {
                 route: fields.route()?,
@@ -280,9 +288,10 @@ impl RoleMessage for ClientMessage {
                 }
                 write_block(label, &mut out);
             }
-            Self::Accept { route } => {
+            Self::Accept { route, direct } => {
                 write_varint(ACCEPT, &mut out);
                 out.put_slice(&route.to_bytes());
+                out.put_u8((*direct).into());
             }
             Self::CloseChannel { route, code } => {
                 write_varint(CLOSE_CHANNEL, &mut out);
@@ -324,6 +333,10 @@ impl RoleMessage for CoordinatorMessage {
             }),
             START => Self::Start {
                 route: fields.route()?,
+            },
+            NEIGHBOUR => Self::Neighbour {
+                route: fields.route()?,
+                neighbour: fields.bool()?,
             },
             CHANNEL_CLOSED => Self::ChannelClosed {
                 route: fields.route()?,
@@ -383,6 +396,11 @@ impl RoleMessage for CoordinatorMessage {
             Self::Start { route } => {
                 write_varint(START, &mut out);
                 out.put_slice(&route.to_bytes());
+            }
+            Self::Neighbour { route, neighbour } => {
+                write_varint(NEIGHBOUR, &mut out);
+                out.put_slice(&route.to_bytes());
+                out.put_u8((*neighbour).into());
             }
             Self::ChannelClosed { route, code } => {
                 write_varint(CHANNEL_CLOSED, &mut out);
@@ -514,6 +532,7 @@ const OBSERVED_ADDRESS: u64 = 0x0a;
 const THROTTLED: u64 = 0x0b;
 const SECOND_PORT: u64 = 0x0d;
 const SEEN_AT: u64 = 0x0f;
+const NEIGHBOUR: u64 = 0x11;
 // Between peers.
 const BIND: u64 = 0x00;
 const BOUND: u64 = 0x02;
@@ -556,7 +575,9 @@ mod tests {
                 label: Bytes::from_static(b"files"),
             });
         }
-        round_trip(ClientMessage::Accept { route });
+        for direct in [false, true] {
+            round_trip(ClientMessage::Accept { route, direct });
+        }
         round_trip(ClientMessage::CloseChannel { route, code });
         round_trip(ClientMessage::AddressEcho { nonce: u64::MAX });
         for observed in ["192.0.2.1:7", "[2001:db8::1]:65535"] {
@@ -578,6 +599,9 @@ mod tests {
             }));
         }
         round_trip(CoordinatorMessage::Start { route });
+        for neighbour in [false, true] {
+            round_trip(CoordinatorMessage::Neighbour { route, neighbour });
+        }
         round_trip(CoordinatorMessage::ChannelClosed {
             route,
             code: WireCode::Protocol(ErrorCode::PeerGone),

@@ -78,9 +78,9 @@ pub fn open_by_id(request: u64, id: ClientId, label: &[u8]) -> Vec<u8> {
     message(2, &[&varint(request), &[1], id.as_bytes(), &frame(label)])
 }
 
-/// Client: takes an offer.
+/// Client: takes an offer, ready for direct paths.
 pub fn accept(route: Route) -> Vec<u8> {
-    message(4, &[&route])
+    message(4, &[&route, &[1]])
 }
 
 /// Client: is done with a channel.
@@ -122,6 +122,11 @@ pub fn offer(offer: &Offer) -> Vec<u8> {
 /// Coordinator: both ends have accepted.
 pub fn start(route: Route) -> Vec<u8> {
     message(4, &[&route])
+}
+
+/// Coordinator: whether the other end is in the same network.
+pub fn neighbour(route: Route, neighbour: bool) -> Vec<u8> {
+    message(17, &[&route, &[u8::from(neighbour)]])
 }
 
 /// Coordinator: a channel is over.
@@ -170,6 +175,13 @@ pub fn bound() -> Vec<u8> {
 /// Peers: ready for direct paths.
 pub fn direct(required: bool) -> Vec<u8> {
     message(1, &[&[u8::from(required)]])
+}
+
+/// Peers: where the sender may be reached.
+pub fn candidates(generation: u64, addresses: &[SocketAddr]) -> Vec<u8> {
+    let told: Vec<_> = addresses.iter().map(|&it| address(it)).collect();
+    let count = addresses.len() as u8;
+    message(3, &[&varint(generation), &[count], &told.concat()])
 }
 
 /// All: no more streams than these will be opened.

@@ -204,6 +204,9 @@ impl Client {
             CoordinatorMessage::Welcome { .. } => {}
             CoordinatorMessage::Offer(offer) => self.offered(now, offer),
             CoordinatorMessage::Start { route } => self.start_peer(now, route),
+            CoordinatorMessage::Neighbour { route, neighbour } => {
+                self.called_neighbour(now, route, neighbour);
+            }
             CoordinatorMessage::ChannelClosed { route, code } => {
                 if let Some(&(id, _)) = self.routes.get(&route) {
                     self.end_peer(now, id, code.into(), None);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::{PathConfig, PrivateAddresses, wire::MAX_CANDIDATES};
+use crate::{PathConfig, PrivateAddresses, util::is_private_v4, wire::MAX_CANDIDATES};
 
 /// Where a Client is in the network, as far as it knows. All addresses are [canonical].
 #[derive(Debug, Default)]
@@ -17,25 +17,15 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    /// Whether an end that tells these addresses seems to be in the same private network.
-    pub(super) fn is_shared(&self, told: &[SocketAddr]) -> bool {
-        self.observed
-            .is_some_and(|observed| match scope(observed.ip()) {
-                Scope::Private => true,
-                Scope::Public => told.iter().any(|address| address.ip() == observed.ip()),
-                Scope::Loopback | Scope::Unusable => false,
-            })
-    }
-
     /// What to tell an end, the most promising first.
-    pub(super) fn candidates(&self, config: &PathConfig, shared: bool) -> Vec<SocketAddr> {
+    pub(super) fn candidates(&self, config: &PathConfig, neighbour: bool) -> Vec<SocketAddr> {
         let mut candidates = Vec::new();
         let all = self.mapped.iter().chain(&self.observed).chain(&self.hosts);
         let tellable = |address: SocketAddr| {
             address.port() != 0
                 && match scope(address.ip()) {
                     Scope::Public => true,
-                    Scope::Private => allows_private(config, shared),
+                    Scope::Private => allows_private(config, neighbour),
                     Scope::Loopback => config.loopback,
                     Scope::Unusable => false,
                 }
@@ -48,17 +38,22 @@ impl Surroundings {
         candidates
     }
 
-    /// Whether an address that the other end tells may be probed.
-    pub(super) fn may_probe(&self, config: &PathConfig, shared: bool, address: SocketAddr) -> bool {
+    /// Whether an address may be probed at which the other end says that it is, or from which it was heard.
+    pub(super) fn may_probe(
+        &self,
+        config: &PathConfig,
+        neighbour: bool,
+        address: SocketAddr,
+    ) -> bool {
         self.may_answer(config, address)
             && match scope(address.ip()) {
-                Scope::Private => allows_private(config, shared || self.is_on_link(address.ip())),
+                Scope::Private => allows_private(config, neighbour),
                 Scope::Public | Scope::Loopback => true,
                 Scope::Unusable => false,
             }
     }
 
-    /// Whether an address that the other end was heard from may be probed.
+    /// Whether the other end is answered at an address that it was heard from.
     pub(super) fn may_answer(&self, config: &PathConfig, address: SocketAddr) -> bool {
         let allowed = match scope(address.ip()) {
             Scope::Public => true,
@@ -91,16 +86,6 @@ impl Surroundings {
                 }
         })
     }
-
-    /// Whether an address is in the network of one of the Client's own. How large those networks are is not known:
-    /// they are taken to have the customary size.
-    fn is_on_link(&self, ip: IpAddr) -> bool {
-        self.hosts.iter().any(|own| match (own.ip(), ip) {
-            (IpAddr::V4(own), IpAddr::V4(ip)) => own.octets()[..3] == ip.octets()[..3],
-            (IpAddr::V6(own), IpAddr::V6(ip)) => own.octets()[..8] == ip.octets()[..8],
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        })
-    }
 }
 
 /// The address without what means nothing to others. IPv4 addresses may be hidden in IPv6 ones.
@@ -130,8 +115,7 @@ fn scope_v4(ip: Ipv4Addr) -> Scope {
         [127, ..] => Scope::Loopback,
         // "This network", link-local, multicast, reserved and broadcast (RFC 6890).
         [0, ..] | [169, 254, ..] | [224..=255, ..] => Scope::Unusable,
-        // RFC 1918, and what carriers use behind their NATs (RFC 6598).
-        [10, ..] | [172, 16..32, ..] | [192, 168, ..] | [100, 64..128, ..] => Scope::Private,
+        _ if is_private_v4(ip) => Scope::Private,
         _ => Scope::Public,
     }
 }
@@ -149,10 +133,10 @@ fn scope_v6(ip: Ipv6Addr) -> Scope {
     }
 }
 
-fn allows_private(config: &PathConfig, shared: bool) -> bool {
+fn allows_private(config: &PathConfig, neighbour: bool) -> bool {
     match config.private {
         PrivateAddresses::Never => false,
-        PrivateAddresses::SameNetwork => shared,
+        PrivateAddresses::SameNetwork => neighbour,
         PrivateAddresses::Always => true,
     }
 }
@@ -235,11 +219,9 @@ mod tests {
     }
 
     #[test]
-    fn private_addresses_stay_in_the_network_that_they_belong_to() {
+    fn private_addresses_are_for_neighbours() {
         let config = PathConfig::default();
         let here = home();
-        let stranger = [address("192.0.2.1:5000"), address("192.168.1.7:5000")];
-        assert!(!here.is_shared(&stranger));
         let told = here.candidates(&config, false);
         assert_eq!(
             told,
@@ -249,13 +231,13 @@ mod tests {
                 address("[2001:db8::7]:5000"),
             ]
         );
-        let neighbour = [address("198.51.100.1:40001")];
-        assert!(here.is_shared(&neighbour));
         assert_eq!(here.candidates(&config, true).len(), 5);
         // On the same link as this Client, or not.
-        assert!(here.may_probe(&config, false, address("192.168.1.8:5000")));
-        assert!(!here.may_probe(&config, false, address("192.168.2.8:5000")));
-        assert!(here.may_probe(&config, true, address("192.168.2.8:5000")));
+        for private in ["192.168.1.8:5000", "192.168.2.8:5000", "[fd00::8]:5000"] {
+            assert!(!here.may_probe(&config, false, address(private)));
+            assert!(here.may_probe(&config, true, address(private)));
+            assert!(here.may_answer(&config, address(private)));
+        }
         let never = PathConfig {
             private: PrivateAddresses::Never,
             ..PathConfig::default()

@@ -51,7 +51,7 @@ impl Client {
         now: Instant,
         id: ChannelId,
         role: EndRole,
-        peer_route: Route,
+        (peer_route, neighbour): (Route, bool),
         required: Option<Required>,
     ) {
         let secret = self
@@ -66,7 +66,7 @@ impl Client {
         let initiator = role == EndRole::Initiator;
         let entry = Entry {
             path: PeerPath::new(
-                peer_route,
+                (peer_route, neighbour),
                 keys,
                 initiator,
                 required,
@@ -80,6 +80,18 @@ impl Client {
         };
         self.paths.table.insert(id, entry);
         self.with_path(now, id, PeerPath::start);
+    }
+
+    /// The Coordinator says whether the other end is a neighbour.
+    pub(in crate::client) fn path_to_neighbour(
+        &mut self,
+        now: Instant,
+        id: ChannelId,
+        neighbour: bool,
+    ) {
+        self.with_path(now, id, |path, context| {
+            path.set_neighbour(context, neighbour);
+        });
     }
 
     /// The other end says where it may be reached. `None` if it was not asked to.

@@ -22,6 +22,8 @@ pub(crate) struct Peer {
     policy: PathPolicy,
     /// The other end is ready for direct paths, and whether it wants no other.
     ready: Option<bool>,
+    /// Whether the Coordinator calls the other end a neighbour.
+    neighbour: bool,
     /// What the Coordinator says of it: there once that is more than a request.
     offer: Option<Offer>,
     stage: Stage,

@@ -47,6 +47,7 @@ impl Client {
             asked: true,
             policy,
             ready: None,
+            neighbour: false,
             offer: None,
             stage: Stage::Requested {
                 request: None,
@@ -102,6 +103,7 @@ impl Client {
             asked: false,
             policy,
             ready: None,
+            neighbour: false,
             offer: Some(offer),
             stage: Stage::Offered,
         };
@@ -176,6 +178,7 @@ impl Client {
                 policy
             }
         };
+        let direct = peer.direct_message().is_some();
         peer.stage = Stage::Accepted;
         let limits = &self.config.limits;
         let patience = limits.answer_timeout + limits.handshake_timeout;
@@ -192,7 +195,7 @@ impl Client {
                 }
             };
         }
-        self.send_home(&ClientMessage::Accept { route });
+        self.send_home(&ClientMessage::Accept { route, direct });
     }
 
     /// Both ends have accepted; this one begins.
@@ -225,6 +228,20 @@ impl Client {
                 let code = ErrorCode::Refused.into();
                 self.end_peer(now, id, CloseReason::Identity, Some(code));
             }
+        }
+    }
+
+    /// The Coordinator says whether the other end is a neighbour.
+    pub(in crate::client) fn called_neighbour(
+        &mut self,
+        now: Instant,
+        route: Route,
+        neighbour: bool,
+    ) {
+        let id = self.routes.get(&route).map(|&(id, _)| id);
+        if let Some((id, peer)) = id.and_then(|id| Some((id, self.peer_mut(id)?))) {
+            peer.neighbour = neighbour;
+            self.path_to_neighbour(now, id, neighbour);
         }
     }
 
@@ -341,7 +358,7 @@ impl Client {
             let code = ErrorCode::NoDirectPath.into();
             return link.close(now, code, CloseReason::NoDirectPath);
         }
-        let (role, peer_route) = (offer.role, offer.peer_route);
+        let (role, peer_route, neighbour) = (offer.role, offer.peer_route, peer.neighbour);
         if required {
             peer.stage = Stage::Seeking;
             // The end that wants it so sees to it that it does not take for ever.
@@ -352,7 +369,7 @@ impl Client {
         }
         if able {
             let required = required.then(|| Required::new(patience));
-            self.start_path(now, id, role, peer_route, required);
+            self.start_path(now, id, role, (peer_route, neighbour), required);
         }
     }
 

@@ -85,14 +85,14 @@ impl Coordinator {
                     label,
                 },
             ) => self.channel_requested(now, id, request, &target, label),
-            (&Phase::Admitted { id }, ClientMessage::Accept { route }) => {
-                self.end_accepted(now, id, route);
+            (&Phase::Admitted { id }, ClientMessage::Accept { route, direct }) => {
+                self.end_accepted(now, id, route, direct);
             }
             (&Phase::Admitted { id }, ClientMessage::CloseChannel { route, code }) => {
                 self.end_closed(now, id, route, code);
             }
             (&Phase::Admitted { id }, ClientMessage::AddressEcho { nonce }) => {
-                self.address_confirmed(client, id, nonce);
+                self.address_confirmed(now, client, id, nonce);
             }
             (
                 Phase::Handshake
@@ -256,7 +256,13 @@ impl Coordinator {
         }
     }
 
-    fn address_confirmed(&mut self, client: ChannelId, id: ClientId, nonce: AddressNonce) {
+    fn address_confirmed(
+        &mut self,
+        now: Instant,
+        client: ChannelId,
+        id: ClientId,
+        nonce: AddressNonce,
+    ) {
         let Some((entry, link)) = self.host.linked(client) else {
             return;
         };
@@ -274,6 +280,9 @@ impl Coordinator {
             member.place = place;
             let routes = self.pairs.routes_of(id);
             self.forwarder.moved(id, place, routes);
+            for pair in self.pairs.pairs_of(id) {
+                self.tell_neighbours(now, pair);
+            }
         } else if member.place.address() != seen_at {
             self.session_moved(client, seen_at);
         }

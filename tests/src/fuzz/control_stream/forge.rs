@@ -27,7 +27,7 @@ impl Known {
 
     /// A message that this sender may send.
     pub(super) fn message(&self, input: &mut Input<'_>, sender: &Speaks) -> Vec<u8> {
-        let kind = input.byte() % 8;
+        let kind = input.byte() % 9;
         if kind == 0 {
             let mut count = || match input.byte() {
                 255 => (1 << 62) - 1,
@@ -53,6 +53,7 @@ impl Known {
                 4 => message::channel_closed(self.route(input), code(input)),
                 5 => message::open_failed(self.number(input), code(input)),
                 6 => message::observed_address(self.number(input), address(input)),
+                7 => message::neighbour(self.route(input), input.byte() % 2 == 1),
                 _ => message::offer(&self.offer(input)),
             },
             Speaks::Peer => match kind {

@@ -245,6 +245,33 @@ fn who_roams_is_found_again_wherever_a_direct_path_leads() {
 }
 
 #[test]
+fn who_comes_to_visit_is_met_at_its_own_address_until_it_leaves() {
+    for (seed, mover) in [(0, 0), (1, 1)] {
+        let mut scene = Scene::new(seed, &NatConfig::home());
+        let node = scene.ends[mover].node;
+        for net in [scene.homes[1 - mover], scene.homes[mover]] {
+            scene.run(secs(2));
+            let start = scene.world.elapsed();
+            scene.world.put(node, net);
+            let took = scene.until_direct();
+            let pause = scene.longest_pause(start);
+            println!("at most {pause:?} without a message, direct after {took:?}");
+            assert!(pause <= secs(2), "{pause:?}");
+            assert!(took <= secs(40), "{took:?}");
+            let met_at = match net == scene.homes[mover] {
+                true => scene.world.outer_ip(net).unwrap(),
+                false => scene.world.address(node).ip(),
+            };
+            let Path::Direct(address) = path(&mut scene.world, scene.ends[1 - mover]) else {
+                panic!("a direct path");
+            };
+            assert_eq!(address.ip(), met_at);
+        }
+        scene.finish();
+    }
+}
+
+#[test]
 fn who_roams_to_where_only_the_coordinator_is_reached_goes_on_through_it() {
     for mover in [0, 1] {
         let mut scene = Scene::new(1, &NatConfig::home());

@@ -66,8 +66,9 @@
 //! | 90 | `closing::a_coordinator_does_not_wait_for_ever`, [`peers::a_peer_that_never_lets_go_is_left_when_patience_ends`] |
 //! | 91 | [`control::a_coordinator_that_closes_does_not_wait_for_those_that_stall`] |
 //!
-//! Not in the catalogue: probes without end ([`probing`]), lies about which channel this is ([`peers`]), a Coordinator that
-//! swaps keys, leads elsewhere or listens in ([`coordinator`]). Random behaviour of one participant: `participant`.
+//! Not in the catalogue: probes without end ([`probing`]), lies about which channel this is ([`peers`]) and about who is in
+//! whose network ([`neighbours`]), a Coordinator that swaps keys, leads elsewhere or listens in ([`coordinator`]). Random
+//! behaviour of one participant: `participant`.
 
 mod asks;
 mod control;
@@ -77,6 +78,7 @@ mod deaf;
 mod forwarding;
 mod handshake;
 mod leftovers;
+mod neighbours;
 mod peers;
 mod places;
 mod probing;

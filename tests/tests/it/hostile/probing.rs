@@ -113,5 +113,5 @@ fn expect_direct(
 }
 
 /// The label of probes between Clients (`PROTOCOL.md`, 12), and the kind that is to be answered.
-const PROBES: &[u8] = b"EXPORTER-conec-probe";
-const PING: u8 = 0;
+pub(super) const PROBES: &[u8] = b"EXPORTER-conec-probe";
+pub(super) const PING: u8 = 0;

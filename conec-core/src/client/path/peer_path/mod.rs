@@ -30,6 +30,8 @@ use crate::{
 pub(super) struct PeerPath {
     /// The other end's, which probes bear.
     route: Route,
+    /// Whether the Coordinator calls it a neighbour, for whom addresses of private networks are.
+    neighbour: bool,
     keys: ProbeKeys,
     /// The number of the latest probe.
     counter: u64,
@@ -149,7 +151,7 @@ pub(super) struct Context<'a> {
 impl PeerPath {
     /// [`start`](Self::start) is to follow.
     pub(super) fn new(
-        route: Route,
+        (route, neighbour): (Route, bool),
         keys: ProbeKeys,
         initiator: bool,
         required: Option<Required>,
@@ -157,6 +159,7 @@ impl PeerPath {
     ) -> Self {
         Self {
             route,
+            neighbour,
             keys,
             counter: 0,
             seen: Window::default(),

@@ -26,16 +26,7 @@ impl PeerPath {
                         self.told.push(address);
                     }
                 }
-                let shared = context.surroundings.is_shared(&self.told);
-                for &address in &self.told {
-                    if self.round_due.is_none()
-                        && context
-                            .surroundings
-                            .may_probe(context.config, shared, address)
-                    {
-                        self.prober.join(context.now, address);
-                    }
-                }
+                self.join_told(context);
             }
             Some(_) | None => {
                 let former = std::mem::take(&mut self.told);
@@ -47,13 +38,31 @@ impl PeerPath {
                 self.begin_round(context);
             }
         }
-        // Now that it is known where the other end is, there may be more to say.
-        let candidates = self.candidates(context);
-        if candidates.iter().any(|it| !self.announced.contains(it)) {
-            self.announce(context);
-        }
         self.pump(context);
         Ok(())
+    }
+
+    /// The Coordinator says whether the other end is a neighbour.
+    pub(in crate::client::path) fn set_neighbour(
+        &mut self,
+        context: &mut Context<'_>,
+        neighbour: bool,
+    ) {
+        self.neighbour = neighbour;
+        match self.mode {
+            Mode::Searching { .. } | Mode::Direct { .. } => {
+                // What was kept from it can be told now, and what it has told be tried.
+                let candidates = self.candidates(context);
+                let is_news = candidates.iter().any(|it| !self.announced.contains(it));
+                if is_news && self.announce_due.is_none() {
+                    self.announce(context);
+                }
+                self.join_told(context);
+                self.pump(context);
+            }
+            // There will be a search when there is something to carry.
+            Mode::Dormant { .. } | Mode::Over { .. } => {}
+        }
     }
 
     /// This Client has other addresses than before.
@@ -104,7 +113,9 @@ impl PeerPath {
                     let echo = counter;
                     self.send(context, source, Probe::Pong { echo, observed }, PROBE_LEN);
                 }
-                self.prober.heard_from(context.now, source);
+                if self.may_probe(context, source) {
+                    self.prober.heard_from(context.now, source);
+                }
                 if matches!(self.mode, Mode::Dormant { .. }) {
                     self.wake(context);
                 }
@@ -147,8 +158,27 @@ impl PeerPath {
 
     /// What there is to tell the other end.
     fn candidates(&self, context: &Context<'_>) -> Vec<SocketAddr> {
-        let shared = context.surroundings.is_shared(&self.told);
-        context.surroundings.candidates(context.config, shared)
+        context
+            .surroundings
+            .candidates(context.config, self.neighbour)
+    }
+
+    fn may_probe(&self, context: &Context<'_>, address: SocketAddr) -> bool {
+        context
+            .surroundings
+            .may_probe(context.config, self.neighbour, address)
+    }
+
+    /// Tries what the other end has told besides, in the round that is under way.
+    fn join_told(&mut self, context: &Context<'_>) {
+        if self.round_due.is_some() {
+            return;
+        }
+        for &address in &self.told {
+            if self.may_probe(context, address) {
+                self.prober.join(context.now, address);
+            }
+        }
     }
 
     pub(super) fn begin_round(&mut self, context: &Context<'_>) {
@@ -165,14 +195,14 @@ impl PeerPath {
             Mode::Direct { address, .. } => Some(address),
             Mode::Searching { .. } | Mode::Dormant { .. } | Mode::Over { .. } => None,
         };
-        let shared = context.surroundings.is_shared(&self.told);
-        let told = self.told.iter().copied().filter(|&address| {
-            context
-                .surroundings
-                .may_probe(context.config, shared, address)
-        });
         tracing::debug!(told = ?self.told, "looking for a direct path");
-        self.prober.begin(context.now, told, in_use);
+        let told: Vec<_> = self
+            .told
+            .iter()
+            .copied()
+            .filter(|&it| self.may_probe(context, it))
+            .collect();
+        self.prober.begin(context.now, told.into_iter(), in_use);
         self.retry_due = Some(context.now + self.retry_after);
     }
 

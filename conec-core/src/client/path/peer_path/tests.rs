@@ -39,7 +39,7 @@ impl Scene {
         let ours = ProbeKeys::new(&secret, Role::Initiator);
         let budget = Budget::new(&ClientLimits::default());
         let mut scene = Self {
-            path: PeerPath::new(route(), ours, true, None, budget.share()),
+            path: PeerPath::new((route(), false), ours, true, None, budget.share()),
             theirs: ProbeKeys::new(&secret, Role::Acceptor),
             counter: 0,
             start,
@@ -158,6 +158,10 @@ fn v4(last: u8) -> SocketAddr {
     ([192, 0, 2, last], 5000).into()
 }
 
+fn private(last: u8) -> SocketAddr {
+    ([192, 168, 1, last], 5000).into()
+}
+
 fn v6(last: u16) -> SocketAddr {
     ([0x2001, 0xdb8, 0, 0, 0, 0, 0, last], 5000).into()
 }
@@ -200,6 +204,42 @@ fn an_older_generation_is_a_violation() {
     for address in [v4(1), v4(2)] {
         assert!(scene.pings.iter().any(|&(_, to)| to == address));
     }
+}
+
+#[test]
+fn private_addresses_are_told_and_tried_as_soon_as_the_other_end_is_a_neighbour() {
+    let (ours, theirs) = (private(7), private(8));
+    let mut scene = Scene::new();
+    scene.surroundings.hosts.push(ours);
+    scene.told(1, &[v4(1), theirs]).unwrap();
+    scene.run(ms(1000));
+    let is_tried = |scene: &mut Scene| scene.pings.drain(..).any(|(_, to)| to == theirs);
+    let announced = |scene: &mut Scene| {
+        let mut announced = Vec::new();
+        for action in scene.actions.drain(..) {
+            if let Action::Announce(generation, addresses) = action {
+                announced.push((generation, addresses.contains(&ours)));
+            }
+        }
+        announced
+    };
+    assert_eq!(announced(&mut scene), [(1, false)]);
+    assert!(!is_tried(&mut scene));
+    // Once, however often that is said.
+    for _ in 0..3 {
+        scene.with(|path, context| path.set_neighbour(context, true));
+        scene.with(|path, context| path.set_neighbour(context, false));
+    }
+    scene.with(|path, context| path.set_neighbour(context, true));
+    assert_eq!(announced(&mut scene), [(1, true)]);
+    scene.run(ms(1));
+    assert!(is_tried(&mut scene));
+    scene.with(|path, context| path.set_neighbour(context, false));
+    scene.run(ms(8000));
+    is_tried(&mut scene);
+    scene.told(2, &[v4(1), theirs]).unwrap();
+    scene.run(ms(8000));
+    assert!(!is_tried(&mut scene));
 }
 
 #[test]

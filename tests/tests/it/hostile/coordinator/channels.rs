@@ -1,5 +1,8 @@
 //! What it says of channels, and does with their packets.
 
+use conec_core::Path;
+use conec_tests::sim::{Hairpin, NatConfig};
+
 use super::*;
 
 #[test]
@@ -93,6 +96,7 @@ fn news_of_unknown_channels_are_no_news() {
     let mut den = Den::new(8);
     let (alice, conn) = den.welcome("alice");
     conn.control(&message::start([0x80; 6]));
+    conn.control(&message::neighbour([0x80; 6], true));
     conn.control(&message::channel_closed([0x80; 6], 8));
     conn.control(&message::open_failed(12345, 7));
     let answer = Offer {
@@ -155,7 +159,7 @@ fn an_honest_arrangement_opens_and_its_coordinator_reads_nothing() {
         }
     });
     let arranged = Arranged {
-        ends: [(&at_alice, alice), (&at_bob, bob)],
+        ends: [&at_alice, &at_bob],
         request,
         routes: ROUTES,
         peers: [bob_id, alice_id],
@@ -183,6 +187,59 @@ fn an_honest_arrangement_opens_and_its_coordinator_reads_nothing() {
     den.scene.all_is_well(&[]);
 }
 
+/// It says of nobody that they are neighbours, or calls them that and takes it back without end.
+#[test]
+fn who_is_called_a_neighbour_by_nobody_or_again_and_again_finds_other_ways() {
+    let box_with = |hairpin| NatConfig {
+        hairpin,
+        ..NatConfig::home()
+    };
+    for (home, flaps, direct) in [
+        (None, 0, true),
+        (None, 3000, true),
+        (Some(box_with(Hairpin::ExternalSource)), 0, true),
+        (Some(box_with(Hairpin::None)), 0, false),
+    ] {
+        let mut den = Den::new(18);
+        let (alice, at_alice) = den.welcome("alice");
+        let (bob, at_bob) = den.welcome("bob");
+        if let Some(config) = home {
+            let home = den.scene.world.add_nat("home", config);
+            for (node, conn) in [(alice, &at_alice), (bob, &at_bob)] {
+                den.scene.world.put(node, home);
+                // Until it says something.
+                den.scene.world.run_for(secs(12));
+                conn.control(&message::observed_address(1, conn.remote()));
+            }
+        }
+        let [alice_id, bob_id] = [den.id(alice), den.id(bob)];
+        let (channel, request) = den.ask(alice, &at_alice, bob_id);
+        den.arrange(&Arranged {
+            ends: [&at_alice, &at_bob],
+            request,
+            routes: ROUTES,
+            peers: [bob_id, alice_id],
+        });
+        let world = &mut den.scene.world;
+        assert_eq!(opened_or_closed(world, alice), Ok(channel));
+        let at_bobs = opened_or_closed(world, bob).expect("opens");
+        for number in 0..flaps {
+            at_alice.control(&message::neighbour(ROUTES[0], number % 2 == 0));
+            world.run_for(Duration::from_millis(1));
+        }
+        world.run_for(secs(10));
+        for at in [channel, at_bobs] {
+            let path = world.channel(at.node, at.channel).unwrap().path();
+            assert_eq!(matches!(path, Path::Direct(_)), direct);
+        }
+        let stream = world.open_stream(channel, b"");
+        world.send(stream, "hello");
+        let half = world.accept_stream(at_bobs);
+        assert_eq!(world.recv(half), "hello");
+        den.scene.all_is_well(&[]);
+    }
+}
+
 #[test]
 fn swapped_keys_make_opening_by_id_fail() {
     // Alice asks for Bob. She is told that the other end is Mallory; or Bob is told that she is; or both.
@@ -194,7 +251,7 @@ fn swapped_keys_make_opening_by_id_fail() {
         let (channel, request) = den.ask(alice, &at_alice, bob_id);
         let told = |lie: bool, truth| if lie { mallory_id() } else { truth };
         den.arrange(&Arranged {
-            ends: [(&at_alice, alice), (&at_bob, bob)],
+            ends: [&at_alice, &at_bob],
             request,
             routes: ROUTES,
             peers: [told(lie_to_alice, bob_id), told(lie_to_bob, alice_id)],
@@ -246,7 +303,7 @@ fn a_coordinator_that_answers_itself_or_leads_elsewhere_opens_nothing() {
         let (channel, request) = den.ask(alice, &at_alice, bob_id);
         let alice_id = den.id(alice);
         den.arrange(&Arranged {
-            ends: [(&at_alice, alice), (&at_carol, carol)],
+            ends: [&at_alice, &at_carol],
             request,
             routes: [[0xa1; 6], [0xb1; 6]],
             peers: [bob_id, alice_id],
@@ -330,7 +387,7 @@ fn packets_that_a_coordinator_makes_up_or_mixes_up_open_and_end_nothing() {
     let [alice_id, bob_id] = [den.id(alice), den.id(bob)];
     let (channel, request) = den.ask(alice, &at_alice, bob_id);
     den.arrange(&Arranged {
-        ends: [(&at_alice, alice), (&at_bob, bob)],
+        ends: [&at_alice, &at_bob],
         request,
         routes: ROUTES,
         peers: [bob_id, alice_id],

@@ -86,13 +86,9 @@ impl Den {
 
     /// Arranges a channel between two Clients as an honest Coordinator does, but for what it says about who is who.
     fn arrange(&mut self, channel: &Arranged<'_>) -> [bool; 2] {
-        let [(first, at_first), (second, at_second)] = channel.ends;
-        for (at, route) in [
-            (at_first, channel.routes[0]),
-            (at_second, channel.routes[1]),
-        ] {
-            let address = self.scene.world.address(at);
-            self.scene.raw.forward(route, address);
+        let [first, second] = channel.ends;
+        for (conn, route) in [(first, channel.routes[0]), (second, channel.routes[1])] {
+            self.scene.raw.forward(route, conn.remote());
         }
         let offer = |role: u8, request| Offer {
             request,
@@ -123,7 +119,7 @@ impl Den {
 
 /// What the ends of a channel are told.
 struct Arranged<'a> {
-    ends: [(&'a RawConn, NodeId); 2],
+    ends: [&'a RawConn; 2],
     request: u64,
     routes: [Route; 2],
     /// Who each end is told that the other is.
