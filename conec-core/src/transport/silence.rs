@@ -110,8 +110,13 @@ impl Silence {
 
     /// Whether the silence has lasted for so long that the other side, whatever it has asked, waits no more.
     pub(super) fn is_final(&self, now: Instant) -> bool {
-        self.idle_timeout()
-            .is_some_and(|timeout| now >= self.since + timeout + timeout / 2)
+        self.final_at().is_some_and(|at| now >= at)
+    }
+
+    /// When it will have.
+    pub(super) fn final_at(&self) -> Option<Instant> {
+        let timeout = self.idle_timeout()?;
+        Some(self.since + timeout + timeout / 2)
     }
 
     /// When something is to be said.

@@ -116,6 +116,25 @@ fn a_client_that_starts_while_the_coordinator_is_cut_off_may_give_up() {
     play(0, &ops);
 }
 
+/// A Client's address changed, and its first packet from there was too small to be answered: the engine let the timer of
+/// the old path's packets go off where none was under way, which its assertions do not allow.
+#[test]
+fn what_was_sent_to_a_former_address_troubles_nobody_at_the_new_one() {
+    let ops = [
+        Op::OpenChannel(0, 0),
+        Op::OpenStream(128, 74, Direction::Bi),
+        Op::Send(0, 12, 184),
+        Op::Send(0, 156, 128),
+        Op::OpenChannel(0, 0),
+        Op::Faults(76),
+        Op::Rebind(42),
+        Op::OpenChannel(0, 0),
+        Op::Wait(21),
+        Op::Wait(11),
+    ];
+    play(36_308_995_952_235, &ops);
+}
+
 /// Some flights of a handshake were lost, and the Client, which was through with it before the Coordinator was, did not
 /// wait long enough for its welcome.
 #[test]

@@ -87,6 +87,10 @@ pub(crate) struct Link {
     remote: SocketAddr,
     /// It has not proved that it is there (RFC 9000, 8.2): how many proofs there had been before.
     unproven: Option<u64>,
+    /// Nothing was sent there yet: what came from there may be too little to be answered (RFC 9000, 8.1). The engine's timer is
+    /// still that of what went to the former address, and must not go off: the engine asserts that it only does so where
+    /// something is under way. What is sent sets it anew.
+    unreached: bool,
     pub(super) events: VecDeque<LinkEvent>,
     closed: bool,
     /// When a closed link is to be forgotten at the latest.
@@ -137,6 +141,7 @@ impl Link {
         Self {
             remote: conn.remote_address(),
             unproven: None,
+            unreached: false,
             datagrams: DatagramCounts::default(),
             empty_datagram_buffer: conn.datagrams().send_buffer_space(),
             conn,
@@ -282,6 +287,12 @@ impl Link {
         if self.held && !self.muted {
             return;
         }
+        if self.unreached && !self.closed {
+            if self.silence.is_final(now) {
+                self.close(now, ErrorCode::PeerGone.into(), CloseReason::TimedOut);
+            }
+            return self.sound_alarm(now);
+        }
         self.conn.handle_timeout(now);
         self.silence.timer_fired();
         let (rtt, owed) = (self.rtt(), self.asked.1 > self.control.latest_acked());
@@ -297,8 +308,11 @@ impl Link {
         if !self.muted && self.silence.is_deaf(now) {
             self.close(now, ErrorCode::PeerGone.into(), CloseReason::TimedOut);
         }
-        if self.alarm.is_some_and(|at| at <= now) {
-            self.alarm = None;
+        self.sound_alarm(now);
+    }
+
+    fn sound_alarm(&mut self, now: Instant) {
+        if self.alarm.take_if(|at| *at <= now).is_some() {
             self.events.push_back(LinkEvent::Alarm);
         }
     }
@@ -526,6 +540,8 @@ impl Link {
         if remote != self.remote && !self.closed {
             self.remote = remote;
             self.unproven = Some(self.proofs());
+            self.unreached = true;
+            self.conn.ping();
             self.tell(LinkChange::Moved(remote));
         }
     }
@@ -549,6 +565,12 @@ impl Link {
 
     /// When it is to be looked after next.
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        if self.unreached && !self.closed {
+            return [self.silence.final_at(), self.alarm]
+                .into_iter()
+                .flatten()
+                .min();
+        }
         let [speak, tell] =
             [self.silence.next_due(), self.room.next_due()].map(|due| due.filter(|_| !self.closed));
         let engine = self.conn.poll_timeout();
@@ -582,6 +604,7 @@ impl Link {
         }
         self.held = false;
         if let Some(transmit) = &transmit {
+            self.unreached &= transmit.destination != self.remote;
             self.take_stock(now, transmit.size);
         }
         self.saturated = transmit.is_none() && (self.saturated || flushed);
