@@ -256,13 +256,14 @@ fn join(module: &[String], name: &str) -> Vec<String> {
     module.iter().cloned().chain([name.to_owned()]).collect()
 }
 
-const TREES: [&str; 8] = [
+const TREES: [&str; 9] = [
     "conec-driver/src/lib.rs",
     "conec-mio/src/lib.rs",
     "conec-tokio/src/lib.rs",
     "conec-tokio/benches/loopback/main.rs",
     "conec-core/benches/path/main.rs",
     "conec-core/benches/speed/main.rs",
+    "tests/benches/attacks/main.rs",
     "tests/benches/router/main.rs",
     "conec-core/src/lib.rs",
 ];

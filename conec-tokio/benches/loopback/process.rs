@@ -61,11 +61,16 @@ impl Process {
 
     /// Asks for a sample. The answer is to be taken by [`sample`](Self::sample).
     pub(crate) fn ask(&mut self) -> Result<()> {
-        let orders = self.orders.as_mut().ok_or("no pipe")?;
-        Ok(orders.write_all(b"\n")?)
+        self.order("")
     }
 
-    pub(crate) fn sample(&mut self) -> Result<Sample> {
+    /// The same, and tells it something in one line.
+    pub(crate) fn order(&mut self, order: &str) -> Result<()> {
+        let orders = self.orders.as_mut().ok_or("no pipe")?;
+        Ok(orders.write_all(format!("{order}\n").as_bytes())?)
+    }
+
+    pub(crate) fn sample(&self) -> Result<Sample> {
         answer(self.name, &self.answers)
     }
 }

@@ -209,7 +209,7 @@ fn transfer(processes: &mut [Process]) -> Result<Vec<Sample>> {
 /// Samples of all processes, as far as possible of the same moment.
 fn sample(processes: &mut [Process]) -> Result<Vec<Sample>> {
     processes.iter_mut().try_for_each(Process::ask)?;
-    processes.iter_mut().map(Process::sample).collect()
+    processes.iter().map(Process::sample).collect()
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
