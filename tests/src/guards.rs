@@ -530,6 +530,20 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "hostile::streams::gaps_are_paid_for_by_who_makes_them",
     },
     Guard {
+        what: "a sender is in the middle of few large messages",
+        file: "conec-core/src/transport/link/begun.rs",
+        text: "filter(alike).count() < MAX_BEGUN",
+        without: "filter(alike).count() < usize::MAX",
+        noticed_by: "unread::who_sends_many_large_messages_is_in_the_middle_of_few",
+    },
+    Guard {
+        what: "nobody waits for messages that their readers hold up",
+        file: "conec-core/src/transport/link/begun.rs",
+        text: " && !it.blocked",
+        without: "",
+        noticed_by: "unread::nobody_waits_for_large_messages_that_their_readers_hold_up",
+    },
+    Guard {
         what: "what is left of channels that are over counts for all that it takes",
         file: "conec-core/src/channel/core/leftovers.rs",
         text: "self.memory() + CHANNEL + tables + streams * QUEUE + waiting * LABEL",

@@ -3,8 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use conec_core::{CloseReason, Direction, ErrorCode, Target};
-use conec_tests::sim::{At, Half, World};
+use conec_core::{
+    ChannelEvent, CloseReason, CoordinatorConfig, Direction, ErrorCode, Target,
+    testing::coordinator_entries,
+};
+use conec_tests::{
+    keys,
+    sim::{At, Half, LinkConfig, NodeId, World},
+};
 
 use crate::{connecting::home, pair};
 
@@ -77,4 +83,86 @@ fn a_stream_with_little_to_send_goes_on_beside_unread_ones() {
     }
 }
 
+fn message(sender: usize, number: usize) -> Bytes {
+    let mut message = vec![number as u8; LARGE];
+    message[0] = sender as u8;
+    message.into()
+}
+
+fn accept(world: &mut World, node: NodeId) -> Option<Half> {
+    world.take_event(node, |event| match event.channel() {
+        Some((_, ChannelEvent::StreamOpened { stream, .. })) => Some(Half {
+            node,
+            stream: *stream,
+        }),
+        Some(_) | None => None,
+    })
+}
+
+/// What has come in part takes memory at the reader.
+#[test]
+fn who_sends_many_large_messages_is_in_the_middle_of_few() {
+    let mut world = World::new(6);
+    let (coordinator, [client]) = world.with_clients(["client"]);
+    let streams: Vec<_> = (0..16)
+        .map(|number| {
+            let stream = world.open(home(client), Direction::Uni, b"large");
+            for _ in 0..2 {
+                push(&mut world, stream, &Bytes::from(vec![number; MESSAGE]));
+            }
+            stream
+        })
+        .collect();
+    world.network.set_all(&LinkConfig {
+        rate: Some(RATE),
+        queue: (RATE / 20) as usize,
+        ..LinkConfig::default()
+    });
+    let (mut open, mut got, mut most) = (Vec::new(), 0, 0);
+    while got < 2 * streams.len() {
+        most = most.max(coordinator_entries(world.coordinator(coordinator)));
+        open.extend(accept(&mut world, coordinator));
+        for &half in &open {
+            got += usize::from(world.try_recv(half).is_ok());
+        }
+        assert!(world.step(), "all come");
+    }
+    assert!(most < 8 * MESSAGE, "{most} bytes");
+}
+
+/// They are in the middle of messages that nobody reads.
+#[test]
+fn nobody_waits_for_large_messages_that_their_readers_hold_up() {
+    let mut world = World::new(7);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.home.stream_window = LARGE as u32;
+    let coordinator = world.add_coordinator_with(config);
+    let client = world.add_client("client");
+    world.connect(client, coordinator);
+    for _ in 0..4 {
+        let stream = world.open(home(client), Direction::Uni, b"unread");
+        for number in 0..4 {
+            push(&mut world, stream, &message(0, number));
+        }
+    }
+    world.run_for(Duration::from_secs(10));
+    while accept(&mut world, coordinator).is_some() {}
+    let stream = world.open(home(client), Direction::Uni, b"read");
+    for number in 0..10 {
+        push(&mut world, stream, &message(1, number));
+    }
+    let half = world.wait_for("a stream", Duration::from_secs(5), |world| {
+        accept(world, coordinator)
+    });
+    for number in 0..10 {
+        let got = world.wait_for("a message", Duration::from_secs(5), |world| {
+            world.try_recv(half).ok()
+        });
+        assert_eq!(got, message(1, number));
+    }
+}
+
 const MESSAGE: usize = 1 << 20;
+/// Bytes per second.
+const RATE: u64 = 1_250_000;
+const LARGE: usize = 256 << 10;
