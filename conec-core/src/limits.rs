@@ -21,9 +21,18 @@ pub struct ClientLimits {
     /// 256 by default.
     pub channels_per_client: usize,
     /// Bytes of messages that have arrived in part or wait for their readers, over all channels, with 128 for each gap that
-    /// losses have left in streams, and with all that channels take that are over and have something left to be received. Above
-    /// it, these are forgotten, and then the channel that holds most is ended, as
-    /// [`Overloaded`](crate::CloseReason::Overloaded). 1 GiB by default.
+    /// losses have left in streams, and with all that channels take that are over and have something left to be received. 1 GiB by
+    /// default.
+    ///
+    /// No channel ends because its reader is slow. When more than half is taken, messages of more than 64 KiB come in turn, and
+    /// of a channel only one at a time: the next when this one was received. When more than seven eighths are taken, what is
+    /// left of channels that are over is forgotten, and small messages come in turn, too.
+    ///
+    /// What ends, as [`Overloaded`](crate::CloseReason::Overloaded), are channels whose other side leaves messages half sent
+    /// while others wait for the memory: for 30 s, or with less than 64 KiB in 10 s; and when all is taken, more than half of it
+    /// by what has arrived in part, the channel of which that is most. One that sends with conec is in the middle of no more than
+    /// 16 MiB and ten times [`max_message_size`](crate::ChannelConfig::max_message_size); it is cut off for time alone, if an
+    /// eighth of this is as much.
     pub message_memory: usize,
     /// Bytes by which the receive windows of all channels together may [grow](crate::ChannelConfig::max_receive_window). A
     /// channel gives back what it has got when it ends. With 0, long fat paths are not filled, and a stream that nobody
@@ -114,10 +123,19 @@ pub struct CoordinatorLimits {
     /// what the application itself [connects](crate::Coordinator::connect) counts as asked for by the first of the two,
     /// and gets a place as long as there is one. 256 by default.
     pub channels_per_client: usize,
-    /// Bytes of messages that have arrived in part or wait for their readers, over all home channels, with 128 for each gap
-    /// that losses have left in streams, and with all that channels take that are over and have something left to be received.
-    /// Above it, these are forgotten, and then the channel that holds most is ended, as
-    /// [`Overloaded`](crate::CloseReason::Overloaded). 256 MiB by default.
+    /// Bytes of messages that have arrived in part or wait for their readers, over all home channels, with 128 for each gap that
+    /// losses have left in streams, and with all that channels take that are over and have something left to be received. 256 MiB by
+    /// default.
+    ///
+    /// No channel ends because its reader is slow. When more than half is taken, messages of more than 64 KiB come in turn, and
+    /// of a channel only one at a time: the next when this one was received. When more than seven eighths are taken, what is
+    /// left of channels that are over is forgotten, and small messages come in turn, too.
+    ///
+    /// What ends, as [`Overloaded`](crate::CloseReason::Overloaded), are channels whose other side leaves messages half sent
+    /// while others wait for the memory: for 30 s, or with less than 64 KiB in 10 s; and when all is taken, more than half of it
+    /// by what has arrived in part, the channel of which that is most. One that sends with conec is in the middle of no more than
+    /// 16 MiB and ten times [`max_message_size`](crate::ChannelConfig::max_message_size); it is cut off for time alone, if an
+    /// eighth of this is as much.
     pub message_memory: usize,
     /// Bytes by which the receive windows of all home channels together may
     /// [grow](crate::ChannelConfig::max_receive_window). A channel gives back what it has got when it ends. With 0, long fat

@@ -50,7 +50,7 @@ impl CoordinatorConfig {
             times(limits.events, EVENT),
             limits.forward_queue as u64,
             self.home.max_message_size as u64,
-            limits.message_memory as u64,
+            messages(limits.message_memory),
             unread(limits.window_memory as u64),
             MAX_BUFFERS as u64,
         ])
@@ -69,7 +69,7 @@ impl ClientConfig {
             // Those that it has asked for, and those that others have.
             times(limits.channels_per_client, peer).saturating_mul(2),
             largest as u64,
-            limits.message_memory as u64,
+            messages(limits.message_memory),
             unread(limits.window_memory as u64),
             MAX_BUFFERS as u64,
         ])
@@ -80,6 +80,11 @@ impl ClientConfig {
 /// much for what lies behind gaps.
 fn unread(bytes: u64) -> u64 {
     bytes.saturating_mul(5) / 2
+}
+
+/// The memory of messages, of which what is kept free for a turn may be exceeded once.
+fn messages(limit: usize) -> u64 {
+    (limit as u64).saturating_add(limit as u64 / 8)
 }
 
 fn times(count: usize, bytes: u64) -> u64 {

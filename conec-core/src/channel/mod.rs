@@ -21,6 +21,6 @@ pub use self::{
     stats::{ChannelStats, DatagramStats, SendLimit},
 };
 pub(crate) use self::{
-    core::{ChannelCore, EVENTS_PER_STREAM, MAX_UNREAD, Notice},
+    core::{ChannelCore, EVENTS_PER_STREAM, MAX_UNREAD, MessageMemory, Notice, Reading},
     toll::Toll,
 };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::incoming::Arrival;
+use super::{core::MessageMemory, incoming::Arrival};
 use crate::{
     RecvEnd, SendEnd,
     wire::{FrameDecoder, FrameTooLarge, PreambleDecoder},
@@ -67,7 +67,7 @@ pub(super) struct RecvHalf {
     /// News of a message is queued.
     pub(super) readable_queued: bool,
     /// The memory that this half was last seen to take.
-    pub(super) memory: usize,
+    pub(super) memory: MessageMemory,
 }
 
 impl RecvHalf {
@@ -79,7 +79,7 @@ impl RecvHalf {
             ready_memory: 0,
             end: None,
             readable_queued: false,
-            memory: 0,
+            memory: MessageMemory::default(),
         }
     }
 
@@ -142,11 +142,18 @@ impl RecvHalf {
         self.decoder = FrameDecoder::new(0);
     }
 
-    /// By how much the memory taken by messages has changed since this was last asked.
-    pub(super) fn memory_change(&mut self) -> isize {
-        let memory = self.decoder.memory() + self.ready_memory;
-        let before = std::mem::replace(&mut self.memory, memory);
-        memory as isize - before as isize
+    /// The size of the message that has arrived in part, if one has.
+    pub(super) fn expects(&self) -> usize {
+        self.decoder.expects()
+    }
+
+    /// The memory taken by messages when this was last asked, and now.
+    pub(super) fn weigh(&mut self) -> (MessageMemory, MessageMemory) {
+        let now = MessageMemory {
+            ready: self.ready_memory,
+            partial: self.decoder.memory(),
+        };
+        (std::mem::replace(&mut self.memory, now), now)
     }
 }
 
@@ -170,12 +177,12 @@ mod tests {
             pieces += 1;
         }
         assert_eq!(pieces, READ_AHEAD.div_ceil(100 * size_of::<Bytes>()));
-        let mut memory = recv.memory_change();
-        assert!(memory >= READ_AHEAD as isize);
+        let (before, full) = recv.weigh();
+        assert_eq!(before, MessageMemory::default());
+        assert!(full.ready >= READ_AHEAD);
         while let Some(message) = recv.pop() {
             assert!(message.is_empty());
         }
-        memory += recv.memory_change();
-        assert_eq!(memory, 0);
+        assert_eq!(recv.weigh(), (full, MessageMemory::default()));
     }
 }

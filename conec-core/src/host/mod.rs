@@ -4,6 +4,7 @@
 //! the role understands, which it is given as a [`HostEvent`].
 
 mod leftovers;
+mod memory;
 mod table;
 
 use std::{
@@ -17,11 +18,12 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 pub(crate) use self::table::Hosted;
 use self::{
     leftovers::Leftovers,
+    memory::Memory,
     table::{Entry, Table, mark},
 };
 use crate::{
-    Channel, ChannelEvent, ChannelId, CloseReason, EndpointStats, ErrorCode, TimeoutCause,
-    Transmit, Violation,
+    Channel, ChannelEvent, ChannelId, CloseReason, EndpointStats, TimeoutCause, Transmit,
+    Violation,
     buffers::{Batch, Buffers},
     channel::{ChannelCore, Notice},
     transport::{Arrival, EngineId, Link, LinkChange, LinkEvent, Received, Transport},
@@ -38,8 +40,7 @@ pub(crate) struct Host<R> {
     buffers: Buffers,
     /// By how many bytes receive windows may still grow.
     window_store: u64,
-    /// How much memory messages may take that wait or are under way.
-    message_memory: usize,
+    memory: Memory,
     next_id: u64,
     rng: StdRng,
     /// The latest time seen.
@@ -53,6 +54,8 @@ enum Timer {
     Link,
     /// The channel must have been set up.
     Setup,
+    /// Its turn to fill memory has to be looked at.
+    Turn,
 }
 
 /// What a role has to react to.
@@ -148,7 +151,7 @@ impl<R> Host<R> {
             timers: Deadlines::new(),
             buffers: Buffers::default(),
             window_store: window_memory as u64,
-            message_memory,
+            memory: Memory::new(message_memory),
             next_id: 1,
             rng,
             now: None,
@@ -194,6 +197,7 @@ impl<R> Host<R> {
         self.table.entries()
             + self.leftovers.entries()
             + self.timers.entries()
+            + self.memory.entries()
             + self.transport.entries()
     }
 }
@@ -241,8 +245,10 @@ impl<R> Host<R> {
         }
         let entry = self.table.touch(id)?;
         entry.accessed = true;
+        let core = &mut entry.channel.as_mut()?.core;
+        core.set_reading(self.memory.reading(id));
         Some(Channel {
-            core: &mut entry.channel.as_mut()?.core,
+            core,
             link: entry.link.as_deref_mut(),
         })
     }
@@ -279,12 +285,14 @@ impl<R> Host<R> {
     /// Forgets a channel whose events are of no interest.
     pub(crate) fn remove(&mut self, id: ChannelId) {
         self.set_deadline(id, None);
+        self.forget_memory(id);
         self.table.remove_channel(id);
     }
 
     /// Forgets a channel whose end was told, but for what is left to be received.
     fn retire(&mut self, id: ChannelId) {
         self.set_deadline(id, None);
+        self.forget_memory(id);
         if let Some(channel) = self.table.remove_channel(id) {
             self.leftovers.add(id, channel.core);
             self.forget_leftovers();
@@ -452,6 +460,7 @@ impl<R> Host<R> {
                 }
                 (Timer::Link, None) => {}
                 (Timer::Setup, _) => entry.overdue = true,
+                (Timer::Turn, _) => self.look_at_turn(now, id),
             }
         }
     }
@@ -460,25 +469,31 @@ impl<R> Host<R> {
     pub(crate) fn next_due(&self) -> Option<(Instant, TimeoutCause)> {
         let (at, (_, timer)) = self.timers.first()?;
         Some(match timer {
-            Timer::Link => (at, TimeoutCause::Connection),
+            Timer::Link | Timer::Turn => (at, TimeoutCause::Connection),
             Timer::Setup => (at, TimeoutCause::Setup),
         })
     }
 
     /// The next thing to react to. What comes of it may lead to others.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<(ChannelId, HostEvent)> {
-        while let Some(&id) = self.table.touched.front() {
-            if let Some(event) = self.look_after(now, id) {
-                return Some((id, event));
+        loop {
+            while let Some(&id) = self.table.touched.front() {
+                if let Some(event) = self.look_after(now, id) {
+                    return Some((id, event));
+                }
+                self.table.touched.pop_front();
             }
-            self.table.touched.pop_front();
+            // What is left of channels that are over may have been taken.
+            if !self.is_unbalanced() {
+                return None;
+            }
+            self.balance(now);
         }
-        None
     }
 
     /// Whether something may be there to react to.
     pub(crate) fn is_unsettled(&self) -> bool {
-        !self.table.touched.is_empty()
+        !self.table.touched.is_empty() || self.is_unbalanced()
     }
 
     /// The next datagrams to send, and the channel that sends them; `None` for answers to strangers.
@@ -544,6 +559,7 @@ impl<R> Host<R> {
                 return Some(HostEvent::Overdue);
             }
             if let Some(channel) = channel {
+                channel.core.set_reading(self.memory.reading(id));
                 // What the application did through handles has consequences too.
                 if std::mem::take(accessed)
                     && let Some(link) = link
@@ -573,9 +589,7 @@ impl<R> Host<R> {
             if let Some(channel) = channel {
                 channel.core.handle_link_event(link, now, event);
                 channel.weigh(&mut self.table.memory);
-                if self.is_overweight() {
-                    self.shed(now);
-                }
+                self.share_memory(now, id);
             }
         }
         self.rest(now, id);
@@ -604,38 +618,7 @@ impl<R> Host<R> {
                 set_timer(&mut self.timers, id, entry);
             }
         }
-        if self.is_overweight() {
-            self.shed(now);
-        }
-    }
-
-    /// Messages that wait or are under way take too much memory: the channel that takes most has to go.
-    fn shed(&mut self, now: Instant) {
-        self.table.rest();
-        self.forget_leftovers();
-        if !self.is_overweight() {
-            return;
-        }
-        let Some(id) = self.table.heaviest() else {
-            return;
-        };
-        if let Some(link) = self.link(id)
-            && !link.is_closed()
-        {
-            tracing::debug!(channel = ?id, "closing a channel: messages take too much memory");
-            link.close(now, ErrorCode::Limit.into(), CloseReason::Overloaded);
-            self.stats.channels_shed += 1;
-        }
-    }
-
-    /// Forgets what is left of channels that are over, as long as too much memory is taken.
-    fn forget_leftovers(&mut self) {
-        while self.is_overweight() && self.leftovers.forget_oldest() {}
-    }
-
-    /// Whether messages that wait or are under way take too much memory, and channels that are over.
-    fn is_overweight(&self) -> bool {
-        self.table.memory + self.leftovers.memory() > self.message_memory
+        self.share_memory(now, id);
     }
 }
 

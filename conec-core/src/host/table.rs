@@ -5,7 +5,11 @@ use std::{
     time::Instant,
 };
 
-use crate::{ChannelId, channel::ChannelCore, transport::Link};
+use crate::{
+    ChannelId,
+    channel::{ChannelCore, MessageMemory},
+    transport::Link,
+};
 
 #[derive(Debug)]
 pub(super) struct Table<R> {
@@ -20,7 +24,7 @@ pub(super) struct Table<R> {
     /// How many entries have a channel.
     pub(super) channels: usize,
     /// The memory of all channels as they were last weighed.
-    pub(super) memory: usize,
+    pub(super) memory: MessageMemory,
 }
 
 /// A channel and its link. A link can be without a channel: before it is known for which it is, and when it outlives it to
@@ -49,7 +53,7 @@ pub(crate) struct Hosted<R> {
     /// The application has not heard of it: its events wait.
     pub(super) unheard: bool,
     /// What it counts for in the memory of all.
-    memory: usize,
+    memory: MessageMemory,
 }
 
 impl<R> Hosted<R> {
@@ -58,10 +62,9 @@ impl<R> Hosted<R> {
     }
 
     /// Takes note of the [memory](ChannelCore::memory) that the channel takes now, in that of all.
-    pub(super) fn weigh(&mut self, all: &mut usize) {
-        *all -= self.memory;
-        self.memory = self.core.memory();
-        *all += self.memory;
+    pub(super) fn weigh(&mut self, all: &mut MessageMemory) {
+        let now = self.core.memory();
+        all.replace(std::mem::replace(&mut self.memory, now), now);
     }
 }
 
@@ -73,14 +76,14 @@ impl<R> Table<R> {
             line: VecDeque::new(),
             eventful: VecDeque::new(),
             channels: 0,
-            memory: 0,
+            memory: MessageMemory::default(),
         }
     }
 
     /// How many things are kept, and how many bytes of messages.
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
-        self.entries.len() + self.touched.len() + self.line.len() + self.memory
+        self.entries.len() + self.touched.len() + self.line.len() + self.memory.sum()
     }
 
     pub(super) fn channel(&self, id: ChannelId) -> Option<&Hosted<R>> {
@@ -108,7 +111,7 @@ impl<R> Table<R> {
             core,
             role,
             unheard: false,
-            memory: 0,
+            memory: MessageMemory::default(),
         });
     }
 
@@ -121,7 +124,8 @@ impl<R> Table<R> {
     pub(super) fn remove_channel(&mut self, id: ChannelId) -> Option<Hosted<R>> {
         let channel = self.entries.get_mut(&id)?.channel.take()?;
         self.channels -= 1;
-        self.memory -= channel.memory;
+        self.memory
+            .replace(channel.memory, MessageMemory::default());
         self.remove_if_empty(id);
         Some(channel)
     }
@@ -135,23 +139,11 @@ impl<R> Table<R> {
         link
     }
 
-    /// The channel that takes most memory.
-    pub(super) fn heaviest(&self) -> Option<ChannelId> {
-        let memory = |entry: &Entry<R>| entry.channel.as_ref().map(|it| it.memory);
-        let heaviest = self.entries.iter().max_by_key(|(_, entry)| memory(entry));
-        heaviest.map(|(&id, _)| id)
-    }
-
-    /// Lets go of memory that is only kept for messages to come.
-    pub(super) fn rest(&mut self) {
-        let channels = self
-            .entries
-            .values_mut()
-            .filter_map(|it| it.channel.as_mut());
-        for channel in channels {
-            channel.core.rest();
-            channel.weigh(&mut self.memory);
-        }
+    /// The channel of which most has arrived in part.
+    pub(super) fn heaviest(&self) -> Option<(ChannelId, &Hosted<R>)> {
+        let channels = self.entries.iter();
+        let channels = channels.filter_map(|(&id, entry)| Some((id, entry.channel.as_ref()?)));
+        channels.max_by_key(|(_, channel)| channel.memory.partial)
     }
 
     fn entry(&mut self, id: ChannelId) -> &mut Entry<R> {

@@ -62,6 +62,21 @@ pub(crate) struct Gathered {
     len: usize,
     /// How long tails have become lately.
     usual: usize,
+    /// How many bytes were taken.
+    taken: u64,
+    /// Where large messages begin and end, counted from the first byte that was ever added.
+    large: VecDeque<(u64, u64)>,
+}
+
+/// The next large message of what waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Large {
+    /// How many bytes there are in front of it.
+    pub(super) ahead: usize,
+    /// How many of its own there are still.
+    pub(super) left: usize,
+    /// How many there were, with its header.
+    pub(super) size: usize,
 }
 
 impl Gathered {
@@ -78,6 +93,11 @@ impl Gathered {
             return self.copy(front, bytes);
         }
         let mut bytes = bytes.clone();
+        if bytes.len() > LARGE {
+            let at = self.taken + self.len as u64;
+            self.large
+                .push_back((at, at + (front.len() + bytes.len()) as u64));
+        }
         self.copy(front, &[]);
         self.seal();
         self.len += bytes.len();
@@ -96,10 +116,25 @@ impl Gathered {
         } else {
             others.seal();
             self.seal();
+            let at = self.taken + self.len as u64;
+            let large = others.large.drain(..);
+            self.large
+                .extend(large.map(|(begin, end)| (at + begin, at + end)));
             self.len += others.len;
             self.pieces.append(&mut others.pieces);
         }
         others.len = 0;
+    }
+
+    /// The first large message of which something waits.
+    pub(super) fn next_large(&self) -> Option<Large> {
+        let &(begin, end) = self.large.front()?;
+        let ahead = begin.saturating_sub(self.taken) as usize;
+        Some(Large {
+            ahead,
+            left: (end - begin.max(self.taken)) as usize,
+            size: (end - begin) as usize,
+        })
     }
 
     /// Offers the first pieces to `write`: at most `max` bytes, and of those as many as are wanted, up to the end of a
@@ -125,6 +160,10 @@ impl Gathered {
         let pieces = self.pieces.make_contiguous();
         let written = write(&mut pieces[..count])?;
         self.len -= written;
+        self.taken += written as u64;
+        if self.large.front().is_some_and(|it| it.1 <= self.taken) {
+            self.large.pop_front();
+        }
         // Pieces taken in part are advanced in place, whole ones are left empty.
         while self.pieces.front().is_some_and(Bytes::is_empty) {
             self.pieces.pop_front();
@@ -164,6 +203,8 @@ impl Gathered {
 
 /// Smaller writes are copied together.
 const COPY_BELOW: usize = 4096;
+/// Larger messages are large.
+const LARGE: usize = 64 << 10;
 /// How much is copied together.
 const PIECE: usize = 32 << 10;
 const MAX_PIECE: usize = 64 << 10;
@@ -238,6 +279,30 @@ mod tests {
             assert_eq!(taken, Ok(expected.len()));
             assert_eq!(all, expected);
         }
+    }
+
+    #[test]
+    fn large_messages_are_known_wherever_they_were_gathered() {
+        let (mut outgoing, mut others) = (Gathered::default(), Gathered::default());
+        let large = Bytes::from(vec![1; LARGE + 1]);
+        outgoing.push(b"h", &Bytes::from_static(b"small"));
+        for gathered in [&mut outgoing, &mut others] {
+            gathered.push(b"head", &large);
+        }
+        outgoing.append(&mut others);
+        let mut next = Vec::new();
+        while outgoing.len() > 0 {
+            let all = outgoing.next_large().map_or(0, |it| it.ahead + it.left);
+            next.push(outgoing.next_large().map(|it| (it.ahead, it.left)));
+            let half = all.div_ceil(2);
+            assert_eq!(outgoing.offer(usize::MAX, half, take(usize::MAX)), Ok(half));
+        }
+        let size = LARGE + 5;
+        assert_eq!(next[0], Some((6, size)));
+        assert_eq!(next[1], Some((0, size + 6 - (size + 6).div_ceil(2))));
+        let second = next.iter().flatten().filter(|it| it.1 == size).count();
+        assert_eq!(second, 2);
+        assert!(outgoing.next_large().is_none());
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl FrameDecoder {
         self.partial.is_none() && self.header.is_empty() && self.run.is_empty()
     }
 
+    /// The length of the message that has come in part, or 0.
+    pub(crate) fn expects(&self) -> usize {
+        self.partial.as_ref().map_or(0, |&(_, len)| len)
+    }
+
     /// Memory taken by what has come and was not given out, and by buffers that are kept.
     pub(crate) fn memory(&self) -> usize {
         let run = if self.run.is_empty() { 0 } else { MAX_RUN };

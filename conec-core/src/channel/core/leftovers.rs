@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::ChannelCore;
+use super::{ChannelCore, MessageMemory};
 use crate::{
     CloseReason, Direction, ErrorCode, RecvEnd,
     channel::{incoming::Waiting, stream::DataStream},
@@ -65,14 +65,15 @@ impl ChannelCore {
     pub(crate) fn leftover_memory(&self) -> usize {
         let (streams, waiting) = (self.streams.len(), self.incoming.len());
         let tables = slots(streams) * SLOT + slots(waiting) * WAITING_SLOT;
-        self.memory() + CHANNEL + tables + streams * QUEUE + waiting * LABEL
+        self.memory().sum() + CHANNEL + tables + streams * QUEUE + waiting * LABEL
     }
 
     /// Nobody will receive what is left of a channel that is over: all that was still to be received ends so.
     pub(crate) fn forget(&mut self, reason: CloseReason) {
         while let Some(unknown) = self.incoming.pop() {
             let recv = self.streams.remove(&unknown.index).and_then(|it| it.recv);
-            self.memory -= recv.map_or(0, |it| it.memory);
+            let gone = recv.map_or_else(MessageMemory::default, |it| it.memory);
+            self.memory.replace(gone, MessageMemory::default());
         }
         for index in self.streams.keys().copied().collect::<Vec<_>>() {
             self.end_recv(index, RecvEnd::Closed(reason));
@@ -85,8 +86,8 @@ impl ChannelCore {
         match self.recv_half(self.stream_id(index)) {
             Some(recv) if keeps && recv.has_message() && recv.preamble.is_none() => {
                 recv.leave(end);
-                let change = recv.memory_change();
-                self.memory = self.memory.saturating_add_signed(change);
+                let (before, now) = recv.weigh();
+                self.memory.replace(before, now);
             }
             Some(_) | None => self.end_recv(index, end),
         }

@@ -2,9 +2,13 @@
 
 mod commands;
 mod leftovers;
+mod reading;
 mod streams;
 
-pub(crate) use self::streams::EVENTS_PER_STREAM;
+pub(crate) use self::{
+    reading::{MessageMemory, Reading},
+    streams::EVENTS_PER_STREAM,
+};
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -51,13 +55,18 @@ pub(crate) struct ChannelCore {
     path: Path,
     control: Control,
     streams: BTreeMap<u64, DataStream>,
-    /// Bytes of messages that have arrived in part, or wait to be received.
-    memory: usize,
+    /// What messages take that have arrived in part, or wait to be received.
+    memory: MessageMemory,
     /// What the link takes for streams with gaps.
     gap_memory: usize,
     /// Some of it is kept for messages to come, until then at most.
     keeps_buffers: bool,
     rest_at: Option<Instant>,
+    reading: Reading,
+    /// How many bytes of streams were read.
+    received: u64,
+    /// Streams that are not read on, as messages of this size are not.
+    held_back: BTreeMap<u64, usize>,
     /// How many data streams were opened here, and accepted from the other side.
     opened: Counts,
     accepted: Counts,
@@ -177,10 +186,13 @@ impl ChannelCore {
                 unread: false,
             },
             streams: BTreeMap::new(),
-            memory: 0,
+            memory: MessageMemory::default(),
             gap_memory: 0,
             keeps_buffers: false,
             rest_at: None,
+            reading: Reading::All,
+            received: 0,
+            held_back: BTreeMap::new(),
             opened: Counts::default(),
             accepted: Counts::default(),
             open_blocked: [false; 2],
@@ -203,11 +215,6 @@ impl ChannelCore {
 
     pub(crate) fn id(&self) -> ChannelId {
         self.id
-    }
-
-    /// Bytes taken by messages that have arrived in part, or wait to be received, and kept for others to come.
-    pub(crate) fn memory(&self) -> usize {
-        self.memory + self.gap_memory
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -310,6 +317,7 @@ impl ChannelCore {
             self.accept_streams(link, now, Direction::Bi);
             self.accept_streams(link, now, Direction::Uni);
         }
+        self.read_on(link);
         self.gap_memory = link.gap_memory();
         self.rest_later(link, now);
         self.drain(link);
@@ -588,6 +596,7 @@ impl ChannelCore {
             self.end_or_leave(index, RecvEnd::Closed(reason));
         }
         self.rest();
+        self.held_back = BTreeMap::new();
         self.gap_memory = 0;
         self.datagrams = Datagrams::new(0);
         tracing::debug!(channel = ?self.id, ?reason, "channel closed");

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::ChannelCore;
+use super::{ChannelCore, MessageMemory};
 use crate::{
     Direction, ErrorCode, RecvEnd, SendEnd, StreamId,
     channel::{
@@ -120,9 +120,9 @@ impl ChannelCore {
         match recv.end {
             Some(end) if recv.is_over() => self.end_recv(index, end),
             Some(_) | None => {
-                let change = recv.memory_change();
+                let (before, now) = recv.weigh();
                 self.keeps_buffers |= recv.keeps_buffers();
-                self.memory = self.memory.saturating_add_signed(change);
+                self.memory.replace(before, now);
                 self.tell_readable(index);
             }
         }
@@ -133,20 +133,32 @@ impl ChannelCore {
         if std::mem::take(&mut self.keeps_buffers) {
             for recv in self.streams.values_mut().flat_map(|it| &mut it.recv) {
                 recv.rest();
-                self.memory = self.memory.saturating_add_signed(recv.memory_change());
+                let (before, now) = recv.weigh();
+                self.memory.replace(before, now);
             }
         }
     }
 
     fn read_ahead(&mut self, link: &mut Link, index: u64) {
-        let recv = self.recv_half(self.stream_id(index));
-        if recv.is_some_and(|it| !it.has_message()) {
-            self.read(link, index, RecvHalf::wants_more);
+        let unread = self.unread_size();
+        if self.wants_message(index, |recv| recv.expects() < unread) {
+            self.read(link, index, |recv| {
+                recv.wants_more() && recv.expects() < unread
+            });
+        }
+        if self.wants_message(index, |recv| recv.expects() >= unread) {
+            self.held_back.insert(index, unread);
         }
     }
 
+    /// Whether no message of a stream is there, and what comes is so.
+    fn wants_message(&mut self, index: u64, is: impl FnOnce(&RecvHalf) -> bool) -> bool {
+        let recv = self.recv_half(self.stream_id(index));
+        recv.is_some_and(|it| !it.has_message() && it.end.is_none() && is(it))
+    }
+
     /// Reads a stream as long as `more` is wanted.
-    pub(super) fn read(&mut self, link: &mut Link, index: u64, more: fn(&RecvHalf) -> bool) {
+    pub(super) fn read(&mut self, link: &mut Link, index: u64, more: impl Fn(&RecvHalf) -> bool) {
         let Some(stream) = self.streams.get_mut(&index) else {
             return;
         };
@@ -155,6 +167,7 @@ impl ChannelCore {
         };
         let mut fault = None;
         let read = link.read(index, |mut bytes| {
+            self.received += bytes.len() as u64;
             if let Some(preamble) = &mut recv.preamble {
                 match preamble.feed(&mut bytes) {
                     Ok(None) => return true,
@@ -270,7 +283,9 @@ impl ChannelCore {
         if let Some(stream) = self.streams.get_mut(&index) {
             let (labelled, arrival) = (stream.is_labelled(), stream.arrival);
             let ended = stream.recv.take();
-            self.memory -= ended.as_ref().map_or(0, |recv| recv.memory);
+            let gone = ended.as_ref().map(|recv| recv.memory).unwrap_or_default();
+            self.memory.replace(gone, MessageMemory::default());
+            self.held_back.remove(&index);
             if let Some(waiting) = arrival.and_then(|arrival| self.incoming.get_mut(arrival)) {
                 if ended.is_some() {
                     waiting.recv_end = Some(end);

@@ -1,5 +1,6 @@
 //! One connection: streams of bytes, datagrams, an alarm.
 
+mod begun;
 mod convert;
 mod datagrams;
 mod incoming;
@@ -24,7 +25,8 @@ pub(crate) use self::reassembly::Reassembly;
 
 pub(crate) use self::convert::CONTROL;
 use self::{
-    convert::varint, datagrams::DatagramCounts, incoming::Incoming, line::Line, room::Room,
+    begun::Begun, convert::varint, datagrams::DatagramCounts, incoming::Incoming, line::Line,
+    room::Room,
 };
 use super::{
     announced::Parameters,
@@ -62,6 +64,7 @@ pub(crate) struct Link {
     outgoing: BTreeMap<u64, Box<Outgoing>>,
     /// Streams with something that the engine may take now.
     line: Line,
+    begun: Begun,
     room: Room,
     /// The engine took something and sent nothing: the network is the bottleneck. What comes now is gathered here
     /// until the engine sends again, instead of reaching it in tiny pieces, unless it passes by.
@@ -155,6 +158,7 @@ impl Link {
             incoming: Incoming::default(),
             outgoing: BTreeMap::new(),
             line: Line::default(),
+            begun: Begun::default(),
             room: Room::new(config.send_window),
             saturated: false,
             alarm: None,
@@ -554,6 +558,7 @@ impl Link {
             self.alarm = None;
             self.outgoing.clear();
             self.line.clear();
+            self.begun.clear();
             self.tell(LinkChange::Closed(reason));
         }
     }

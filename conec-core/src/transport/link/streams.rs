@@ -94,6 +94,7 @@ impl Link {
     /// Ends a stream at once; what waits is dropped.
     pub(crate) fn reset(&mut self, stream: u64, code: WireCode) {
         self.outgoing.remove(&stream);
+        self.end_message(stream);
         // Fails when the stream has ended already, which is as good.
         let _ = self.conn.send_stream(id(stream)).reset(varint(code));
     }
@@ -179,7 +180,10 @@ impl Link {
             StreamEvent::Stopped { id, error_code } => {
                 LinkEvent::Stopped(index(id), WireCode::from_wire(error_code.into_inner()))
             }
-            StreamEvent::Writable { id } => return self.line_up(index(id)),
+            StreamEvent::Writable { id } => {
+                self.begun.unblock(index(id));
+                return self.line_up(index(id));
+            }
         };
         // Every packet of a batch makes the same news.
         if self.events.back() != Some(&event) {

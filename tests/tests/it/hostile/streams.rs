@@ -149,6 +149,77 @@ fn who_takes_most_memory_goes_when_messages_take_too_much() {
     scene.all_is_well(&[CloseReason::Overloaded]);
 }
 
+/// How long an honest Client takes to send large messages to the Coordinator, which reads them at once.
+fn upload(scene: &mut Scene, victim: NodeId, messages: usize) -> Duration {
+    let ours = scene
+        .world
+        .open(crate::connecting::home(victim), Direction::Uni, b"honest");
+    let id = scene.world.client_id(victim);
+    let channel = scene.world.coordinator(scene.coordinator).find(id).unwrap();
+    let theirs = scene.world.accept_stream(At {
+        node: scene.coordinator,
+        channel,
+    });
+    let begin = scene.world.elapsed();
+    for _ in 0..messages {
+        scene.world.send(ours, vec![1; 1 << 20]);
+        assert_eq!(scene.world.recv(theirs).len(), 1 << 20);
+    }
+    let took = scene.world.elapsed() - begin;
+    scene.world.finish(ours);
+    took
+}
+
+/// Has part of a message of the largest size sent on so many streams.
+fn send_parts(conn: &RawConn, streams: usize) {
+    for _ in 0..streams {
+        let stream = conn.open_uni().unwrap();
+        conn.write(stream, message::preamble(b""));
+        conn.write(stream, message::varint(1 << 20));
+        conn.write(stream, vec![0; (1 << 20) - 1]);
+    }
+}
+
+#[test]
+fn who_sends_parts_of_many_large_messages_goes_and_others_are_as_fast_as_ever() {
+    let mut scene = Scene::with(14, |config| config.limits.message_memory = 8 << 20);
+    let victim = scene.victim();
+    upload(&mut scene, victim, 20);
+    let quiet = upload(&mut scene, victim, 20);
+    let conn = scene.log_in();
+    send_parts(&conn, 16);
+    let busy = upload(&mut scene, victim, 20);
+    assert!(busy <= quiet * 11 / 10, "{busy:?} instead of {quiet:?}");
+    scene.expect_end(&conn, LIMIT);
+    assert_eq!(scene.stats().channels_shed, 1);
+    scene.all_is_well(&[CloseReason::Overloaded]);
+}
+
+/// Each of them has no more under way than who is honest could have.
+#[test]
+fn who_has_a_turn_and_does_not_use_it_goes() {
+    let mut scene = Scene::with(15, |config| config.limits.message_memory = 8 << 20);
+    let victim = scene.victim();
+    let conns: Vec<_> = (0..12)
+        .map(|number| {
+            let dial = Dial::home(Key::Identity(700 + number));
+            let conn = scene.log_in_with(&dial, format!("mallory-{number}").as_bytes());
+            send_parts(&conn, 1);
+            conn
+        })
+        .collect();
+    scene.world.run_for(secs(1));
+    let took = upload(&mut scene, victim, 20);
+    assert!(took < secs(60), "{took:?}");
+    let ended = conns
+        .iter()
+        .filter(|conn| conn.end() == Some(LIMIT))
+        .count() as u64;
+    assert!(ended > 0);
+    assert_eq!(scene.stats().channels_shed, ended);
+    scene.pair.are_well(&mut scene.world);
+}
+
 #[test]
 fn an_announced_message_that_never_comes_holds_up_nothing_else() {
     everywhere(|scene, conn, at| {

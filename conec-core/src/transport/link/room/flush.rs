@@ -158,13 +158,33 @@ impl Link {
                 Some(turn) => usize::try_from(turn.left).unwrap_or(0).max(1),
                 None => usize::MAX,
             };
+            let large = outgoing.bytes.next_large();
+            let most = match large {
+                None => usize::MAX,
+                Some(large) if large.ahead > 0 => large.ahead,
+                Some(large) if self.begun.begin(stream, outgoing.priority(), large.size) => {
+                    large.left
+                }
+                Some(_) => return Offered::Blocked,
+            };
+            let large = large.filter(|it| it.ahead == 0);
             let write = |pieces: &mut [_]| engine.write_chunks(pieces).map(|done| done.bytes);
-            let written = match outgoing.bytes.offer(wanted, credit, write) {
+            let offered = outgoing.bytes.offer(wanted, credit.min(most), write);
+            let written = match offered {
                 Ok(written) => written as u64,
-                Err(WriteError::Blocked) => return Offered::Blocked,
+                Err(WriteError::Blocked) => {
+                    if large.is_some_and(|it| it.left == it.size) {
+                        self.end_message(stream);
+                    } else if large.is_some() {
+                        let others = self.begun.block(stream);
+                        others.into_iter().for_each(|it| self.line_up(it));
+                    }
+                    return Offered::Blocked;
+                }
                 // The engine has told, or will.
                 Err(WriteError::Stopped(_) | WriteError::ClosedStream) => {
                     self.outgoing.remove(&stream);
+                    self.end_message(stream);
                     return Offered::Over;
                 }
             };
@@ -181,6 +201,9 @@ impl Link {
                 Kind::Waiting => self.line.has_waited(written),
             }
             self.activity += u64::from(kind != Kind::Control);
+            if large.is_some_and(|it| it.left as u64 == written) {
+                self.end_message(stream);
+            }
         }
         self.settle(stream)
     }
@@ -235,6 +258,13 @@ impl Link {
             let priority = conn.send_stream(id(stream)).priority().unwrap_or(0);
             Box::new(Outgoing::new(priority))
         })
+    }
+
+    /// A stream is not in the middle of a large message any more: others may begin theirs.
+    pub(in crate::transport::link) fn end_message(&mut self, stream: u64) {
+        for other in self.begun.end(stream) {
+            self.line_up(other);
+        }
     }
 
     pub(in crate::transport::link) fn line_up(&mut self, stream: u64) {
