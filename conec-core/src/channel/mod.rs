@@ -9,6 +9,7 @@ mod datagrams;
 mod event;
 mod handle;
 mod incoming;
+mod memory;
 mod state;
 mod stats;
 mod stream;
@@ -21,6 +22,7 @@ pub use self::{
     stats::{ChannelStats, DatagramStats, SendLimit},
 };
 pub(crate) use self::{
-    core::{ChannelCore, EVENTS_PER_STREAM, MAX_UNREAD, MessageMemory, Notice, Reading},
+    core::{ChannelCore, EVENTS_PER_STREAM, MAX_UNREAD, Notice, Reading},
+    memory::MessageMemory,
     toll::Toll,
 };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{core::MessageMemory, incoming::Arrival};
+use super::{incoming::Arrival, memory::MessageMemory};
 use crate::{
     RecvEnd, SendEnd,
     wire::{FrameDecoder, FrameTooLarge, PreambleDecoder},

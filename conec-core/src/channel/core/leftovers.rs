@@ -5,10 +5,10 @@
 
 use bytes::Bytes;
 
-use super::{ChannelCore, MessageMemory};
+use super::ChannelCore;
 use crate::{
     CloseReason, Direction, ErrorCode, RecvEnd,
-    channel::{incoming::Waiting, stream::DataStream},
+    channel::{incoming::Waiting, memory::MessageMemory, stream::DataStream},
     transport::{CONTROL, Link},
     wire::{FrameDecoder, MAX_CONTROL, MAX_LABEL},
 };

@@ -5,10 +5,7 @@ mod leftovers;
 mod reading;
 mod streams;
 
-pub(crate) use self::{
-    reading::{MessageMemory, Reading},
-    streams::EVENTS_PER_STREAM,
-};
+pub(crate) use self::{reading::Reading, streams::EVENTS_PER_STREAM};
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,6 +18,7 @@ use super::{
     datagrams::Datagrams,
     event::{ChannelEvent, Path},
     incoming::Incoming,
+    memory::MessageMemory,
     state::State,
     stream::DataStream,
     toll::Toll,

@@ -3,7 +3,7 @@
 //! What is not read stays in the engine, whose flow control holds up the sender.
 
 use super::ChannelCore;
-use crate::transport::Link;
+use crate::{channel::memory::MessageMemory, transport::Link};
 
 /// What is read of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,27 +15,6 @@ pub(crate) enum Reading {
     /// Small messages. Of others no more than the packet in which they begin.
     Small,
     Nothing,
-}
-
-/// The memory that messages take, with buffers kept for others to come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct MessageMemory {
-    /// Messages that wait for the application: it is slow.
-    pub(crate) ready: usize,
-    /// Those that have arrived in part, and gaps: the rest is the sender's to send.
-    pub(crate) partial: usize,
-}
-
-impl MessageMemory {
-    pub(crate) fn sum(self) -> usize {
-        self.ready + self.partial
-    }
-
-    /// One part of it has changed.
-    pub(crate) fn replace(&mut self, before: Self, now: Self) {
-        self.ready = self.ready - before.ready + now.ready;
-        self.partial = self.partial - before.partial + now.partial;
-    }
 }
 
 impl ChannelCore {

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{ChannelCore, MessageMemory};
+use super::ChannelCore;
 use crate::{
     Direction, ErrorCode, RecvEnd, SendEnd, StreamId,
     channel::{
         event::ChannelEvent,
         incoming::Waiting,
+        memory::MessageMemory,
         stream::{DataStream, RecvHalf, SendHalf},
     },
     error::WireCode,
