@@ -524,7 +524,7 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "messages of which the rest does not come take no more memory than they may",
-        file: "conec-core/src/host/memory.rs",
+        file: "conec-core/src/host/sharing.rs",
         text: "&& let Some((id, channel)) = self.table.heaviest()",
         without: "&& let Some((id, channel)) = self.table.heaviest().filter(|_| false)",
         noticed_by: "hostile::streams::gaps_are_paid_for_by_who_makes_them",
@@ -552,7 +552,7 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "no more channels have a turn than there is memory for",
-        file: "conec-core/src/host/memory.rs",
+        file: "conec-core/src/host/sharing.rs",
         text: "if !self.memory.fits(self.taken(), reserve) {",
         without: "if false {",
         noticed_by: "unread::clients_whose_coordinator_is_slow_are_held_up_and_not_cut_off",
@@ -566,7 +566,7 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "who does not use its turn goes",
-        file: "conec-core/src/host/memory.rs",
+        file: "conec-core/src/host/sharing.rs",
         text: "let stalls = received < turn.received + PROGRESS || now >= turn.began + TURN;",
         without: "let stalls = false;",
         noticed_by: "hostile::streams::who_has_a_turn_and_does_not_use_it_goes",
@@ -790,7 +790,7 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "memory that is kept for messages goes before anybody has to wait",
-        file: "conec-core/src/host/memory.rs",
+        file: "conec-core/src/host/sharing.rs",
         text: "channel.core.rest();",
         without: "",
         noticed_by: "unread::clients_whose_coordinator_is_slow_are_held_up_and_not_cut_off",

@@ -5,6 +5,7 @@
 
 mod leftovers;
 mod memory;
+mod sharing;
 mod table;
 
 use std::{

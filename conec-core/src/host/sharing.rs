@@ -1,0 +1,163 @@
+//! Who of a host's channels gets how much of the [`Memory`](super::memory::Memory) for messages, and who has to go.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Host, Timer,
+    memory::{Level, Turn},
+};
+use crate::{ChannelId, CloseReason, ErrorCode};
+
+impl<R> Host<R> {
+    /// Something has happened to a channel, which was weighed.
+    #[inline]
+    pub(super) fn share_memory(&mut self, now: Instant, id: ChannelId) {
+        if self.memory.is_short() || self.is_unbalanced() {
+            self.note_memory(id);
+            self.balance(now);
+        }
+    }
+
+    /// Whether there is more or less memory than what is read goes by.
+    pub(super) fn is_unbalanced(&self) -> bool {
+        self.memory.level(self.taken()) != self.memory.level
+    }
+
+    /// Decides anew what is read.
+    pub(super) fn balance(&mut self, now: Instant) {
+        self.forget_leftovers();
+        let level = self.memory.level(self.taken());
+        let before = std::mem::replace(&mut self.memory.level, level);
+        if before == Level::Plenty && level > before {
+            let taken = self.taken();
+            tracing::debug!(taken, "large messages are read in turn");
+            for id in self.ids() {
+                self.note_memory(id);
+            }
+        }
+        if level < before {
+            for id in self.memory.held_back.clone() {
+                self.go_on(id);
+            }
+        }
+        if level == Level::Plenty {
+            self.memory.line.clear();
+            for id in std::mem::take(&mut self.memory.turns).into_keys() {
+                self.timers.set((id, Timer::Turn), None);
+            }
+        } else {
+            self.shed(now);
+            self.begin_turns(now);
+        }
+    }
+
+    /// Looks whether a turn goes on. Where others wait, it must.
+    pub(super) fn look_at_turn(&mut self, now: Instant, id: ChannelId) {
+        let Some(turn) = self.memory.turns.get_mut(&id) else {
+            return;
+        };
+        let Some(channel) = self.table.channel(id) else {
+            return self.forget_memory(id);
+        };
+        let received = channel.core.received();
+        let stalls = received < turn.received + PROGRESS || now >= turn.began + TURN;
+        turn.received = received;
+        if stalls && channel.core.waits_for_sender() && !self.memory.line.is_empty() {
+            return self.cut_off(now, id);
+        }
+        self.timers.set((id, Timer::Turn), Some(now + LOOK));
+    }
+
+    /// Forgets what a channel wants that is over.
+    pub(super) fn forget_memory(&mut self, id: ChannelId) {
+        self.memory.held_back.remove(&id);
+        self.memory.line.remove(&id);
+        if self.memory.turns.remove(&id).is_some() {
+            self.timers.set((id, Timer::Turn), None);
+        }
+    }
+
+    /// Forgets what is left of channels that are over, rather than have others wait with small messages.
+    pub(super) fn forget_leftovers(&mut self) {
+        while self.memory.level(self.taken()) == Level::Full && self.leftovers.forget_oldest() {}
+    }
+
+    /// What messages take, and channels that are over.
+    fn taken(&self) -> usize {
+        self.table.memory.sum() + self.leftovers.memory()
+    }
+
+    fn note_memory(&mut self, id: ChannelId) {
+        let entry = self.table.entries.get_mut(&id);
+        let Some(channel) = entry.and_then(|it| it.channel.as_mut()) else {
+            return self.forget_memory(id);
+        };
+        if self.memory.level > Level::Plenty {
+            // Memory that is only kept for messages to come goes first.
+            channel.core.rest();
+            channel.weigh(&mut self.table.memory);
+        }
+        if self.memory.note(id, &channel.core) {
+            self.timers.set((id, Timer::Turn), None);
+        }
+    }
+
+    fn begin_turns(&mut self, now: Instant) {
+        while let Some(id) = self.memory.next_in_line() {
+            let Some(channel) = self.table.channel(id) else {
+                self.forget_memory(id);
+                continue;
+            };
+            let reserve = self.memory.reserve(&channel.core);
+            if !self.memory.fits(self.taken(), reserve) {
+                return;
+            }
+            let turn = Turn {
+                began: now,
+                reserve,
+                received: channel.core.received(),
+            };
+            self.memory.line.remove(&id);
+            self.memory.last = Some(id);
+            self.memory.turns.insert(id, turn);
+            self.timers.set((id, Timer::Turn), Some(now + LOOK));
+            self.go_on(id);
+        }
+    }
+
+    /// More of a channel may be read now.
+    fn go_on(&mut self, id: ChannelId) {
+        if let Some(entry) = self.table.touch(id) {
+            entry.accessed = true;
+        }
+    }
+
+    /// When there is no memory left, the channel of which most has arrived in part has to go, if that is more than is kept free
+    /// for a turn, or if such parts take more than half of all.
+    fn shed(&mut self, now: Instant) {
+        let limit = self.memory.limit;
+        if self.taken() > limit
+            && let Some((id, channel)) = self.table.heaviest()
+            && (channel.core.memory().partial > self.memory.reserve(&channel.core)
+                || self.table.memory.partial > limit / 2)
+        {
+            self.cut_off(now, id);
+        }
+    }
+
+    fn cut_off(&mut self, now: Instant, id: ChannelId) {
+        if let Some(link) = self.link(id)
+            && !link.is_closed()
+        {
+            tracing::debug!(channel = ?id, "closing a channel: what it does not go on with takes too much memory");
+            link.close(now, ErrorCode::Limit.into(), CloseReason::Overloaded);
+            self.stats.channels_shed += 1;
+        }
+    }
+}
+
+/// How often a turn is looked at, and how many bytes have to have come meanwhile.
+const LOOK: Duration = Duration::from_secs(10);
+const PROGRESS: u64 = 64 << 10;
+/// How long a turn may take.
+const TURN: Duration = Duration::from_secs(30);
