@@ -79,9 +79,10 @@ impl Bucket {
         let gained = u128::from(self.count) * passed / u128::from(self.period);
         // Time that did not make a whole token yet stays to be counted.
         if gained > 0 {
+            let took = (gained * u128::from(self.period)).div_ceil(self.count.into());
+            self.since = Some(since + Duration::from_nanos(took as u64));
             let gained = u64::try_from(gained).unwrap_or(u64::MAX);
             self.tokens = self.tokens.saturating_add(gained).min(self.burst);
-            self.since = Some(now);
         }
     }
 }
@@ -101,6 +102,21 @@ mod tests {
         let much_later = start + Duration::from_secs(1000);
         assert_eq!((0..5).filter(|_| bucket.take(much_later, 1)).count(), 3);
         assert!(!bucket.take(start, 1), "time does not run backwards");
+    }
+
+    /// Who takes its tokens at uneven times gets as many as who does not.
+    #[test]
+    fn no_time_is_lost() {
+        let start = Instant::now();
+        let mut bucket = Bucket::per_second(100, 20);
+        assert!(bucket.take(start, 20));
+        let mut at = start;
+        for round in 0..300 {
+            at += Duration::from_millis([15, 15, 1][round % 3]);
+            assert!(bucket.take(at, 1), "number {round}, {:?}", at - start);
+        }
+        // 310 came in 3.1 seconds.
+        assert_eq!(bucket.level(at), 10);
     }
 
     #[test]
