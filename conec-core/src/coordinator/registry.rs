@@ -10,7 +10,7 @@ use crate::{
 
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    /// Boxed: tables have room for twice as many as there are.
+    /// Boxed: tables are half empty.
     members: BTreeMap<ClientId, Box<Member>>,
     names: BTreeMap<Name, ClientId>,
     by_network: ByNetwork,

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
-    /// How many tokens come in so many nanoseconds.
+    /// How many tokens come in a period.
     count: u64,
+    /// In nanoseconds.
     period: u64,
     burst: u64,
     tokens: u64,

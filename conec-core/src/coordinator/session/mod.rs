@@ -27,7 +27,8 @@ pub(crate) struct Session {
 enum Phase {
     #[default]
     Handshake,
-    /// The Client has proved who it is, and is to introduce itself.
+    /// The Client has proved who it is, and is to introduce itself. Its place is boxed, as most sessions are admitted and have
+    /// it in the registry.
     Greeting { id: ClientId, place: Box<Place> },
     /// The application is to say whether it may come in.
     Asking { id: ClientId, place: Box<Place> },

@@ -33,7 +33,7 @@ use self::{
 };
 use crate::CongestionControl;
 
-/// Makes the controllers of one link.
+/// What a link shares with its controllers is also what makes them.
 impl ControllerFactory for Shared {
     fn build(self: Arc<Self>, now: Instant, mtu: u16) -> Box<dyn Controller> {
         let control = Control(self);
