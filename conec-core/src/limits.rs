@@ -25,14 +25,12 @@ pub struct ClientLimits {
     /// default.
     ///
     /// No channel ends because its reader is slow. When more than half is taken, messages of more than 64 KiB come in turn, and
-    /// of a channel only one at a time: the next when this one was received. When more than seven eighths are taken, what is
-    /// left of channels that are over is forgotten, and small messages come in turn, too.
+    /// of a channel only one at a time: the next when this one was received. A turn lasts for 30 s at most. When more than seven
+    /// eighths are taken, what is left of channels that are over is forgotten, and small messages come in turn, too.
     ///
     /// What ends, as [`Overloaded`](crate::CloseReason::Overloaded), are channels whose other side leaves messages half sent
-    /// while others wait for the memory: for 30 s, or with less than 64 KiB in 10 s; and when all is taken, more than half of it
-    /// by what has arrived in part, the channel of which that is most. One that sends with conec is in the middle of no more than
-    /// 16 MiB and ten times [`max_message_size`](crate::ChannelConfig::max_message_size); it is cut off for time alone, if an
-    /// eighth of this is as much.
+    /// while others wait for the memory: who lets three turns in a row go by with less than 16 KiB in 3 s each; and when all is
+    /// taken, more than half of it by what has arrived in part, the channel of which that is most.
     pub message_memory: usize,
     /// Bytes by which the receive windows of all channels together may [grow](crate::ChannelConfig::max_receive_window). A
     /// channel gives back what it has got when it ends. With 0, long fat paths are not filled, and a stream that nobody
@@ -128,14 +126,12 @@ pub struct CoordinatorLimits {
     /// default.
     ///
     /// No channel ends because its reader is slow. When more than half is taken, messages of more than 64 KiB come in turn, and
-    /// of a channel only one at a time: the next when this one was received. When more than seven eighths are taken, what is
-    /// left of channels that are over is forgotten, and small messages come in turn, too.
+    /// of a channel only one at a time: the next when this one was received. A turn lasts for 30 s at most. When more than seven
+    /// eighths are taken, what is left of channels that are over is forgotten, and small messages come in turn, too.
     ///
     /// What ends, as [`Overloaded`](crate::CloseReason::Overloaded), are channels whose other side leaves messages half sent
-    /// while others wait for the memory: for 30 s, or with less than 64 KiB in 10 s; and when all is taken, more than half of it
-    /// by what has arrived in part, the channel of which that is most. One that sends with conec is in the middle of no more than
-    /// 16 MiB and ten times [`max_message_size`](crate::ChannelConfig::max_message_size); it is cut off for time alone, if an
-    /// eighth of this is as much.
+    /// while others wait for the memory: who lets three turns in a row go by with less than 16 KiB in 3 s each; and when all is
+    /// taken, more than half of it by what has arrived in part, the channel of which that is most.
     pub message_memory: usize,
     /// Bytes by which the receive windows of all home channels together may
     /// [grow](crate::ChannelConfig::max_receive_window). A channel gives back what it has got when it ends. With 0, long fat

@@ -525,8 +525,8 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "messages of which the rest does not come take no more memory than they may",
         file: "conec-core/src/host/sharing.rs",
-        text: "&& let Some((id, channel)) = self.table.heaviest()",
-        without: "&& let Some((id, channel)) = self.table.heaviest().filter(|_| false)",
+        text: "&& let Some(id) = self.table.heaviest()",
+        without: "&& let Some(id) = self.table.heaviest().filter(|_| false)",
         noticed_by: "hostile::streams::gaps_are_paid_for_by_who_makes_them",
     },
     Guard {
@@ -534,7 +534,7 @@ pub const GUARDS: &[Guard] = &[
         file: "conec-core/src/host/memory.rs",
         text: "Level::Tight => Reading::Small,",
         without: "Level::Tight => Reading::All,",
-        noticed_by: "unread::clients_whose_coordinator_is_slow_are_held_up_and_not_cut_off",
+        noticed_by: "unread::small_messages_are_read_where_large_ones_wait",
     },
     Guard {
         what: "small messages wait when there is hardly any memory",
@@ -544,18 +544,18 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "unread::small_messages_take_no_more_than_there_is",
     },
     Guard {
-        what: "a channel of which a message waits gets no other large one",
+        what: "in a turn, one message after the other is read to its end",
         file: "conec-core/src/channel/core/reading.rs",
-        text: "Reading::InTurn if self.memory.ready == 0 => usize::MAX,",
-        without: "Reading::InTurn => usize::MAX,",
-        noticed_by: "unread::clients_whose_coordinator_is_slow_are_held_up_and_not_cut_off",
+        text: "first.is_none_or(|(first, _)| first == index)",
+        without: "first.is_none_or(|(first, _)| first == index || true)",
+        noticed_by: "hostile::streams::while_parts_of_many_large_messages_wait_others_are_as_fast_as_ever",
     },
     Guard {
         what: "no more channels have a turn than there is memory for",
         file: "conec-core/src/host/sharing.rs",
-        text: "if !self.memory.fits(self.taken(), reserve) {",
+        text: "if !self.memory.fits(self.taken(), need) {",
         without: "if false {",
-        noticed_by: "unread::clients_whose_coordinator_is_slow_are_held_up_and_not_cut_off",
+        noticed_by: "unread::small_messages_take_no_more_than_there_is",
     },
     Guard {
         what: "small messages pass by large ones that wait",
@@ -567,7 +567,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "who does not use its turn goes",
         file: "conec-core/src/host/sharing.rs",
-        text: "let stalls = received < turn.received + PROGRESS || now >= turn.began + TURN;",
+        text: "let stalls = received < turn.received + PROGRESS;",
         without: "let stalls = false;",
         noticed_by: "hostile::streams::who_has_a_turn_and_does_not_use_it_goes",
     },
@@ -793,7 +793,7 @@ pub const GUARDS: &[Guard] = &[
         file: "conec-core/src/host/sharing.rs",
         text: "channel.core.rest();",
         without: "",
-        noticed_by: "unread::clients_whose_coordinator_is_slow_are_held_up_and_not_cut_off",
+        noticed_by: "limits::nobody_has_to_go_for_memory_that_is_kept_for_messages",
     },
     Guard {
         what: "what is not an answer keeps nobody awake",

@@ -147,6 +147,11 @@ impl RecvHalf {
         self.decoder.expects()
     }
 
+    /// How much of it is missing.
+    pub(super) fn lacks(&self) -> usize {
+        self.decoder.lacks()
+    }
+
     /// The memory taken by messages when this was last asked, and now.
     pub(super) fn weigh(&mut self) -> (MessageMemory, MessageMemory) {
         let now = MessageMemory {

@@ -4,9 +4,9 @@
 //! the sender. What has arrived in part waits for its sender.
 //!
 //! As long as there is plenty of memory, everything is read. When half of it is taken, channels take turns with large messages:
-//! a turn lasts until the application has something of the channel, and there are as many at a time as what is left is enough
-//! for. Small messages pass by, until hardly anything is left. Nobody is cut off for what waits for the application. But who
-//! takes too long over its turn goes, and, when there is no memory left, who has left most half sent.
+//! a turn is for one message, of which least is missing, and there are as many at a time as what is left is enough for.
+//! Small messages pass by, until hardly anything is left. Nobody is cut off for what waits for the application. But who
+//! lets its turns go by has to go, and, when there is no memory left, who has left most half sent.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,8 +46,8 @@ pub(super) enum Level {
 #[derive(Debug)]
 pub(super) struct Turn {
     pub(super) began: Instant,
-    /// What is kept free for it.
-    pub(super) reserve: usize,
+    /// How much more memory the channel needs.
+    pub(super) need: usize,
     /// How many bytes had been read when this was last looked at.
     pub(super) received: u64,
 }
@@ -101,15 +101,10 @@ impl Memory {
         }
     }
 
-    /// What is kept free for a channel's turn.
-    pub(super) fn reserve(&self, core: &ChannelCore) -> usize {
-        core.pace().min(self.limit / 8)
-    }
-
-    /// Whether a turn may begin for which so much is kept free.
-    pub(super) fn fits(&self, taken: usize, reserve: usize) -> bool {
-        let reserved: usize = self.turns.values().map(|turn| turn.reserve).sum();
-        taken + reserved + reserve <= self.limit || (self.turns.is_empty() && taken <= self.limit)
+    /// Whether a turn may begin for which so much is needed.
+    pub(super) fn fits(&self, taken: usize, need: usize) -> bool {
+        let needed: usize = self.turns.values().map(|turn| turn.need).sum();
+        taken + needed + need <= self.limit || (self.turns.is_empty() && taken <= self.limit)
     }
 
     /// Takes note of what a channel wants. Whether its turn is over.

@@ -51,19 +51,28 @@ impl<R> Host<R> {
         }
     }
 
-    /// Looks whether a turn goes on. Where others wait, it must.
+    /// Looks whether a turn goes on. Where others wait, it must, and ends after some time: what is there by then stays. Who
+    /// lets its turns go by has to go.
     pub(super) fn look_at_turn(&mut self, now: Instant, id: ChannelId) {
         let Some(turn) = self.memory.turns.get_mut(&id) else {
             return;
         };
-        let Some(channel) = self.table.channel(id) else {
+        let Some(channel) = self.table.channel_mut(id) else {
             return self.forget_memory(id);
         };
         let received = channel.core.received();
-        let stalls = received < turn.received + PROGRESS || now >= turn.began + TURN;
+        let stalls = received < turn.received + PROGRESS;
         turn.received = received;
-        if stalls && channel.core.waits_for_sender() && !self.memory.line.is_empty() {
-            return self.cut_off(now, id);
+        if !channel.core.waits_for_sender() || self.memory.line.is_empty() {
+            channel.stalls = 0;
+        } else if stalls || now >= turn.began + TURN {
+            channel.stalls = if stalls { channel.stalls + 1 } else { 0 };
+            if channel.stalls == MAX_STALLS {
+                return self.cut_off(now, id);
+            }
+            self.memory.turns.remove(&id);
+            self.memory.line.insert(id);
+            return self.balance(now);
         }
         self.timers.set((id, Timer::Turn), Some(now + LOOK));
     }
@@ -108,14 +117,14 @@ impl<R> Host<R> {
                 self.forget_memory(id);
                 continue;
             };
-            let reserve = self.memory.reserve(&channel.core);
-            if !self.memory.fits(self.taken(), reserve) {
+            let (need, received) = (channel.core.need(), channel.core.received());
+            if !self.memory.fits(self.taken(), need) {
                 return;
             }
             let turn = Turn {
                 began: now,
-                reserve,
-                received: channel.core.received(),
+                need,
+                received,
             };
             self.memory.line.remove(&id);
             self.memory.last = Some(id);
@@ -132,14 +141,13 @@ impl<R> Host<R> {
         }
     }
 
-    /// When there is no memory left, the channel of which most has arrived in part has to go, if that is more than is kept free
-    /// for a turn, or if such parts take more than half of all.
+    /// When there is no memory left, and more than half of it is taken by what has arrived in part, the channel of which that
+    /// is most has to go.
     fn shed(&mut self, now: Instant) {
         let limit = self.memory.limit;
         if self.taken() > limit
-            && let Some((id, channel)) = self.table.heaviest()
-            && (channel.core.memory().partial > self.memory.reserve(&channel.core)
-                || self.table.memory.partial > limit / 2)
+            && self.table.memory.partial > limit / 2
+            && let Some(id) = self.table.heaviest()
         {
             self.cut_off(now, id);
         }
@@ -157,7 +165,9 @@ impl<R> Host<R> {
 }
 
 /// How often a turn is looked at, and how many bytes have to have come meanwhile.
-const LOOK: Duration = Duration::from_secs(10);
-const PROGRESS: u64 = 64 << 10;
-/// How long a turn may take.
+const LOOK: Duration = Duration::from_secs(3);
+const PROGRESS: u64 = 16 << 10;
+/// How many turns in a row a channel has to let go by in which fewer come.
+const MAX_STALLS: u8 = 3;
+/// How long a turn takes, at most.
 const TURN: Duration = Duration::from_secs(30);

@@ -54,6 +54,8 @@ pub(crate) struct Hosted<R> {
     pub(super) unheard: bool,
     /// What it counts for in the memory of all.
     memory: MessageMemory,
+    /// How many of its turns to fill that it has let go by.
+    pub(super) stalls: u8,
 }
 
 impl<R> Hosted<R> {
@@ -90,6 +92,10 @@ impl<R> Table<R> {
         self.entries.get(&id)?.channel.as_ref()
     }
 
+    pub(super) fn channel_mut(&mut self, id: ChannelId) -> Option<&mut Hosted<R>> {
+        self.entries.get_mut(&id)?.channel.as_mut()
+    }
+
     pub(super) fn link(&self, id: ChannelId) -> Option<&Link> {
         self.entries.get(&id)?.link.as_deref()
     }
@@ -112,6 +118,7 @@ impl<R> Table<R> {
             role,
             unheard: false,
             memory: MessageMemory::default(),
+            stalls: 0,
         });
     }
 
@@ -140,10 +147,13 @@ impl<R> Table<R> {
     }
 
     /// The channel of which most has arrived in part.
-    pub(super) fn heaviest(&self) -> Option<(ChannelId, &Hosted<R>)> {
+    pub(super) fn heaviest(&self) -> Option<ChannelId> {
+        let partial = |entry: &Entry<R>| entry.channel.as_ref().map(|it| it.memory.partial);
         let channels = self.entries.iter();
-        let channels = channels.filter_map(|(&id, entry)| Some((id, entry.channel.as_ref()?)));
-        channels.max_by_key(|(_, channel)| channel.memory.partial)
+        let channels = channels.filter_map(|(&id, entry)| Some((id, partial(entry)?)));
+        channels
+            .max_by_key(|&(_, partial)| partial)
+            .map(|(id, _)| id)
     }
 
     fn entry(&mut self, id: ChannelId) -> &mut Entry<R> {

@@ -76,6 +76,12 @@ impl FrameDecoder {
         self.partial.as_ref().map_or(0, |&(_, len)| len)
     }
 
+    /// How much of it is missing.
+    pub(crate) fn lacks(&self) -> usize {
+        let partial = self.partial.as_ref();
+        partial.map_or(0, |(partial, len)| len - partial.len())
+    }
+
     /// Memory taken by what has come and was not given out, and by buffers that are kept.
     pub(crate) fn memory(&self) -> usize {
         let run = if self.run.is_empty() { 0 } else { MAX_RUN };

@@ -3,14 +3,17 @@
 //! What is not read stays in the engine, whose flow control holds up the sender.
 
 use super::ChannelCore;
-use crate::{channel::memory::MessageMemory, transport::Link};
+use crate::{
+    channel::{memory::MessageMemory, stream::RecvHalf},
+    transport::Link,
+};
 
 /// What is read of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// Everything, as far as streams are read ahead.
     All,
-    /// The same, until a message waits for the application; then only small ones.
+    /// Small messages, and one large one after the other: a turn ends when one is whole.
     InTurn,
     /// Small messages. Of others no more than the packet in which they begin.
     Small,
@@ -30,11 +33,10 @@ impl ChannelCore {
         self.received
     }
 
-    /// How much memory an honest sender can make a channel take until one of its messages is complete.
-    pub(crate) fn pace(&self) -> usize {
-        PACE_MESSAGES
-            .saturating_mul(self.settings.max_message_size)
-            .saturating_add(PACE_UNDER_WAY)
+    /// How much more memory it takes until one of its messages is whole.
+    pub(crate) fn need(&self) -> usize {
+        let first = self.large().map(|(_, recv)| recv.lacks()).min();
+        first.unwrap_or_default() + LARGE
     }
 
     /// From now on, so much is read.
@@ -57,11 +59,11 @@ impl ChannelCore {
         self.memory.ready == 0 && !self.deferred && self.accept_at.is_none()
     }
 
-    /// Messages of this size and larger ones are not read.
-    pub(super) fn unread_size(&self) -> usize {
+    /// Messages of this size and larger ones are not read of a stream.
+    pub(super) fn unread_size(&self, index: u64) -> usize {
         match self.reading {
             Reading::All => usize::MAX,
-            Reading::InTurn if self.memory.ready == 0 => usize::MAX,
+            Reading::InTurn if self.is_first(index) => usize::MAX,
             Reading::InTurn | Reading::Small => LARGE,
             Reading::Nothing => 0,
         }
@@ -69,8 +71,8 @@ impl ChannelCore {
 
     /// Goes on with what may be read now.
     pub(super) fn read_on(&mut self, link: &mut Link) {
-        let unread = self.unread_size();
-        let free = self.held_back.iter().filter(|&(_, &held)| held < unread);
+        let held_back = self.held_back.iter();
+        let free = held_back.filter(|&(&index, &held)| held < self.unread_size(index));
         for index in free.map(|(&index, _)| index).collect::<Vec<_>>() {
             self.held_back.remove(&index);
             self.pump(link, index);
@@ -78,13 +80,23 @@ impl ChannelCore {
     }
 
     fn has_large(&self) -> bool {
-        let mut halves = self.streams.values().filter_map(|it| it.recv.as_ref());
-        halves.any(|recv| recv.expects() >= LARGE)
+        self.large().next().is_some()
+    }
+
+    /// Whether a stream's large message is the one of which least is missing: of many that grow side by side, all would have to
+    /// fit into memory before one is whole.
+    fn is_first(&self, index: u64) -> bool {
+        let first = self.large().min_by_key(|(_, recv)| recv.lacks());
+        first.is_none_or(|(first, _)| first == index)
+    }
+
+    /// Large messages that have arrived in part, and their streams.
+    fn large(&self) -> impl Iterator<Item = (u64, &RecvHalf)> {
+        let streams = self.streams.iter();
+        let halves = streams.filter_map(|(&index, it)| Some((index, it.recv.as_ref()?)));
+        halves.filter(|(_, recv)| recv.expects() >= LARGE)
     }
 }
 
 /// Smaller messages are small.
 const LARGE: usize = (64 << 10) + 1;
-/// How many of the largest messages an honest sender may have under way, and how many bytes of others: see PROTOCOL.md, "Memory".
-const PACE_MESSAGES: usize = 10;
-const PACE_UNDER_WAY: usize = 16 << 20;

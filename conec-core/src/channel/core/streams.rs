@@ -141,7 +141,7 @@ impl ChannelCore {
     }
 
     fn read_ahead(&mut self, link: &mut Link, index: u64) {
-        let unread = self.unread_size();
+        let unread = self.unread_size(index);
         if self.wants_message(index, |recv| recv.expects() < unread) {
             self.read(link, index, |recv| {
                 recv.wants_more() && recv.expects() < unread
