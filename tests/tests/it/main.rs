@@ -9,6 +9,7 @@ mod admission;
 mod calls;
 mod channels;
 mod closing;
+mod config;
 mod congestion;
 mod connecting;
 mod corpora;
