@@ -32,6 +32,7 @@ mod presence;
 mod priorities;
 mod racing;
 mod rebinding;
+mod reckoning;
 mod secrets;
 mod sleep;
 mod stats;

@@ -356,7 +356,9 @@ mod tests {
                     };
                     forwarder.forward(now, route, run);
                 }
-                while forwarder.poll_transmit(10).is_some() {}
+                while let Some(transmit) = forwarder.poll_transmit(10) {
+                    assert!(!transmit.payload.is_empty());
+                }
                 forwarder.counts.datagrams - before
             };
             assert_eq!(sent(now), packets);
