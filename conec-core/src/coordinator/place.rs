@@ -45,10 +45,10 @@ impl Place {
     }
 
     #[cfg(test)]
-    pub(super) fn test(address: SocketAddr) -> Self {
+    pub(super) fn test(address: SocketAddr, local_ip: IpAddr) -> Self {
         Self {
             address,
-            local_ip: None,
+            local_ip: Some(local_ip),
         }
     }
 }

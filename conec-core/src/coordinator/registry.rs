@@ -139,7 +139,7 @@ mod tests {
         };
         let [here, there] = [[192, 0, 2, 1], [198, 51, 100, 1]].map(IpAddr::from);
         let [alice, bob] = [1, 2].map(|byte| ClientId::from_bytes([byte; 32]));
-        let place = |ip: IpAddr| Place::test((ip, 1).into());
+        let place = |ip: IpAddr| Place::test((ip, 1).into(), ip);
         let room = |registry: &Registry| [here, there].map(|ip| registry.has_room(ip, &limits));
         registry.enter(alice, None, ChannelId(1), place(here));
         assert_eq!(room(&registry), [false, true]);

@@ -548,9 +548,18 @@ impl World {
         {
             return None;
         }
+        // A driver may ask first when it is to come back.
+        let due = entity.poll_timeout();
         let transmit = entity.poll_transmit(now, self.max_segments)?;
         if let Some(processor) = processor {
             processor.sent();
+        }
+        if due.is_none_or(|due| due > now) && !matches!(entity, Entity::Stranger(_)) {
+            let to = transmit.destination;
+            self.fail(&format!(
+                "node {} sends to {to}, and was not due before {due:?}",
+                id.0
+            ));
         }
         Some(transmit)
     }

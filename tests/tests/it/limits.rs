@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use conec_core::{
-    ChannelEvent, ClientEvent, CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode,
-    Target, testing::coordinator_entries,
+    ChannelEvent, ClientEvent, CloseReason, CoordinatorConfig, CoordinatorEvent, Direction,
+    Endpoint, ErrorCode, Target, testing::coordinator_entries,
 };
 use conec_tests::{
     keys,
@@ -46,9 +46,48 @@ fn an_application_that_takes_no_events_gets_no_more_clients_and_channels() {
     channel.close(now, Duration::ZERO);
     assert_eq!(world.closed(at_alice), CloseReason::Local);
 
+    // Nothing of it is kept from who asks late.
+    world.run_for(Duration::from_secs(1));
+    let endpoint = world.coordinator(coordinator);
+    let late: Vec<_> = std::iter::from_fn(|| endpoint.poll_application_event()).collect();
+    assert!(
+        matches!(
+            late[..],
+            [
+                CoordinatorEvent::ClientConnected { .. },
+                CoordinatorEvent::ClientConnected { .. },
+                CoordinatorEvent::PairStarted { .. },
+                CoordinatorEvent::PairClosed { .. },
+            ]
+        ),
+        "{late:?}"
+    );
+    assert_eq!(endpoint.missed_events(), 0);
     world.set_lagging(coordinator, false);
     world.run_for(Duration::from_secs(1));
     world.open_channel(alice, bob);
+}
+
+#[test]
+fn an_application_that_wants_no_events_gets_all_clients_and_the_latest_events() {
+    let (mut world, coordinator) = limited(1, |config| config.limits.events = 3);
+    world.coordinator(coordinator).ignore_events(true);
+    world.set_lagging(coordinator, true);
+    let names = ["alice", "bob", "carol", "dave", "erin"];
+    for (number, name) in names.into_iter().enumerate() {
+        let client = world.add_client(name);
+        world.connect(client, coordinator);
+        let missed = world.coordinator(coordinator).missed_events();
+        assert_eq!(missed, (number as u64 + 1).saturating_sub(3));
+    }
+    let endpoint = world.coordinator(coordinator);
+    let late: Vec<_> = std::iter::from_fn(|| endpoint.poll_application_event())
+        .map(|event| match event {
+            CoordinatorEvent::ClientConnected { name, .. } => name.unwrap().to_string(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(late, names[2..]);
 }
 
 #[test]

@@ -253,6 +253,8 @@ pub(crate) fn run_length(payload: &[u8], segment_size: usize, route: Route) -> u
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 mod tests {
+    use std::net::IpAddr;
+
     use rand::{Rng, SeedableRng, rngs::StdRng};
 
     use super::*;
@@ -263,12 +265,17 @@ mod tests {
         ([192, 0, 2, 1], port).into()
     }
 
+    /// Where the Coordinator is for who is at that port.
+    fn own_ip(port: u16) -> IpAddr {
+        [198, 51, 100, port as u8].into()
+    }
+
     fn client(number: u8) -> ClientId {
         ClientId::from_bytes([number; 32])
     }
 
     fn place(port: u16) -> Place {
-        Place::test(address(port))
+        Place::test(address(port), own_ip(port))
     }
 
     fn packet(route: Route) -> Vec<u8> {
@@ -303,6 +310,7 @@ mod tests {
         let first = forwarder.poll_transmit(30).expect("forwarded");
         assert_eq!(first.payload.as_ptr(), at);
         assert_eq!(first.destination, address(2));
+        assert_eq!(first.source_ip, Some(own_ip(2)));
         assert_eq!(first.ecn, Some(Ecn::Ect0));
         assert_eq!(
             (first.payload.len(), first.segment_size),
@@ -356,7 +364,9 @@ mod tests {
                     };
                     forwarder.forward(now, route, run);
                 }
-                while forwarder.poll_transmit(10).is_some() {}
+                while let Some(transmit) = forwarder.poll_transmit(10) {
+                    assert!(!transmit.payload.is_empty());
+                }
                 forwarder.counts.datagrams - before
             };
             assert_eq!(sent(now), packets);

@@ -124,6 +124,23 @@ fn a_client_asks_for_its_own_addresses_now_and_then_and_when_they_are_in_doubt()
     assert!(world.client(alice).wants_host_addresses());
 }
 
+/// The interface that it was bound to may be gone.
+#[test]
+fn a_client_whose_socket_fails_asks_for_its_own_addresses() {
+    let (mut world, _, _, at_alice, at_bob) = behind(6, NatConfig::port_restricted());
+    let alice = at_alice.node;
+    while !world.client(alice).wants_host_addresses() {
+        world.run_for(secs(1));
+    }
+    world.run_for(secs(2));
+    talk(&mut world, at_alice, at_bob);
+    assert!(!world.client(alice).wants_host_addresses());
+    world.client(alice).handle_socket_error();
+    talk(&mut world, at_alice, at_bob);
+    assert!(world.client(alice).wants_host_addresses());
+    assert_eq!(world.client(alice).stats().socket_errors, 1);
+}
+
 #[test]
 fn keep_alives_hold_mappings_open() {
     let config = NatConfig {

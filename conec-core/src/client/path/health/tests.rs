@@ -236,6 +236,17 @@ fn who_has_just_answered_is_not_asked_again_for_what_is_late() {
 }
 
 #[test]
+fn who_is_acknowledged_again_asks_no_more() {
+    let mut scene = Scene::new(ms(20));
+    scene.run(ALL_IS_WELL, ms(2000), BUSY);
+    scene.run(NOTHING_ARRIVES, ms(400), BUSY);
+    let asked = scene.asked;
+    assert!((1..=3).contains(&asked), "{asked}");
+    scene.run(ONLY_PACKETS, ms(2000), BUSY);
+    assert_eq!((scene.asked, &scene.verdicts[..]), (asked, &[][..]));
+}
+
+#[test]
 fn an_idle_path_is_not_asked_about() {
     let mut scene = Scene::new(ms(20));
     scene.run(ALL_IS_WELL, ms(120_000), ms(15_000));
