@@ -67,36 +67,44 @@ fn an_outage_makes_no_flood_of_what_was_asked_meanwhile() {
 /// There is an end to what may wait, and the program is told.
 #[test]
 fn more_than_may_wait_is_told() {
-    let mut world = World::new(4);
-    let coordinator = world.add_coordinator();
-    let mut config = world.client_config("alice");
-    config.limits.channels_per_client = 10_000;
-    let alice = world.add_client_with(config);
-    world.connect(alice, coordinator);
-    let now = world.now();
-    let mut taken = 0;
-    let refused = loop {
-        let target = Target::Name("nobody".parse().unwrap());
-        match world.client(alice).open_channel(now, target, b"") {
-            Ok(_) => taken += 1,
-            Err(error) => break error,
+    // Also where all answers are there before more may be asked.
+    for delay in [10, 1] {
+        let mut world = World::new(4);
+        world.network.default.delay = Duration::from_millis(delay);
+        let coordinator = world.add_coordinator();
+        let mut config = world.client_config("alice");
+        config.limits.channels_per_client = 10_000;
+        let alice = world.add_client_with(config);
+        world.connect(alice, coordinator);
+        let now = world.now();
+        let mut taken = 0;
+        let refused = loop {
+            let target = Target::Name("nobody".parse().unwrap());
+            match world.client(alice).open_channel(now, target, b"") {
+                Ok(_) => taken += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(refused, OpenChannelError::TooFast);
+        assert!((256..=1024).contains(&taken), "{taken}");
+        // All of them are answered: what is more than 256 at a pace of 50 a second.
+        let begin = world.elapsed();
+        for _ in 0..taken {
+            let reason = world.wait_for("closed", Duration::from_secs(60), |world| {
+                world.take_event(alice, |event| match event.channel() {
+                    Some((id, ChannelEvent::Closed { reason })) if id != ChannelId::HOME => {
+                        Some(*reason)
+                    }
+                    Some(_) | None => None,
+                })
+            });
+            assert_eq!(reason, conec_core::CloseReason::Remote(ErrorCode::NotFound));
         }
-    };
-    assert_eq!(refused, OpenChannelError::TooFast);
-    assert!((256..=1024).contains(&taken), "{taken}");
-    // All of them are answered.
-    for _ in 0..taken {
-        let reason = world.wait_for("closed", Duration::from_secs(60), |world| {
-            world.take_event(alice, |event| match event.channel() {
-                Some((id, ChannelEvent::Closed { reason })) if id != ChannelId::HOME => {
-                    Some(*reason)
-                }
-                Some(_) | None => None,
-            })
-        });
-        assert_eq!(reason, conec_core::CloseReason::Remote(ErrorCode::NotFound));
+        let most = Duration::from_secs((taken - 256) / 50 + 1);
+        let took = world.elapsed() - begin;
+        assert!(took < most, "{took:?} for {taken}");
+        assert!(world.client(alice).is_connected());
     }
-    assert!(world.client(alice).is_connected());
 }
 
 /// Asks for so many channels, and lets go of each when the next is asked for.

@@ -468,6 +468,17 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_was_in_use_is_asked_until_there_is_a_path() {
+        let mut scene = Scene::new(&[address(1)]);
+        scene.run(10_000);
+        scene.prober.disprove(scene.now, address(1));
+        let times: Vec<_> = scene.run(20_000).iter().map(|ping| ping.0).collect();
+        assert_eq!(times, [13_000, 16_000, 19_000]);
+        scene.prober.settle();
+        assert_eq!(scene.run(100_000), []);
+    }
+
+    #[test]
     fn an_end_that_is_heard_from_elsewhere_is_asked_there() {
         let mut scene = Scene::new(&[]);
         scene.prober.heard_from(scene.now, address(7));

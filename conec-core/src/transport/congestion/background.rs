@@ -294,8 +294,15 @@ mod tests {
         path.round(60);
         assert_eq!(path.segments(), 4.0);
         let began = path.now;
-        path.round(60);
-        path.round(60);
+        // Two round trips, after that in which what was under way arrives.
+        let Phase::Slowdown { since, .. } = path.background.phase else {
+            panic!("{:?}", path.background);
+        };
+        while path.segments() == 4.0 {
+            path.round(60);
+        }
+        let slow = path.now - since;
+        assert!(slow >= Duration::from_millis(3 * 60), "{slow:?}");
         while path.segments() < 100.0 {
             path.round(60);
         }

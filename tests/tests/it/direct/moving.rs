@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use conec_core::{ChannelEvent, ChannelId, CloseReason, Endpoint, ErrorCode, Path};
-use conec_tests::sim::{At, LinkConfig, NodeId, World};
+use conec_tests::sim::{At, LinkConfig, NodeId, Tap, World};
 
 use super::{
     changes,
@@ -231,6 +231,31 @@ fn a_path_that_is_good_again_is_taken_within_five_seconds() {
 
 /// Bob has her look for him at a dozen places where he is not, for each of his channels. Each channel gets its share of
 /// what a Client may send.
+/// What says nothing itself hears by the home channel that there is a network again, and tries what it had.
+#[test]
+fn an_idle_channel_looks_for_its_path_as_soon_as_there_is_a_network_again() {
+    for outage in [20_000, 20_700, 21_400, 22_100] {
+        let (mut world, coordinator, [alice, bob]) = triangle(5, ms(20), ms(10));
+        let (at_alice, at_bob) = world.open_channel(alice, bob);
+        until_direct(&mut world, [at_alice, at_bob]);
+        world.run_for(secs(5));
+        world.set_up(alice, false);
+        world.run_for(ms(outage));
+        assert!(!is_direct(&mut world, at_alice), "after {outage} ms");
+        world.set_up(alice, true);
+        let [home, peer] = [coordinator, bob].map(|node| world.address(node));
+        let tap = Tap::default();
+        world.network.tap = Some(tap.clone());
+        let heard = world.address(alice);
+        world.wait_for("the home channel", secs(10), |_| {
+            tap.find(|it| it.source == home && it.destination == heard)
+        });
+        world.wait_for("a ping", ms(20), |_| {
+            tap.find(|it| it.source == heard && it.destination == peer)
+        });
+    }
+}
+
 #[test]
 fn among_a_great_many_channels_each_finds_its_path() {
     let mut world = World::new(1);
@@ -326,7 +351,7 @@ fn losses_make_no_path_flap() {
 
 /// Packets that went directly from one node to another.
 fn count_direct(world: &mut World, from: NodeId, to: NodeId, time: Duration) -> usize {
-    let tap = conec_tests::sim::Tap::default();
+    let tap = Tap::default();
     world.network.tap = Some(tap.clone());
     world.run_for(time);
     let (from, to) = (world.address(from), world.address(to));

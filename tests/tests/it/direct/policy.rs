@@ -230,7 +230,9 @@ fn a_channel_to_oneself_is_not_direct() {
     world.run_for(secs(10));
     assert!(!is_direct(&mut world, one) && !is_direct(&mut world, other));
     assert_eq!(world.client(alice).stats().probes_sent, 0);
+    // Which is known at once.
     let now = world.now();
+    let start = world.elapsed();
     let target = Target::Id(world.client_id(alice));
     world
         .client(alice)
@@ -240,6 +242,8 @@ fn a_channel_to_oneself_is_not_direct() {
         closed_unopened(&mut world, alice),
         CloseReason::NoDirectPath
     );
+    assert!(world.elapsed() - start < secs(1));
+    assert_eq!(world.client(alice).stats().probes_sent, 0);
 }
 
 #[test]
