@@ -82,9 +82,11 @@ fn an_application_that_wants_no_events_gets_all_clients_and_the_latest_events() 
     }
     let endpoint = world.coordinator(coordinator);
     let late: Vec<_> = std::iter::from_fn(|| endpoint.poll_application_event())
-        .map(|event| match event {
-            CoordinatorEvent::ClientConnected { name, .. } => name.unwrap().to_string(),
-            other => panic!("{other:?}"),
+        .map(|event| {
+            let CoordinatorEvent::ClientConnected { name, .. } = event else {
+                panic!("{event:?}");
+            };
+            name.unwrap().to_string()
         })
         .collect();
     assert_eq!(late, names[2..]);
