@@ -7,7 +7,7 @@
 
 mod world;
 
-use std::{cell::Cell, pin::pin, time::Duration};
+use std::{cell::Cell, pin::pin, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
@@ -167,6 +167,51 @@ fn streams_that_nobody_accepts_hold_up_who_opens_them() {
         world.run();
         world.close();
     }
+}
+
+/// That many wait costs each no more than if few did: as many are woken as can go on, in turn.
+#[test]
+fn who_waits_to_open_a_stream_is_woken_when_its_turn_has_come() {
+    const ALL: usize = 2000;
+    let mut world = World::new();
+    let (at_alice, at_bob) = world.channel();
+    let mut waiting: Vec<_> = (0..ALL)
+        .map(|number| {
+            let opening = Box::pin(at_alice.open_uni(number.to_string()));
+            (number, Count::new(), opening)
+        })
+        .collect();
+    let (mut polled, mut given_up, mut seen) = (0, 0, Vec::new());
+    for round in 0..ALL {
+        waiting.retain_mut(|(number, count, opening)| {
+            if round > 0 && count.get() == 0 {
+                return true;
+            }
+            // Some have something better to do by now.
+            if round > 0 && *number % 10 == 7 {
+                given_up += 1;
+                return false;
+            }
+            count.reset();
+            polled += 1;
+            let Poll::Ready(sender) = count.poll(opening.as_mut()) else {
+                return true;
+            };
+            sender.unwrap().finish().unwrap();
+            false
+        });
+        world.step();
+        while let Some(stream) = now_or_never(at_bob.accept()) {
+            let mut stream = stream.unwrap();
+            assert_eq!(ready(stream.receiver.recv()), Ok(None));
+            let label = std::str::from_utf8(&stream.label).unwrap();
+            seen.push(label.parse::<usize>().unwrap());
+        }
+    }
+    assert!(given_up > ALL / 20, "{given_up}");
+    assert_eq!((waiting.len(), seen.len()), (0, ALL - given_up));
+    assert!(seen.is_sorted(), "{seen:?}");
+    assert!(polled < 3 * ALL, "{polled}");
 }
 
 #[test]
@@ -517,7 +562,7 @@ fn next(receiver: &mut conec_driver::Receiver) -> Option<Result<Bytes, RecvEnd>>
         fn poll(
             mut self: std::pin::Pin<&mut Self>,
             cx: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Self::Output> {
+        ) -> Poll<Self::Output> {
             std::pin::Pin::new(&mut *self.0).poll_next(cx)
         }
     }

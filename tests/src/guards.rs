@@ -796,6 +796,20 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "limits::nobody_has_to_go_for_memory_that_is_kept_for_messages",
     },
     Guard {
+        what: "of those who wait to open a stream, as many are woken as can",
+        file: "conec-driver/src/shared/channels.rs",
+        text: "self.waiters.wake_first(available, count);",
+        without: "self.waiters.wake(available);",
+        noticed_by: "who_waits_to_open_a_stream_is_woken_when_its_turn_has_come",
+    },
+    Guard {
+        what: "who was woken to open a stream, and gives up, leaves it to the next",
+        file: "conec-driver/src/shared/waiters.rs",
+        text: "(None, Subject::Channel(_, Topic::Available(_))) => self.wake_first(key.0, 1),",
+        without: "(None, Subject::Channel(_, Topic::Available(_))) => {}",
+        noticed_by: "who_waits_to_open_a_stream_is_woken_when_its_turn_has_come",
+    },
+    Guard {
         what: "what is not an answer keeps nobody awake",
         file: "conec-driver/src/busy_poll.rs",
         text: "} else if received > 0 && self.answered {",

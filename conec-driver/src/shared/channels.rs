@@ -203,6 +203,15 @@ impl<E: Endpoint + ?Sized> State<E> {
         }
     }
 
+    pub(super) fn streams_available(&mut self, id: ChannelId, direction: Direction) {
+        let channel = self.live_channel(id);
+        let count = channel.map_or(0, |channel| channel.available_streams(direction));
+        // One more than there are: whoever finds none has the core announce the next.
+        let count = usize::try_from(count).map_or(usize::MAX, |count| count.saturating_add(1));
+        let available = Subject::Channel(id, Topic::Available(direction));
+        self.waiters.wake_first(available, count);
+    }
+
     /// A handle is gone. With the last one, the channel is closed.
     pub(super) fn release_channel(&mut self, now: Instant, id: ChannelId) {
         let Some(held) = self.channels.get_mut(&id) else {

@@ -128,7 +128,7 @@ impl<E: Endpoint + ?Sized> State<E> {
             ChannelEvent::Writable { stream } => self.waiters.wake(Subject::Send(stream)),
             ChannelEvent::SendEnded { stream, end } => self.end_sending(stream, end),
             ChannelEvent::RecvEnded { stream, end } => self.end_receiving(stream, end),
-            ChannelEvent::StreamsAvailable { direction } => wake(Topic::Available(direction)),
+            ChannelEvent::StreamsAvailable { direction } => self.streams_available(id, direction),
             ChannelEvent::DatagramsReadable => wake(Topic::DatagramsReadable),
             ChannelEvent::DatagramsWritable => wake(Topic::DatagramsWritable),
             ChannelEvent::PathChanged { .. } => wake(Topic::Path),

@@ -78,9 +78,14 @@ impl Waiters {
         self.woken.stale.extend(stale);
     }
 
+    /// Gives up a place, with or without what it was for. Who was woken and has given up may have left that to the next.
     pub(crate) fn leave(&mut self, place: &mut Place) {
-        if let Some(key) = place.0.take() {
-            self.woken.stale.extend(self.waiting.remove(&key));
+        let Some(key) = place.0.take() else {
+            return;
+        };
+        match (self.waiting.remove(&key), key.0) {
+            (None, Subject::Channel(_, Topic::Available(_))) => self.wake_first(key.0, 1),
+            (waker, _) => self.woken.stale.extend(waker),
         }
     }
 
@@ -97,13 +102,18 @@ impl Waiters {
     }
 
     pub(crate) fn wake(&mut self, subject: Subject) {
-        self.wake_range((subject, 0)..=(subject, u64::MAX));
+        self.wake_first(subject, usize::MAX);
+    }
+
+    /// For what there is only so much of: those who have waited longest. The others would find nothing, each time.
+    pub(crate) fn wake_first(&mut self, subject: Subject, count: usize) {
+        self.wake_range((subject, 0)..=(subject, u64::MAX), count);
     }
 
     pub(crate) fn wake_channel(&mut self, id: ChannelId) {
         let first = Subject::Channel(id, Topic::Life);
         let last = Subject::Channel(id, Topic::Path);
-        self.wake_range((first, 0)..=(last, u64::MAX));
+        self.wake_range((first, 0)..=(last, u64::MAX), usize::MAX);
     }
 
     /// For changes that concern everybody, or nearly.
@@ -117,8 +127,11 @@ impl Waiters {
         std::mem::take(&mut self.woken)
     }
 
-    fn wake_range(&mut self, range: RangeInclusive<Key>) {
-        while let Some((&key, _)) = self.waiting.range(range.clone()).next() {
+    fn wake_range(&mut self, range: RangeInclusive<Key>, count: usize) {
+        for _ in 0..count {
+            let Some((&key, _)) = self.waiting.range(range.clone()).next() else {
+                return;
+            };
             self.woken.woken.extend(self.waiting.remove(&key));
         }
     }

@@ -256,7 +256,7 @@ impl Count {
         Waker::from(Arc::clone(&self.0))
     }
 
-    fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.0.0.store(0, SeqCst);
     }
 }

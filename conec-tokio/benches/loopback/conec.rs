@@ -9,6 +9,7 @@ use conec_tokio::{
 };
 
 use crate::{
+    calls,
     load::{self, Load},
     meter::Meter,
     process::{Ready, ready},
@@ -36,7 +37,11 @@ pub(crate) async fn receive(coordinator: Ready, load: Load, meter: Arc<Meter>) -
     let client = connect(&coordinator, Some(RECEIVER)).await?;
     ready(coordinator.address, Vec::new())?;
     let offer = client.accept().await.ok_or("the client has ended")?;
-    accept(offer.accept().await?, load, meter).await
+    let channel = offer.accept().await?;
+    match load.is_calls() {
+        true => calls::answer(&channel, &meter).await,
+        false => accept(channel, load, meter).await,
+    }
 }
 
 pub(crate) async fn send(
@@ -52,6 +57,9 @@ pub(crate) async fn send(
         client.open(RECEIVER.parse::<Name>()?, "benchmark").await?
     };
     ready(coordinator.address, Vec::new())?;
+    if load.is_calls() {
+        return calls::make(channel, load, &meter).await;
+    }
     let (sender, receiver) = channel.open_bi("load").await?;
     load::initiate(load, sender, receiver, meter).await
 }

@@ -19,6 +19,10 @@ pub(crate) enum Load {
     PingPong,
     /// 1 GiB.
     Transfer,
+    /// A stream for each call, one call after the other from each of so many workers.
+    Calls { workers: usize },
+    /// As many calls at once as no channel allows streams, again and again.
+    ManyCalls,
 }
 
 /// When messages are handed over.
@@ -45,13 +49,25 @@ impl Load {
         Self::PingPong,
     ];
 
+    /// Those in which each call has a stream of its own.
+    pub(crate) const CALLS: [Self; 3] = [Self::FEWER_WORKERS, Self::MORE_WORKERS, Self::ManyCalls];
+    /// One fewer than there may be streams, so that there is always one to be opened, and as many.
+    pub(crate) const FEWER_WORKERS: Self = Self::Calls { workers: 63 };
+    pub(crate) const MORE_WORKERS: Self = Self::Calls { workers: 64 };
+
     /// How many bytes a message has.
     pub(crate) fn size(self) -> usize {
         match self {
             Self::Bulk | Self::Transfer => PIECE,
             Self::Messages { size, .. } => size,
             Self::PingPong => PING,
+            Self::Calls { .. } | Self::ManyCalls => CALL,
         }
+    }
+
+    /// Whether each call has a stream of its own.
+    pub(crate) fn is_calls(self) -> bool {
+        matches!(self, Self::Calls { .. } | Self::ManyCalls)
     }
 
     /// Whether bytes matter and messages do not.
@@ -80,6 +96,8 @@ impl fmt::Display for Load {
             }
             Self::PingPong => f.write_str("ping-pong"),
             Self::Transfer => f.write_str("1 GiB"),
+            Self::Calls { workers } => write!(f, "calls of {workers}"),
+            Self::ManyCalls => write!(f, "{MANY} calls at once"),
         }
     }
 }
@@ -125,6 +143,7 @@ where
             // The process stays until it is told to end.
             std::future::pending().await
         }
+        Load::Calls { .. } | Load::ManyCalls => Err("each call has a stream of its own".into()),
     }
 }
 
@@ -148,6 +167,9 @@ where
                 sender.send(message?.into()).await?;
             }
         }
+        (Load::Calls { .. } | Load::ManyCalls, _) => {
+            return Err("each call has a stream of its own".into());
+        }
         (Load::Bulk | Load::Messages { .. } | Load::PingPong | Load::Transfer, _) => {
             while let Some(message) = receiver.next().await {
                 meter.received(message?.as_ref().len(), 1);
@@ -160,4 +182,6 @@ where
 /// What bulk data is written in.
 pub(crate) const PIECE: usize = 256 << 10;
 const PING: usize = 64;
+const CALL: usize = 40;
+pub(crate) const MANY: usize = 10_000;
 pub(crate) const TRANSFER: usize = 1 << 30;

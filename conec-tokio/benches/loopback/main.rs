@@ -5,6 +5,7 @@
 //! cargo bench -p conec-tokio --bench loopback -- --quick         # one short round
 //! cargo bench -p conec-tokio --bench loopback -- bulk proxied    # what is so called
 //! cargo bench -p conec-tokio --bench loopback -- --transfer      # 1 GiB through a Coordinator, peak memory of each
+//! cargo bench -p conec-tokio --bench loopback -- --calls         # a stream for each call, as many as may be, and more
 //! ```
 //!
 //! Each process runs on tokio's current-thread runtime, with which raw quinn is fastest in bulk where there are not more
@@ -14,6 +15,7 @@
 //! Absolute figures drift from hour to hour on most machines: rounds are interleaved, and the ratios at the end are
 //! medians of each round's own. Nothing else should be running.
 
+mod calls;
 mod conec;
 mod forwarder;
 mod load;
@@ -100,6 +102,11 @@ impl Settings {
                     settings.loads = vec![Load::Transfer];
                     settings.stacks.retain(|stack| stack.is_proxied_conec());
                     settings.rounds = 1;
+                }
+                Long("calls") => {
+                    settings.loads = Load::CALLS.to_vec();
+                    settings.stacks = vec![Stack::ConecProxied];
+                    settings.time = Duration::from_secs(4);
                 }
                 Long("multi-thread") => multi_thread = true,
                 Long("rounds") => settings.rounds = args.value()?.parse()?,

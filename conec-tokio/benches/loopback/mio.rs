@@ -76,6 +76,9 @@ pub(crate) fn send(coordinator: Ready, load: Load, meter: Arc<Meter>) -> Result<
         // One at a time, each when its answer has come.
         Load::PingPong => 1,
         Load::Bulk | Load::Messages { .. } => usize::MAX,
+        Load::Calls { .. } | Load::ManyCalls => {
+            return Err("each call has a stream of its own".into());
+        }
     };
     let mut sent_at = Instant::now();
     run(&coordinator, config, |client, event| {

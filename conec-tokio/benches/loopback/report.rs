@@ -22,12 +22,11 @@ struct Run {
     measured: Measured,
 }
 
-/// A ratio that is to be kept.
+/// A ratio that is to be kept, or a figure.
 struct Promise {
     what: &'static str,
-    load: Load,
-    of: Stack,
-    to: Stack,
+    of: (Stack, Load),
+    to: Option<(Stack, Load)>,
     figure: fn(&Measured) -> Option<f64>,
     bound: Bound,
 }
@@ -97,9 +96,12 @@ impl Results {
     }
 
     fn ratio(&self, promise: &Promise) -> Option<f64> {
-        let of = self.figures(promise.of, promise.load, promise.figure);
-        let to = self.figures(promise.to, promise.load, promise.figure);
-        median(of.zip(to).map(|(of, to)| of / to).collect())
+        let figures = |(stack, load)| self.figures(stack, load, promise.figure);
+        let of = figures(promise.of);
+        match promise.to.map(figures) {
+            None => median(of.collect()),
+            Some(to) => median(of.zip(to).map(|(of, to)| of / to).collect()),
+        }
     }
 }
 
@@ -108,6 +110,8 @@ pub(crate) fn speed(load: Load) -> (&'static str, fn(&Measured) -> Option<f64>) 
     match load {
         Load::Bulk | Load::Transfer => ("MB/s", |measured| Some(throughput(measured)? / 1e6)),
         Load::Messages { .. } => ("K/s", |measured| Some(messages(measured)? / 1e3)),
+        Load::Calls { .. } => ("K/s", |measured| Some(messages(measured)? / 1e3)),
+        Load::ManyCalls => ("ms", |measured| Some(round_trip(measured)? * 1e3)),
         Load::PingPong => ("µs p50", |measured| Some(round_trip(measured)? * 1e6)),
     }
 }
@@ -231,62 +235,69 @@ impl Results {
     }
 }
 
-const PROMISES: [Promise; 7] = [
+const PROMISES: [Promise; 9] = [
     Promise {
         what: "proxied bulk throughput / quinn stream relay's",
-        load: Load::Bulk,
-        of: Stack::ConecProxied,
-        to: Stack::QuinnRelay,
+        of: (Stack::ConecProxied, Load::Bulk),
+        to: Some((Stack::QuinnRelay, Load::Bulk)),
         figure: throughput,
         bound: Bound::AtLeast(2.5),
     },
     Promise {
         what: "proxied bulk throughput / quinn's over one hop",
-        load: Load::Bulk,
-        of: Stack::ConecProxied,
-        to: Stack::Quinn,
+        of: (Stack::ConecProxied, Load::Bulk),
+        to: Some((Stack::Quinn, Load::Bulk)),
         figure: throughput,
         bound: Bound::AtLeast(1.0),
     },
     Promise {
         what: "Coordinator's CPU per proxied GB / quinn stream relay's",
-        load: Load::Bulk,
-        of: Stack::ConecProxied,
-        to: Stack::QuinnRelay,
+        of: (Stack::ConecProxied, Load::Bulk),
+        to: Some((Stack::QuinnRelay, Load::Bulk)),
         figure: relay_cpu,
         bound: Bound::AtMost(0.2),
     },
     Promise {
         what: "home channel's bulk throughput / quinn's over one hop",
-        load: Load::Bulk,
-        of: Stack::ConecHome,
-        to: Stack::Quinn,
+        of: (Stack::ConecHome, Load::Bulk),
+        to: Some((Stack::Quinn, Load::Bulk)),
         figure: throughput,
         bound: Bound::AtLeast(1.3),
     },
     Promise {
         what: "64 B messages, batched / quinn's over one hop",
-        load: Load::SMALL_BATCHED,
-        of: Stack::ConecHome,
-        to: Stack::Quinn,
+        of: (Stack::ConecHome, Load::SMALL_BATCHED),
+        to: Some((Stack::Quinn, Load::SMALL_BATCHED)),
         figure: messages,
         bound: Bound::AtLeast(1.5),
     },
     Promise {
         what: "64 B messages, each flushed / quinn's over one hop",
-        load: Load::SMALL_FLUSHED,
-        of: Stack::ConecHome,
-        to: Stack::Quinn,
+        of: (Stack::ConecHome, Load::SMALL_FLUSHED),
+        to: Some((Stack::Quinn, Load::SMALL_FLUSHED)),
         figure: messages,
         bound: Bound::AtLeast(5.0),
     },
     Promise {
         what: "proxied ping-pong p50 / quinn stream relay's",
-        load: Load::PingPong,
-        of: Stack::ConecProxied,
-        to: Stack::QuinnRelay,
+        of: (Stack::ConecProxied, Load::PingPong),
+        to: Some((Stack::QuinnRelay, Load::PingPong)),
         figure: round_trip,
         bound: Bound::AtMost(0.75),
+    },
+    Promise {
+        what: "calls of as many workers as streams / of one fewer",
+        of: (Stack::ConecProxied, Load::MORE_WORKERS),
+        to: Some((Stack::ConecProxied, Load::FEWER_WORKERS)),
+        figure: messages,
+        bound: Bound::AtLeast(0.8),
+    },
+    Promise {
+        what: "10,000 calls at once, in seconds",
+        of: (Stack::ConecProxied, Load::ManyCalls),
+        to: None,
+        figure: round_trip,
+        bound: Bound::AtMost(1.0),
     },
 ];
 

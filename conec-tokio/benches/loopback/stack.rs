@@ -170,7 +170,7 @@ pub(crate) fn measure(
         received.bytes - received_before.bytes,
         received.messages - received_before.messages,
     );
-    if bytes == 0 && initiated.round_trip.is_none() {
+    if bytes == 0 && messages == 0 && initiated.round_trip.is_none() {
         return Err(format!("{stack}, {load}: nothing has arrived").into());
     }
     let seconds = |(a, b): (Duration, Duration)| (a.as_secs_f64(), b.as_secs_f64());
