@@ -90,3 +90,18 @@ const MAX_SPARE: u64 = 64 << 10;
 const PATHS: u64 = 4;
 const MIN_WINDOW: u64 = 256 << 10;
 const MAX_STEP: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An eighth for control messages, and as much for those with little to send, but no more than 64 KiB.
+    #[test]
+    fn the_send_window_is_never_full_of_what_can_wait() {
+        for (window, left) in [(80_000, 60_000), (16 << 20, (16 << 20) - (128 << 10))] {
+            let mut room = Room::new(window);
+            room.follow(u64::MAX);
+            assert_eq!(room.path, left);
+        }
+    }
+}
