@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use conec_core::{
-    ChannelEvent, ClientEvent, CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode,
-    Target, testing::coordinator_entries,
+    ChannelEvent, ClientEvent, CloseReason, CoordinatorConfig, CoordinatorEvent, Direction,
+    Endpoint, ErrorCode, Target, testing::coordinator_entries,
 };
 use conec_tests::{
     keys,
@@ -49,6 +49,28 @@ fn an_application_that_takes_no_events_gets_no_more_clients_and_channels() {
     world.set_lagging(coordinator, false);
     world.run_for(Duration::from_secs(1));
     world.open_channel(alice, bob);
+}
+
+#[test]
+fn events_of_no_use_hold_up_nothing_and_the_oldest_give_way() {
+    let (mut world, coordinator) = limited(4, |config| config.limits.events = 3);
+    world.coordinator(coordinator).ignore_events(true);
+    world.set_lagging(coordinator, true);
+    for name in ["one", "two", "three", "four", "five"] {
+        let client = world.add_client(name);
+        world.connect(client, coordinator);
+    }
+    let endpoint = world.coordinator(coordinator);
+    assert_eq!((endpoint.clients(), endpoint.missed_events()), (5, 2));
+    // From now on they matter.
+    endpoint.ignore_events(false);
+    let mut names = Vec::new();
+    while let Some(event) = endpoint.poll_event() {
+        if let CoordinatorEvent::ClientConnected { name, .. } = event {
+            names.push(name.unwrap().to_string());
+        }
+    }
+    assert_eq!(names, ["three", "four", "five"]);
 }
 
 #[test]
