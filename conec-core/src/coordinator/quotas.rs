@@ -122,3 +122,61 @@ impl Quotas {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 16;
+
+    fn client(number: u8) -> ClientId {
+        ClientId::from_bytes([number; 32])
+    }
+
+    #[test]
+    fn an_offer_gives_way_only_to_who_will_have_fewer_than_it_leaves() {
+        let (at, one, other) = (client(0), client(1), client(2));
+        let mut quotas = Quotas::default();
+        (0..7).for_each(|_| quotas.offer(at, one));
+        (0..6).for_each(|_| quotas.offer(at, other));
+        assert_eq!(quotas.room(at, Some(other), LIMIT), Room::None);
+        quotas.end(at, other, false);
+        assert_eq!(quotas.room(at, Some(other), LIMIT), Room::InsteadOf(one));
+        assert_eq!(quotas.room(at, Some(one), LIMIT), Room::None);
+        // Nobody's own, and who has none.
+        assert_eq!(quotas.room(at, None, LIMIT), Room::Free);
+        assert_eq!(quotas.room(at, Some(client(3)), 12), Room::InsteadOf(one));
+
+        // What was accepted stays, and takes a place all the same.
+        (0..2).for_each(|_| quotas.accept(at, one));
+        assert_eq!(quotas.room(at, Some(other), LIMIT), Room::None);
+        (0..5).for_each(|_| quotas.end(at, one, false));
+        assert_eq!(quotas.room(at, Some(one), 10), Room::InsteadOf(other));
+        assert_eq!(quotas.room(at, Some(one), LIMIT), Room::Free);
+        (0..2).for_each(|_| quotas.end(at, one, true));
+        (0..5).for_each(|_| quotas.end(at, other, false));
+        assert!(quotas.clients.is_empty());
+    }
+
+    #[test]
+    fn where_there_are_no_places_nobody_gets_one() {
+        let quotas = Quotas::default();
+        assert_eq!(quotas.room(client(0), None, 0), Room::None);
+        assert_eq!(quotas.room(client(0), None, 1), Room::Free);
+    }
+
+    #[test]
+    fn what_was_asked_for_counts_until_it_is_given_up() {
+        let (one, other) = (client(1), client(2));
+        let mut quotas = Quotas::default();
+        quotas.ask(one);
+        quotas.ask(one);
+        quotas.offer(one, other);
+        quotas.give_up(one);
+        assert_eq!((quotas.asked(one), quotas.asked(other)), (1, 0));
+        quotas.give_up(one);
+        assert_eq!(quotas.asked(one), 0);
+        quotas.end(one, other, false);
+        assert!(quotas.clients.is_empty());
+    }
+}

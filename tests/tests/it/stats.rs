@@ -29,6 +29,27 @@ fn a_channel_that_looks_for_no_path_counts_what_was_proxied() {
     assert!(stats.proxied.packets_received > 10, "{stats:?}");
 }
 
+/// A Client takes it for a sign that its machine has moved to another network.
+#[test]
+fn calls_that_the_system_refused_are_counted() {
+    let (mut world, coordinator, at_alice, _) = proxied_pair(9);
+    let client = world.client(at_alice.node);
+    assert!(client.wants_host_addresses());
+    world.run_for(Duration::from_secs(5));
+    let ours = world.open_stream(at_alice, b"");
+    world.send(ours, "awake");
+    world.run_for(Duration::from_secs(1));
+    let client = world.client(at_alice.node);
+    assert!(!client.wants_host_addresses());
+    client.handle_socket_error();
+    assert!(client.wants_host_addresses());
+    assert_eq!(client.stats().socket_errors, 1);
+    let endpoint = world.coordinator(coordinator);
+    (0..2).for_each(|_| endpoint.handle_socket_error());
+    assert_eq!(endpoint.stats().socket_errors, 2);
+    assert!(!endpoint.wants_host_addresses());
+}
+
 fn fill(world: &mut World, at: At, streams: usize) {
     let streams: Vec<_> = (0..streams)
         .map(|_| world.open(at, Direction::Uni, b""))

@@ -17,6 +17,10 @@ fn who_has_events_is_due_at_once() {
     let now = world.now();
     let client = world.client(bob);
     assert!(client.poll_timeout().is_some_and(|at| at > now));
+    assert_eq!(client.poll_wakeup(), client.poll_timeout());
+    let endpoint = world.coordinator(coordinator);
+    assert!(endpoint.poll_timeout().is_some_and(|at| at > now));
+    assert_eq!(endpoint.poll_wakeup(), endpoint.poll_timeout());
     let theirs = world.accept_stream(at_bob);
     world.recv(theirs);
     // What this brings about is told to the application of either role.
@@ -37,6 +41,9 @@ fn who_has_events_is_due_at_once() {
         due.is_some_and(|(at, cause)| at <= now && cause == TimeoutCause::Events),
         "{due:?}"
     );
+    // Not who hands them out only when asked.
+    let due = world.coordinator(coordinator).poll_wakeup();
+    assert!(due.is_some_and(|at| at > now), "{due:?}");
 }
 
 /// A Coordinator and its Clients, one channel that is proxied and one that is direct, and nothing to do: everyone who is
