@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelEvent, CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode, Target,
+    ChannelEvent, ClientConfig, CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode,
+    Target,
     testing::{client_entries, coordinator_entries},
 };
 use conec_tests::{
@@ -199,6 +200,56 @@ fn peers_of_a_slow_client_are_held_up_and_not_cut_off() {
     let mut unread = Unread::fill(world, &channels, 30);
     unread.read(|world| client_entries(world.client(slow)));
     assert_eq!(unread.world.client(slow).stats().channels_shed, 0);
+}
+
+/// Once the channel was ended by it.
+#[test]
+fn eighty_streams_with_messages_of_the_largest_size_wait_for_their_reader() {
+    nobody_reads(9, 80, 16 << 20, |config| config.peer.uni_streams = 80);
+}
+
+/// A message on each of so many streams, of which none is read for a while, and then all are, in turn.
+fn nobody_reads(seed: u64, streams: u8, size: usize, change: impl Fn(&mut ClientConfig)) {
+    let mut world = World::new(seed);
+    let coordinator = world.add_coordinator();
+    let mut limit = 0;
+    let [alice, bob] = ["alice", "bob"].map(|name| {
+        let mut config = world.client_config(name);
+        change(&mut config);
+        limit = config.limits.message_memory;
+        let client = world.add_client_with(config);
+        world.connect(client, coordinator);
+        client
+    });
+    let (from, to) = world.open_channel(alice, bob);
+    for number in 0..streams {
+        let stream = world.open(from, Direction::Uni, b"unread");
+        push(&mut world, stream, &Bytes::from(vec![number; size]));
+        world.finish(stream);
+    }
+    world.run_for(Duration::from_secs(30));
+    let mut seen = vec![false; streams.into()];
+    let mut open = Vec::new();
+    while seen.contains(&false) {
+        let kept = client_entries(world.client(to.node));
+        assert!(kept < limit + limit / 8, "{kept} bytes are kept");
+        let (at, message) = world.wait_for("a message", Duration::from_secs(60), |world| {
+            while let Some(stream) = accept(world, to.node) {
+                open.push(stream);
+            }
+            let mut halves = open.iter().enumerate();
+            halves.find_map(|(at, &half)| Some((at, world.try_recv(half).ok()?)))
+        });
+        open.swap_remove(at);
+        let number = message[0];
+        assert_eq!(message.len(), size);
+        assert!(message.iter().all(|&byte| byte == number));
+        assert!(!std::mem::replace(&mut seen[usize::from(number)], true));
+    }
+    for at in [from, to] {
+        assert!(world.channel(at.node, at.channel).is_some());
+        assert_eq!(world.client(at.node).stats().channels_shed, 0);
+    }
 }
 
 /// Small messages pass by what nobody reads, also where that has filled half of the memory.

@@ -84,6 +84,7 @@ mod places;
 mod probing;
 mod shares;
 mod streams;
+mod turns;
 mod victims;
 
 use std::time::Duration;

@@ -151,17 +151,22 @@ fn who_takes_most_memory_goes_when_messages_take_too_much() {
     scene.all_is_well(&[CloseReason::Overloaded]);
 }
 
-/// How long an honest Client takes to send large messages to the Coordinator, which reads them at once.
-fn upload(scene: &mut Scene, victim: NodeId, messages: usize) -> Duration {
-    let ours = scene
-        .world
-        .open(crate::connecting::home(victim), Direction::Uni, b"honest");
-    let id = scene.world.client_id(victim);
+/// A stream from an honest Client to the Coordinator.
+pub(super) fn honest_stream(scene: &mut Scene, client: NodeId) -> (Half, Half) {
+    let home = crate::connecting::home(client);
+    let ours = scene.world.open(home, Direction::Uni, b"honest");
+    let id = scene.world.client_id(client);
     let channel = scene.world.coordinator(scene.coordinator).find(id).unwrap();
     let theirs = scene.world.accept_stream(At {
         node: scene.coordinator,
         channel,
     });
+    (ours, theirs)
+}
+
+/// How long an honest Client takes to send large messages to the Coordinator, which reads them at once.
+fn upload(scene: &mut Scene, victim: NodeId, messages: usize) -> Duration {
+    let (ours, theirs) = honest_stream(scene, victim);
     let begin = scene.world.elapsed();
     for _ in 0..messages {
         scene.world.send(ours, vec![1; 1 << 20]);
@@ -173,7 +178,7 @@ fn upload(scene: &mut Scene, victim: NodeId, messages: usize) -> Duration {
 }
 
 /// Has part of a message of the largest size sent on so many streams.
-fn send_parts(conn: &RawConn, streams: usize) {
+pub(super) fn send_parts(conn: &RawConn, streams: usize) {
     for _ in 0..streams {
         let stream = conn.open_uni().unwrap();
         conn.write(stream, message::preamble(b""));

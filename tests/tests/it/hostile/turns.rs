@@ -1,0 +1,69 @@
+//! Large messages that come in turn, as memory is tight, from who cannot or does not want to send them quickly.
+
+use bytes::Bytes;
+use conec_core::RecvEnd;
+use conec_tests::sim::LinkConfig;
+
+use super::{
+    streams::{honest_stream, send_parts},
+    *,
+};
+
+/// So many Clients with a message of the largest size that is half sent.
+fn stalled(scene: &mut Scene, first: u16, count: u16) -> Vec<RawConn> {
+    let numbers = first..first + count;
+    let conns = numbers.map(|number| {
+        let dial = Dial::home(Key::Identity(number));
+        let conn = scene.log_in_with(&dial, format!("mallory-{number}").as_bytes());
+        send_parts(&conn, 1);
+        conn
+    });
+    let conns = conns.collect();
+    scene.world.run_for(secs(5));
+    conns
+}
+
+/// What is sent at so many bits in a second takes longer than a turn, and those before and behind it take their time.
+#[test]
+fn who_is_slow_in_its_turn_gets_another_and_is_not_cut_off() {
+    for (seed, rate) in [(16, 100_000), (17, 300_000), (18, 1_000_000)] {
+        let mut scene = Scene::with(seed, |config| config.limits.message_memory = MEMORY);
+        let mut others = stalled(&mut scene, 800, 8);
+        let slow = scene.victim();
+        others.extend(stalled(&mut scene, 900, 8));
+        *scene.world.link(slow, scene.coordinator) = LinkConfig {
+            rate: Some(rate / 8),
+            queue: rate as usize / 8,
+            ..LinkConfig::default()
+        };
+        let begin = scene.world.elapsed();
+        let (ours, theirs) = honest_stream(&mut scene, slow);
+        let message = Bytes::from_iter((0..1 << 20).map(|at: u32| (at / 1000) as u8));
+        scene.world.send(ours, message.clone());
+        scene.world.finish(ours);
+        let got = loop {
+            // Who has little to say never notices.
+            let asked = scene.world.elapsed();
+            scene.pair.talk(&mut scene.world);
+            let took = scene.world.elapsed() - asked;
+            assert!(took < secs(1), "{took:?}");
+            if let Ok(got) = scene.world.try_recv(theirs) {
+                break got;
+            }
+            scene.world.run_for(secs(1));
+            let took = scene.world.elapsed() - begin;
+            assert!(took < secs(200), "nothing came in {took:?}");
+        };
+        assert_eq!(got, message);
+        assert_eq!(scene.world.recv_ended(theirs), RecvEnd::Finished);
+        scene.world.run_for(secs(1));
+        let ended = others.iter().filter(|conn| conn.end() == Some(LIMIT));
+        let ended = ended.count() as u64;
+        assert!(ended > 0);
+        assert_eq!(scene.stats().channels_shed, ended);
+        scene.pair.are_well(&mut scene.world);
+    }
+}
+
+/// For messages of the Coordinator's: eight of the largest size.
+const MEMORY: usize = 8 << 20;
