@@ -551,6 +551,13 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "hostile::streams::while_parts_of_many_large_messages_wait_others_are_as_fast_as_ever",
     },
     Guard {
+        what: "what was held back is read on step by step",
+        file: "conec-core/src/channel/core/reading.rs",
+        text: "if self.received - before >= STEP {",
+        without: "if false {",
+        noticed_by: "hostile::streams::parts_of_messages_that_may_be_read_at_once_are_not_all_read",
+    },
+    Guard {
         what: "no more channels have a turn than there is memory for",
         file: "conec-core/src/host/sharing.rs",
         text: "if !self.memory.fits(self.taken(), need) {",

@@ -15,6 +15,9 @@ impl<R> Host<R> {
         if self.memory.is_short() || self.is_unbalanced() {
             self.note_memory(id);
             self.balance(now);
+            if self.table.channel(id).is_some_and(|it| it.core.reads_on()) {
+                self.go_on(id);
+            }
         }
     }
 

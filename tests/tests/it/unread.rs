@@ -208,6 +208,14 @@ fn eighty_streams_with_messages_of_the_largest_size_wait_for_their_reader() {
     nobody_reads(9, 80, 16 << 20, |config| config.peer.uni_streams = 80);
 }
 
+/// When the first are received, there is plenty of memory all at once. Once the channel was ended by what was then read.
+#[test]
+fn thirty_streams_with_large_messages_wait_where_there_is_little_memory() {
+    nobody_reads(10, 30, 8 << 20, |config| {
+        config.limits.message_memory = 64 << 20;
+    });
+}
+
 /// A message on each of so many streams, of which none is read for a while, and then all are, in turn.
 fn nobody_reads(seed: u64, streams: u8, size: usize, change: impl Fn(&mut ClientConfig)) {
     let mut world = World::new(seed);

@@ -65,6 +65,8 @@ pub(crate) struct ChannelCore {
     received: u64,
     /// Streams that are not read on, as messages of this size are not.
     held_back: BTreeMap<u64, usize>,
+    /// Some of them can be read on.
+    reads_on: bool,
     /// How many data streams were opened here, and accepted from the other side.
     opened: Counts,
     accepted: Counts,
@@ -191,6 +193,7 @@ impl ChannelCore {
             reading: Reading::All,
             received: 0,
             held_back: BTreeMap::new(),
+            reads_on: false,
             opened: Counts::default(),
             accepted: Counts::default(),
             open_blocked: [false; 2],
@@ -595,6 +598,7 @@ impl ChannelCore {
         }
         self.rest();
         self.held_back = BTreeMap::new();
+        self.reads_on = false;
         self.gap_memory = 0;
         self.datagrams = Datagrams::new(0);
         tracing::debug!(channel = ?self.id, ?reason, "channel closed");

@@ -69,14 +69,25 @@ impl ChannelCore {
         }
     }
 
-    /// Goes on with what may be read now.
+    /// Goes on with what may be read now, stream by stream, until that is so much that it has to be asked again what may be.
     pub(super) fn read_on(&mut self, link: &mut Link) {
+        self.reads_on = false;
+        let before = self.received;
         let held_back = self.held_back.iter();
         let free = held_back.filter(|&(&index, &held)| held < self.unread_size(index));
         for index in free.map(|(&index, _)| index).collect::<Vec<_>>() {
+            if self.received - before >= STEP {
+                self.reads_on = true;
+                return;
+            }
             self.held_back.remove(&index);
             self.pump(link, index);
         }
+    }
+
+    /// Whether there is more to go on with.
+    pub(crate) fn reads_on(&self) -> bool {
+        self.reads_on
     }
 
     fn has_large(&self) -> bool {
@@ -98,5 +109,7 @@ impl ChannelCore {
     }
 }
 
+/// How much is read before memory is looked at again.
+const STEP: u64 = 256 << 10;
 /// Smaller messages are small.
 const LARGE: usize = (64 << 10) + 1;
