@@ -30,14 +30,14 @@ pub const GUARDS: &[Guard] = &[
         file: "conec-core/src/coordinator/forward/mod.rs",
         text: "packets.min(level / cost(1, size))",
         without: "packets.min(level.max(packets))",
-        noticed_by: "coordinator::forward::tests::queue_and_rate_are_bounded",
+        noticed_by: "coordinator::forward::tests::the_rate_is_by_packet_and_by_byte",
     },
     Guard {
         what: "packets that wait to be forwarded are bounded",
         file: "conec-core/src/coordinator/forward/queue.rs",
         text: "while self.memory > self.limit",
         without: "while false",
-        noticed_by: "coordinator::forward::tests::queue_and_rate_are_bounded",
+        noticed_by: "coordinator::forward::queue::tests::who_has_most_gives_way",
     },
     Guard {
         what: "who has much to forward waits for its turn",
