@@ -702,7 +702,7 @@ pub const GUARDS: &[Guard] = &[
         file: "conec-core/src/transport/link/mod.rs",
         text: "if self.newcomer.is_none()",
         without: "if true",
-        noticed_by: "hostile::streams::receive_windows_grow_out_of_one_store",
+        noticed_by: "hostile::streams::the_windows_of_strangers_do_not_grow",
     },
     Guard {
         what: "receive windows grow by no more than there is for all",

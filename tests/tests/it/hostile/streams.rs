@@ -614,6 +614,32 @@ fn receive_windows_grow_out_of_one_store() {
     assert!(taken >= 900_000, "{taken}");
 }
 
+/// Who was not let in may send so little that it could fill a small window, and say that it is held up by that.
+#[test]
+fn the_windows_of_strangers_do_not_grow() {
+    const WINDOW: usize = 8000;
+    const STRANGERS: usize = 20;
+    let mut scene = Scene::with(21, |config| {
+        config.home.receive_window = WINDOW as u32;
+        config.limits.window_memory = STRANGERS * WINDOW;
+        config.limits.hello_timeout = secs(600);
+    });
+    let strangers = [(); STRANGERS].map(|()| scene.shake_hands());
+    for stranger in &strangers {
+        stranger.control_bytes([&message::varint(8192)[..], &[1; 8191]].concat());
+        scene.world.run_for(Duration::from_millis(200));
+        // Acknowledging this, the Coordinator takes stock of what has come.
+        stranger.send_datagram(vec![4; 100]);
+        scene.world.run_for(Duration::from_millis(200));
+    }
+    assert!(strangers.iter().all(|stranger| stranger.end().is_none()));
+    // All that there is, is there for who comes later.
+    let conn = scene.log_in();
+    let taken = fill(&mut scene, &conn);
+    assert!(taken > STRANGERS * WINDOW, "{taken}");
+    scene.all_is_well(&[]);
+}
+
 /// QUIC's window of a connection is for all its streams: what nobody reads holds up that channel's own control messages,
 /// and nothing else, until somebody does.
 #[test]
