@@ -6,10 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The streams that are in the middle of a large message, and those that wait to begin one.
+/// The streams that are in the middle of a large message, and those that wait to begin one. Boxed: few links have any.
 #[derive(Debug, Default)]
-pub(super) struct Begun {
-    streams: BTreeMap<u64, Message>,
+pub(super) struct Begun(Option<Box<Streams>>);
+
+#[derive(Debug, Default)]
+struct Streams {
+    begun: BTreeMap<u64, Message>,
     waiting: BTreeSet<u64>,
 }
 
@@ -27,26 +30,30 @@ impl Begun {
     /// Whether a stream may send of a message of this size. If not, it waits for [`end`](Self::end) or
     /// [`block`](Self::block).
     pub(super) fn begin(&mut self, stream: u64, priority: i8, size: usize) -> bool {
-        if self.streams.contains_key(&stream) {
+        let streams = self.0.get_or_insert_default();
+        if streams.begun.contains_key(&stream) {
             return true;
         }
         let kind = (priority, size.saturating_sub(HEADER).max(1).ilog2() / 2);
         let alike = |it: &&Message| it.kind == kind && !it.blocked;
-        let may = self.streams.values().filter(alike).count() < MAX_BEGUN;
+        let may = streams.begun.values().filter(alike).count() < MAX_BEGUN;
         if may {
             let blocked = false;
-            self.streams.insert(stream, Message { kind, blocked });
+            streams.begun.insert(stream, Message { kind, blocked });
         } else {
-            self.waiting.insert(stream);
+            streams.waiting.insert(stream);
         }
         may
     }
 
     /// A stream is not in the middle of a message any more. Who may try to begin one then.
     pub(super) fn end(&mut self, stream: u64) -> BTreeSet<u64> {
-        self.waiting.remove(&stream);
-        match self.streams.remove(&stream) {
-            Some(_) => std::mem::take(&mut self.waiting),
+        let Some(streams) = &mut self.0 else {
+            return BTreeSet::new();
+        };
+        streams.waiting.remove(&stream);
+        match streams.begun.remove(&stream) {
+            Some(_) => std::mem::take(&mut streams.waiting),
             None => BTreeSet::new(),
         }
     }
@@ -54,10 +61,13 @@ impl Begun {
     /// The engine takes no more of a stream for now. Who may try to begin a message then: if it takes something of them, it is
     /// the stream's reader that holds it up.
     pub(super) fn block(&mut self, stream: u64) -> BTreeSet<u64> {
-        match self.streams.get_mut(&stream) {
+        let Some(streams) = &mut self.0 else {
+            return BTreeSet::new();
+        };
+        match streams.begun.get_mut(&stream) {
             Some(message) => {
                 message.blocked = true;
-                std::mem::take(&mut self.waiting)
+                std::mem::take(&mut streams.waiting)
             }
             None => BTreeSet::new(),
         }
@@ -65,7 +75,8 @@ impl Begun {
 
     /// The engine takes more of a stream.
     pub(super) fn unblock(&mut self, stream: u64) {
-        if let Some(message) = self.streams.get_mut(&stream) {
+        let streams = self.0.as_mut();
+        if let Some(message) = streams.and_then(|it| it.begun.get_mut(&stream)) {
             message.blocked = false;
         }
     }

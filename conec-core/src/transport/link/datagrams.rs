@@ -3,6 +3,8 @@
 /// The application's datagrams, as far as the engine does not count them.
 #[derive(Debug, Default)]
 pub(super) struct DatagramCounts {
+    /// How much room the engine has for datagrams while none wait.
+    pub(super) empty_buffer: usize,
     /// Given to the engine, not taken from the application, and taken from the engine.
     pub(super) queued: u64,
     pub(super) refused: u64,

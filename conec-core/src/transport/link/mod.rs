@@ -69,9 +69,8 @@ pub(crate) struct Link {
     /// The engine took something and sent nothing: the network is the bottleneck. What comes now is gathered here
     /// until the engine sends again, instead of reaching it in tiny pieces, unless it passes by.
     saturated: bool,
-    datagrams: DatagramCounts,
-    /// How much room the engine has for datagrams while none wait.
-    empty_datagram_buffer: usize,
+    datagrams: Option<Box<DatagramCounts>>,
+    /// The channel's alarm; of a closed link, when it is to be forgotten at the latest.
     alarm: Option<Instant>,
     /// How often something of the application's was passed on, in either direction.
     activity: u64,
@@ -96,8 +95,6 @@ pub(crate) struct Link {
     unreached: bool,
     pub(super) events: VecDeque<LinkEvent>,
     closed: bool,
-    /// When a closed link is to be forgotten at the latest.
-    leaves_at: Option<Instant>,
     /// The latest time seen.
     now: Instant,
     /// With what this side has closed the connection.
@@ -134,7 +131,7 @@ pub(crate) struct Progress {
 impl Link {
     pub(super) fn new(
         now: Instant,
-        mut conn: Connection,
+        conn: Connection,
         engine: EngineId,
         handle: ConnectionHandle,
         control: Control,
@@ -145,8 +142,7 @@ impl Link {
             remote: conn.remote_address(),
             unproven: None,
             unreached: false,
-            datagrams: DatagramCounts::default(),
-            empty_datagram_buffer: conn.datagrams().send_buffer_space(),
+            datagrams: None,
             conn,
             engine,
             handle,
@@ -171,7 +167,6 @@ impl Link {
             asked: (0, None),
             events: VecDeque::new(),
             closed: false,
-            leaves_at: None,
             now,
             close_code: None,
             connected: false,
@@ -186,10 +181,12 @@ impl Link {
         }
         let max = self.max_datagram_size();
         self.activity += 1;
+        self.datagram_counts();
         let sent = self.conn.datagrams().send(bytes, false);
+        let counts = self.datagram_counts();
         match sent {
-            Ok(()) => self.datagrams.queued += 1,
-            Err(_) => self.datagrams.refused += 1,
+            Ok(()) => counts.queued += 1,
+            Err(_) => counts.refused += 1,
         }
         sent.map_err(|error| match error {
             quinn_proto::SendDatagramError::Blocked(_) => SendDatagramError::Blocked,
@@ -204,7 +201,7 @@ impl Link {
         match datagram {
             Some(_) => {
                 self.activity += 1;
-                self.datagrams.taken += 1;
+                self.datagram_counts().taken += 1;
             }
             None => self.count_displaced(),
         }
@@ -218,7 +215,9 @@ impl Link {
 
     /// Sets or clears the one alarm.
     pub(crate) fn set_alarm(&mut self, at: Option<Instant>) {
-        self.alarm = at;
+        if !self.closed {
+            self.alarm = at;
+        }
     }
 
     /// The other side is a newcomer: so little is taken of it that it has told who it is, and no more.
@@ -316,7 +315,7 @@ impl Link {
     }
 
     fn sound_alarm(&mut self, now: Instant) {
-        if self.alarm.take_if(|at| *at <= now).is_some() {
+        if !self.closed && self.alarm.take_if(|at| *at <= now).is_some() {
             self.events.push_back(LinkEvent::Alarm);
         }
     }
@@ -375,7 +374,7 @@ impl Link {
     /// Whether it was closed so long ago that it is to be forgotten. The engine waits for three of its timeouts (RFC 9000,
     /// 10.2), which the other side can make as long as it likes by answering late.
     pub(super) fn has_left(&self) -> bool {
-        self.leaves_at.is_some_and(|at| at <= self.now)
+        self.closed && self.alarm.is_some_and(|at| at <= self.now)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -525,7 +524,7 @@ impl Link {
                     self.end(close_reason(reason));
                     // Who is there, and leaves, makes room at once. What was forged stays, so that it makes none for more.
                     if self.newcomer.is_some_and(|it| it.proven) {
-                        self.leaves_at = Some(self.now);
+                        self.alarm = Some(self.now);
                     }
                 }
                 Event::Stream(event) => self.collect_stream_event(event),
@@ -554,8 +553,7 @@ impl Link {
     pub(super) fn end(&mut self, reason: CloseReason) {
         if !self.closed {
             self.closed = true;
-            self.leaves_at = Some(self.now + MAX_LINGER);
-            self.alarm = None;
+            self.alarm = Some(self.now + MAX_LINGER);
             self.outgoing.clear();
             self.line.clear();
             self.begun.clear();
@@ -579,7 +577,7 @@ impl Link {
         let [speak, tell] =
             [self.silence.next_due(), self.room.next_due()].map(|due| due.filter(|_| !self.closed));
         let engine = self.conn.poll_timeout();
-        [engine, self.alarm, speak, tell, self.leaves_at]
+        [engine, self.alarm, speak, tell]
             .into_iter()
             .flatten()
             .min()

@@ -1,6 +1,6 @@
 //! What a link can tell of what is going on.
 
-use super::{Link, room::Kind};
+use super::{Link, datagrams::DatagramCounts, room::Kind};
 use crate::{ChannelStats, DatagramStats, SendLimit, Traffic};
 
 impl Link {
@@ -8,6 +8,8 @@ impl Link {
     pub(crate) fn stats(&mut self) -> ChannelStats {
         let stats = self.conn.stats();
         self.count_discarded(stats.frame_tx.datagram);
+        let none = DatagramCounts::default();
+        let datagrams = self.datagrams.as_deref().unwrap_or(&none);
         let path = stats.path;
         ChannelStats {
             traffic: self.traffic(),
@@ -24,10 +26,10 @@ impl Link {
             limit: self.limit(),
             datagrams: DatagramStats {
                 sent: stats.frame_tx.datagram,
-                refused: self.datagrams.refused,
-                discarded: self.datagrams.discarded,
+                refused: datagrams.refused,
+                discarded: datagrams.discarded,
                 received: stats.frame_rx.datagram,
-                displaced: self.datagrams.displaced,
+                displaced: datagrams.displaced,
             },
         }
     }
@@ -44,17 +46,34 @@ impl Link {
 
     /// Those that the engine was given and does not have any more, and has not sent, it has dropped.
     pub(super) fn count_discarded(&mut self, sent: u64) {
-        if self.datagrams.queued > 0
-            && self.conn.datagrams().send_buffer_space() == self.empty_datagram_buffer
+        if let Some(counts) = &mut self.datagrams
+            && counts.queued > 0
+            && self.conn.datagrams().send_buffer_space() == counts.empty_buffer
         {
-            self.datagrams.discarded = self.datagrams.queued.saturating_sub(sent);
+            counts.discarded = counts.queued.saturating_sub(sent);
         }
     }
 
     /// The engine has no more datagrams: those that it has received and not given out, it has dropped.
     pub(super) fn count_displaced(&mut self) {
         let received = self.conn.stats().frame_rx.datagram;
-        self.datagrams.displaced = received.saturating_sub(self.datagrams.taken);
+        if received > 0 {
+            let counts = self.datagram_counts();
+            counts.displaced = received.saturating_sub(counts.taken);
+        }
+    }
+
+    /// Boxed: few links have any.
+    pub(super) fn datagram_counts(&mut self) -> &mut DatagramCounts {
+        let conn = &mut self.conn;
+        self.datagrams.get_or_insert_with(|| {
+            // None were sent before.
+            let empty_buffer = conn.datagrams().send_buffer_space();
+            Box::new(DatagramCounts {
+                empty_buffer,
+                ..DatagramCounts::default()
+            })
+        })
     }
 
     fn limit(&self) -> SendLimit {
