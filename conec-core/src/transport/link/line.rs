@@ -3,7 +3,8 @@
 //! By priority, and among streams of the same priority in turn. But those with little waiting pass by those with much: a
 //! message of a few bytes should not wait for a large file, on whichever stream that comes. So that nobody lives on
 //! passing by, there are rounds. In each, what has not passed by may hand over [`ROUND`] bytes, and for that the others
-//! may pass by with no more than that together, each stream with no more than [`LITTLE`].
+//! may pass by with no more than that together, each stream with no more than [`LITTLE`]. Where the others may send nothing,
+//! since the other side lets no more come of them, a round takes some time instead.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,7 +17,8 @@ pub(super) struct Line {
     levels: Vec<Level>,
     /// How many turns there were.
     turns: u64,
-    round: Round,
+    /// Since somebody passed by. Boxed: on most links nobody does at a time.
+    round: Option<Box<Round>>,
 }
 
 /// Streams of one priority.
@@ -95,22 +97,42 @@ impl Line {
 
     /// With how much a stream may pass by in this round.
     pub(super) fn may_pass(&self, stream: u64) -> u64 {
-        let passed = self.round.passed.get(&stream).copied().unwrap_or(0);
-        let all = ROUND.saturating_sub(self.round.all_passed);
+        let Some(round) = &self.round else {
+            return LITTLE;
+        };
+        let passed = round.passed.get(&stream).copied().unwrap_or(0);
+        let all = ROUND.saturating_sub(round.all_passed);
         LITTLE.saturating_sub(passed).min(all)
     }
 
     /// A stream has passed by with so many bytes.
     pub(super) fn has_passed(&mut self, stream: u64, bytes: u64) {
-        *self.round.passed.entry(stream).or_default() += bytes;
-        self.round.all_passed += bytes;
+        let round = self.round.get_or_insert_default();
+        *round.passed.entry(stream).or_default() += bytes;
+        round.all_passed += bytes;
     }
 
     /// One that had to wait has handed over so many bytes.
     pub(super) fn has_waited(&mut self, bytes: u64) {
-        self.round.others += bytes;
-        if self.round.others >= ROUND {
-            self.round = Round::default();
+        if let Some(round) = &mut self.round {
+            round.others += bytes;
+            if round.others >= ROUND {
+                self.round = None;
+            }
+        }
+    }
+
+    /// Whether any stream has passed by in this round.
+    pub(super) fn is_used(&self) -> bool {
+        self.round.is_some()
+    }
+
+    /// Begins a round in which all may try to pass by, those included that have turns.
+    pub(super) fn begin_round(&mut self) {
+        self.round = None;
+        for level in &mut self.levels {
+            let others = level.others.drain(..).map(|(_, stream)| stream);
+            level.passing.extend(others);
         }
     }
 
@@ -173,6 +195,6 @@ mod tests {
         assert_eq!(line.may_pass(6), 0);
         line.has_waited(1);
         assert_eq!((line.may_pass(1), line.may_pass(6)), (LITTLE, LITTLE));
-        assert!(line.round.passed.is_empty());
+        assert!(line.round.is_none());
     }
 }

@@ -10,10 +10,7 @@
 //!
 //! Streams that pass by also come first in the engine's own queue, among those of the same priority.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use quinn_proto::WriteError;
 
@@ -49,7 +46,7 @@ impl Link {
 
     /// Passes on what the engine takes; whether it took anything. Without `all`, only what comes before the rest.
     pub(in crate::transport::link) fn flush(&mut self, now: Instant, all: bool) -> bool {
-        self.room.tell_at = None;
+        self.room.due_at = None;
         if !self.connected || self.closed {
             return false;
         }
@@ -89,10 +86,12 @@ impl Link {
             let waiting = outgoing.bytes.len() as u64;
             let credit = self.room.credit(Kind::Passing, self.observer.credit());
             if waiting > self.line.may_pass(stream).min(credit) {
-                outgoing.turn = Some(self.line.next_turn(None));
+                let turn = outgoing.turn.take();
+                outgoing.turn = turn.or_else(|| Some(self.line.next_turn(None)));
                 self.line.add(outgoing.priority(), stream, outgoing.turn);
                 continue;
             }
+            outgoing.turn = None;
             outgoing.in_line = false;
             match self.offer(stream, Kind::Passing) {
                 Offered::All => ended = true,
@@ -105,6 +104,7 @@ impl Link {
 
     fn flush_waiting(&mut self, now: Instant) -> bool {
         let mut ended = false;
+        let mut short = false;
         while let Some(stream) = self.line.pop_other() {
             let Some(outgoing) = self.outgoing.get_mut(&stream) else {
                 continue;
@@ -113,7 +113,9 @@ impl Link {
                 && self.room.credit(Kind::Waiting, self.observer.credit()) == 0
             {
                 self.line.add(outgoing.priority(), stream, outgoing.turn);
+                short = true;
                 self.tell_held_up(now);
+                ended |= self.pass_again(now);
                 break;
             }
             outgoing.in_line = false;
@@ -126,7 +128,20 @@ impl Link {
             // There was room enough to begin with.
             self.conn.set_send_window(self.room.path);
         }
+        self.room.short = short;
         ended
+    }
+
+    /// Lets streams with little to send pass by those that are held up, every now and then: no credit can be expected before
+    /// somebody reads there, and then the others must come first.
+    fn pass_again(&mut self, now: Instant) -> bool {
+        if !self.line.is_used() || !self.room.may(now) {
+            return false;
+        }
+        self.line.begin_round();
+        self.conn
+            .set_send_window(self.room.window - spare(self.room.window));
+        self.flush_passing()
     }
 
     /// Offers the next bytes of a stream to the engine.
@@ -154,11 +169,13 @@ impl Link {
                     usize::try_from(credit).unwrap_or(usize::MAX)
                 }
             };
+            let large = outgoing.bytes.next_large();
             let wanted = match outgoing.turn {
+                // Of messages side by side, many would have to fit into the credit before one is whole.
+                Some(_) if self.room.short && large.is_some_and(|it| it.ahead == 0) => usize::MAX,
                 Some(turn) => usize::try_from(turn.left).unwrap_or(0).max(1),
                 None => usize::MAX,
             };
-            let large = outgoing.bytes.next_large();
             let most = match large {
                 None => usize::MAX,
                 Some(large) if large.ahead > 0 => large.ahead,
@@ -191,7 +208,8 @@ impl Link {
             self.room.handed_over += written;
             if let Some(turn) = &mut outgoing.turn {
                 turn.left -= written as i64;
-                if turn.left <= 0 {
+                let is_done = large.is_none_or(|it| it.left as u64 == written);
+                if turn.left <= 0 && (is_done || !self.room.short) {
                     *turn = self.line.next_turn(Some(*turn));
                 }
             }
@@ -240,13 +258,9 @@ impl Link {
         if self.room.told == limit {
             return;
         }
-        match self.room.tell_next.filter(|&at| at > now) {
-            Some(at) => self.room.tell_at = Some(at),
-            None => {
-                self.room.told = limit;
-                self.room.tell_next = Some(now + TELL_PAUSE);
-                self.events.push_back(LinkEvent::HeldUp);
-            }
+        if self.room.may(now) {
+            self.room.told = limit;
+            self.events.push_back(LinkEvent::HeldUp);
         }
     }
 
@@ -277,6 +291,3 @@ impl Link {
         }
     }
 }
-
-/// Control messages are limited in rate, and this one is no reason to come near the limit.
-const TELL_PAUSE: Duration = Duration::from_millis(50);

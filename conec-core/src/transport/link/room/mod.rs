@@ -2,7 +2,7 @@
 
 mod flush;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What streams get through the engine with.
 pub(super) struct Room {
@@ -13,11 +13,14 @@ pub(super) struct Room {
     /// The whole send window, and how much of it those others use.
     window: u64,
     path: u64,
-    /// The credit that the other side was last told to be used up, and when it may be told again.
+    /// It was used up but for that when somebody last wanted some.
+    short: bool,
+    /// The credit that the other side was last told to be used up.
     told: u64,
-    tell_next: Option<Instant>,
-    /// It is to be told then.
-    tell_at: Option<Instant>,
+    /// When it may be told again, or streams may pass by again those that are held up.
+    pause_until: Option<Instant>,
+    /// When one of these is to be done.
+    due_at: Option<Instant>,
 }
 
 /// What a stream is to the others.
@@ -35,9 +38,10 @@ impl Room {
             spare_credit: 0,
             window: window.into(),
             path: 0,
+            short: false,
             told: 0,
-            tell_next: None,
-            tell_at: None,
+            pause_until: None,
+            due_at: None,
         };
         room.follow(0);
         room
@@ -49,9 +53,20 @@ impl Room {
         self.spare_credit = self.spare_credit.max(spare(free));
     }
 
-    /// When the other side is to be told that its credit is used up.
+    /// When something is to be done about streams that are held up.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.tell_at
+        self.due_at
+    }
+
+    /// Whether something may be done that must not be done all the time. If not, it is due later.
+    fn may(&mut self, now: Instant) -> bool {
+        let later = self.pause_until.filter(|&at| at > now);
+        if later.is_some() {
+            self.due_at = later;
+        } else {
+            self.pause_until = Some(now + PAUSE);
+        }
+        later.is_none()
     }
 
     /// How much credit is there for streams of this kind, where the other side lets so much be sent in all.
@@ -88,6 +103,9 @@ const MAX_SPARE: u64 = 64 << 10;
 /// How many congestion windows the engine gets of streams that have to wait. It must be more than one, since what was
 /// acknowledged counts as long as something before it was not; with two, reordering already leaves it with nothing to send.
 const PATHS: u64 = 4;
+/// How long it takes at least until the other side is told again that its credit is used up, as control messages are limited in
+/// rate, and until streams may pass by again those that it holds up.
+const PAUSE: Duration = Duration::from_millis(50);
 const MIN_WINDOW: u64 = 256 << 10;
 const MAX_STEP: u64 = 64 << 10;
 
