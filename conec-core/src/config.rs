@@ -34,6 +34,23 @@ pub struct ClientConfig {
     /// are neither tried nor asked for. Where this is `None`, the default, the adapters look it up, and the core by itself
     /// assumes 1452 bytes, which fit in Ethernet's usual frames.
     pub link_mtu: Option<u16>,
+    /// How much memory others can make this Client take, in bytes; what its application itself sends comes on top. 256 MiB by
+    /// default.
+    ///
+    /// A part of it is for what is known of channels, and for what the other side of each may send at first. Half of the rest is
+    /// for what other sides [may have under way](ChannelConfig::max_receive_window) besides: one channel alone gets a third of
+    /// that, the next a third of what is left, and so on. The other half is for what has arrived in part, or waits for its
+    /// readers, over all channels, and for what is left of channels that are over.
+    ///
+    /// No channel ends because its reader is slow. When more than half of that is taken, messages of more than 64 KiB
+    /// come in turn, and of a channel only one at a time: the next when this one was received. A turn lasts for 30 s at most.
+    /// When more than seven eighths are taken, what is left of channels that are over is forgotten, and small messages come in
+    /// turn, too.
+    ///
+    /// What ends, as [`Overloaded`](crate::CloseReason::Overloaded), are channels whose other side leaves messages half sent
+    /// while others wait for the memory: who lets three turns in a row go by with less than 16 KiB in 3 s each; and when all is
+    /// taken, more than half of it by what has arrived in part, the channel of which that is most.
+    pub memory: usize,
     /// Bounds on everything else.
     pub limits: ClientLimits,
 }
@@ -55,6 +72,7 @@ impl ClientConfig {
             },
             paths: PathConfig::default(),
             link_mtu: None,
+            memory: 256 << 20,
             limits: ClientLimits::default(),
         }
     }
@@ -69,7 +87,8 @@ impl ClientConfig {
         if self.link_mtu.is_some_and(|mtu| mtu < MIN_MTU) {
             return Err(ConfigError::OutOfRange("link_mtu", "at least 1200 bytes"));
         }
-        self.limits.validate()
+        self.limits.validate()?;
+        self.validate_memory()
     }
 
     /// With channels whose packets are no larger than the link takes.
@@ -205,6 +224,12 @@ pub struct CoordinatorConfig {
     /// Adapters bind it beside the first; with 0 the system chooses. The core has to be told the actual port, under which
     /// Clients must be able to reach it.
     pub second_port: Option<u16>,
+    /// How much memory Clients and strangers can make this Coordinator take, in bytes; what its application itself sends comes
+    /// on top. 512 MiB by default.
+    ///
+    /// It is shared out among home channels as [that of a Client](ClientConfig::memory) is among its channels. 1 GB of memory in a
+    /// machine is enough for the default.
+    pub memory: usize,
     /// Bounds on everything else.
     pub limits: CoordinatorLimits,
 }
@@ -226,6 +251,7 @@ impl CoordinatorConfig {
             },
             reset_key: None,
             second_port: None,
+            memory: 512 << 20,
             limits: CoordinatorLimits::default(),
         }
     }
@@ -235,7 +261,8 @@ impl CoordinatorConfig {
             return Err(ConfigError::OutOfRange("second_port", "the actual port"));
         }
         self.home.validate()?;
-        self.limits.validate()
+        self.limits.validate()?;
+        self.validate_memory()
     }
 }
 
@@ -254,9 +281,9 @@ pub enum Policy {
 
 /// Windows, buffers and times of one kind of channel. Begin with the default, and set fields.
 ///
-/// The memory that the other side can make a channel take is bounded by [`worst_case_bytes`](Self::worst_case_bytes), and
-/// by [`message_memory`](crate::CoordinatorLimits::message_memory) for messages that have arrived in part or wait for their
-/// readers. Each stream that the application itself writes to takes up to `send_buffer + max_message_size` more.
+/// The memory that other sides can make all channels take is bounded by [`memory`](CoordinatorConfig::memory). What the
+/// application itself sends takes up to `send_window` for each channel, and up to `send_buffer + max_message_size` for each
+/// stream that it writes to.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ChannelConfig {
@@ -270,13 +297,13 @@ pub struct ChannelConfig {
     /// Bytes that one stream may receive ahead of its reader. It becomes more, up to `max_receive_window`, while hundreds of
     /// packets are missing. 16 MiB by default.
     pub stream_window: u32,
-    /// Bytes that all streams together may receive ahead of their readers, in the beginning; at a Coordinator, 16 KiB until the
-    /// Client is let in. 2 MiB by default. When streams
+    /// Bytes that all streams together may receive ahead of their readers, in the beginning; at a Coordinator, 16 KiB at most until
+    /// the Client is let in. 32 KiB by default. When streams
     /// that nobody reads have filled it, all others wait. The other end keeps an eighth, but at most 64 KiB, free for the
     /// channel's control messages, such as requests on a home channel, and as much for streams that have little to send.
     pub receive_window: u32,
     /// Bytes up to which `receive_window` grows when the other side fills it, as long as there is
-    /// [`window_memory`](crate::CoordinatorLimits::window_memory). 32 MiB by default.
+    /// [memory](CoordinatorConfig::memory). 32 MiB by default.
     pub max_receive_window: u32,
     /// Bytes that the QUIC engine holds until they are acknowledged, over all streams. 16 MiB by default. Streams with much to
     /// send use no more of it than four congestion windows, or 256 KiB if that is more.
@@ -317,7 +344,7 @@ impl Default for ChannelConfig {
             stream_rate: None,
             // 1 Gbit/s over 100 ms are 12 MiB under way. A stream that nobody reads leaves room for others.
             stream_window: 16 << 20,
-            receive_window: 2 << 20,
+            receive_window: 32 << 10,
             max_receive_window: 32 << 20,
             send_window: 16 << 20,
             send_buffer: 256 << 10,

@@ -95,7 +95,7 @@ pub trait Endpoint: sealed::Sealed {
     ///
     /// A channel's end is told at once here. What is [left](ChannelEvent::Closed) of it by then stays: its streams can be
     /// accepted and received until all of them have ended, were stopped, or [`Channel::abort`] forgets them. So the driver has to
-    /// stop what nobody holds. It counts in `message_memory` with all that it takes, and is the first to go when that is used
+    /// stop what nobody holds. It counts in the memory of the endpoint with all that it takes, and is the first to go when that is used
     /// up. The end of the endpoint itself changes nothing about it.
     #[must_use = "events are given once"]
     fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)>;

@@ -40,10 +40,10 @@ pub enum CloseReason {
     /// The other side has lost its state, most likely by a restart.
     #[error("the other side has restarted")]
     Reset,
-    /// This side ended it: the other side took too much memory. It left messages half sent while others waited for the
-    /// [`message_memory`](crate::CoordinatorLimits::message_memory) of this side's limits, or did not read what it was told.
+    /// This side ended it: the other side took too much memory. It left messages half sent while others waited for what there
+    /// [is](crate::CoordinatorConfig::memory), or did not read what it was told.
     #[error(
-        "closed by this side: the other side left messages half sent, or unread, and memory was short. If it is honest, raise message_memory in the limits of this side"
+        "closed by this side: the other side left messages half sent, or unread, and memory was short. If it is honest, give this side more memory"
     )]
     Overloaded,
     /// The Client's connection to its Coordinator was lost, and the channel with it, even if its packets travelled

@@ -20,22 +20,6 @@ pub struct ClientLimits {
     /// included. One other Client alone gets less than half of the latter, and what is left is shared out in the same way.
     /// 256 by default.
     pub channels_per_client: usize,
-    /// Bytes of messages that have arrived in part or wait for their readers, over all channels, with 128 for each gap that
-    /// losses have left in streams, and with all that channels take that are over and have something left to be received. 1 GiB by
-    /// default.
-    ///
-    /// No channel ends because its reader is slow. When more than half is taken, messages of more than 64 KiB come in turn, and
-    /// of a channel only one at a time: the next when this one was received. A turn lasts for 30 s at most. When more than seven
-    /// eighths are taken, what is left of channels that are over is forgotten, and small messages come in turn, too.
-    ///
-    /// What ends, as [`Overloaded`](crate::CloseReason::Overloaded), are channels whose other side leaves messages half sent
-    /// while others wait for the memory: who lets three turns in a row go by with less than 16 KiB in 3 s each; and when all is
-    /// taken, more than half of it by what has arrived in part, the channel of which that is most.
-    pub message_memory: usize,
-    /// Bytes by which the receive windows of all channels together may [grow](crate::ChannelConfig::max_receive_window). A
-    /// channel gives back what it has got when it ends. With 0, long fat paths are not filled, and a stream that nobody
-    /// reads holds up its channel. 1 GiB by default.
-    pub window_memory: usize,
     /// Control messages that the other end of a peer channel may send per second, on average. 100 by default, and at least.
     pub control_rate: u32,
     /// Control messages that the other end of a peer channel may send at once. 512 by default, and at least.
@@ -54,8 +38,6 @@ impl Default for ClientLimits {
             hello_timeout: HELLO_TIMEOUT,
             answer_timeout: ANSWER_TIMEOUT,
             channels_per_client: CHANNELS_PER_CLIENT,
-            message_memory: 1 << 30,
-            window_memory: 1 << 30,
             control_rate: CONTROL_RATE,
             control_burst: CONTROL_BURST,
             probe_rate: 200,
@@ -77,7 +59,6 @@ impl ClientLimits {
             ("answer_timeout", self.answer_timeout),
         ])?;
         positive([
-            ("message_memory", self.message_memory),
             ("probe_rate", self.probe_rate as usize),
             ("probe_targets", self.probe_targets),
         ])?;
@@ -89,13 +70,14 @@ impl ClientLimits {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CoordinatorLimits {
-    /// How many Clients may be connected. 4096 by default.
+    /// How many Clients may be connected. 1024 by default; each more takes 128 KiB of
+    /// [`memory`](crate::CoordinatorConfig::memory).
     pub clients: usize,
     /// How many of them may have come from one network: an IPv4 /24 or an IPv6 /56. The others are refused with
     /// [`Limit`](crate::ErrorCode::Limit), and can try again. A Client counts where it was first let in, wherever it moves to
     /// as long as it is connected.
     ///
-    /// By default, places are shared out: one network alone gets somewhat less than half of them (1792 of 4096), the next one
+    /// By default, places are shared out: one network alone gets somewhat less than half of them (448 of 1024), the next one
     /// as much of what is left, and so on; the last eighth is kept for networks that have none. Where all Clients come from one
     /// network, as in an office, set this to [`clients`](Self::clients), or `clients` to more than twice their number.
     pub clients_per_network: Option<usize>,
@@ -121,24 +103,11 @@ pub struct CoordinatorLimits {
     /// what the application itself [connects](crate::Coordinator::connect) counts as asked for by the first of the two,
     /// and gets a place as long as there is one. 256 by default.
     pub channels_per_client: usize,
-    /// Bytes of messages that have arrived in part or wait for their readers, over all home channels, with 128 for each gap that
-    /// losses have left in streams, and with all that channels take that are over and have something left to be received. 256 MiB by
-    /// default.
-    ///
-    /// No channel ends because its reader is slow. When more than half is taken, messages of more than 64 KiB come in turn, and
-    /// of a channel only one at a time: the next when this one was received. A turn lasts for 30 s at most. When more than seven
-    /// eighths are taken, what is left of channels that are over is forgotten, and small messages come in turn, too.
-    ///
-    /// What ends, as [`Overloaded`](crate::CloseReason::Overloaded), are channels whose other side leaves messages half sent
-    /// while others wait for the memory: who lets three turns in a row go by with less than 16 KiB in 3 s each; and when all is
-    /// taken, more than half of it by what has arrived in part, the channel of which that is most.
-    pub message_memory: usize,
-    /// Bytes by which the receive windows of all home channels together may
-    /// [grow](crate::ChannelConfig::max_receive_window). A channel gives back what it has got when it ends. With 0, long fat
-    /// paths are not filled, and a stream that nobody reads holds up its channel. 512 MiB by default.
-    pub window_memory: usize,
+    /// How many channels between Clients there may be in all, those being set up included. One Client alone gets less than half
+    /// of them, and what is left is shared out in the same way. 16,384 by default.
+    pub pairs: usize,
     /// How many events may wait for the application before no more Clients are taken and no more channels arranged, until
-    /// some have been taken. 16,384 by default.
+    /// some have been taken. 8,192 by default.
     pub events: usize,
     /// Control messages that one Client may send per second, on average, answers to what it was asked not counted. 100 by
     /// default, and at least: Clients keep to a pace below that by themselves.
@@ -159,7 +128,7 @@ pub struct CoordinatorLimits {
 impl Default for CoordinatorLimits {
     fn default() -> Self {
         Self {
-            clients: 4096,
+            clients: 1024,
             clients_per_network: None,
             handshakes: 512,
             handshakes_before_retry: 64,
@@ -169,9 +138,8 @@ impl Default for CoordinatorLimits {
             answer_timeout: ANSWER_TIMEOUT,
             takeovers_per_minute: 6,
             channels_per_client: CHANNELS_PER_CLIENT,
-            message_memory: 256 << 20,
-            window_memory: 512 << 20,
-            events: 16_384,
+            pairs: 16_384,
+            events: 8192,
             control_rate: CONTROL_RATE,
             control_burst: CONTROL_BURST,
             forward_queue: 4 << 20,
@@ -213,7 +181,7 @@ impl CoordinatorLimits {
             ("clients_per_network", self.clients_per_network.unwrap_or(1)),
             ("handshakes", self.handshakes),
             ("handshakes_per_network", self.handshakes_per_network),
-            ("message_memory", self.message_memory),
+            ("pairs", self.pairs),
             ("events", self.events),
         ])?;
         above_pace(self.control_rate, self.control_burst)

@@ -1,90 +1,145 @@
-//! How much memory others can make an endpoint take.
+//! How much memory others can make an endpoint take: one budget, and how it is shared out.
+//!
+//! What is known of each connection, of pairs, events and newcomers has a fixed size and a limit. The rest of the budget is
+//! for what other sides send: half of it for what their windows let them have under way, and half for messages.
 
-use crate::{
-    ChannelConfig, ClientConfig, CoordinatorConfig,
-    buffers::MAX_BUFFERS,
-    channel::{EVENTS_PER_STREAM, MAX_UNREAD},
-};
+use crate::{ChannelConfig, ClientConfig, ConfigError, CoordinatorConfig, buffers::MAX_BUFFERS};
 
-impl ChannelConfig {
-    /// The most memory that one channel can take by what the other side does, in bytes, with all that is sent to it
-    /// and not acknowledged. Not counted is what is bounded for all channels together: messages that have arrived in part
-    /// or wait for their readers, and gaps in streams, by [`message_memory`](crate::CoordinatorLimits::message_memory), and
-    /// what the receive window grows by, by [`window_memory`](crate::CoordinatorLimits::window_memory).
-    ///
-    /// Memory is taken as bytes arrive. An idle channel takes a small fraction of this.
-    pub fn worst_case_bytes(&self) -> u64 {
-        let streams = 1 + u64::from(self.bi_streams) + u64::from(self.uni_streams);
-        let unread = unread(self.receive_window.into()) + streams * UNREAD_SLACK;
-        let datagrams = 2 * self.datagram_buffer as u64;
-        let incoming = EVENTS_PER_STREAM as u64 * streams * INCOMING;
-        let untaken = u64::from(self.send_window) + MAX_UNREAD as u64;
-        CHANNEL + streams * STREAM + incoming + unread + untaken + datagrams
-    }
+/// What there is for all channels of an endpoint together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shares {
+    /// By how many bytes receive windows may grow.
+    pub(crate) windows: u64,
+    /// What messages may take that have arrived in part, or wait for their readers.
+    pub(crate) messages: usize,
 }
 
 impl CoordinatorConfig {
-    /// The most memory that a Coordinator can take by what Clients and strangers do, in bytes. What its application
-    /// itself sends and has not been acknowledged is counted in, what it has queued beyond that is not.
+    /// The most memory that a Coordinator can take by what Clients and strangers do, in bytes: its [`memory`](Self::memory).
     ///
-    /// Set [`clients`](crate::CoordinatorLimits::clients) to what the machine can bear.
+    /// What its application itself sends comes on top.
     ///
     /// ```
     /// # #[cfg(feature = "self-signed")] {
     /// use conec_core::{Certificate, CoordinatorConfig};
     ///
     /// let mut config = CoordinatorConfig::new(Certificate::self_signed(["localhost"])?);
-    /// config.limits.clients = 100;
-    /// assert!(config.worst_case_bytes() < 8 << 30);
+    /// assert!(config.worst_case_bytes() <= 512 << 20);
+    /// // For more Clients, there must be more memory for what is known of each.
+    /// config.limits.clients = 100_000;
+    /// assert!(config.worst_case_bytes() > 12 << 30);
+    /// config.memory = 16 << 30;
+    /// assert!(config.worst_case_bytes() <= 16 << 30);
     /// # }
     /// # Ok::<(), conec_core::SelfSignedError>(())
     /// ```
     pub fn worst_case_bytes(&self) -> u64 {
+        worst_case(self.memory, self.fixed_memory(), &[&self.home])
+    }
+
+    pub(crate) fn shares(&self) -> Shares {
+        shares(self.memory, self.fixed_memory(), &[&self.home])
+    }
+
+    pub(crate) fn validate_memory(&self) -> Result<(), ConfigError> {
+        suffices(self.memory, self.worst_case_bytes())
+    }
+
+    fn fixed_memory(&self) -> u64 {
         let limits = &self.limits;
-        let home = self.home.worst_case_bytes();
-        let pairs = limits.clients.saturating_mul(limits.channels_per_client);
         sum([
-            times(limits.clients, home),
+            times(limits.clients, self.home.fixed_memory()),
             times(limits.handshakes, NEWCOMER),
-            times(pairs, PAIR),
+            times(limits.pairs, PAIR),
             times(limits.events, EVENT),
             limits.forward_queue as u64,
-            self.home.max_message_size as u64,
-            messages(limits.message_memory),
-            unread(limits.window_memory as u64),
             MAX_BUFFERS as u64,
         ])
     }
 }
 
 impl ClientConfig {
-    /// The most memory that a Client can take by what its Coordinator and its peers do, in bytes. What its application
-    /// itself sends and has not been acknowledged is counted in, what it has queued beyond that is not.
+    /// The most memory that a Client can take by what its Coordinator and its peers do, in bytes: its
+    /// [`memory`](Self::memory).
+    ///
+    /// What its application itself sends comes on top.
     pub fn worst_case_bytes(&self) -> u64 {
+        worst_case(self.memory, self.fixed_memory(), &[&self.home, &self.peer])
+    }
+
+    pub(crate) fn shares(&self) -> Shares {
+        shares(self.memory, self.fixed_memory(), &[&self.home, &self.peer])
+    }
+
+    pub(crate) fn validate_memory(&self) -> Result<(), ConfigError> {
+        suffices(self.memory, self.worst_case_bytes())
+    }
+
+    fn fixed_memory(&self) -> u64 {
         let limits = &self.limits;
-        let peer = self.peer.worst_case_bytes() + PAIR + EVENT;
-        let largest = self.home.max_message_size.max(self.peer.max_message_size);
+        let peer = self.peer.fixed_memory() + PAIR;
         sum([
-            self.home.worst_case_bytes(),
+            self.home.fixed_memory(),
             // Those that it has asked for, and those that others have.
             times(limits.channels_per_client, peer).saturating_mul(2),
-            largest as u64,
-            messages(limits.message_memory),
-            unread(limits.window_memory as u64),
+            times(limits.probe_targets, TARGET),
             MAX_BUFFERS as u64,
         ])
     }
 }
 
-/// The memory that so many unread bytes may take: the engine may use up to two and a half times as much for them, and twice as
-/// much for what lies behind gaps.
-fn unread(bytes: u64) -> u64 {
-    bytes.saturating_mul(5) / 2
+impl ChannelConfig {
+    /// What a channel may take by what the other side does, but for what is shared out among all.
+    fn fixed_memory(&self) -> u64 {
+        LINK + in_engine(u64::from(self.receive_window) + STEP) + WASTE
+    }
 }
 
-/// The memory of messages, of which what is kept free for a turn may be exceeded once.
-fn messages(limit: usize) -> u64 {
-    (limit as u64).saturating_add(limit as u64 / 8)
+fn worst_case(budget: usize, fixed: u64, channels: &[&ChannelConfig]) -> u64 {
+    let Shares { windows, messages } = shares(budget, fixed, channels);
+    sum([
+        fixed,
+        in_engine(windows),
+        at_most(messages as u64, channels),
+    ])
+}
+
+/// What is left of the budget. The largest messages must be able to come while others do.
+fn shares(budget: usize, fixed: u64, channels: &[&ChannelConfig]) -> Shares {
+    let least = MESSAGES * largest(channels);
+    let rest = (budget as u64).saturating_sub(fixed);
+    let spare = rest.saturating_sub(at_most(least, channels));
+    let windows = spare.min(rest / 2) / in_engine(1);
+    let messages = (rest - in_engine(windows)).saturating_sub(largest(channels)) / 9 * 8;
+    Shares {
+        windows,
+        messages: messages.max(least) as usize,
+    }
+}
+
+/// What messages take at most where they are limited to so many bytes: of what is kept free for a turn, more may be taken once.
+fn at_most(messages: u64, channels: &[&ChannelConfig]) -> u64 {
+    messages + messages / 8 + largest(channels)
+}
+
+fn largest(channels: &[&ChannelConfig]) -> u64 {
+    let sizes = channels.iter().map(|it| it.max_message_size as u64);
+    sizes.max().unwrap_or_default()
+}
+
+/// The memory that the engine takes for so many bytes, but for [`WASTE`].
+fn in_engine(bytes: u64) -> u64 {
+    2 * bytes
+}
+
+fn suffices(budget: usize, needed: u64) -> Result<(), ConfigError> {
+    if needed > budget as u64 {
+        return Err(ConfigError::OutOfRange(
+            "memory",
+            "as much as worst_case_bytes() says, which follows from the limits and the largest message",
+        ));
+    }
+    Ok(())
 }
 
 fn times(count: usize, bytes: u64) -> u64 {
@@ -95,17 +150,19 @@ fn sum(parts: impl IntoIterator<Item = u64>) -> u64 {
     parts.into_iter().fold(0, u64::saturating_add)
 }
 
-/// A connection with its TLS session and tables, and control messages of the other side's.
-const CHANNEL: u64 = 128 << 10;
+/// A connection with its TLS session and tables.
+const LINK: u64 = 40 << 10;
+/// So much of the engine's memory may be of no use before that is used better.
+pub(crate) const WASTE: u64 = 16 << 10;
+/// The engine lets in so many bytes more when some are set aside, which it takes for read.
+const STEP: u64 = 4 << 10;
+/// So many of the largest messages there must be room for.
+const MESSAGES: u64 = 4;
 /// A connection that was not let in, with its TLS session, and all that is taken of it until then.
 const NEWCOMER: u64 = 64 << 10;
-/// What is known of a stream, here and in the engine.
-const STREAM: u64 = 2 << 10;
-/// The engine lets each stream waste so much before it copies its chunks into one.
-const UNREAD_SLACK: u64 = 32 << 10;
 /// Both ends of a channel between Clients, with label, routes and deadlines.
 const PAIR: u64 = 2 << 10;
 /// With a token, a label, and names.
 const EVENT: u64 = 5 << 10;
-/// A stream that waits to be accepted, over or not, with its label and what is queued of it.
-const INCOMING: u64 = 512;
+/// An address that is probed.
+const TARGET: u64 = 128;

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod bystanders;
 pub mod fuzz;
 pub mod guards;

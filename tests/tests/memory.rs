@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use conec_core::{CoordinatorConfig, Datagram, Direction, Endpoint, Policy};
 use conec_tests::{
+    budget::share_out,
     keys,
     raw::{Dial, Key, Raw, message, route_of},
     sim::{Packet, Tap, World},
@@ -30,6 +31,7 @@ fn memory_is_spent_where_it_should_be() {
             count % 2 == 0 || packet.len() < 1000
         });
     });
+    windows_full_of_packets_with_hardly_anything_take_no_more_than_is_reckoned();
 }
 
 fn forwarding_allocates_nothing_for_a_packet() {
@@ -200,6 +202,7 @@ fn newcomers_take_no_more_than_is_reckoned() {
         let with = |count| {
             let mut config = config.clone();
             config.limits.handshakes = count;
+            config.memory = 0;
             config.worst_case_bytes()
         };
         let reckoned = (with(2 * COUNT) - with(COUNT)) as usize / COUNT;
@@ -263,7 +266,8 @@ fn channels_that_are_over_take_no_more_than_messages_may() {
         (60, 16, &[1; 255]),
     ] {
         let mut config = CoordinatorConfig::new(keys::certificate());
-        config.limits.message_memory = LIMIT;
+        config.limits.clients = 8;
+        share_out(&mut config, LIMIT);
         let mut world = World::new(5);
         let coordinator = world.add_coordinator_with(config.clone());
         let raw = Raw::new(5);
@@ -304,6 +308,54 @@ fn channels_that_are_over_take_no_more_than_messages_may() {
     }
 }
 
+/// The engine keeps packets for the sake of the few bytes that they bring.
+fn windows_full_of_packets_with_hardly_anything_take_no_more_than_is_reckoned() {
+    const WINDOW: usize = 16 << 10;
+    const MESSAGE: usize = 70_000;
+    let config = || {
+        let mut config = CoordinatorConfig::new(keys::certificate());
+        config.limits.clients = 4;
+        config.home.receive_window = WINDOW as u32;
+        config.home.max_receive_window = WINDOW as u32;
+        config
+    };
+    let with = |clients| {
+        let mut config = config();
+        config.limits.clients = clients;
+        config.memory = 0;
+        config.worst_case_bytes() as usize
+    };
+    let reckoned = with(5) - with(4);
+    let mut world = World::new(7);
+    let coordinator = world.add_coordinator_with(config());
+    let raw = Raw::new(7);
+    world.add_stranger(raw.clone());
+    let (now, address) = (world.now(), world.address(coordinator));
+    let conn = raw.connect(now, address, &Dial::home(Key::Identity(600)));
+    world.run_for(Duration::from_secs(1));
+    conn.control(&message::hello(b"", b""));
+    world.run_for(Duration::from_secs(1));
+    let stream = conn.open_uni().expect("as many as are allowed");
+    conn.write(stream, message::preamble(b""));
+    // It waits for its reader. What comes next stays in the window.
+    conn.write(stream, message::frame(&[2; MESSAGE]));
+    world.run_for(Duration::from_secs(1));
+    let mut sent = 0;
+    while conn.is_flushed() {
+        conn.write(stream, vec![1]);
+        world.run_for(Duration::from_micros(500));
+        sent += 1;
+        assert!(sent < 10 * WINDOW, "the window is not full");
+    }
+    let before = dhat::HeapStats::get().curr_bytes;
+    world.crash(coordinator);
+    world.restart_coordinator(coordinator, config());
+    let held = before.saturating_sub(dhat::HeapStats::get().curr_bytes);
+    let held = held - MESSAGE;
+    println!("a window full of single bytes holds {held} bytes of {reckoned}");
+    assert!(held <= reckoned, "{held} bytes of {reckoned}");
+}
+
 fn clients_at_every_limit_take_no_more_than_the_worst_case(lose: impl FnOnce(&Raw)) {
     let mut config = CoordinatorConfig::new(keys::certificate());
     config.limits.clients = 3;
@@ -311,9 +363,9 @@ fn clients_at_every_limit_take_no_more_than_the_worst_case(lose: impl FnOnce(&Ra
     config.limits.handshakes = 1;
     config.limits.channels_per_client = 8;
     config.limits.events = 100;
+    config.limits.pairs = 8;
     config.limits.forward_queue = 100 << 10;
-    config.limits.message_memory = 8 << 20;
-    config.limits.window_memory = 4 << 20;
+    share_out(&mut config, 8 << 20);
     let worst = config.worst_case_bytes();
     let mut world = World::new(3);
     let coordinator = world.add_coordinator_with(config.clone());
@@ -339,8 +391,9 @@ fn clients_at_every_limit_take_no_more_than_the_worst_case(lose: impl FnOnce(&Ra
     for conn in &dialled {
         while let Some(stream) = conn.open_uni().or_else(|| conn.open_bi()) {
             conn.write(stream, message::preamble(&[1; 255]));
-            conn.write(stream, message::frame(&[2; 70_000]));
-            conn.write(stream, message::frame(&[3; 200_000]));
+            conn.write(stream, message::frame(&[2; 60_000]));
+            conn.write(stream, message::frame(&[3; 60_000]));
+            conn.write(stream, message::frame(&[4; 200_000]));
         }
         for _ in 0..2000 {
             conn.send_datagram(vec![4; 200]);

@@ -209,6 +209,7 @@ pub(crate) fn coordinator_config() -> CoordinatorConfig {
     let mut config = CoordinatorConfig::new(certificate);
     config.home.idle_timeout = PATIENCE;
     config.limits.clients = MAX_CLIENTS;
+    config.memory = 16 << 30;
     config.limits.clients_per_network = Some(MAX_CLIENTS);
     // Where the clock stands still, nothing would be added to it.
     config.limits.forward_rate = Some(u64::MAX);

@@ -22,7 +22,7 @@ pub use self::{
     stats::{ChannelStats, DatagramStats, SendLimit},
 };
 pub(crate) use self::{
-    core::{ChannelCore, EVENTS_PER_STREAM, MAX_UNREAD, Notice, Reading},
+    core::{ChannelCore, Notice, Reading},
     memory::MessageMemory,
     toll::Toll,
 };

@@ -63,10 +63,9 @@ impl Client {
         config.validate()?;
         let config = config.fit_link();
         let tls = HomeTls::new(&config.identity, &config.trust)?;
-        let (messages, windows) = (config.limits.message_memory, config.limits.window_memory);
         Ok(Self {
             tls,
-            host: Host::new(seed, messages, windows),
+            host: Host::new(seed, config.shares()),
             home: Home::default(),
             routes: BTreeMap::new(),
             paths: Paths::new(&config.limits),

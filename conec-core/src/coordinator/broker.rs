@@ -12,7 +12,7 @@ use crate::{
     AnswerError, ClientId, Code, ErrorCode, PairError, PairId, Policy, Target, Violation,
     channel::ChannelCore,
     error::WireCode,
-    util::are_neighbours,
+    util::{are_neighbours, may_take},
     wire::{CoordinatorMessage, MAX_LABEL, RequestId, Route},
 };
 
@@ -77,7 +77,9 @@ impl Coordinator {
 
     /// Whether a Client may ask for another channel.
     fn may_ask(&self, id: ClientId) -> bool {
-        !self.is_lagging() && self.pairs.asked(id) < self.config.limits.channels_per_client
+        let (own, limits) = (self.pairs.asked(id), &self.config.limits);
+        let is_place = may_take(own, self.pairs.len(), limits.pairs);
+        is_place && own < limits.channels_per_client && !self.is_lagging()
     }
 
     pub(super) fn connect_pair(

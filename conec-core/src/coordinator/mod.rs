@@ -70,7 +70,7 @@ impl Coordinator {
     pub fn new(config: CoordinatorConfig, seed: [u8; 32]) -> Result<Self, ConfigError> {
         config.validate()?;
         let limits = &config.limits;
-        let mut host = Host::new(seed, limits.message_memory, limits.window_memory);
+        let mut host = Host::new(seed, config.shares());
         let admissions = Admissions {
             handshakes: limits.handshakes,
             before_retry: limits.handshakes_before_retry,

@@ -158,6 +158,11 @@ impl Pairs {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// How many pairs a Client has asked for.
     pub(super) fn asked(&self, id: ClientId) -> usize {
         self.quotas.asked(id)

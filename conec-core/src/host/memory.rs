@@ -104,13 +104,24 @@ impl Memory {
     /// Whether a turn may begin for which so much is needed.
     pub(super) fn fits(&self, taken: usize, need: usize) -> bool {
         let needed: usize = self.turns.values().map(|turn| turn.need).sum();
-        taken + needed + need <= self.limit || (self.turns.is_empty() && taken <= self.limit)
+        taken + needed + need <= self.limit
+            || (self.turns.is_empty() && taken <= self.limit + self.slack())
+    }
+
+    /// How much more than the limit may be taken: what is under way when it is reached, and what a turn needs that was given
+    /// the last of it.
+    pub(super) fn slack(&self) -> usize {
+        let needs = self.turns.values().map(|turn| turn.need);
+        self.limit / 8 + needs.max().unwrap_or_default()
     }
 
     /// Takes note of what a channel wants. Whether its turn is over.
     pub(super) fn note(&mut self, id: ChannelId, core: &ChannelCore) -> bool {
         let wants_turn = self.level > Level::Plenty && core.wants_turn();
         let is_over = !wants_turn && self.turns.remove(&id).is_some();
+        if let Some(turn) = self.turns.get_mut(&id) {
+            turn.need = core.need();
+        }
         let waits = wants_turn && !self.turns.contains_key(&id);
         for (set, is_in) in [
             (&mut self.held_back, core.is_held_back()),

@@ -27,8 +27,9 @@ use crate::{
     Violation,
     buffers::{Batch, Buffers},
     channel::{ChannelCore, Notice},
+    memory::Shares,
     transport::{Arrival, EngineId, Link, LinkChange, LinkEvent, Received, Transport},
-    util::Deadlines,
+    util::{Deadlines, share},
 };
 
 /// The channels of an entity, and what it takes to run them. `R` is what the entity knows of each besides.
@@ -39,8 +40,9 @@ pub(crate) struct Host<R> {
     leftovers: Leftovers,
     timers: Deadlines<(ChannelId, Timer)>,
     buffers: Buffers,
-    /// By how many bytes receive windows may still grow.
-    window_store: u64,
+    /// By how many bytes receive windows may grow, and by how many they have.
+    windows: u64,
+    granted: u64,
     memory: Memory,
     next_id: u64,
     rng: StdRng,
@@ -142,7 +144,7 @@ pub(crate) trait Role {
 }
 
 impl<R> Host<R> {
-    pub(crate) fn new(seed: [u8; 32], message_memory: usize, window_memory: usize) -> Self {
+    pub(crate) fn new(seed: [u8; 32], shares: Shares) -> Self {
         let mut rng = StdRng::from_seed(seed);
         Self {
             transport: Transport::new(rng.random()),
@@ -151,8 +153,9 @@ impl<R> Host<R> {
             leftovers: Leftovers::default(),
             timers: Deadlines::new(),
             buffers: Buffers::default(),
-            window_store: window_memory as u64,
-            memory: Memory::new(message_memory),
+            windows: shares.windows,
+            granted: 0,
+            memory: Memory::new(shares.messages),
             next_id: 1,
             rng,
             now: None,
@@ -329,7 +332,11 @@ impl<R> Host<R> {
             let entry = table.entries.get_mut(&id);
             let event = entry.and_then(|entry| {
                 let channel = entry.channel.as_mut().filter(|it| !it.unheard);
-                let event = channel.and_then(|channel| poll(&mut channel.core));
+                let event = channel.and_then(|channel| {
+                    let event = poll(&mut channel.core);
+                    channel.weigh(&mut table.memory);
+                    event
+                });
                 entry.eventful = event.is_some();
                 event
             });
@@ -339,7 +346,10 @@ impl<R> Host<R> {
             };
             // A channel with many events must not keep the others' waiting.
             table.eventful.rotate_left(1);
-            if table.channel(id).is_some_and(|it| it.core.has_room())
+            let is_short = self.memory.is_short();
+            if table
+                .channel(id)
+                .is_some_and(|it| is_short || it.core.has_room())
                 && let Some(entry) = table.touch(id)
             {
                 entry.accessed = true;
@@ -402,7 +412,7 @@ impl<R> Host<R> {
         self.timers.set((id, Timer::Link), None);
         if let Some(mut link) = self.table.remove_link(id) {
             self.transport.forget(&mut link);
-            self.window_store += link.extra_window();
+            self.granted -= link.extra_window();
         }
     }
 
@@ -515,7 +525,8 @@ impl<R> Host<R> {
             let Some(link) = &mut entry.link else {
                 continue;
             };
-            link.grow_window(&mut self.window_store);
+            let more = share(link.extra_window(), self.granted, self.windows);
+            self.granted += link.grow_window(more);
             let transmit = self.transport.poll_transmit(now, link, max_segments);
             if link.has_events() || link.is_drained() {
                 mark(id, &mut entry.touched, &mut table.touched);
@@ -614,6 +625,7 @@ impl<R> Host<R> {
             if link.is_drained() {
                 self.discard(id);
             } else {
+                link.use_memory_well();
                 // What was done may be worth a packet.
                 mark(id, &mut entry.in_line, &mut table.line);
                 set_timer(&mut self.timers, id, entry);

@@ -105,8 +105,7 @@ impl<R> Host<R> {
             return self.forget_memory(id);
         };
         if self.memory.level > Level::Plenty {
-            // Memory that is only kept for messages to come goes first.
-            channel.core.rest();
+            channel.core.save_memory();
             channel.weigh(&mut self.table.memory);
         }
         if self.memory.note(id, &channel.core) {
@@ -144,11 +143,11 @@ impl<R> Host<R> {
         }
     }
 
-    /// When there is no memory left, and more than half of it is taken by what has arrived in part, the channel of which that
+    /// When there is no memory left at all, and more than half of it is taken by what has arrived in part, the channel of which that
     /// is most has to go.
     fn shed(&mut self, now: Instant) {
         let limit = self.memory.limit;
-        if self.taken() > limit
+        if self.taken() > limit + self.memory.slack()
             && self.table.memory.partial > limit / 2
             && let Some(id) = self.table.heaviest()
         {

@@ -50,40 +50,66 @@ pub(super) struct Limits {
     pub(super) streams: [Option<u64>; 2],
 }
 
-/// The largest limits in the MAX_DATA and MAX_STREAMS frames of a packet.
+/// What a packet bears that is of interest.
 ///
-/// Frames have no length of their own, so each before it has to be understood. What cannot be is the end: the engine
+/// Frames have no length of their own, so each has to be understood to find the next. What cannot be is the end: the engine
 /// closes the connection then.
-pub(super) fn limits(payload: &[u8]) -> Limits {
-    let mut fields = Fields(payload);
-    let mut limits = Limits::default();
-    while let Some(kind) = fields.frame() {
-        let limit = match kind {
-            MAX_DATA => &mut limits.data,
-            MAX_STREAMS_BIDI => &mut limits.streams[0],
-            MAX_STREAMS_UNI => &mut limits.streams[1],
-            _ => match fields.skip_frame(kind) {
-                Some(()) => continue,
-                None => break,
-            },
-        };
-        *limit = (*limit).max(fields.varint());
-    }
-    limits
+#[derive(Debug)]
+pub(super) struct Contents<'a> {
+    /// The largest limits in its MAX_DATA and MAX_STREAMS frames.
+    pub(super) limits: Limits,
+    /// How many frames bear something that has to be kept if it is not what comes next.
+    pub(super) kept: u64,
+    payload: &'a [u8],
 }
 
-/// How many frames of a packet bear something that has to be kept if it is not what comes next.
-pub(super) fn data_frames(payload: &[u8]) -> u64 {
-    let mut fields = Fields(payload);
-    let mut count = 0;
-    while let Some(kind) = fields.frame() {
-        // CRYPTO, STREAM, DATAGRAM
-        count += u64::from(matches!(kind, 0x06 | 0x08..=0x0f | 0x30 | 0x31));
-        if fields.skip_frame(kind).is_none() {
-            break;
+impl<'a> Contents<'a> {
+    #[inline]
+    pub(super) fn of(payload: &'a [u8]) -> Self {
+        let mut contents = Self {
+            limits: Limits::default(),
+            kept: 0,
+            payload,
+        };
+        let mut fields = Fields(payload);
+        while let Some(kind) = fields.frame() {
+            let limit = match kind {
+                MAX_DATA => &mut contents.limits.data,
+                MAX_STREAMS_BIDI => &mut contents.limits.streams[0],
+                MAX_STREAMS_UNI => &mut contents.limits.streams[1],
+                STREAM..=LAST_STREAM => {
+                    contents.kept += 1;
+                    match fields.stream_frame(kind) {
+                        Some(_) => continue,
+                        None => break,
+                    }
+                }
+                _ => {
+                    contents.kept +=
+                        u64::from(matches!(kind, CRYPTO | DATAGRAM | DATAGRAM_WITH_LENGTH));
+                    match fields.skip_frame(kind) {
+                        Some(()) => continue,
+                        None => break,
+                    }
+                }
+            };
+            *limit = (*limit).max(fields.varint());
         }
+        contents
     }
-    count
+
+    /// The streams of its STREAM frames, and where the data in each ends.
+    pub(super) fn stream_ends(&self) -> impl Iterator<Item = (u64, u64)> + use<'a> {
+        let mut fields = Fields(self.payload);
+        std::iter::from_fn(move || {
+            loop {
+                match fields.frame()? {
+                    kind @ STREAM..=LAST_STREAM => return fields.stream_frame(kind),
+                    kind => fields.skip_frame(kind)?,
+                }
+            }
+        })
+    }
 }
 
 /// What is left to be read.
@@ -128,6 +154,22 @@ impl<'a> Fields<'a> {
         self.bytes(len).map(drop)
     }
 
+    /// The stream of a STREAM frame, and where in it the frame's data ends (RFC 9000, 19.8).
+    #[inline]
+    fn stream_frame(&mut self, kind: u64) -> Option<(u64, u64)> {
+        let stream = self.varint()?;
+        let offset = match kind & 0x04 {
+            0 => 0,
+            _ => self.varint()?,
+        };
+        let len = match kind & 0x02 {
+            0 => self.0.len() as u64,
+            _ => self.varint()?,
+        };
+        self.bytes(len)?;
+        Some((stream, offset + len))
+    }
+
     /// Passes over what follows a frame's type (RFC 9000, 19; RFC 9221, 4; draft-ietf-quic-ack-frequency).
     fn skip_frame(&mut self, kind: u64) -> Option<()> {
         match kind {
@@ -145,22 +187,13 @@ impl<'a> Fields<'a> {
             0x04 => self.varints(3),
             // STOP_SENDING, MAX_STREAM_DATA, STREAM_DATA_BLOCKED
             0x05 | 0x11 | 0x15 => self.varints(2),
-            // CRYPTO
-            0x06 => {
+            CRYPTO => {
                 self.varint()?;
                 self.block()
             }
             // NEW_TOKEN, DATAGRAM with a length
-            0x07 | 0x31 => self.block(),
-            // STREAM with a length: with an offset or not
-            0x0a | 0x0b => {
-                self.varints(1)?;
-                self.block()
-            }
-            0x0e | 0x0f => {
-                self.varints(2)?;
-                self.block()
-            }
+            0x07 | DATAGRAM_WITH_LENGTH => self.block(),
+            STREAM..=LAST_STREAM => self.stream_frame(kind).map(drop),
             // MAX_DATA, MAX_STREAMS, DATA_BLOCKED, STREAMS_BLOCKED, RETIRE_CONNECTION_ID
             MAX_DATA | MAX_STREAMS_BIDI | MAX_STREAMS_UNI | 0x14 | 0x16 | 0x17 | 0x19 => {
                 self.varints(1)
@@ -182,8 +215,8 @@ impl<'a> Fields<'a> {
                 self.varint()?;
                 self.block()
             }
-            // STREAM and DATAGRAM up to the packet's end
-            0x08 | 0x09 | 0x0c | 0x0d | 0x30 => {
+            // DATAGRAM up to the packet's end
+            DATAGRAM => {
                 self.0 = &[];
                 Some(())
             }
@@ -194,6 +227,13 @@ impl<'a> Fields<'a> {
     }
 }
 
+const CRYPTO: u64 = 0x06;
+/// With bits for an offset, a length and the stream's end.
+const STREAM: u64 = 0x08;
+const LAST_STREAM: u64 = 0x0f;
+const DATAGRAM: u64 = 0x30;
+/// With its length.
+const DATAGRAM_WITH_LENGTH: u64 = 0x31;
 const MAX_IDLE_TIMEOUT: u64 = 0x01;
 const INITIAL_MAX_DATA: u64 = 0x04;
 const INITIAL_MAX_STREAMS_BIDI: u64 = 0x08;
@@ -215,12 +255,20 @@ mod tests {
             &LIMIT,
             &[0x08, 0x00, 0x06, 0x06],
         ];
-        assert_eq!(data_frames(&packet.concat()), 4);
-        assert_eq!(data_frames(&[0x01, 0x02, 0x01, 0x00, 0x00, 0x00, 0x00]), 0);
+        let packet = packet.concat();
+        let contents = Contents::of(&packet);
+        assert_eq!(contents.kept, 4);
+        let ends = contents.stream_ends().collect::<Vec<_>>();
+        assert_eq!(ends, [(0, 0x81), (0, 2)]);
+        let contents = Contents::of(&[0x01, 0x02, 0x01, 0x00, 0x00, 0x00, 0x00]);
+        assert_eq!(contents.kept, 0);
+        let uni = Contents::of(&[0x0b, 0x02, 0x02, 0xff, 0xff, 0x01]);
+        assert_eq!(uni.kept, 1);
+        assert!(uni.stream_ends().eq([(2, 2)]));
     }
 
     fn max_data(payload: &[u8]) -> Option<u64> {
-        limits(payload).data
+        Contents::of(payload).limits.data
     }
 
     /// MAX_DATA with a limit of 1000.
@@ -283,7 +331,7 @@ mod tests {
             data: Some(3),
             streams: [Some(9), Some(128)],
         };
-        assert_eq!(limits(&frames), found);
+        assert_eq!(Contents::of(&frames).limits, found);
     }
 
     #[test]

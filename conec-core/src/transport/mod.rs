@@ -11,6 +11,7 @@ mod congestion;
 mod engine;
 mod event;
 mod handshakes;
+mod intake;
 mod keys;
 mod link;
 mod observer;

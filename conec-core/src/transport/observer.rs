@@ -4,14 +4,14 @@
 //! how much the other side lets this one send and how many streams it lets it open, in its transport parameters (RFC 9000,
 //! 18.2) and its MAX_DATA and MAX_STREAMS frames (19.9, 19.11).
 //!
-//! Packets of a newcomer with data beyond its [allowance](Observer::allow) are taken for lost. Everything else is only looked
-//! at: what the engine lets be sent is up to the engine. The two can differ where it drops a packet
-//! after decryption, because it is a copy or comes very late; the limit known here is then the higher one for a while.
+//! Packets with more data than [may be kept](Intake) of a newcomer are taken for lost. Everything else is only looked at: what
+//! the engine lets be sent is up to the engine. The two can differ where it drops a packet after decryption, because it is a
+//! copy or comes very late; the limit known here is then the higher one for a while.
 
 use std::{
     any::Any,
     sync::{
-        Arc,
+        self, Arc, MutexGuard, PoisonError,
         atomic::{self, Ordering},
     },
 };
@@ -26,7 +26,10 @@ use quinn_proto::{
     transport_parameters::TransportParameters,
 };
 
-use super::announced::{Limits, Parameters, data_frames, limits};
+use super::{
+    announced::{Contents, Limits, Parameters},
+    intake::Intake,
+};
 use crate::Direction;
 
 /// What was seen of one connection.
@@ -47,8 +50,9 @@ struct Seen {
     streams: [atomic::AtomicU64; 2],
     /// The number of the packet that was decrypted last.
     latest: atomic::AtomicU64,
-    /// How much memory packets with data may still take; [`NO_BOUND`] for any.
-    allowance: atomic::AtomicU64,
+    /// What the engine may hold of what came, and how much that may be.
+    intake: sync::Mutex<Intake>,
+    most: atomic::AtomicU64,
 }
 
 impl Observer {
@@ -61,14 +65,26 @@ impl Observer {
             credit: atomic::AtomicU64::new(0),
             streams: [atomic::AtomicU64::new(0), atomic::AtomicU64::new(0)],
             latest: atomic::AtomicU64::new(NONE),
-            allowance: atomic::AtomicU64::new(NO_BOUND),
+            intake: sync::Mutex::new(Intake::new()),
+            most: atomic::AtomicU64::new(u64::MAX),
         }))
     }
 
-    /// Takes no more packets with data from now on than may take so much memory in all; `None` for any.
-    pub(super) fn allow(&self, bytes: Option<u64>) {
-        let bytes = bytes.unwrap_or(NO_BOUND);
-        self.0.allowance.store(bytes, Ordering::Relaxed);
+    /// The engine may hold so much, in bytes. What would make it more is not taken.
+    pub(super) fn allow(&self, most: u64) {
+        self.0.most.store(most, Ordering::Relaxed);
+    }
+
+    /// How much the engine may hold.
+    pub(super) fn most(&self) -> u64 {
+        self.0.most.load(Ordering::Relaxed)
+    }
+
+    /// What the engine may hold of what came.
+    pub(super) fn intake(&self) -> MutexGuard<'_, Intake> {
+        // Nobody panics with it, and it would be as good as before.
+        let intake = self.0.intake.lock();
+        intake.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// TLS settings for the connection, as its client.
@@ -104,26 +120,6 @@ impl Observer {
 
     pub(super) fn decrypted(&self, number: u64) {
         self.0.latest.store(number, Ordering::Relaxed);
-    }
-
-    /// Whether a packet is to be taken.
-    fn takes(&self, payload: &[u8]) -> bool {
-        let left = self.0.allowance.load(Ordering::Relaxed);
-        if left == NO_BOUND {
-            return true;
-        }
-        let frames = data_frames(payload);
-        if frames == 0 {
-            return true;
-        }
-        // The engine keeps all of the packet for any part of it.
-        match left.checked_sub(payload.len() as u64 + frames * FRAME) {
-            Some(left) => {
-                self.0.allowance.store(left, Ordering::Relaxed);
-                true
-            }
-            None => false,
-        }
     }
 
     fn allowed(&self, limits: Limits) {
@@ -291,12 +287,14 @@ impl<const CARRIES_STREAMS: bool> PacketKey for WatchedKey<CARRIES_STREAMS> {
         payload: &mut BytesMut,
     ) -> Result<(), CryptoError> {
         self.inner.decrypt(packet, header, payload)?;
-        if !self.observer.takes(payload) {
+        let contents = Contents::of(payload);
+        let most = self.observer.most();
+        if !self.observer.intake().takes(payload.len(), &contents, most) {
             return Err(CryptoError);
         }
         if CARRIES_STREAMS {
             self.observer.decrypted(packet);
-            self.observer.allowed(limits(payload));
+            self.observer.allowed(contents.limits);
         }
         Ok(())
     }
@@ -316,6 +314,3 @@ impl<const CARRIES_STREAMS: bool> PacketKey for WatchedKey<CARRIES_STREAMS> {
 
 /// No packet has this number (RFC 9000, 12.3).
 const NONE: u64 = u64::MAX;
-const NO_BOUND: u64 = u64::MAX;
-/// What the engine takes for a frame beside its packet, in a list that may be half empty.
-const FRAME: u64 = 128;

@@ -9,5 +9,5 @@ pub(crate) use self::{
     bucket::Bucket,
     deadlines::Deadlines,
     network::{ByNetwork, Network, are_neighbours, is_private_v4},
-    share::may_take,
+    share::{may_take, share},
 };

@@ -32,7 +32,7 @@ use crate::{
 /// ```
 ///
 /// What had arrived whole when the channel ended is there for a reader that comes later, as long as memory lasts
-/// (`message_memory`), unless one side has [aborted](crate::Channel::abort) the channel.
+/// (`memory` in the configuration), unless one side has [aborted](crate::Channel::abort) the channel.
 ///
 /// # Dropping
 ///

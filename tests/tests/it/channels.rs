@@ -377,6 +377,28 @@ fn the_coordinator_limits_channels_too() {
     assert_eq!(world.closed(refused), CloseReason::Remote(ErrorCode::Limit));
 }
 
+/// One Client gets less than half of the channels that there may be in all, and the next one as much of what is left.
+#[test]
+fn the_coordinator_shares_out_channels_too() {
+    let mut world = World::new(12);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.limits.pairs = 16;
+    let coordinator = world.add_coordinator_with(config);
+    let names = ["alice", "bob", "carol", "dave"];
+    let [alice, bob, carol, dave] = names.map(|name| world.add_client(name));
+    for client in [alice, bob, carol, dave] {
+        world.connect(client, coordinator);
+    }
+    for (client, places) in [(alice, 7), (bob, 4)] {
+        for _ in 0..places {
+            world.open_channel(client, dave);
+        }
+        let refused = world.request_channel(client, by_name("dave"));
+        assert_eq!(world.closed(refused), CloseReason::Remote(ErrorCode::Limit));
+    }
+    world.open_channel(carol, dave);
+}
+
 #[test]
 fn a_request_that_is_given_up_leaves_nothing_behind() {
     let (mut world, coordinator, alice, bob) = world_that_asks(13);

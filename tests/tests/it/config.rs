@@ -9,6 +9,8 @@ use conec_core::{
 use conec_tests::keys;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Enough for all that a configuration can ask for.
+const PLENTY: usize = 1 << 40;
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
 fn refusal(result: Result<(), ConfigError>) -> Option<&'static str> {
@@ -36,9 +38,20 @@ fn coordinator(set: impl FnOnce(&mut CoordinatorConfig)) -> Option<&'static str>
 /// What a channel's setting comes to: the same for all kinds of channels.
 #[track_caller]
 fn channel(set: impl Fn(&mut ChannelConfig)) -> Option<&'static str> {
-    let refused = client(|config| set(&mut config.peer));
-    assert_eq!(client(|config| set(&mut config.home)), refused);
-    assert_eq!(coordinator(|config| set(&mut config.home)), refused);
+    let refused = client(|config| {
+        config.memory = PLENTY;
+        set(&mut config.peer);
+    });
+    let home = client(|config| {
+        config.memory = PLENTY;
+        set(&mut config.home);
+    });
+    assert_eq!(home, refused);
+    let home = coordinator(|config| {
+        config.memory = PLENTY;
+        set(&mut config.home);
+    });
+    assert_eq!(home, refused);
     refused
 }
 
@@ -92,6 +105,28 @@ fn a_channel_is_no_larger_than_can_be_reckoned_with() {
         channel(|it| it.max_receive_window = it.receive_window),
         None
     );
+}
+
+#[test]
+fn there_is_memory_for_what_the_limits_allow() {
+    let fits = |memory: usize| {
+        let set = move |config: &mut CoordinatorConfig| {
+            config.limits.clients = 100_000;
+            config.memory = memory;
+        };
+        coordinator(set)
+    };
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.limits.clients = 100_000;
+    config.memory = 0;
+    let least = config.worst_case_bytes() as usize;
+    assert_eq!(fits(least), None);
+    assert_eq!(fits(least - 1), Some("memory"));
+    let mut least = ClientConfig::new(keys::identity(1), Trust::Pin(keys::certificate().pin()));
+    least.memory = 0;
+    let least = least.worst_case_bytes() as usize;
+    assert_eq!(client(|it| it.memory = least), None);
+    assert_eq!(client(|it| it.memory = least - 1), Some("memory"));
 }
 
 #[test]
@@ -161,17 +196,13 @@ fn a_client_is_told_what_it_may_not_have() {
 
 #[test]
 fn limits_leave_something() {
-    assert_eq!(
-        client(|it| it.limits.message_memory = 0),
-        Some("message_memory")
-    );
+    assert_eq!(client(|it| it.memory = 128 << 20), Some("memory"));
     assert_eq!(client(|it| it.limits.probe_rate = 0), Some("probe_rate"));
     assert_eq!(
         client(|it| it.limits.probe_targets = 0),
         Some("probe_targets")
     );
     let least = client(|it| {
-        (it.limits.message_memory, it.limits.window_memory) = (1, 0);
         (it.limits.probe_rate, it.limits.probe_targets) = (1, 1);
         it.limits.channels_per_client = 0;
     });
@@ -194,10 +225,8 @@ fn limits_leave_something() {
         coordinator(|it| it.limits.handshakes_per_network = 0),
         Some("handshakes_per_network")
     );
-    assert_eq!(
-        coordinator(|it| it.limits.message_memory = 0),
-        Some("message_memory")
-    );
+    assert_eq!(coordinator(|it| it.memory = 128 << 20), Some("memory"));
+    assert_eq!(coordinator(|it| it.limits.pairs = 0), Some("pairs"));
     assert_eq!(coordinator(|it| it.limits.events = 0), Some("events"));
     assert_eq!(
         coordinator(|it| it.limits.forward_queue = 99_999),
@@ -211,8 +240,7 @@ fn limits_leave_something() {
         it.second_port = Some(1);
         (it.limits.clients, it.limits.clients_per_network) = (1, Some(1));
         (it.limits.handshakes, it.limits.handshakes_per_network) = (1, 1);
-        (it.limits.message_memory, it.limits.window_memory) = (1, 0);
-        (it.limits.events, it.limits.forward_queue) = (1, 100_000);
+        (it.limits.pairs, it.limits.events, it.limits.forward_queue) = (1, 1, 100_000);
         it.limits.forward_rate = Some(65_536);
     });
     assert_eq!(least, None);

@@ -355,7 +355,9 @@ fn whoever_crashes_at_whatever_moment_the_others_are_not_stuck() {
 fn a_herd_of_clients_is_back_a_minute_after_the_coordinator_is() {
     const CLIENTS: usize = 1024;
     let mut world = World::new(18);
-    let config = coordinator_with(Some([9; 32]));
+    let mut config = coordinator_with(Some([9; 32]));
+    config.limits.clients = 4 * CLIENTS;
+    config.memory = 1 << 30;
     let coordinator = world.add_coordinator_with(config.clone());
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| add_client(&mut world, &format!("client-{number}")))

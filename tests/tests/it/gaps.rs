@@ -34,10 +34,12 @@ fn long_fat_with(seed: u64, change: impl Fn(&mut ChannelConfig)) -> (World, Node
     };
     let mut config = CoordinatorConfig::new(keys::certificate());
     wide(&mut config.home);
+    config.memory = 1 << 40;
     let coordinator = world.add_coordinator_with(config);
     let clients = ["alice", "bob"].map(|name| {
         let mut config = world.client_config(name);
         config.paths.policy = PathPolicy::ProxiedOnly;
+        config.memory = 1 << 40;
         wide(&mut config.home);
         wide(&mut config.peer);
         let client = world.add_client_with(config);

@@ -67,6 +67,7 @@ fn pair_with(seed: u64, change: impl Fn(&mut ChannelConfig)) -> (World, At, At) 
     let coordinator = world.add_coordinator();
     let [alice, bob] = ["alice", "bob"].map(|name| {
         let mut config = world.client_config(name);
+        config.memory = 1 << 40;
         change(&mut config.peer);
         let client = world.add_client_with(config);
         world.connect(client, coordinator);

@@ -74,6 +74,7 @@ fn more_than_may_wait_is_told() {
         let coordinator = world.add_coordinator();
         let mut config = world.client_config("alice");
         config.limits.channels_per_client = 10_000;
+        config.memory = 4 << 30;
         let alice = world.add_client_with(config);
         world.connect(alice, coordinator);
         let now = world.now();

@@ -9,6 +9,7 @@ use conec_core::{
     testing::{client_entries, coordinator_entries},
 };
 use conec_tests::{
+    budget::{share_out, share_out_channels},
     keys,
     sim::{At, Half, LinkConfig, NodeId, World},
 };
@@ -164,7 +165,7 @@ fn accept(world: &mut World, node: NodeId) -> Option<Half> {
 fn clients_whose_coordinator_is_slow_are_held_up_and_not_cut_off() {
     let mut world = World::new(3);
     let mut config = CoordinatorConfig::new(keys::certificate());
-    config.limits.message_memory = LIMIT;
+    share_out(&mut config, LIMIT);
     let coordinator = world.add_coordinator_with(config);
     let channels: Vec<_> = (0..6)
         .map(|number| {
@@ -187,7 +188,7 @@ fn peers_of_a_slow_client_are_held_up_and_not_cut_off() {
     let mut world = World::new(4);
     let coordinator = world.add_coordinator();
     let mut config = world.client_config("slow");
-    config.limits.message_memory = LIMIT;
+    share_out_channels(&mut config, LIMIT);
     let slow = world.add_client_with(config);
     world.connect(slow, coordinator);
     let channels: Vec<_> = (0..4)
@@ -212,7 +213,7 @@ fn eighty_streams_with_messages_of_the_largest_size_wait_for_their_reader() {
 #[test]
 fn thirty_streams_with_large_messages_wait_where_there_is_little_memory() {
     nobody_reads(10, 30, 8 << 20, |config| {
-        config.limits.message_memory = 64 << 20;
+        share_out_channels(config, 64 << 20)
     });
 }
 
@@ -224,7 +225,7 @@ fn nobody_reads(seed: u64, streams: u8, size: usize, change: impl Fn(&mut Client
     let [alice, bob] = ["alice", "bob"].map(|name| {
         let mut config = world.client_config(name);
         change(&mut config);
-        limit = config.limits.message_memory;
+        limit = config.memory;
         let client = world.add_client_with(config);
         world.connect(client, coordinator);
         client
@@ -266,7 +267,7 @@ fn small_messages_are_read_where_large_ones_wait() {
     let mut world = World::new(5);
     let coordinator = world.add_coordinator();
     let mut config = world.client_config("slow");
-    config.limits.message_memory = LIMIT;
+    share_out_channels(&mut config, LIMIT);
     let slow = world.add_client_with(config);
     let quick = world.add_client("quick");
     for client in [slow, quick] {
@@ -291,7 +292,7 @@ fn small_messages_take_no_more_than_there_is() {
     let mut world = World::new(8);
     let mut config = CoordinatorConfig::new(keys::certificate());
     let limit = 8 << 20;
-    config.limits.message_memory = limit;
+    share_out(&mut config, limit);
     let coordinator = world.add_coordinator_with(config);
     let (clients, streams, small) = (16, 16, 60_000);
     for number in 0..clients {
@@ -348,7 +349,7 @@ fn who_sends_many_large_messages_is_in_the_middle_of_few() {
         }
         assert!(world.step(), "all come");
     }
-    assert!(most < 8 * MESSAGE, "{most} bytes");
+    assert!(most < 8 * MESSAGE + 100_000, "{most} bytes");
 }
 
 /// They are in the middle of messages that nobody reads.

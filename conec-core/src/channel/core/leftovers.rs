@@ -65,7 +65,7 @@ impl ChannelCore {
     pub(crate) fn leftover_memory(&self) -> usize {
         let (streams, waiting) = (self.streams.len(), self.incoming.len());
         let tables = slots(streams) * SLOT + slots(waiting) * WAITING_SLOT;
-        self.memory().sum() + CHANNEL + tables + streams * QUEUE + waiting * LABEL
+        self.memory.sum() + CHANNEL + tables + streams * QUEUE + waiting * LABEL
     }
 
     /// Nobody will receive what is left of a channel that is over: all that was still to be received ends so.

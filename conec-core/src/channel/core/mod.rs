@@ -5,7 +5,7 @@ mod leftovers;
 mod reading;
 mod streams;
 
-pub(crate) use self::{reading::Reading, streams::EVENTS_PER_STREAM};
+pub(crate) use self::reading::Reading;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -55,12 +55,17 @@ pub(crate) struct ChannelCore {
     streams: BTreeMap<u64, DataStream>,
     /// What messages take that have arrived in part, or wait to be received.
     memory: MessageMemory,
-    /// What the link takes for streams with gaps.
-    gap_memory: usize,
+    /// What the link takes for streams with gaps, and for what the other side was told and has not read.
+    link_memory: usize,
+    /// How much the other side may send ahead of what was read, and whether that holds it up.
+    window: u32,
+    holds_up: bool,
     /// Some of it is kept for messages to come, until then at most.
     keeps_buffers: bool,
     rest_at: Option<Instant>,
     reading: Reading,
+    /// In a turn, how it goes.
+    turn: Option<Box<reading::Turn>>,
     /// How many bytes of streams were read.
     received: u64,
     /// Streams that are not read on, as messages of this size are not.
@@ -74,8 +79,8 @@ pub(crate) struct ChannelCore {
     open_blocked: [bool; 2],
     datagrams: Datagrams,
     datagrams_blocked: bool,
-    /// How fast the other side may open streams, if that is bounded.
-    stream_rate: Option<Bucket>,
+    /// How fast the other side may open streams, if that is bounded. Boxed: it seldom is.
+    stream_rate: Option<Box<Bucket>>,
     /// Streams wait to be accepted until the application has taken events.
     deferred: bool,
     /// Streams wait to be accepted until then, as they came too fast.
@@ -159,7 +164,7 @@ const MAX_ANSWERS: usize = 64 << 10;
 
 /// Bytes of control messages that may wait in all: what others cause is no more than half of it. Who leaves so much unread
 /// is sent away.
-pub(crate) const MAX_UNREAD: usize = 128 << 10;
+const MAX_UNREAD: usize = 128 << 10;
 
 /// How long memory is kept for messages to come. When they come all the time, doing without it once is cheap.
 const REST: Duration = Duration::from_secs(1);
@@ -187,10 +192,13 @@ impl ChannelCore {
             },
             streams: BTreeMap::new(),
             memory: MessageMemory::default(),
-            gap_memory: 0,
+            link_memory: 0,
+            window: 0,
+            holds_up: false,
             keeps_buffers: false,
             rest_at: None,
             reading: Reading::All,
+            turn: None,
             received: 0,
             held_back: BTreeMap::new(),
             reads_on: false,
@@ -201,7 +209,7 @@ impl ChannelCore {
             datagrams_blocked: false,
             stream_rate: config
                 .stream_rate
-                .map(|rate| Bucket::per_second(rate.into(), rate.into())),
+                .map(|rate| Box::new(Bucket::per_second(rate.into(), rate.into()))),
             deferred: false,
             accept_at: None,
             close_at: None,
@@ -318,8 +326,9 @@ impl ChannelCore {
             self.accept_streams(link, now, Direction::Bi);
             self.accept_streams(link, now, Direction::Uni);
         }
+        self.look_at(link);
         self.read_on(link);
-        self.gap_memory = link.gap_memory();
+        self.look_at(link);
         self.rest_later(link, now);
         self.drain(link);
     }
@@ -416,7 +425,7 @@ impl ChannelCore {
                     send.writable_queued = false;
                 }
             }
-            ChannelEvent::DatagramsReadable => self.datagrams.announced = false,
+            ChannelEvent::DatagramsReadable => self.datagrams.asked_for(),
             ChannelEvent::Opened
             | ChannelEvent::StreamOpened { .. }
             | ChannelEvent::StreamsWaiting
@@ -467,7 +476,7 @@ impl ChannelCore {
             }
             LinkEvent::Alarm => self.alarm(link, now),
         }
-        self.gap_memory = link.gap_memory();
+        self.look_at(link);
         self.rest_later(link, now);
         self.drain(link);
     }
@@ -486,6 +495,13 @@ impl ChannelCore {
             self.rest_at = Some(now + REST);
             self.set_alarm(link);
         }
+    }
+
+    /// Takes note of what the link takes and lets in.
+    fn look_at(&mut self, link: &Link) {
+        self.link_memory = link.memory();
+        self.window = u32::try_from(link.window()).unwrap_or(u32::MAX);
+        self.holds_up = link.holds_up();
     }
 
     fn alarm(&mut self, link: &mut Link, now: Instant) {
@@ -557,6 +573,7 @@ impl ChannelCore {
             ChannelMessage::Drained => self.state.peer_drained().is_ok(),
             ChannelMessage::HeldUp => {
                 link.other_side_is_held_up();
+                self.reads_on = true;
                 true
             }
         };
@@ -599,7 +616,7 @@ impl ChannelCore {
         self.rest();
         self.held_back = BTreeMap::new();
         self.reads_on = false;
-        self.gap_memory = 0;
+        self.link_memory = 0;
         self.datagrams = Datagrams::new(0);
         tracing::debug!(channel = ?self.id, ?reason, "channel closed");
         self.closed = Some(reason);

@@ -4,7 +4,7 @@
 
 use super::ChannelCore;
 use crate::{
-    channel::{memory::MessageMemory, stream::RecvHalf},
+    channel::{event::ChannelEvent, memory::MessageMemory, stream::RecvHalf},
     transport::Link,
 };
 
@@ -20,12 +20,25 @@ pub(crate) enum Reading {
     Nothing,
 }
 
+/// How a turn goes.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// The stream whose message goes on, if it is not the one that should.
+    chosen: Option<u64>,
+    /// How much may have been read before no other is chosen.
+    until: u64,
+}
+
 impl ChannelCore {
-    /// What the channel's messages take.
+    /// What the other side's messages take, and its streams, and what waits to be told of them.
     pub(crate) fn memory(&self) -> MessageMemory {
-        let mut memory = self.memory;
-        memory.partial += self.gap_memory;
-        memory
+        let events = self.events.len() * size_of::<ChannelEvent>();
+        let waiting = self.incoming.len() * WAITING + self.datagrams.memory() + events;
+        let streams = self.streams.len() * STREAM;
+        MessageMemory {
+            ready: self.memory.ready + waiting,
+            partial: self.memory.partial + self.link_memory + streams,
+        }
     }
 
     /// How many bytes of the channel's streams were read.
@@ -33,15 +46,35 @@ impl ChannelCore {
         self.received
     }
 
-    /// How much more memory it takes until one of its messages is whole.
+    /// How much more memory it takes until one of its messages is whole, after what may be in the way of that.
     pub(crate) fn need(&self) -> usize {
-        let first = self.large().map(|(_, recv)| recv.lacks()).min();
-        first.unwrap_or_default() + LARGE
+        let lacks = self.first().map_or(0, |(_, recv)| recv.lacks());
+        let in_the_way = match &self.turn {
+            Some(turn) => turn.until.saturating_sub(self.received) as usize,
+            None if self.large().nth(1).is_some() => self.window as usize,
+            None => 0,
+        };
+        lacks + LARGE + in_the_way
     }
 
     /// From now on, so much is read.
     pub(crate) fn set_reading(&mut self, reading: Reading) {
+        if self.reading != reading {
+            self.turn = (reading == Reading::InTurn).then(|| {
+                let until = self.received + u64::from(self.window);
+                Box::new(Turn {
+                    chosen: None,
+                    until,
+                })
+            });
+        }
         self.reading = reading;
+    }
+
+    /// Memory is short: gives back what is only kept for messages to come, and all datagrams but a few.
+    pub(crate) fn save_memory(&mut self) {
+        self.rest();
+        self.datagrams.keep_few();
     }
 
     /// Whether something is not read.
@@ -83,6 +116,10 @@ impl ChannelCore {
             self.held_back.remove(&index);
             self.pump(link, index);
         }
+        let is_stuck = self.holds_up && self.received == before;
+        if is_stuck && self.turn.as_ref().is_some_and(|turn| before < turn.until) {
+            self.choose_another(link);
+        }
     }
 
     /// Whether there is more to go on with.
@@ -94,11 +131,33 @@ impl ChannelCore {
         self.large().next().is_some()
     }
 
-    /// Whether a stream's large message is the one of which least is missing: of many that grow side by side, all would have to
-    /// fit into memory before one is whole.
     fn is_first(&self, index: u64) -> bool {
-        let first = self.large().min_by_key(|(_, recv)| recv.lacks());
-        first.is_none_or(|(first, _)| first == index)
+        self.first().is_none_or(|(first, _)| first == index)
+    }
+
+    /// The large message that goes on in a turn: if none was chosen, that of which least is missing. Of many that grow side by
+    /// side, all would have to fit into memory before one is whole.
+    fn first(&self) -> Option<(u64, &RecvHalf)> {
+        let chosen = self.turn.as_ref().and_then(|turn| turn.chosen);
+        let chosen = self.large().find(|&(it, _)| chosen == Some(it));
+        chosen.or_else(|| self.large().min_by_key(|(_, recv)| recv.lacks()))
+    }
+
+    /// The other side may send no more, and nothing waits of the message that goes on: it has to be one that is in the way.
+    fn choose_another(&mut self, link: &mut Link) {
+        let before = self.received;
+        let mut large: Vec<_> = self.large().map(|(at, recv)| (recv.lacks(), at)).collect();
+        large.sort_unstable();
+        for (_, index) in large {
+            if let Some(turn) = &mut self.turn {
+                turn.chosen = Some(index);
+            }
+            self.held_back.remove(&index);
+            self.pump(link, index);
+            if self.received > before {
+                return;
+            }
+        }
     }
 
     /// Large messages that have arrived in part, and their streams.
@@ -113,3 +172,7 @@ impl ChannelCore {
 const STEP: u64 = 256 << 10;
 /// Smaller messages are small.
 const LARGE: usize = (64 << 10) + 1;
+/// What is known of a stream, here and in the engine.
+const STREAM: usize = 1 << 10;
+/// A stream that waits to be taken, with its label.
+const WAITING: usize = 512;

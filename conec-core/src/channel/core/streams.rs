@@ -130,7 +130,7 @@ impl ChannelCore {
     }
 
     /// Keeps no memory for messages to come.
-    pub(crate) fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         if std::mem::take(&mut self.keeps_buffers) {
             for recv in self.streams.values_mut().flat_map(|it| &mut it.recv) {
                 recv.rest();
@@ -329,4 +329,4 @@ impl ChannelCore {
 }
 
 /// Events that wait, for each stream that is allowed, before no more streams are accepted.
-pub(crate) const EVENTS_PER_STREAM: usize = 4;
+const EVENTS_PER_STREAM: usize = 4;

@@ -58,8 +58,6 @@ pub(crate) struct Link {
     observer: Observer,
     arrivals: Arrivals,
     incoming: Incoming,
-    /// How often the other side has told that it is held up by it, in its channel's words.
-    complaints: u64,
     /// Boxed: an empty table keeps its room for eleven.
     outgoing: BTreeMap<u64, Box<Outgoing>>,
     /// Streams with something that the engine may take now.
@@ -148,7 +146,6 @@ impl Link {
             handle,
             control,
             window: ReceiveWindow::new(config.receive_window, config.max_receive_window),
-            complaints: 0,
             arrivals: Arrivals::new(),
             observer,
             incoming: Incoming::default(),
@@ -224,12 +221,12 @@ impl Link {
     pub(super) fn begin_as(&mut self, newcomer: Newcomer) {
         self.newcomer = Some(newcomer);
         self.window.tell(self.window.size().min(NEWCOMER.into()));
-        self.observer.allow(Some(NEWCOMER.into()));
+        self.observer.allow(NEWCOMER.into());
     }
 
     /// The other side is let in, and may send what all may.
     pub(super) fn admit(&mut self, config: &ChannelConfig) {
-        self.observer.allow(None);
+        self.observer.allow(u64::MAX);
         self.set_receive_window();
         let control = VarInt::from(config.bi_streams + 1);
         self.conn.set_max_concurrent_streams(Dir::Bi, control);
@@ -470,20 +467,32 @@ impl Link {
         }
     }
 
-    /// Lets the other side have more under way if that holds it up, out of what there is for all links.
-    pub(crate) fn grow_window(&mut self, store: &mut u64) {
-        if self.newcomer.is_none()
-            && !self.closed
-            && let Some(size) = self.window.grow(store)
-        {
-            tracing::debug!(size, "the receive window grows");
+    /// Lets the other side have more under way if that holds it up, but no more than so much. Gives how much.
+    pub(crate) fn grow_window(&mut self, most: u64) -> u64 {
+        if self.newcomer.is_some() || self.closed {
+            return 0;
+        }
+        let more = self.window.grow(most);
+        if more > 0 {
+            tracing::debug!(size = self.window.size(), "the receive window grows");
             self.set_receive_window();
         }
+        more
     }
 
     /// The other side says that it is held up by the receive window.
     pub(crate) fn other_side_is_held_up(&mut self) {
-        self.complaints += 1;
+        self.window.hold_up();
+    }
+
+    /// How much the other side may send ahead of what is read.
+    pub(crate) fn window(&self) -> u64 {
+        self.window.size()
+    }
+
+    /// Whether the other side has said that this holds it up, and was not told to go on since.
+    pub(crate) fn holds_up(&self) -> bool {
+        self.window.is_short()
     }
 
     /// By how much the receive window has grown.
@@ -623,8 +632,9 @@ impl Link {
     /// Takes note of what the engine has counted, now that it has sent something of this size.
     fn take_stock(&mut self, now: Instant, size: usize) {
         let stats = self.conn.stats();
-        let complaints = stats.frame_rx.data_blocked + self.complaints;
-        self.window.note(complaints, stats.udp_rx.bytes);
+        let complaints = stats.frame_rx.data_blocked;
+        let received = stats.udp_rx.bytes;
+        self.window.note(now, self.conn.rtt(), complaints, received);
         let sent = stats.frame_tx;
         self.count_discarded(sent.datagram);
         let asked = sent.stream

@@ -158,9 +158,7 @@ impl Link {
         let _ = chunks.finalize();
         if let Some(position) = position {
             let bytes = self.incoming.read_up_to(stream, position);
-            if self.window.give_back(bytes, stream == CONTROL) {
-                self.tell_receive_window();
-            }
+            self.give_back(stream, bytes);
         }
         read
     }

@@ -12,7 +12,10 @@ use conec_core::{
 };
 
 use super::*;
-use crate::raw::{message::Route, probe};
+use crate::{
+    budget::{share_out, share_out_channels},
+    raw::{message::Route, probe},
+};
 
 /// Input: what happens, step by step.
 pub fn run(data: &[u8]) {
@@ -48,14 +51,13 @@ impl Participant {
         limits.handshakes_per_network = 6;
         limits.channels_per_client = MAX_PLACES;
         limits.events = 64;
-        limits.message_memory = MESSAGE_MEMORY;
-        limits.window_memory = MESSAGE_MEMORY;
         limits.forward_queue = FORWARD_QUEUE;
+        share_out(&mut config, MESSAGE_MEMORY);
         let mut world = World::new(1);
         let coordinator = world.add_coordinator_with(config);
         let bystanders = Bystanders::meet_with(&mut world, coordinator, |config| {
             config.limits.channels_per_client = MAX_PLACES;
-            config.limits.message_memory = MESSAGE_MEMORY;
+            share_out_channels(config, MESSAGE_MEMORY);
         });
         while world.next_event(coordinator).is_some() {}
         let ids = bystanders.ends.map(|at| world.client_id(at.node));

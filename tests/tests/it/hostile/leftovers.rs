@@ -9,7 +9,7 @@ use super::*;
 /// Each leaves a channel that is over, which takes far more than its one byte: together no more than messages may.
 #[test]
 fn what_short_channels_leave_is_paid_for_as_what_it_takes() {
-    let mut scene = Scene::with(70, |config| config.limits.message_memory = 128 << 10);
+    let mut scene = Scene::with(70, |config| share_out(config, 128 << 10));
     scene.world.set_lagging(scene.coordinator, true);
     let mut told = come_and_go(&mut scene, 0, 1);
     let held = {

@@ -93,6 +93,7 @@ use conec_core::{
     ChannelEvent, ChannelId, ClientId, CloseReason, CoordinatorConfig, Direction, Endpoint, Target,
 };
 use conec_tests::{
+    budget::share_out,
     bystanders::Bystanders,
     keys,
     raw::{Dial, End, Key, Raw, RawConn, message},

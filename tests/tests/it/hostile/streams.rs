@@ -117,7 +117,7 @@ fn a_message_too_large_ends_its_stream_alone() {
 
 #[test]
 fn parts_of_messages_that_may_be_read_at_once_are_not_all_read() {
-    let mut scene = Scene::with(4, |config| config.limits.message_memory = 1 << 20);
+    let mut scene = Scene::with(4, |config| share_out(config, 1 << 20));
     let conn = scene.log_in();
     // An honest Client has part of a message under way as well.
     let victim = scene.victim();
@@ -126,7 +126,7 @@ fn parts_of_messages_that_may_be_read_at_once_are_not_all_read() {
         channel: ChannelId::HOME,
     };
     let honest = scene.world.open(home, Direction::Uni, b"honest");
-    scene.world.send(honest, vec![1; 300_000]);
+    scene.world.send(honest, vec![1; 250_000]);
     scene.world.run_for(secs(1));
     for _ in 0..8 {
         let stream = conn.open_uni().unwrap();
@@ -143,7 +143,7 @@ fn parts_of_messages_that_may_be_read_at_once_are_not_all_read() {
         channel: session.unwrap(),
     };
     let stream = scene.world.accept_stream(at);
-    assert_eq!(scene.world.recv(stream).len(), 300_000);
+    assert_eq!(scene.world.recv(stream).len(), 250_000);
     assert_eq!(scene.world.recv_ended(stream), RecvEnd::Finished);
     // Now there is room for some of them.
     scene.world.run_for(secs(1));
@@ -167,11 +167,15 @@ pub(super) fn honest_stream(scene: &mut Scene, client: NodeId) -> (Half, Half) {
 
 /// How long an honest Client takes to send large messages to the Coordinator, which reads them at once.
 fn upload(scene: &mut Scene, victim: NodeId, messages: usize) -> Duration {
+    upload_of(scene, victim, messages, 1 << 20)
+}
+
+fn upload_of(scene: &mut Scene, victim: NodeId, messages: usize, size: usize) -> Duration {
     let (ours, theirs) = honest_stream(scene, victim);
     let begin = scene.world.elapsed();
     for _ in 0..messages {
-        scene.world.send(ours, vec![1; 1 << 20]);
-        assert_eq!(scene.world.recv(theirs).len(), 1 << 20);
+        scene.world.send(ours, vec![1; size]);
+        assert_eq!(scene.world.recv(theirs).len(), size);
     }
     let took = scene.world.elapsed() - begin;
     scene.world.finish(ours);
@@ -190,7 +194,7 @@ pub(super) fn send_parts(conn: &RawConn, streams: usize) {
 
 #[test]
 fn while_parts_of_many_large_messages_wait_others_are_as_fast_as_ever() {
-    let mut scene = Scene::with(14, |config| config.limits.message_memory = 8 << 20);
+    let mut scene = Scene::with(14, |config| share_out(config, 8 << 20));
     let victim = scene.victim();
     upload(&mut scene, victim, 20);
     let quiet = upload(&mut scene, victim, 20);
@@ -205,7 +209,7 @@ fn while_parts_of_many_large_messages_wait_others_are_as_fast_as_ever() {
 /// Each of them has no more under way than who is honest could have.
 #[test]
 fn who_has_a_turn_and_does_not_use_it_goes() {
-    let mut scene = Scene::with(15, |config| config.limits.message_memory = 8 << 20);
+    let mut scene = Scene::with(15, |config| share_out(config, 8 << 20));
     let victim = scene.victim();
     let conns: Vec<_> = (0..12)
         .map(|number| {
@@ -335,7 +339,7 @@ fn ten_thousand_gaps_are_no_end_but_of_patience() {
 
 #[test]
 fn gaps_are_paid_for_by_who_makes_them() {
-    let mut scene = Scene::with(13, |config| config.limits.message_memory = 1 << 20);
+    let mut scene = Scene::with(13, |config| share_out(config, 1 << 20));
     let (conn, _) = send_in_single_bytes(&mut scene);
     scene.expect_end(&conn, LIMIT);
     assert_eq!(scene.stats().channels_shed, 1);
@@ -580,20 +584,39 @@ fn fill(scene: &mut Scene, conn: &RawConn) -> usize {
     while conn.is_flushed() {
         assert_eq!(conn.stopped(stream), None);
         conn.write(stream, message::frame(&[0; PIECE]));
-        scene.world.run_for(Duration::from_millis(20));
+        scene.world.run_for(Duration::from_millis(100));
         pieces += 1;
     }
     pieces * PIECE
 }
 
-/// What one channel takes there is not for others, until it ends. Strangers take none of it.
+/// Nobody asks for them. They may get lost anyway.
+#[test]
+fn datagrams_that_nobody_receives_give_way_where_memory_is_short() {
+    const MEMORY: usize = 1 << 20;
+    let mut scene = Scene::with(22, |config| share_out(config, MEMORY));
+    let conns = [0, 1, 2, 3, 4, 5, 6, 7].map(|number| {
+        let dial = Dial::home(Key::Identity(700 + number));
+        scene.log_in_with(&dial, format!("mallory-{number}").as_bytes())
+    });
+    for _ in 0..300 {
+        for conn in &conns {
+            conn.send_datagram(vec![4; 1000]);
+        }
+        scene.world.run_for(Duration::from_millis(10));
+        let kept = coordinator_entries(scene.world.coordinator(scene.coordinator));
+        assert!(kept < MEMORY * 3 / 4, "{kept} bytes are kept");
+    }
+    let victim = scene.victim();
+    upload_of(&mut scene, victim, 20, 200_000);
+    assert!(conns.iter().all(|conn| conn.end().is_none()));
+    scene.all_is_well(&[]);
+}
+
+/// One channel gets a third of what there is, and the next a third of what is left. Strangers take none of it.
 #[test]
 fn receive_windows_grow_out_of_one_store() {
-    let mut scene = Scene::with(11, |config| {
-        config.home.receive_window = 100_000;
-        config.limits.window_memory = 1_000_000;
-    });
-    let small = 100_000..130_000;
+    let mut scene = Scene::with(11, |config| share_out(config, 4 << 20));
     // Who was not let in has no stream to fill.
     let stranger = scene.shake_hands();
     assert_eq!(stranger.open_uni(), None);
@@ -601,27 +624,27 @@ fn receive_windows_grow_out_of_one_store() {
 
     let greedy = scene.log_in();
     let taken = fill(&mut scene, &greedy);
-    assert!((1_100_000..1_130_000).contains(&taken), "{taken}");
+    assert!((800_000..1_200_000).contains(&taken), "{taken}");
 
     let late = scene.log_in_with(&Dial::home(Key::Identity(667)), b"late");
     let taken = fill(&mut scene, &late);
-    assert!(small.contains(&taken), "{taken}");
+    assert!((500_000..900_000).contains(&taken), "{taken}");
     scene.pair.talk(&mut scene.world);
 
     greedy.close(scene.world.now(), 0);
     scene.until("there is room again", || late.is_flushed().then_some(()));
-    let taken = fill(&mut scene, &late);
-    assert!(taken >= 900_000, "{taken}");
+    let more = fill(&mut scene, &late);
+    assert!((200_000..500_000).contains(&more), "{more}");
 }
 
 /// Who was not let in may send so little that it could fill a small window, and say that it is held up by that.
 #[test]
 fn the_windows_of_strangers_do_not_grow() {
-    const WINDOW: usize = 8000;
+    const WINDOW: u32 = 8000;
     const STRANGERS: usize = 20;
     let mut scene = Scene::with(21, |config| {
-        config.home.receive_window = WINDOW as u32;
-        config.limits.window_memory = STRANGERS * WINDOW;
+        config.home.receive_window = WINDOW;
+        share_out(config, 256 << 10);
         config.limits.hello_timeout = secs(600);
     });
     let strangers = [(); STRANGERS].map(|()| scene.shake_hands());
@@ -633,10 +656,10 @@ fn the_windows_of_strangers_do_not_grow() {
         scene.world.run_for(Duration::from_millis(200));
     }
     assert!(strangers.iter().all(|stranger| stranger.end().is_none()));
-    // All that there is, is there for who comes later.
+    // All that there is, is there for who comes later, which is less than all of them would have got.
     let conn = scene.log_in();
     let taken = fill(&mut scene, &conn);
-    assert!(taken > STRANGERS * WINDOW, "{taken}");
+    assert!(taken > 40_000, "{taken}");
     scene.all_is_well(&[]);
 }
 

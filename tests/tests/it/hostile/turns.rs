@@ -27,7 +27,7 @@ fn stalled(scene: &mut Scene, first: u16, count: u16) -> Vec<RawConn> {
 #[test]
 fn who_is_slow_in_its_turn_gets_another_and_is_not_cut_off() {
     for (seed, rate) in [(16, 100_000), (17, 300_000), (18, 1_000_000)] {
-        let mut scene = Scene::with(seed, |config| config.limits.message_memory = MEMORY);
+        let mut scene = Scene::with(seed, |config| share_out(config, MEMORY));
         let mut others = stalled(&mut scene, 800, 8);
         let slow = scene.victim();
         others.extend(stalled(&mut scene, 900, 8));

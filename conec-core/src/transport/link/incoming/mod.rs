@@ -27,8 +27,11 @@ pub(super) struct Incoming {
     /// The control stream, apart from the others so that an idle link needs no table.
     control: Option<Receiving>,
     streams: BTreeMap<u64, Receiving>,
+    /// How many of either kind were accepted from the engine.
+    accepted: [u64; 2],
     /// Accepted from the engine, but not by the channel.
-    early: VecDeque<u64>,
+    #[expect(clippy::box_collection, reason = "on few links there are any")]
+    early: Option<Box<VecDeque<u64>>>,
     /// How many of the streams are set aside, and how many of these have gaps.
     aside: usize,
     with_gaps: usize,
@@ -50,6 +53,8 @@ struct Receiving {
 #[derive(Debug)]
 struct Aside {
     bytes: Reassembly,
+    /// Up to where bytes were taken from the engine.
+    reached: u64,
     /// How it ends, once that is known.
     end: Option<Read>,
     /// As what it is counted among all.
@@ -100,6 +105,24 @@ impl Incoming {
         }
     }
 
+    /// Up to where everything of a stream that had come was taken from the engine. `None` for a stream that is over.
+    fn reached(&self, stream: u64, is_ours: bool) -> Option<u64> {
+        let receiving = match stream {
+            CONTROL => self.control.as_ref(),
+            _ => self.streams.get(&stream),
+        };
+        match receiving {
+            Some(Receiving { position, aside }) => {
+                Some(aside.as_ref().map_or(*position, |aside| aside.reached))
+            }
+            // It waits to be accepted.
+            None if !is_ours && id(stream).index() >= self.accepted[id(stream).dir() as usize] => {
+                Some(0)
+            }
+            None => None,
+        }
+    }
+
     /// Whether a packet may have brought bytes that must not stay in the engine.
     pub(super) fn is_pressing(&self) -> bool {
         self.with_gaps > 0
@@ -136,6 +159,7 @@ impl Aside {
     fn new(position: u64) -> Self {
         Self {
             bytes: Reassembly::new(position),
+            reached: position,
             end: None,
             weight: Weight::default(),
         }
@@ -158,6 +182,7 @@ impl Aside {
             match chunks.next(room) {
                 Ok(Some(chunk)) => {
                     room -= chunk.bytes.len();
+                    self.reached = self.reached.max(chunk.offset + chunk.bytes.len() as u64);
                     match &mut reader {
                         Some(reader) if self.bytes.is_next(chunk.offset) => {
                             self.bytes.pass(chunk.bytes.len());
@@ -189,8 +214,8 @@ impl Aside {
     }
 }
 
-/// How much is taken from the engine before the receive window is made smaller by it.
-const STEP: usize = 64 << 10;
+/// How much is taken from the engine before the receive window is made smaller by it: as much more is let in.
+const STEP: usize = 4 << 10;
 /// What is known of a stream that is set aside. The engine may have forgotten it, and have allowed another instead.
 const ASIDE: usize = 2 << 10;
 /// The memory that a piece takes beside its bytes, here and in the engine's list of what has come.

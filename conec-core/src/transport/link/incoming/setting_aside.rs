@@ -17,11 +17,13 @@ use crate::transport::{
 impl Link {
     /// The next stream that the other side has opened.
     pub(in crate::transport::link) fn next_incoming(&mut self, dir: Dir) -> Option<u64> {
-        let mut early = self.incoming.early.iter();
-        match early.position(|&stream| id(stream).dir() == dir) {
-            Some(first) => self.incoming.early.remove(first),
-            None => self.accept_from_engine(dir),
+        if let Some(early) = &mut self.incoming.early {
+            let first = early.iter().position(|&it| id(it).dir() == dir);
+            if let Some(stream) = first.and_then(|first| early.remove(first)) {
+                return Some(stream);
+            }
         }
+        self.accept_from_engine(dir)
     }
 
     /// A stream is not received any more.
@@ -34,9 +36,26 @@ impl Link {
         self.incoming.streams.remove(&stream);
     }
 
-    /// How much memory the other side makes this one take by sending with gaps, beside the bytes that came.
-    pub(crate) fn gap_memory(&self) -> usize {
-        self.incoming.overhead()
+    /// How much memory the other side makes this one take by sending with gaps, beside the bytes that came, and by not reading
+    /// what it is told.
+    pub(crate) fn memory(&self) -> usize {
+        self.incoming.overhead() + self.backlog(CONTROL)
+    }
+
+    /// The engine keeps what it has of streams in the packets that brought it. Where that takes much more memory than the bytes,
+    /// sets everything aside.
+    pub(crate) fn use_memory_well(&mut self) {
+        if self.closed || self.newcomer.is_some() {
+            return;
+        }
+        let side = self.conn.side();
+        let wastes = self.observer.intake().wastes(|stream| {
+            let is_ours = id(stream).initiator() == side;
+            self.incoming.reached(stream, is_ours)
+        });
+        if wastes {
+            self.set_all_aside();
+        }
     }
 
     /// Sets everything aside when gaps are about to become too many: there are so many between packets.
@@ -45,9 +64,14 @@ impl Link {
             return;
         }
         self.incoming.gaps = gaps;
+        self.set_all_aside();
+    }
+
+    fn set_all_aside(&mut self) {
         for dir in [Dir::Bi, Dir::Uni] {
             while let Some(stream) = self.accept_from_engine(dir) {
-                self.incoming.early.push_back(stream);
+                let early = self.incoming.early.get_or_insert_default();
+                early.push_back(stream);
             }
         }
         let streams = self.incoming.streams.keys().copied();
@@ -56,6 +80,7 @@ impl Link {
         }
         let (held, streams) = (self.incoming.held, self.incoming.aside);
         tracing::debug!(held, streams, "streams are set aside");
+        self.observer.intake().clear();
     }
 
     /// Sets aside what has come on a stream with gaps.
@@ -74,8 +99,10 @@ impl Link {
         mut take: impl FnMut(&[u8]) -> bool,
     ) -> Option<Read> {
         let mut aside = self.incoming.take(stream)?;
+        let mut read_now = 0;
         let mut take = |bytes: &[u8]| {
             *taken += 1;
+            read_now += bytes.len() as u64;
             take(bytes)
         };
         let read = loop {
@@ -100,6 +127,7 @@ impl Link {
             }
         };
         self.put_back(stream, aside);
+        self.give_back(stream, read_now);
         Some(read)
     }
 
@@ -114,8 +142,11 @@ impl Link {
         }
     }
 
-    /// Has the engine tell the other side what room there is.
-    pub(in crate::transport::link) fn tell_receive_window(&mut self) {
+    /// So many bytes of a stream were read. Has the engine tell the other side what room there is, if that is due.
+    pub(in crate::transport::link) fn give_back(&mut self, stream: u64, bytes: u64) {
+        if !self.window.give_back(bytes, stream == CONTROL) {
+            return;
+        }
         // It tells of every growth, and makes up for getting smaller by what is read next.
         let told = self.window.told();
         for size in [told + 1, told] {
@@ -157,6 +188,7 @@ impl Link {
 
     fn accept_from_engine(&mut self, dir: Dir) -> Option<u64> {
         let stream = index(self.conn.streams().accept(dir)?);
+        self.incoming.accepted[dir as usize] += 1;
         self.incoming.begin(stream);
         Some(stream)
     }
