@@ -305,7 +305,7 @@ fn transport(config: &ChannelConfig, keep_alive: bool) -> Arc<TransportConfig> {
         .max_concurrent_bidi_streams(VarInt::from(config.bi_streams))
         .max_concurrent_uni_streams(VarInt::from(config.uni_streams))
         .stream_receive_window(VarInt::from(config.stream_window))
-        .receive_window(VarInt::from(config.max_receive_window))
+        .receive_window(VarInt::from(RECEIVE_WINDOW))
         .send_window(config.send_window.into())
         .max_idle_timeout(IdleTimeout::try_from(config.idle_timeout).ok())
         .keep_alive_interval(config.keep_alive.filter(|_| keep_alive));
@@ -351,3 +351,6 @@ fn provider() -> Arc<CryptoProvider> {
         .sort_by_key(|suite| suite.suite() != preferred);
     Arc::new(provider)
 }
+
+/// Enough for what is under way between two ends in one process.
+const RECEIVE_WINDOW: u32 = 2 << 20;
