@@ -198,7 +198,7 @@ pub const GUARDS: &[Guard] = &[
         file: "conec-core/src/transport/link/incoming/setting_aside.rs",
         text: "let size = self.window.size().min(most).saturating_sub(held);",
         without: "let size = self.window.size().min(most).saturating_sub(held.min(0));",
-        noticed_by: "direct::moving::losses_make_no_path_flap",
+        noticed_by: "gaps::no_more_comes_than_the_window_lets_in",
     },
     Guard {
         what: "bytes that fill gaps do not stay in the engine",
@@ -554,7 +554,7 @@ pub const GUARDS: &[Guard] = &[
         what: "in a turn, one message after the other is read to its end",
         file: "conec-core/src/channel/core/reading.rs",
         text: "self.first().is_none_or(|(first, _)| first == index)",
-        without: "first.is_none_or(|(first, _)| first == index || true)",
+        without: "self.first().is_none_or(|(first, _)| first == index || true)",
         noticed_by: "hostile::streams::while_parts_of_many_large_messages_wait_others_are_as_fast_as_ever",
     },
     Guard {
