@@ -117,16 +117,23 @@ fn a_message_too_large_ends_its_stream_alone() {
 
 #[test]
 fn parts_of_messages_that_may_be_read_at_once_are_not_all_read() {
-    let mut scene = Scene::with(4, |config| share_out(config, 1 << 20));
+    let mut scene = Scene::with(4, |config| {
+        // All of them can be under way.
+        config.home.receive_window = 2 << 20;
+        share_out(config, 1 << 20);
+    });
     let conn = scene.log_in();
-    // An honest Client has part of a message under way as well.
+    // An honest Client has messages under way as well.
     let victim = scene.victim();
     let home = At {
         node: victim,
         channel: ChannelId::HOME,
     };
-    let honest = scene.world.open(home, Direction::Uni, b"honest");
-    scene.world.send(honest, vec![1; 250_000]);
+    let honest = [(); 2].map(|()| {
+        let stream = scene.world.open(home, Direction::Uni, b"honest");
+        scene.world.send(stream, vec![1; 250_000]);
+        stream
+    });
     scene.world.run_for(secs(1));
     for _ in 0..8 {
         let stream = conn.open_uni().unwrap();
@@ -135,16 +142,18 @@ fn parts_of_messages_that_may_be_read_at_once_are_not_all_read() {
         conn.write(stream, vec![0; 150_000]);
     }
     scene.world.run_for(secs(1));
-    scene.world.finish(honest);
+    honest.map(|stream| scene.world.finish(stream));
     let session = scene.world.client(victim).id();
     let session = scene.world.coordinator(scene.coordinator).find(session);
     let at = At {
         node: scene.coordinator,
         channel: session.unwrap(),
     };
-    let stream = scene.world.accept_stream(at);
-    assert_eq!(scene.world.recv(stream).len(), 250_000);
-    assert_eq!(scene.world.recv_ended(stream), RecvEnd::Finished);
+    for _ in honest {
+        let stream = scene.world.accept_stream(at);
+        assert_eq!(scene.world.recv(stream).len(), 250_000);
+        assert_eq!(scene.world.recv_ended(stream), RecvEnd::Finished);
+    }
     // Now there is room for some of them.
     scene.world.run_for(secs(1));
     let kept = coordinator_entries(scene.world.coordinator(scene.coordinator));
