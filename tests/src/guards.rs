@@ -569,7 +569,7 @@ pub const GUARDS: &[Guard] = &[
         file: "conec-core/src/host/sharing.rs",
         text: "if !self.memory.fits(self.taken(), need) {",
         without: "if false {",
-        noticed_by: "unread::small_messages_take_no_more_than_there_is",
+        noticed_by: "unread::large_messages_that_come_side_by_side_take_no_more_than_there_is",
     },
     Guard {
         what: "small messages pass by large ones that wait",

@@ -286,6 +286,40 @@ fn small_messages_are_read_where_large_ones_wait() {
     unread.read(|world| client_entries(world.client(slow)));
 }
 
+/// More large messages than there is memory for are under way at the same time, from Clients that are not quick.
+#[test]
+fn large_messages_that_come_side_by_side_take_no_more_than_there_is() {
+    let mut world = World::new(18);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    let limit = 8 << 20;
+    share_out(&mut config, limit);
+    let coordinator = world.add_coordinator_with(config);
+    let clients = 16;
+    for number in 0..clients {
+        let client = world.add_client(&format!("client-{number}"));
+        world.connect(client, coordinator);
+        world.link(client, coordinator).rate = Some(500_000);
+        let stream = world.open(home(client), Direction::Uni, b"large");
+        push(&mut world, stream, &vec![0; limit / 5].into());
+        world.finish(stream);
+    }
+    let (mut open, mut got) = (Vec::new(), 0);
+    while got < clients {
+        let kept = coordinator_entries(world.coordinator(coordinator));
+        assert!(kept < limit + limit / 8, "{kept} bytes are kept");
+        open.extend(accept(&mut world, coordinator));
+        let before = open.len();
+        open.retain(|&half| world.try_recv(half).is_err());
+        got += before - open.len();
+        world.run_for(Duration::from_millis(10));
+        assert!(
+            world.elapsed() < Duration::from_secs(300),
+            "{got} have come"
+        );
+    }
+    assert_eq!(world.coordinator(coordinator).stats().channels_shed, 0);
+}
+
 /// More small ones than there is memory for, of which none is read for some time.
 #[test]
 fn small_messages_take_no_more_than_there_is() {
