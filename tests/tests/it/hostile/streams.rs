@@ -142,7 +142,9 @@ fn parts_of_messages_that_may_be_read_at_once_are_not_all_read() {
         conn.write(stream, vec![0; 150_000]);
     }
     scene.world.run_for(secs(1));
-    honest.map(|stream| scene.world.finish(stream));
+    for stream in honest {
+        scene.world.finish(stream);
+    }
     let session = scene.world.client(victim).id();
     let session = scene.world.coordinator(scene.coordinator).find(session);
     let at = At {
