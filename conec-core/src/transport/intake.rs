@@ -12,17 +12,33 @@ use crate::memory::WASTE;
 /// What a connection's engine may hold.
 #[derive(Debug)]
 pub(super) struct Intake {
-    /// The memory of the packets that came since the engine was last known to hold nothing.
-    memory: u64,
-    /// The streams that it may hold something of, and up to where they have come. In order.
-    ends: SmallVec<[(u64, u64); 1]>,
+    latest: Part,
+    /// What came before, in parts of about [`PART`], as long as the engine may hold something of them. Boxed: it seldom does.
+    older: Option<Box<Older>>,
 }
+
+#[derive(Debug, Default)]
+struct Older {
+    parts: Vec<Part>,
+    /// There are new ones since this was last looked at.
+    fresh: bool,
+}
+
+/// Packets that came one after the other.
+#[derive(Debug)]
+struct Part {
+    memory: u64,
+    ends: Ends,
+}
+
+/// Streams that something came of, and up to where. In order.
+type Ends = SmallVec<[(u64, u64); 1]>;
 
 impl Intake {
     pub(super) fn new() -> Self {
         Self {
-            memory: 0,
-            ends: SmallVec::new(),
+            latest: Part::new(),
+            older: None,
         }
     }
 
@@ -32,13 +48,20 @@ impl Intake {
         if contents.kept == 0 {
             return true;
         }
-        let memory = self.memory + len as u64 + contents.kept * FRAME;
+        let memory = self.latest.memory + len as u64 + contents.kept * FRAME;
         if memory > most {
             return false;
         }
-        self.memory = memory;
+        self.latest.memory = memory;
         for (stream, end) in contents.stream_ends() {
-            self.note(stream, end);
+            note(&mut self.latest.ends, stream, end);
+        }
+        if memory > PART && most == u64::MAX {
+            let older = self.older.get_or_insert_default();
+            older
+                .parts
+                .push(std::mem::replace(&mut self.latest, Part::new()));
+            older.fresh = true;
         }
         true
     }
@@ -47,44 +70,55 @@ impl Intake {
     /// `reached` tells; of those that are over, nothing is held.
     #[inline]
     pub(super) fn wastes(&mut self, reached: impl Fn(u64) -> Option<u64>) -> bool {
-        if self.memory <= WASTE {
+        let Some(older) = self.older.as_mut().filter(|it| it.fresh) else {
             return false;
+        };
+        older.fresh = false;
+        let held =
+            |&(stream, end): &(u64, u64)| reached(stream).map_or(0, |at| end.saturating_sub(at));
+        let parts = &mut older.parts;
+        parts.retain(|part| part.ends.iter().any(|end| held(end) > 0));
+        let mut ends = Ends::new();
+        for &(stream, end) in parts.iter().flat_map(|part| &part.ends) {
+            note(&mut ends, stream, end);
         }
-        let mut bytes = 0;
-        self.ends.retain(|(stream, end)| {
-            let held = reached(*stream).map_or(0, |at| end.saturating_sub(at));
-            bytes += held;
-            held > 0
-        });
-        if self.ends.is_empty() {
-            self.memory = 0;
+        let memory: u64 = parts.iter().map(|part| part.memory).sum();
+        if parts.is_empty() {
+            self.older = None;
         }
-        self.memory > 2 * bytes + WASTE
+        memory > 2 * ends.iter().map(held).sum::<u64>() + WASTE
     }
 
     /// Everything was taken out.
     pub(super) fn clear(&mut self) {
-        self.ends.clear();
-        self.memory = 0;
+        *self = Self::new();
     }
+}
 
-    fn note(&mut self, stream: u64, end: u64) {
-        if let Some((last, known)) = self.ends.last_mut()
-            && *last == stream
-        {
-            *known = end.max(*known);
-            return;
-        }
-        match self
-            .ends
-            .binary_search_by_key(&stream, |&(stream, _)| stream)
-        {
-            Ok(at) => self.ends[at].1 = end.max(self.ends[at].1),
-            Err(at) => self.ends.insert(at, (stream, end)),
+impl Part {
+    fn new() -> Self {
+        Self {
+            memory: 0,
+            ends: Ends::new(),
         }
     }
 }
 
+fn note(ends: &mut Ends, stream: u64, end: u64) {
+    if let Some((last, known)) = ends.last_mut()
+        && *last == stream
+    {
+        *known = end.max(*known);
+        return;
+    }
+    match ends.binary_search_by_key(&stream, |&(stream, _)| stream) {
+        Ok(at) => ends[at].1 = end.max(ends[at].1),
+        Err(at) => ends.insert(at, (stream, end)),
+    }
+}
+
+/// How much memory is looked at together: a reader is seldom further behind.
+const PART: u64 = WASTE / 2;
 /// What the engine takes for a frame beside its packet, in a list that may be half empty.
 const FRAME: u64 = 128;
 
@@ -103,31 +137,48 @@ mod tests {
         intake.takes(packet.len(), &Contents::of(packet), most)
     }
 
+    /// Packets with a few bytes of one stream, as many as are looked at together.
+    fn fill(intake: &mut Intake, packet: &[u8]) {
+        let parts = |it: &Intake| it.older.as_ref().map_or(0, |it| it.parts.len());
+        let before = parts(intake);
+        while parts(intake) == before {
+            assert!(takes(intake, packet, u64::MAX));
+        }
+    }
+
+    #[test]
+    fn packets_with_hardly_anything_are_a_waste() {
+        let mut intake = Intake::new();
+        fill(&mut intake, &frame(8, 5, 10));
+        // There is a gap in front.
+        assert!(!intake.wastes(|_| Some(0)), "no more than may be");
+        fill(&mut intake, &frame(8, 5, 10));
+        assert!(intake.wastes(|_| Some(0)));
+        assert!(!intake.wastes(|_| Some(0)), "nothing has come since");
+        // As much has come now as that is worth.
+        fill(&mut intake, &frame(8, 16_000, 60));
+        assert!(!intake.wastes(|_| Some(0)));
+        intake.clear();
+        assert!(intake.older.is_none());
+    }
+
     #[test]
     fn what_was_read_is_held_no_more() {
         let mut intake = Intake::new();
-        let packet = [frame(4, 0, 10), frame(8, 5, 10)].concat();
-        let fill = |intake: &mut Intake| {
-            while intake.memory <= WASTE {
-                assert!(takes(intake, &packet, u64::MAX));
+        let mut at = 0;
+        for _ in 0..100 {
+            // Many packets come together, and the reader is always a little behind.
+            for _ in 0..10 {
+                fill(&mut intake, &frame(4, at, 10));
+                at += 10;
             }
-        };
-        fill(&mut intake);
-        // Stream 8 has a gap in front, and much has come of it in few packets.
-        assert!(takes(&mut intake, &frame(8, 1000, 60), u64::MAX));
-        let gap = |stream| Some(if stream == 4 { 10 } else { 0 });
-        assert!(!intake.wastes(gap), "1060 bytes");
-        while intake.memory <= WASTE + 2 * 1060 {
-            assert!(!intake.wastes(gap));
-            assert!(takes(&mut intake, &packet, u64::MAX));
+            assert!(!intake.wastes(|_| Some(u64::from(at) - 5)));
         }
-        assert!(intake.wastes(gap));
-        assert!(!intake.wastes(|stream| Some(if stream == 4 { 10 } else { 1060 })));
-        assert_eq!((intake.memory, intake.ends.len()), (0, 0));
-        // Copies of what was read are not held, nor is what is over.
-        fill(&mut intake);
+        assert_eq!(intake.older.as_ref().map(|it| it.parts.len()), Some(1));
+        // Nothing is held of what is over.
+        fill(&mut intake, &frame(4, at, 10));
         assert!(!intake.wastes(|_| None));
-        assert_eq!(intake.memory, 0);
+        assert!(intake.older.is_none());
     }
 
     #[test]
