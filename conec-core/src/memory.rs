@@ -155,7 +155,7 @@ const LINK: u64 = 40 << 10;
 /// So much of the engine's memory may be of no use before that is used better.
 pub(crate) const WASTE: u64 = 16 << 10;
 /// The engine lets in so many bytes more when some are set aside, which it takes for read.
-const STEP: u64 = 4 << 10;
+pub(crate) const STEP: u64 = 4 << 10;
 /// So many of the largest messages there must be room for.
 const MESSAGES: u64 = 4;
 /// A connection that was not let in, with its TLS session, and all that is taken of it until then.

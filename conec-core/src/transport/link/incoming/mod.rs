@@ -19,7 +19,7 @@ use super::{
     convert::{CONTROL, id},
     reassembly::Reassembly,
 };
-use crate::{error::WireCode, transport::event::Read};
+use crate::{error::WireCode, memory::STEP, transport::event::Read};
 
 /// The streams of a link that are received.
 #[derive(Debug, Default)]
@@ -177,7 +177,7 @@ impl Aside {
         let Ok(mut chunks) = incoming.read(false) else {
             return Taken::All;
         };
-        let mut room = STEP;
+        let mut room = STEP as usize;
         let taken = loop {
             match chunks.next(room) {
                 Ok(Some(chunk)) => {
@@ -214,8 +214,6 @@ impl Aside {
     }
 }
 
-/// How much is taken from the engine before the receive window is made smaller by it: as much more is let in.
-const STEP: usize = 4 << 10;
 /// What is known of a stream that is set aside. The engine may have forgotten it, and have allowed another instead.
 const ASIDE: usize = 2 << 10;
 /// The memory that a piece takes beside its bytes, here and in the engine's list of what has come.
