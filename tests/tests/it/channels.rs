@@ -358,17 +358,23 @@ fn channels_are_limited_at_both_ends_and_in_both_directions() {
     world.open_channel(alice, bob);
 }
 
-#[test]
-fn the_coordinator_limits_channels_too() {
-    let mut world = World::new(11);
+/// A Coordinator with such limits, and its Clients: alice, bob, carol and dave.
+fn limited(seed: u64, limit: impl FnOnce(&mut CoordinatorLimits)) -> (World, [NodeId; 4]) {
+    let mut world = World::new(seed);
     let mut config = CoordinatorConfig::new(keys::certificate());
-    config.limits.channels_per_client = 3;
+    limit(&mut config.limits);
     let coordinator = world.add_coordinator_with(config);
     let names = ["alice", "bob", "carol", "dave"];
-    let [alice, bob, carol, dave] = names.map(|name| world.add_client(name));
-    for client in [alice, bob, carol, dave] {
+    let clients = names.map(|name| world.add_client(name));
+    for client in clients {
         world.connect(client, coordinator);
     }
+    (world, clients)
+}
+
+#[test]
+fn the_coordinator_limits_channels_too() {
+    let (mut world, [alice, bob, carol, _]) = limited(11, |it| it.channels_per_client = 3);
     for other in [alice, bob, carol] {
         world.open_channel(alice, other);
     }
@@ -380,15 +386,7 @@ fn the_coordinator_limits_channels_too() {
 /// One Client gets less than half of the channels that there may be in all, and the next one as much of what is left.
 #[test]
 fn the_coordinator_shares_out_channels_too() {
-    let mut world = World::new(12);
-    let mut config = CoordinatorConfig::new(keys::certificate());
-    config.limits.pairs = 16;
-    let coordinator = world.add_coordinator_with(config);
-    let names = ["alice", "bob", "carol", "dave"];
-    let [alice, bob, carol, dave] = names.map(|name| world.add_client(name));
-    for client in [alice, bob, carol, dave] {
-        world.connect(client, coordinator);
-    }
+    let (mut world, [alice, bob, carol, dave]) = limited(12, |it| it.pairs = 16);
     for (client, places) in [(alice, 7), (bob, 4)] {
         for _ in 0..places {
             world.open_channel(client, dave);

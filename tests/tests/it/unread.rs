@@ -16,6 +16,15 @@ use conec_tests::{
 
 use crate::{connecting::home, pair};
 
+/// A Coordinator whose Clients share so much memory for messages.
+fn sharing(seed: u64, bytes: usize) -> (World, NodeId) {
+    let mut world = World::new(seed);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    share_out(&mut config, bytes);
+    let coordinator = world.add_coordinator_with(config);
+    (world, coordinator)
+}
+
 /// Has so many streams full of what nobody reads.
 fn fill(world: &mut World, from: At, streams: usize, size: usize) {
     for _ in 0..streams {
@@ -163,10 +172,7 @@ fn accept(world: &mut World, node: NodeId) -> Option<Half> {
 
 #[test]
 fn clients_whose_coordinator_is_slow_are_held_up_and_not_cut_off() {
-    let mut world = World::new(3);
-    let mut config = CoordinatorConfig::new(keys::certificate());
-    share_out(&mut config, LIMIT);
-    let coordinator = world.add_coordinator_with(config);
+    let (mut world, coordinator) = sharing(3, LIMIT);
     let channels: Vec<_> = (0..6)
         .map(|number| {
             let client = world.add_client(&format!("client-{number}"));
@@ -289,11 +295,8 @@ fn small_messages_are_read_where_large_ones_wait() {
 /// More large messages than there is memory for are under way at the same time, from Clients that are not quick.
 #[test]
 fn large_messages_that_come_side_by_side_take_no_more_than_there_is() {
-    let mut world = World::new(18);
-    let mut config = CoordinatorConfig::new(keys::certificate());
     let limit = 8 << 20;
-    share_out(&mut config, limit);
-    let coordinator = world.add_coordinator_with(config);
+    let (mut world, coordinator) = sharing(18, limit);
     let clients = 16;
     for number in 0..clients {
         let client = world.add_client(&format!("client-{number}"));
@@ -323,11 +326,8 @@ fn large_messages_that_come_side_by_side_take_no_more_than_there_is() {
 /// More small ones than there is memory for, of which none is read for some time.
 #[test]
 fn small_messages_take_no_more_than_there_is() {
-    let mut world = World::new(8);
-    let mut config = CoordinatorConfig::new(keys::certificate());
     let limit = 8 << 20;
-    share_out(&mut config, limit);
-    let coordinator = world.add_coordinator_with(config);
+    let (mut world, coordinator) = sharing(8, limit);
     let (clients, streams, small) = (16, 16, 60_000);
     for number in 0..clients {
         let client = world.add_client(&format!("client-{number}"));
