@@ -40,7 +40,7 @@ pub(crate) struct Host<R> {
     leftovers: Leftovers,
     timers: Deadlines<(ChannelId, Timer)>,
     buffers: Buffers,
-    /// By how many bytes receive windows may grow, and by how many they have.
+    /// By how many bytes all receive windows together may grow, and by how many they have grown.
     windows: u64,
     granted: u64,
     memory: Memory,

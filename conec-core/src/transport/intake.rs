@@ -10,7 +10,7 @@ use super::announced::Contents;
 use crate::memory::WASTE;
 
 /// What a connection's engine may hold.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Intake {
     latest: Part,
     /// What came before, in parts of about [`PART`], as long as the engine may hold something of them. Boxed: it seldom does.
@@ -25,7 +25,7 @@ struct Older {
 }
 
 /// Packets that came one after the other.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Part {
     memory: u64,
     ends: Ends,
@@ -35,13 +35,6 @@ struct Part {
 type Ends = SmallVec<[(u64, u64); 1]>;
 
 impl Intake {
-    pub(super) fn new() -> Self {
-        Self {
-            latest: Part::new(),
-            older: None,
-        }
-    }
-
     /// Whether a packet is taken, of this size and with this in it, where the engine may hold so much.
     #[inline]
     pub(super) fn takes(&mut self, len: usize, contents: &Contents<'_>, most: u64) -> bool {
@@ -58,9 +51,7 @@ impl Intake {
         }
         if memory > PART && most == u64::MAX {
             let older = self.older.get_or_insert_default();
-            older
-                .parts
-                .push(std::mem::replace(&mut self.latest, Part::new()));
+            older.parts.push(std::mem::take(&mut self.latest));
             older.fresh = true;
         }
         true
@@ -91,19 +82,11 @@ impl Intake {
 
     /// Everything was taken out.
     pub(super) fn clear(&mut self) {
-        *self = Self::new();
+        *self = Self::default();
     }
 }
 
-impl Part {
-    fn new() -> Self {
-        Self {
-            memory: 0,
-            ends: Ends::new(),
-        }
-    }
-}
-
+/// Takes note that a stream has come up to there.
 fn note(ends: &mut Ends, stream: u64, end: u64) {
     if let Some((last, known)) = ends.last_mut()
         && *last == stream
@@ -148,7 +131,7 @@ mod tests {
 
     #[test]
     fn packets_with_hardly_anything_are_a_waste() {
-        let mut intake = Intake::new();
+        let mut intake = Intake::default();
         fill(&mut intake, &frame(8, 5, 10));
         // There is a gap in front.
         assert!(!intake.wastes(|_| Some(0)), "no more than may be");
@@ -164,7 +147,7 @@ mod tests {
 
     #[test]
     fn what_was_read_is_held_no_more() {
-        let mut intake = Intake::new();
+        let mut intake = Intake::default();
         let mut at = 0;
         for _ in 0..100 {
             // Many packets come together, and the reader is always a little behind.
@@ -183,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_not_taken() {
-        let mut intake = Intake::new();
+        let mut intake = Intake::default();
         let (data, ping) = (frame(4, 1, 60), vec![1; 60]);
         for number in 0..10 {
             assert_eq!(takes(&mut intake, &data, 1000), number < 5);

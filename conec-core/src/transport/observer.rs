@@ -65,7 +65,7 @@ impl Observer {
             credit: atomic::AtomicU64::new(0),
             streams: [atomic::AtomicU64::new(0), atomic::AtomicU64::new(0)],
             latest: atomic::AtomicU64::new(NONE),
-            intake: sync::Mutex::new(Intake::new()),
+            intake: sync::Mutex::new(Intake::default()),
             most: atomic::AtomicU64::new(u64::MAX),
         }))
     }

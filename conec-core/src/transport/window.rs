@@ -68,7 +68,7 @@ impl ReceiveWindow {
             self.complaints = complaints;
             self.hold_up();
         }
-        // Senders keep up to a quarter of what they may send free.
+        // Not all that it grew by can come: senders keep up to a quarter of their credit free.
         let has_come = received - self.filled_at >= u64::from(self.growth / 2);
         if has_come && (self.held_up || (is_half && is_quick)) {
             self.held_up = false;

@@ -143,7 +143,8 @@ impl ChannelCore {
         chosen.or_else(|| self.large().min_by_key(|(_, recv)| recv.lacks()))
     }
 
-    /// The other side may send no more, and nothing waits of the message that goes on: it has to be one that is in the way.
+    /// The other side may send no more, and all that came of the message that has the turn was read. What others have sent is in
+    /// its way: one of those goes on.
     fn choose_another(&mut self, link: &mut Link) {
         let before = self.received;
         let mut large: Vec<_> = self.large().map(|(at, recv)| (recv.lacks(), at)).collect();

@@ -86,8 +86,9 @@ impl Link {
             let waiting = outgoing.bytes.len() as u64;
             let credit = self.room.credit(Kind::Passing, self.observer.credit());
             if waiting > self.line.may_pass(stream).min(credit) {
-                let turn = outgoing.turn.take();
-                outgoing.turn = turn.or_else(|| Some(self.line.next_turn(None)));
+                outgoing
+                    .turn
+                    .get_or_insert_with(|| self.line.next_turn(None));
                 self.line.add(outgoing.priority(), stream, outgoing.turn);
                 continue;
             }
@@ -132,8 +133,8 @@ impl Link {
         ended
     }
 
-    /// Lets streams with little to send pass by those that are held up, every now and then: no credit can be expected before
-    /// somebody reads there, and then the others must come first.
+    /// Lets streams with little to send pass by those that are held up. Not all the time: when credit comes, those that are held
+    /// up must get some of it.
     fn pass_again(&mut self, now: Instant) -> bool {
         if !self.line.is_used() || !self.room.may(now) {
             return false;

@@ -13,7 +13,7 @@ pub(super) struct Room {
     /// The whole send window, and how much of it those others use.
     window: u64,
     path: u64,
-    /// It was used up but for that when somebody last wanted some.
+    /// Whether nothing but that was left when a stream that has to wait last wanted some.
     short: bool,
     /// The credit that the other side was last told to be used up.
     told: u64,
@@ -58,7 +58,7 @@ impl Room {
         self.due_at
     }
 
-    /// Whether something may be done that must not be done all the time. If not, it is due later.
+    /// Whether the pause since the last time is over, so that what the caller wants is done now. If not, it is due later.
     fn may(&mut self, now: Instant) -> bool {
         let later = self.pause_until.filter(|&at| at > now);
         if later.is_some() {
