@@ -607,6 +607,20 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "hostile::leftovers::what_short_channels_leave_is_paid_for_as_what_it_takes",
     },
     Guard {
+        what: "who has left most gives up its own when memory is short",
+        file: "conec-core/src/host/leftovers.rs",
+        text: "most.and_then(|bill| bill.channels.first().copied())",
+        without: "most.and(self.channels.keys().next().copied())",
+        noticed_by: "hostile::leftovers::who_has_left_most_gives_up_its_own",
+    },
+    Guard {
+        what: "a part of the memory is for what is left of channels that are over",
+        file: "conec-core/src/host/sharing.rs",
+        text: "&& self.leftovers.memory() > self.memory.limit / 8",
+        without: "",
+        noticed_by: "hostile::leftovers::what_was_left_stays_while_others_fill_the_memory",
+    },
+    Guard {
         what: "a message is no larger than it may be",
         file: "conec-core/src/wire/frame.rs",
         text: "Ok(len) if len <= self.max => Ok(Some(len)),",

@@ -16,11 +16,14 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-pub(crate) use self::table::Hosted;
 use self::{
     leftovers::Leftovers,
     memory::Memory,
     table::{Entry, Table, mark},
+};
+pub(crate) use self::{
+    leftovers::{Account, Party},
+    table::Hosted,
 };
 use crate::{
     Channel, ChannelEvent, ChannelId, CloseReason, EndpointStats, TimeoutCause, Transmit,
@@ -75,7 +78,7 @@ pub(crate) enum HostEvent {
 /// What a host does for.
 pub(crate) trait Role {
     /// What is known of each channel.
-    type Channel;
+    type Channel: Account;
 
     fn host(&self) -> &Host<Self::Channel>;
 
@@ -143,7 +146,7 @@ pub(crate) trait Role {
     }
 }
 
-impl<R> Host<R> {
+impl<R: Account> Host<R> {
     pub(crate) fn new(seed: [u8; 32], shares: Shares) -> Self {
         let mut rng = StdRng::from_seed(seed);
         Self {
@@ -207,7 +210,7 @@ impl<R> Host<R> {
 }
 
 // Channels.
-impl<R> Host<R> {
+impl<R: Account> Host<R> {
     pub(crate) fn insert(&mut self, id: ChannelId, core: ChannelCore, role: R) {
         self.table.insert_channel(id, core, role);
     }
@@ -298,7 +301,7 @@ impl<R> Host<R> {
         self.set_deadline(id, None);
         self.forget_memory(id);
         if let Some(channel) = self.table.remove_channel(id) {
-            self.leftovers.add(id, channel.core);
+            self.leftovers.add(id, channel.role.party(), channel.core);
             self.forget_leftovers();
         }
     }
@@ -375,7 +378,7 @@ impl<R> Host<R> {
 }
 
 // Links.
-impl<R> Host<R> {
+impl<R: Account> Host<R> {
     /// A link, which is then looked after.
     pub(crate) fn link(&mut self, id: ChannelId) -> Option<&mut Link> {
         self.table.touch(id)?.link.as_deref_mut()
@@ -457,7 +460,7 @@ impl<R> Host<R> {
 }
 
 // What is next.
-impl<R> Host<R> {
+impl<R: Account> Host<R> {
     /// Lets due timers fire.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some((id, timer)) = self.timers.pop_due(now) {

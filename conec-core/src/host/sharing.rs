@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Host, Timer,
+    Account, Host, Timer,
     memory::{Level, Turn},
 };
 use crate::{ChannelId, CloseReason, ErrorCode};
 
-impl<R> Host<R> {
+impl<R: Account> Host<R> {
     /// Something has happened to a channel, which was weighed.
     #[inline]
     pub(super) fn share_memory(&mut self, now: Instant, id: ChannelId) {
@@ -89,9 +89,13 @@ impl<R> Host<R> {
         }
     }
 
-    /// Forgets what is left of channels that are over, rather than have others wait with small messages.
+    /// Forgets what is left of channels that are over, rather than have others wait with small messages. But a part of the
+    /// memory is for it, whatever others have waiting.
     pub(super) fn forget_leftovers(&mut self) {
-        while self.memory.level(self.taken()) == Level::Full && self.leftovers.forget_oldest() {}
+        while self.memory.level(self.taken()) == Level::Full
+            && self.leftovers.memory() > self.memory.limit / 8
+            && self.leftovers.forget_one()
+        {}
     }
 
     /// What messages take, and channels that are over.

@@ -7,16 +7,13 @@ use std::{
 
 /// The /24 (IPv4) or /56 (IPv6) of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Network(IpAddr);
+pub(crate) struct Network(u64);
 
 impl Network {
     pub(crate) fn of(ip: IpAddr) -> Self {
         Self(match ip.to_canonical() {
-            IpAddr::V4(ip) => {
-                let [a, b, c, _] = ip.octets();
-                [a, b, c, 0].into()
-            }
-            IpAddr::V6(ip) => (ip.to_bits() >> 72 << 72).to_be_bytes().into(),
+            IpAddr::V4(ip) => 1 << 63 | u64::from(ip.to_bits() >> 8),
+            IpAddr::V6(ip) => (ip.to_bits() >> 72) as u64,
         })
     }
 }

@@ -104,8 +104,8 @@ fn slots(items: usize) -> usize {
 
 /// The longest label, with what counts its uses.
 const LABEL: usize = MAX_LABEL + 128;
-/// What is known of a channel, with its place in a table.
-const CHANNEL: usize = size_of::<ChannelCore>() + 64;
+/// What is known of a channel, with its place in tables, and what is known of who has left it.
+const CHANNEL: usize = size_of::<ChannelCore>() + 512;
 /// The room that a stream's queue of messages begins with.
 const QUEUE: usize = 4 * size_of::<Bytes>();
 const SLOT: usize = size_of::<(u64, DataStream)>();

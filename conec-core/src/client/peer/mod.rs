@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::{
     ClientId, PathPolicy, PeerInfo, Target,
+    host::{Account, Party},
     wire::{Offer, PeerMessage, RequestId, Role as EndRole, Route},
 };
 
@@ -27,6 +28,13 @@ pub(crate) struct Peer {
     /// What the Coordinator says of it: there once that is more than a request.
     offer: Option<Offer>,
     stage: Stage,
+}
+
+impl Account for Option<Peer> {
+    fn party(&self) -> Option<Party> {
+        let offer = self.as_ref()?.offer.as_ref()?;
+        Some(Party::Client(offer.peer))
+    }
 }
 
 /// How far the setting up of a peer channel has come.

@@ -5,7 +5,8 @@ mod transitions;
 use super::place::{Claim, Place};
 use crate::{
     ClientId,
-    util::Bucket,
+    host::{Account, Party},
+    util::{Bucket, Network},
     wire::{ProbeKeys, Route},
 };
 
@@ -32,15 +33,15 @@ enum Phase {
     Greeting { id: ClientId, place: Box<Place> },
     /// The application is to say whether it may come in.
     Asking { id: ClientId, place: Box<Place> },
-    /// The Client is a member, unless it has another session by now.
-    Admitted { id: ClientId },
+    /// The Client is a member, unless it has another session by now. It was let in from that network.
+    Admitted { id: ClientId, from: Network },
 }
 
 impl Session {
     /// Who it is, if it was let in.
     pub(super) fn admitted(&self) -> Option<ClientId> {
         match self.phase {
-            Phase::Admitted { id } => Some(id),
+            Phase::Admitted { id, .. } => Some(id),
             Phase::Handshake | Phase::Greeting { .. } | Phase::Asking { .. } => None,
         }
     }
@@ -50,6 +51,16 @@ impl Session {
         match self.phase {
             Phase::Handshake | Phase::Greeting { .. } => false,
             Phase::Asking { .. } | Phase::Admitted { .. } => true,
+        }
+    }
+}
+
+/// Identities cost nothing, and addresses do: what is left of a session counts for the network that it came from.
+impl Account for Session {
+    fn party(&self) -> Option<Party> {
+        match self.phase {
+            Phase::Admitted { from, .. } => Some(Party::Network(from)),
+            Phase::Handshake | Phase::Greeting { .. } | Phase::Asking { .. } => None,
         }
     }
 }

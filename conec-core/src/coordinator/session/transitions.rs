@@ -19,7 +19,7 @@ use crate::{
     error::WireCode,
     identity::PeerIdentity,
     transport::Handshaken,
-    util::Bucket,
+    util::{Bucket, Network},
     wire::{AddressNonce, ClientMessage, CoordinatorMessage, RoleMessage},
 };
 
@@ -78,20 +78,20 @@ impl Coordinator {
                 self.greeted(now, client, (id, place), name, token)
             }
             (
-                &Phase::Admitted { id },
+                &Phase::Admitted { id, .. },
                 ClientMessage::OpenChannel {
                     request,
                     target,
                     label,
                 },
             ) => self.channel_requested(now, id, request, &target, label),
-            (&Phase::Admitted { id }, ClientMessage::Accept { route, direct }) => {
+            (&Phase::Admitted { id, .. }, ClientMessage::Accept { route, direct }) => {
                 self.end_accepted(now, id, route, direct);
             }
-            (&Phase::Admitted { id }, ClientMessage::CloseChannel { route, code }) => {
+            (&Phase::Admitted { id, .. }, ClientMessage::CloseChannel { route, code }) => {
                 self.end_closed(now, id, route, code);
             }
-            (&Phase::Admitted { id }, ClientMessage::AddressEcho { nonce }) => {
+            (&Phase::Admitted { id, .. }, ClientMessage::AddressEcho { nonce }) => {
                 self.address_confirmed(now, client, id, nonce);
             }
             (
@@ -211,7 +211,8 @@ impl Coordinator {
         }
         let (address, seen_at) = (place.address(), link.remote());
         self.registry.enter(id, name.clone(), client, place);
-        entry.role.phase = Phase::Admitted { id };
+        let from = Network::of(address.ip());
+        entry.role.phase = Phase::Admitted { id, from };
         let welcome = CoordinatorMessage::Welcome {
             name: name.clone(),
             observed: address,

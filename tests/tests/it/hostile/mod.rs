@@ -93,7 +93,7 @@ use conec_core::{
     ChannelEvent, ChannelId, ClientId, CloseReason, CoordinatorConfig, Direction, Endpoint, Target,
 };
 use conec_tests::{
-    budget::share_out,
+    budget::{share_out, share_out_channels},
     bystanders::Bystanders,
     keys,
     raw::{Dial, End, Key, Raw, RawConn, message},
