@@ -1,4 +1,4 @@
-//! What others can fill counts into the worst case, by about as much as it takes. `tests/memory.rs` fills it.
+//! What others can fill counts into the worst case, by about as much as it takes. `tests/memory` fills it.
 
 use std::ops::RangeInclusive;
 

@@ -60,7 +60,7 @@
 //! | 73–75 | `crashes::*` |
 //! | 76–79 | `network::*`, `rebinding::*` |
 //! | 80 | `crashes::a_crashed_peer_is_reported_once_and_readers_get_an_error`, `network::an_outage_in_either_direction_or_both_ends_the_connection_at_both_sides`, [`peers::a_peer_that_falls_silent_is_noticed_once`] |
-//! | 81 | `memory.rs`: Clients at every limit take less than `worst_case_bytes()` |
+//! | 81 | `memory/`: Clients at every limit take less than `worst_case_bytes()` |
 //! | 82 | [`streams::who_takes_most_memory_goes_when_messages_take_too_much`]; newcomers to a full Coordinator: `connecting::a_full_coordinator_says_so` |
 //! | 89 | `closing::both_sides_close_at_once`, `closing::closing_while_connecting_is_fine`, [`peers::a_peer_cannot_be_drained_before_it_closes_nor_close_twice`] |
 //! | 90 | `closing::a_coordinator_does_not_wait_for_ever`, [`peers::a_peer_that_never_lets_go_is_left_when_patience_ends`] |
