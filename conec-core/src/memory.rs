@@ -162,7 +162,7 @@ const MESSAGES: u64 = 4;
 const NEWCOMER: u64 = 64 << 10;
 /// Both ends of a channel between Clients, with label, routes and deadlines.
 const PAIR: u64 = 2 << 10;
-/// With a token, a label, and names.
-const EVENT: u64 = 5 << 10;
+/// With a token, a label, and names, and what is known of a channel that is over until its end is told.
+const EVENT: u64 = 8 << 10;
 /// An address that is probed.
 const TARGET: u64 = 128;

@@ -109,6 +109,9 @@ impl RecvHalf {
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         let message = self.ready.pop_front()?;
         self.ready_memory -= memory_of(&message);
+        if self.ready.is_empty() && self.ready.capacity() > KEPT {
+            self.ready = VecDeque::new();
+        }
         Some(message)
     }
 
@@ -154,8 +157,12 @@ impl RecvHalf {
 
     /// The memory taken by messages when this was last asked, and now.
     pub(super) fn weigh(&mut self) -> (MessageMemory, MessageMemory) {
+        let places = match self.ready.len() {
+            0 => 0,
+            taken => self.ready.capacity() - taken,
+        };
         let now = MessageMemory {
-            ready: self.ready_memory,
+            ready: self.ready_memory + places * size_of::<Bytes>(),
             partial: self.decoder.memory(),
         };
         (std::mem::replace(&mut self.memory, now), now)
@@ -168,6 +175,8 @@ fn memory_of(message: &Bytes) -> usize {
 
 /// Bytes of messages that are read before the application asks for them.
 const READ_AHEAD: usize = 64 << 10;
+/// How many places for messages are kept by a stream of which none is there.
+const KEPT: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -189,5 +198,21 @@ mod tests {
             assert!(message.is_empty());
         }
         assert_eq!(recv.weigh(), (full, MessageMemory::default()));
+    }
+
+    #[test]
+    fn places_for_messages_count_as_long_as_they_are_kept() {
+        let mut recv = RecvHalf::new(None, 100);
+        for _ in 0..1000 {
+            assert_eq!(recv.feed(&[1, 7]), Ok(()));
+        }
+        for _ in 1..1000 {
+            assert!(recv.pop().is_some());
+        }
+        let (_, one) = recv.weigh();
+        assert!(one.ready >= 1000 * size_of::<Bytes>());
+        assert!(recv.pop().is_some());
+        assert_eq!(recv.weigh(), (one, MessageMemory::default()));
+        assert!(recv.ready.capacity() <= KEPT);
     }
 }

@@ -10,6 +10,8 @@ use conec_tests::{
     sim::World,
 };
 
+use crate::{held, is_tight};
+
 pub(crate) fn a_channel_leaves_nothing_behind() {
     let mut world = World::new(2);
     let (_, [alice, bob]) = world.with_clients(["alice", "bob"]);
@@ -77,67 +79,18 @@ pub(crate) fn channels_that_are_over_take_no_more_than_messages_may() {
             while endpoint.poll_application_event().is_some() {}
         }
         world.run_for(Duration::from_secs(20));
-        let before = dhat::HeapStats::get().curr_bytes;
-        world.crash(coordinator);
-        world.restart_coordinator(coordinator, config);
-        let held = before.saturating_sub(dhat::HeapStats::get().curr_bytes);
+        let held = held(&mut world, coordinator, config);
         let Some(empty) = empty else {
             empty = Some(held);
             continue;
         };
         let held = held - empty;
-        println!("{held} bytes of {LIMIT} are left of channels with {streams} streams");
-        assert!(held <= LIMIT, "{held} bytes, {streams} streams");
-        assert!(held >= LIMIT / 2, "{held} bytes, {streams} streams");
+        is_tight(
+            &format!("channels that are over, with {streams} streams"),
+            held,
+            LIMIT,
+        );
     }
-}
-
-/// The engine keeps packets for the sake of the few bytes that they bring.
-pub(crate) fn windows_full_of_packets_with_hardly_anything_take_no_more_than_is_reckoned() {
-    const WINDOW: usize = 16 << 10;
-    const MESSAGE: usize = 70_000;
-    let config = || {
-        let mut config = CoordinatorConfig::new(keys::certificate());
-        config.limits.clients = 4;
-        config.home.receive_window = WINDOW as u32;
-        config.home.max_receive_window = WINDOW as u32;
-        config
-    };
-    let with = |clients| {
-        let mut config = config();
-        config.limits.clients = clients;
-        config.memory = 0;
-        config.worst_case_bytes() as usize
-    };
-    let reckoned = with(5) - with(4);
-    let mut world = World::new(7);
-    let coordinator = world.add_coordinator_with(config());
-    let raw = Raw::new(7);
-    world.add_stranger(raw.clone());
-    let (now, address) = (world.now(), world.address(coordinator));
-    let conn = raw.connect(now, address, &Dial::home(Key::Identity(600)));
-    world.run_for(Duration::from_secs(1));
-    conn.control(&message::hello(b"", b""));
-    world.run_for(Duration::from_secs(1));
-    let stream = conn.open_uni().expect("as many as are allowed");
-    conn.write(stream, message::preamble(b""));
-    // It waits for its reader. What comes next stays in the window.
-    conn.write(stream, message::frame(&[2; MESSAGE]));
-    world.run_for(Duration::from_secs(1));
-    let mut sent = 0;
-    while conn.is_flushed() {
-        conn.write(stream, vec![1]);
-        world.run_for(Duration::from_micros(500));
-        sent += 1;
-        assert!(sent < 10 * WINDOW, "the window is not full");
-    }
-    let before = dhat::HeapStats::get().curr_bytes;
-    world.crash(coordinator);
-    world.restart_coordinator(coordinator, config());
-    let held = before.saturating_sub(dhat::HeapStats::get().curr_bytes);
-    let held = held - MESSAGE;
-    println!("a window full of single bytes holds {held} bytes of {reckoned}");
-    assert!(held <= reckoned, "{held} bytes of {reckoned}");
 }
 
 pub(crate) fn clients_at_every_limit_take_no_more_than_the_worst_case(lose: impl FnOnce(&Raw)) {
@@ -186,11 +139,7 @@ pub(crate) fn clients_at_every_limit_take_no_more_than_the_worst_case(lose: impl
     world.run_for(Duration::from_secs(20));
     let connected = dialled.iter().filter(|conn| conn.end().is_none()).count();
     assert_eq!(connected, 3, "they stay below the limits");
-    // What goes with the Coordinator is what it held.
-    let before = dhat::HeapStats::get().curr_bytes;
-    world.crash(coordinator);
-    world.restart_coordinator(coordinator, config);
-    let held = before.saturating_sub(dhat::HeapStats::get().curr_bytes) as u64;
+    let held = held(&mut world, coordinator, config) as u64;
     println!("3 clients hold {held} bytes of at most {worst}");
     assert!(held <= worst, "{held} bytes of at most {worst}");
     assert!(held > 4 << 20, "{held} bytes are no test of a limit");

@@ -2,7 +2,18 @@
 
 mod channels;
 mod forwarding;
+mod messages;
 mod newcomers;
+mod tables;
+mod windows;
+
+use std::time::Duration;
+
+use conec_core::{ClientConfig, CoordinatorConfig};
+use conec_tests::{
+    raw::{Dial, Key, Raw, RawConn, message},
+    sim::{NodeId, World},
+};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -24,5 +35,47 @@ fn memory_is_spent_where_it_should_be() {
             count % 2 == 0 || packet.len() < 1000
         });
     });
-    channels::windows_full_of_packets_with_hardly_anything_take_no_more_than_is_reckoned();
+    messages::whatever_waits_for_readers_or_senders_fills_what_messages_may_take();
+    tables::pairs_take_what_is_reckoned();
+    tables::events_take_what_is_reckoned();
+    windows::full_of_packets_with_hardly_anything_they_take_what_is_reckoned();
+    windows::those_of_peer_channels_too();
+    windows::those_that_have_grown_take_what_is_shared_out();
+}
+
+/// What a Coordinator holds: what goes with it.
+fn held(world: &mut World, coordinator: NodeId, config: CoordinatorConfig) -> usize {
+    let before = dhat::HeapStats::get().curr_bytes;
+    world.crash(coordinator);
+    world.restart_coordinator(coordinator, config);
+    before.saturating_sub(dhat::HeapStats::get().curr_bytes)
+}
+
+fn held_by_client(world: &mut World, client: NodeId, config: ClientConfig) -> usize {
+    let before = dhat::HeapStats::get().curr_bytes;
+    world.crash(client);
+    world.restart_client(client, config);
+    before.saturating_sub(dhat::HeapStats::get().curr_bytes)
+}
+
+/// A Client that may do anything, and has been let in.
+fn log_in(world: &mut World, raw: &Raw, coordinator: NodeId, number: u16) -> RawConn {
+    let (now, address) = (world.now(), world.address(coordinator));
+    let dial = Dial {
+        initial_window: 4 << 20,
+        ..Dial::home(Key::Identity(number))
+    };
+    let conn = raw.connect(now, address, &dial);
+    world.run_for(Duration::from_secs(1));
+    conn.control(&message::hello(b"", b""));
+    world.run_for(Duration::from_secs(1));
+    conn
+}
+
+/// It is no more than was reckoned, and no less than half of it.
+#[track_caller]
+fn is_tight(what: &str, held: usize, reckoned: usize) {
+    println!("{what}: {held} bytes of {reckoned}");
+    assert!(held <= reckoned, "{what}: {held} bytes of {reckoned}");
+    assert!(held >= reckoned / 2, "{what}: {held} bytes of {reckoned}");
 }

@@ -9,6 +9,8 @@ use conec_tests::{
     sim::World,
 };
 
+use crate::held;
+
 /// Whatever they send: nothing, part of a message, one with a gap in front, in one piece or many, or one that is asked about.
 pub(crate) fn newcomers_take_no_more_than_is_reckoned() {
     const COUNT: usize = 20;
@@ -67,10 +69,7 @@ pub(crate) fn newcomers_take_no_more_than_is_reckoned() {
             raw.filter_outgoing(|_| false);
             world.run_for(Duration::from_millis(200));
         }
-        let before = dhat::HeapStats::get().curr_bytes;
-        world.crash(coordinator);
-        world.restart_coordinator(coordinator, config);
-        let held = before.saturating_sub(dhat::HeapStats::get().curr_bytes) / COUNT;
+        let held = held(&mut world, coordinator, config) / COUNT;
         println!("a newcomer that sends {what} holds {held} bytes of {reckoned}");
         assert!(held <= reckoned, "{held} bytes of {reckoned}: {what}");
         assert!(

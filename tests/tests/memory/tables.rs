@@ -1,0 +1,88 @@
+//! What there is a fixed number of places for.
+
+use std::time::Duration;
+
+use conec_core::{CoordinatorConfig, Policy};
+use conec_tests::{
+    keys,
+    raw::{Dial, Key, Raw, message},
+    sim::World,
+};
+
+use crate::{held, is_tight, log_in};
+
+const COUNT: usize = 100;
+
+/// Whether they were only asked for, or have begun.
+pub(crate) fn pairs_take_what_is_reckoned() {
+    let empty = with_pairs(0, false);
+    let reckoned = reckoned(|config, count| config.limits.pairs = count);
+    for (what, accepted) in [("a pair that was asked for", false), ("a pair", true)] {
+        let each = (with_pairs(COUNT, accepted) - empty) / COUNT;
+        is_tight(what, each, reckoned);
+    }
+}
+
+fn with_pairs(count: usize, accepted: bool) -> usize {
+    let config = CoordinatorConfig::new(keys::certificate());
+    let mut world = World::new(9);
+    let coordinator = world.add_coordinator_with(config.clone());
+    let raw = Raw::new(9);
+    world.add_stranger(raw.clone());
+    let [asks, asked] = [600, 601].map(|number| log_in(&mut world, &raw, coordinator, number));
+    let target = keys::identity(601).id();
+    for request in 0..count as u64 {
+        asks.control(&message::open_by_id(request, target, &[b'l'; 255]));
+    }
+    world.run_for(Duration::from_secs(1));
+    let mut offers = 0;
+    for conn in [&asks, &asked] {
+        while let Some(offer) = conn.next_offer() {
+            offers += 1;
+            if accepted {
+                conn.control(&message::accept(offer.own_route));
+            }
+        }
+    }
+    assert_eq!(offers, 2 * count);
+    world.run_for(Duration::from_secs(1));
+    held(&mut world, coordinator, config)
+}
+
+/// Of those who ask to be let in, with the longest token, and leave again.
+pub(crate) fn events_take_what_is_reckoned() {
+    let each = (with_events(COUNT) - with_events(0)) / COUNT;
+    let reckoned = reckoned(|config, count| config.limits.events = count);
+    is_tight("an event", each, reckoned);
+}
+
+fn with_events(count: usize) -> usize {
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.admission = Policy::Ask;
+    let mut world = World::new(10);
+    let coordinator = world.add_coordinator_with(config.clone());
+    let raw = Raw::new(10);
+    world.add_stranger(raw.clone());
+    world.set_lagging(coordinator, true);
+    for number in 0..count as u16 {
+        let (now, address) = (world.now(), world.address(coordinator));
+        let conn = raw.connect(now, address, &Dial::home(Key::Identity(700 + number)));
+        world.run_for(Duration::from_millis(200));
+        conn.control(&message::hello(&[b'n'; 64], &[7; 4096]));
+        world.run_for(Duration::from_millis(200));
+        conn.close(world.now(), 0);
+    }
+    world.run_for(Duration::from_secs(20));
+    held(&mut world, coordinator, config)
+}
+
+/// By how much one more makes the worst case worse.
+fn reckoned(set: fn(&mut CoordinatorConfig, usize)) -> usize {
+    let with = |count| {
+        let mut config = CoordinatorConfig::new(keys::certificate());
+        config.memory = 0;
+        set(&mut config, count);
+        config.worst_case_bytes() as usize
+    };
+    (with(2 * COUNT) - with(COUNT)) / COUNT
+}
