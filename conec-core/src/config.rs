@@ -44,8 +44,9 @@ pub struct ClientConfig {
     ///
     /// No channel ends because its reader is slow. When more than half of that is taken, messages of more than 64 KiB
     /// come in turn, and of a channel only one at a time: the next when this one was received. A turn lasts for 30 s at most.
-    /// When more than seven eighths are taken, small messages come in turn, too, and what is left of channels that are over is
-    /// forgotten as far as it takes more than an eighth: of who has left most, the oldest channel.
+    /// When more than seven eighths are taken, small messages come in turn, too, and a channel with eight streams or more gets
+    /// no others. What is left of channels that are over is forgotten then as far as it takes more than an eighth: of who has
+    /// left most, the oldest channel.
     ///
     /// What ends, as [`Overloaded`](crate::CloseReason::Overloaded), are channels whose other side leaves messages half sent
     /// while others wait for the memory: who lets three turns in a row go by with less than 16 KiB in 3 s each; and when all is

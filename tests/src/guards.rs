@@ -607,6 +607,27 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "hostile::leftovers::what_short_channels_leave_is_paid_for_as_what_it_takes",
     },
     Guard {
+        what: "no more streams are accepted than there is memory for",
+        file: "conec-core/src/channel/core/streams.rs",
+        text: "lags_behind || self.reading == Reading::Nothing && self.streams.len() >= FEW",
+        without: "lags_behind",
+        noticed_by: "many_streams::streams_for_which_there_is_no_memory_wait_for_the_application",
+    },
+    Guard {
+        what: "memory is looked at while many streams are accepted",
+        file: "conec-core/src/channel/core/streams.rs",
+        text: "if accepted == ACCEPTED_AT_ONCE {",
+        without: "if false {",
+        noticed_by: "many_streams::streams_for_which_there_is_no_memory_wait_for_the_application",
+    },
+    Guard {
+        what: "places for messages count for all that they take",
+        file: "conec-core/src/channel/stream.rs",
+        text: "taken => self.ready.capacity() - taken,",
+        without: "_ => 0,",
+        noticed_by: "channel::stream::tests::places_for_messages_count_as_long_as_they_are_kept",
+    },
+    Guard {
         what: "who has left most gives up its own when memory is short",
         file: "conec-core/src/host/leftovers.rs",
         text: "most.and_then(|bill| bill.channels.first().copied())",

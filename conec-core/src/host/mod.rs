@@ -618,7 +618,9 @@ impl<R: Account> Host<R> {
             return;
         };
         entry.touched = false;
+        let mut goes_on = false;
         if let Some(channel) = &mut entry.channel {
+            goes_on = channel.core.reads_on();
             channel.weigh(&mut table.memory);
             if channel.core.has_events() && !channel.unheard {
                 mark(id, &mut entry.eventful, &mut table.eventful);
@@ -635,6 +637,9 @@ impl<R: Account> Host<R> {
             }
         }
         self.share_memory(now, id);
+        if goes_on {
+            self.go_on(id);
+        }
     }
 }
 

@@ -15,9 +15,6 @@ impl<R: Account> Host<R> {
         if self.memory.is_short() || self.is_unbalanced() {
             self.note_memory(id);
             self.balance(now);
-            if self.table.channel(id).is_some_and(|it| it.core.reads_on()) {
-                self.go_on(id);
-            }
         }
     }
 
@@ -141,7 +138,7 @@ impl<R: Account> Host<R> {
     }
 
     /// More of a channel may be read now.
-    fn go_on(&mut self, id: ChannelId) {
+    pub(super) fn go_on(&mut self, id: ChannelId) {
         if let Some(entry) = self.table.touch(id) {
             entry.accessed = true;
         }

@@ -21,6 +21,7 @@ mod guards;
 mod hostile;
 mod jumbo;
 mod limits;
+mod many_streams;
 mod model;
 mod names;
 mod nat;

@@ -105,7 +105,7 @@ struct Settings {
     max_message_size: usize,
     send_buffer: usize,
     /// How many streams the other side may have open.
-    streams: usize,
+    streams: u32,
     congestion: CongestionControl,
 }
 
@@ -177,7 +177,7 @@ impl ChannelCore {
             settings: Settings {
                 max_message_size: config.max_message_size,
                 send_buffer: config.send_buffer,
-                streams: config.bi_streams as usize + config.uni_streams as usize,
+                streams: config.bi_streams + config.uni_streams,
                 congestion: config.congestion,
             },
             state: State::new(),
@@ -321,6 +321,7 @@ impl ChannelCore {
 
     /// Does what the application has made possible, by taking events and streams or by what it did through handles.
     pub(crate) fn resume(&mut self, link: &mut Link, now: Instant) {
+        self.reads_on = false;
         if self.has_room() {
             self.deferred = false;
             self.accept_streams(link, now, Direction::Bi);

@@ -77,14 +77,14 @@ impl ChannelCore {
         self.datagrams.keep_few();
     }
 
-    /// Whether something is not read.
+    /// Whether something is not read, or not accepted.
     pub(crate) fn is_held_back(&self) -> bool {
-        !self.held_back.is_empty()
+        !self.held_back.is_empty() || self.deferred
     }
 
     /// Whether more has to be read before the application has something of the channel again.
     pub(crate) fn wants_turn(&self) -> bool {
-        self.memory.ready == 0 && (self.is_held_back() || self.has_large())
+        self.memory.ready == 0 && (!self.held_back.is_empty() || self.has_large())
     }
 
     /// Whether nothing but what the other side sends is missing.
@@ -104,7 +104,6 @@ impl ChannelCore {
 
     /// Goes on with what may be read now, stream by stream, until that is so much that it has to be asked again what may be.
     pub(super) fn read_on(&mut self, link: &mut Link) {
-        self.reads_on = false;
         let before = self.received;
         let held_back = self.held_back.iter();
         let free = held_back.filter(|&(&index, &held)| held < self.unread_size(index));

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::ChannelCore;
+use super::{ChannelCore, Reading};
 use crate::{
     Direction, ErrorCode, RecvEnd, SendEnd, StreamId,
     channel::{
@@ -28,6 +28,7 @@ impl ChannelCore {
             // The first bytes of a new stream are not announced.
             self.read_control(link, now);
         }
+        let mut accepted = 0;
         // Until the sides know who they are to each other, what the other side opens waits.
         while self.state.carries_data() {
             // And while the application lags behind: streams that were not accepted make no room for others.
@@ -35,6 +36,11 @@ impl ChannelCore {
                 self.deferred = true;
                 return;
             }
+            if accepted == ACCEPTED_AT_ONCE {
+                (self.deferred, self.reads_on) = (true, true);
+                return;
+            }
+            accepted += 1;
             let free = self.stream_rate.as_mut().map(|rate| rate.next(now));
             if let Some(at) = free.filter(|&at| at > now) {
                 self.accept_at = Some(at);
@@ -69,11 +75,14 @@ impl ChannelCore {
         self.streams.insert(index, DataStream::new(send, recv));
     }
 
-    /// Whether so much waits for the application that no more streams are accepted: about all that the allowed streams can
-    /// cause.
+    /// Whether no more streams are accepted: so much waits for the application, about all that the allowed streams can cause,
+    /// or there are more than a few and no memory is left.
     pub(super) fn is_full(&self) -> bool {
-        let streams = 1 + self.settings.streams;
-        self.events.len() + self.incoming.len() >= EVENTS_PER_STREAM * streams
+        let lags_behind = {
+            let streams = 1 + self.settings.streams as usize;
+            self.events.len() + self.incoming.len() >= EVENTS_PER_STREAM * streams
+        };
+        lags_behind || self.reading == Reading::Nothing && self.streams.len() >= FEW
     }
 
     /// The next stream that the other side has opened. What has happened on it is told from now on.
@@ -330,3 +339,7 @@ impl ChannelCore {
 
 /// Events that wait, for each stream that is allowed, before no more streams are accepted.
 const EVENTS_PER_STREAM: usize = 4;
+/// How many streams are accepted before memory is looked at again.
+const ACCEPTED_AT_ONCE: usize = 32;
+/// So many streams each channel may have, however little memory is left.
+const FEW: usize = 8;
