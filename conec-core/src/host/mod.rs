@@ -352,7 +352,7 @@ impl<R: Account> Host<R> {
             let is_short = self.memory.is_short();
             if table
                 .channel(id)
-                .is_some_and(|it| is_short || it.core.has_room())
+                .is_some_and(|it| is_short || it.core.is_deferring())
                 && let Some(entry) = table.touch(id)
             {
                 entry.accessed = true;

@@ -322,8 +322,7 @@ impl ChannelCore {
     /// Does what the application has made possible, by taking events and streams or by what it did through handles.
     pub(crate) fn resume(&mut self, link: &mut Link, now: Instant) {
         self.reads_on = false;
-        if self.has_room() {
-            self.deferred = false;
+        if std::mem::take(&mut self.deferred) {
             self.accept_streams(link, now, Direction::Bi);
             self.accept_streams(link, now, Direction::Uni);
         }
@@ -334,9 +333,9 @@ impl ChannelCore {
         self.drain(link);
     }
 
-    /// Whether streams wait to be accepted that now can be.
-    pub(crate) fn has_room(&self) -> bool {
-        self.deferred && !self.is_full()
+    /// Whether streams wait to be accepted.
+    pub(crate) fn is_deferring(&self) -> bool {
+        self.deferred
     }
 
     /// Takes the next step towards a graceful end, if there is one to take.

@@ -19,7 +19,7 @@ use std::{
 
 use quinn_proto::{
     RttEstimator,
-    congestion::{Controller, ControllerFactory, ControllerMetrics},
+    congestion::{Controller, ControllerFactory},
 };
 
 pub(super) use self::control::Control;
@@ -244,12 +244,6 @@ impl Controller for PathController {
         } else {
             self.algorithm.window()
         }
-    }
-
-    fn metrics(&self) -> ControllerMetrics {
-        let mut metrics = ControllerMetrics::default();
-        metrics.congestion_window = self.algorithm.window();
-        metrics
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
