@@ -294,7 +294,7 @@ async fn connect(kind: Kind, to: &str, config: ClientConfig) -> Result<Client, C
     })
 }
 
-async fn bind_any(kind: Kind) -> Coordinator {
+pub(crate) async fn bind_any(kind: Kind) -> Coordinator {
     let socket = Socket::bind(([127, 0, 0, 1], 0).into()).unwrap();
     bind(kind, socket, coordinator_config()).await.unwrap()
 }

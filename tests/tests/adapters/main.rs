@@ -21,6 +21,7 @@ mod matrix;
 mod programs;
 mod replay;
 mod scripts;
+mod strangers;
 
 use std::{
     net::SocketAddr,

@@ -133,6 +133,38 @@ fn an_offer_that_nobody_answers_ends() {
     pair_closed(&mut world, coordinator);
 }
 
+/// Who asked hears of it at the next full second, as if nobody were there.
+#[test]
+fn the_coordinators_application_has_as_long_to_answer_as_its_limits_say() {
+    let mut world = World::new(15);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.channels = Policy::Ask;
+    config.limits.answer_timeout = Duration::from_secs(3);
+    let coordinator = world.add_coordinator_with(config);
+    let [alice, bob] = ["alice", "bob"].map(|name| world.add_client(name));
+    world.connect(alice, coordinator);
+    world.connect(bob, coordinator);
+    let at_alice = world.request_channel(alice, by_name("bob"));
+    let asked = world.wait_for("asked", Duration::from_secs(1), |world| {
+        let elapsed = world.elapsed();
+        world.take_event(coordinator, |event| match event {
+            Event::Coordinator(CoordinatorEvent::PairAsks { .. }) => Some(elapsed),
+            Event::Client(_) | Event::Coordinator(_) => None,
+        })
+    });
+    pair_closed(&mut world, coordinator);
+    let answered_for = world.elapsed() - asked;
+    assert!(
+        (3.0..3.1).contains(&answered_for.as_secs_f64()),
+        "{answered_for:?}"
+    );
+    assert_eq!(
+        world.closed(at_alice),
+        CloseReason::Remote(ErrorCode::NotFound)
+    );
+    assert!(world.elapsed() - asked < Duration::from_millis(4100));
+}
+
 /// The Client's own limit is for its own application, to the second, also where the other end is itself.
 #[test]
 fn an_application_has_as_long_to_answer_an_offer_as_its_limits_say() {

@@ -26,6 +26,7 @@ fn memory_is_spent_where_it_should_be() {
     channels::a_channel_leaves_nothing_behind();
     channels::channels_that_are_over_take_no_more_than_messages_may();
     newcomers::newcomers_take_no_more_than_is_reckoned();
+    newcomers::those_who_are_refused_take_no_more_and_leave_nothing();
     channels::clients_at_every_limit_take_no_more_than_the_worst_case(|_| {});
     // Nor does it help to have streams with gaps.
     channels::clients_at_every_limit_take_no_more_than_the_worst_case(|raw| {
@@ -38,6 +39,7 @@ fn memory_is_spent_where_it_should_be() {
     messages::whatever_waits_for_readers_or_senders_fills_what_messages_may_take();
     tables::pairs_take_what_is_reckoned();
     tables::events_take_what_is_reckoned();
+    tables::what_a_deaf_client_is_told_is_reckoned_with_it();
     windows::full_of_packets_with_hardly_anything_they_take_what_is_reckoned();
     windows::those_of_peer_channels_too();
     windows::those_that_have_grown_take_what_is_shared_out();

@@ -78,3 +78,42 @@ pub(crate) fn newcomers_take_no_more_than_is_reckoned() {
         );
     }
 }
+
+/// As many as one network may have at once.
+pub(crate) fn those_who_are_refused_take_no_more_and_leave_nothing() {
+    const COUNT: usize = 256;
+    let empty = with_refused(0, Duration::ZERO);
+    for (what, count, after) in [
+        ("refused", COUNT, Duration::from_millis(200)),
+        ("there", COUNT, Duration::from_secs(60)),
+    ] {
+        let each = with_refused(count, after).saturating_sub(empty) / COUNT;
+        println!("a newcomer that was {what} holds {each} bytes");
+        // Tables keep their room.
+        let most = if what == "there" { 1 << 10 } else { 64 << 10 };
+        assert!(each <= most, "{each} bytes: {what}");
+    }
+}
+
+fn with_refused(count: usize, after: Duration) -> usize {
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.admission = Policy::Deny;
+    let mut world = World::new(14);
+    let coordinator = world.add_coordinator_with(config.clone());
+    let raw = Raw::new(14);
+    world.add_stranger(raw.clone());
+    let (now, address) = (world.now(), world.address(coordinator));
+    let conns: Vec<_> = (0..count as u16)
+        .map(|number| raw.connect(now, address, &Dial::home(Key::Identity(700 + number))))
+        .collect();
+    for conn in &conns {
+        world.wait_for("a handshake", Duration::from_secs(10), |_| {
+            conn.is_connected().then_some(())
+        });
+    }
+    for conn in &conns {
+        conn.control(&message::hello(&[b'n'; 64], &[7; 4096]));
+    }
+    world.run_for(after);
+    held(&mut world, coordinator, config)
+}

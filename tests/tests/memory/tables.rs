@@ -86,3 +86,45 @@ fn reckoned(set: fn(&mut CoordinatorConfig, usize)) -> usize {
     };
     (with(2 * COUNT) - with(COUNT)) / COUNT
 }
+
+/// News of addresses and offers for a Client that reads nothing of what it is told.
+pub(crate) fn what_a_deaf_client_is_told_is_reckoned_with_it() {
+    let reckoned = reckoned(|config, count| config.limits.clients = count);
+    let held = with_deaf(true) - with_deaf(false);
+    println!("what a deaf client was told: {held} bytes of {reckoned}");
+    assert!(held <= reckoned, "{held} bytes of {reckoned}");
+}
+
+fn with_deaf(told: bool) -> usize {
+    let config = CoordinatorConfig::new(keys::certificate());
+    let mut world = World::new(13);
+    let coordinator = world.add_coordinator_with(config.clone());
+    let raw = Raw::new(13);
+    let mallory = world.add_stranger(raw.clone());
+    let asks = log_in(&mut world, &raw, coordinator, 601);
+    let (now, address) = (world.now(), world.address(coordinator));
+    let dial = Dial {
+        stream_window: 1024,
+        window: 4096,
+        ..Dial::home(Key::Identity(600))
+    };
+    let deaf = raw.connect(now, address, &dial);
+    world.run_for(Duration::from_secs(1));
+    deaf.control(&message::hello(b"", b""));
+    world.run_for(Duration::from_secs(1));
+    deaf.set_reading(false);
+    let addresses = [1, 2].map(|port| ([198, 51, 100, 66], port).into());
+    for round in 0..if told { 1000 } else { 0 } {
+        world.rebind(mallory, addresses[round % 2]);
+        deaf.ping();
+        let target = keys::identity(600).id();
+        asks.control(&message::open_by_id(round as u64, target, &[7; 255]));
+        world.run_for(Duration::from_millis(20));
+        while let Some(offer) = asks.next_offer() {
+            asks.control(&message::close_channel(offer.own_route, 0));
+        }
+    }
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(deaf.end(), None);
+    held(&mut world, coordinator, config)
+}
