@@ -131,9 +131,15 @@ fn what_nobody_holds_is_closed() {
 /// They cost the other side no credit once they are read, so they wait where nobody accepts them, and no more are taken.
 #[test]
 fn streams_that_nobody_accepts_hold_up_who_opens_them() {
-    for bidirectional in [false, true] {
+    for (bidirectional, is_home) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut world = World::new();
-        let (at_alice, at_bob) = world.channel();
+        let (at_alice, at_bob) = if is_home {
+            let (alice, coordinator) = (world.alice(), world.coordinator());
+            let home = coordinator.find(alice.id()).unwrap();
+            (alice.home(), coordinator.channel(home).unwrap())
+        } else {
+            world.channel()
+        };
         let mut opened = 0;
         let mut idle = 0;
         while idle < 3 {
@@ -151,7 +157,9 @@ fn streams_that_nobody_accepts_hold_up_who_opens_them() {
         let refused = at_alice.try_open_uni("").err();
         assert!(bidirectional || refused == Some(TryOpenStreamError::Blocked));
         assert!(bidirectional || at_alice.available_streams(Direction::Uni) == 0);
-        assert!((400..700).contains(&opened), "{opened}");
+        // About four for each that is allowed at once.
+        let some = if is_home { 100..300 } else { 400..700 };
+        assert!(some.contains(&opened), "{opened}");
         // Those that are there are clean ends, in order, and make room.
         for number in 0..opened {
             let mut stream = ready(at_bob.accept()).unwrap();
