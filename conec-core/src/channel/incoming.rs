@@ -59,3 +59,26 @@ impl Incoming {
         !self.waiting.is_empty() && !std::mem::replace(&mut self.announced, true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_told_once_that_streams_wait_and_again_when_all_were_taken() {
+        let mut incoming = Incoming::default();
+        assert!(!incoming.announce(), "there are none");
+        for index in 0..2 {
+            incoming.push(index, Bytes::new(), None);
+        }
+        assert!(incoming.announce());
+        assert!(!incoming.announce(), "that was told");
+        incoming.push(2, Bytes::new(), None);
+        assert!(!incoming.announce(), "more of the same is no news");
+        let taken = std::iter::from_fn(|| incoming.pop());
+        assert_eq!(taken.map(|it| it.index).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(!incoming.announce());
+        incoming.push(3, Bytes::new(), None);
+        assert!(incoming.announce() && !incoming.announce());
+    }
+}

@@ -359,4 +359,18 @@ mod tests {
             assert_eq!(race.lost(now + Duration::from_secs(1)), Some(told));
         }
     }
+
+    #[test]
+    fn of_reasons_that_tell_as_much_the_first_is_told() {
+        use CloseReason::{Identity, Reset, Version};
+        for reasons in [[Version, Identity, Reset], [Reset, Version, Identity]] {
+            let (now, mut race) = race("192.0.2.1:1 192.0.2.2:1 192.0.2.3:1", PACE);
+            let mut tried = 0;
+            for reason in reasons {
+                assert_eq!(begin(&mut race, now, &mut tried), 1);
+                race.fail(now, ChannelId(tried), reason);
+            }
+            assert_eq!(race.lost(now), Some(reasons[0]));
+        }
+    }
 }

@@ -58,6 +58,8 @@ const WINDOW: u64 = u128::BITS as u64;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn gaps(numbers: impl IntoIterator<Item = u64>) -> u64 {
@@ -103,5 +105,38 @@ mod tests {
         assert_eq!(gaps((500..1000).chain(1000..LATER)), 0);
         let too_late = (0..10).chain(11..500).chain([10]).chain(500..1000);
         assert_eq!(gaps(too_late), 1);
+    }
+
+    /// The same, told from the whole story.
+    fn recounted(numbers: &[u64]) -> u64 {
+        let mut seen = BTreeSet::new();
+        let mut highest = numbers[0];
+        for &number in numbers {
+            highest = highest.max(number);
+            if highest - number < WINDOW {
+                seen.insert(number);
+            }
+        }
+        let is_lost = |number: u64| !seen.contains(&number) && number + WINDOW <= highest;
+        seen.iter().filter(|&&it| is_lost(it + 1)).count() as u64
+    }
+
+    #[test]
+    fn a_jump_counts_all_gaps_that_it_leaves_behind() {
+        let jumps = [1, 2, 126, 127, 128, 129, 130, 131, 255, 256, 257, 1000];
+        for holes in [0, 1, 3, 64, 100, 126, 127, 128] {
+            for jump in jumps {
+                for then in jumps {
+                    let mut story: Vec<u64> = (0..10).collect();
+                    for step in [1 + holes, 2, 1, 1 + holes, jump, then, 1, 2] {
+                        let latest = story[story.len() - 1];
+                        // Something comes late, too.
+                        story.extend([latest + step, latest + step - step.min(2) / 2]);
+                        let counted = gaps(story.iter().copied());
+                        assert_eq!(counted, recounted(&story), "{holes} {jump} {then} {step}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -512,4 +512,25 @@ mod tests {
         let pings = scene.run(50_000).len();
         assert!((32..=34).contains(&pings), "{pings}");
     }
+
+    /// As a NAT shows it, which is an address that the other end cannot tell.
+    #[test]
+    fn an_address_where_the_other_end_was_lately_is_tried_in_the_next_round() {
+        for (later, is_tried) in [(1, true), (599, true), (601, false), (3600, false)] {
+            let mut scene = Scene::new(&[]);
+            scene.prober.heard_from(scene.now, address(7));
+            scene.run(20);
+            assert!(scene.pong(1, address(7)).is_some());
+            scene.run(40);
+            assert!(scene.pong(2, address(7)).unwrap().ready);
+            scene.prober.disprove(scene.now, address(7));
+            scene.prober.rest();
+            scene.run(40 + 1000 * later);
+            scene.prober.begin(scene.now, std::iter::empty(), None);
+            let tried = scene.run(50 + 1000 * later);
+            let expected = [(u128::from(40 + 1000 * later), address(7), PROBE_LEN)];
+            assert_eq!(tried == expected, is_tried, "{later}: {tried:?}");
+            assert_eq!(tried.is_empty(), !is_tried);
+        }
+    }
 }

@@ -153,3 +153,49 @@ const SMALL: usize = 9 << 10;
 const LOOK_AHEAD: usize = 64;
 /// What a run takes besides its bytes, with the room that is kept for others, and what counts who shares a buffer.
 const OVERHEAD: usize = size_of::<Queued>() * 3 / 2 + 48;
+
+#[cfg(test)]
+mod tests {
+    use super::{super::cost::cost_of, *};
+
+    fn packets(size: usize, count: usize) -> Transmit {
+        Transmit {
+            destination: ([192, 0, 2, 1], 1).into(),
+            source_ip: None,
+            ecn: None,
+            segment_size: (count > 1).then_some(size),
+            payload: vec![0; size * count].into(),
+        }
+    }
+
+    /// In one run, and in one run each.
+    #[test]
+    fn as_many_packets_are_given_as_were_paid_for_and_no_more() {
+        for (size, paid, given) in [
+            (1200, 12_000, 10),
+            (1200, 11_999, 9),
+            (1452, 14_519, 9),
+            (8952, 50_000, 5),
+            // To handle a small one takes its time.
+            (100, 12_000, 10),
+            // The first comes in any case: who gave it pays later.
+            (1200, 1199, 1),
+            (1200, 0, 1),
+        ] {
+            for in_one_run in [true, false] {
+                let mut lane = Lane::default();
+                let (runs, each) = if in_one_run { (1, 20) } else { (20, 1) };
+                for _ in 0..runs {
+                    lane.push(packets(size, each), 0);
+                }
+                let first = lane.pop(usize::MAX, paid).expect("packets");
+                assert_eq!(count(&first), given, "{size} {paid} {in_one_run}");
+                assert!(cost_of(&first) <= paid || given == 1);
+                // And so until there are no more.
+                let rest = std::iter::from_fn(|| lane.pop(usize::MAX, paid));
+                assert_eq!(rest.map(|it| count(&it)).sum::<usize>(), 20 - given);
+                assert!(lane.is_empty() && lane.memory() == 0);
+            }
+        }
+    }
+}

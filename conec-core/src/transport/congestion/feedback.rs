@@ -45,3 +45,27 @@ pub(super) fn initial_window(mtu: u16) -> u64 {
 pub(super) fn minimum_window(mtu: u16) -> u64 {
     2 * u64::from(mtu)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten packets, but no more than 14,720 bytes or two packets, whichever is more.
+    #[test]
+    fn a_path_begins_with_the_window_of_the_standard_whatever_its_packets() {
+        for (mtu, window) in [
+            (1200, 12_000),
+            (1452, 14_520),
+            (1472, 14_720),
+            (1500, 14_720),
+            (7360, 14_720),
+            (7361, 14_722),
+            (8952, 17_904),
+            (9000, 18_000),
+            (65_000, 130_000),
+        ] {
+            assert_eq!(initial_window(mtu), window, "{mtu}");
+            assert!(window >= minimum_window(mtu));
+        }
+    }
+}

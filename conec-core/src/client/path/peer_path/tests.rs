@@ -355,3 +355,53 @@ fn a_channel_that_is_over_answers_nobody() {
     // Goodbyes go every way.
     assert_eq!(scene.path.way(), Way::Both(v4(1)));
 }
+
+#[test]
+fn a_direct_path_in_use_is_pinged_each_time_that_nothing_was_sent_on_it_for_long() {
+    let mut scene = Scene::direct(v4(1), ms(20));
+    scene.config.keep_warm = None;
+    scene.actions.clear();
+    let begin = scene.now;
+    let mut pings = Vec::new();
+    for tick in 0..500 {
+        // Others have timers too, which go off whether or not this path has something to do.
+        scene.run(ms(200));
+        scene.with(PeerPath::handle_timeout);
+        let asked = scene.actions.drain(..);
+        let asked = asked.filter(|it| matches!(it, Action::Ping)).count();
+        if asked > 0 {
+            assert_eq!(asked, 1);
+            pings.push((scene.now - begin).as_secs());
+        }
+        // The application has something to say every other second, for half a minute.
+        if asked > 0 || (tick < 150 && tick % 10 == 9) {
+            scene.with(|path, context| path.sent(context, 1));
+        }
+    }
+    assert_eq!(scene.path.way(), Way::Direct(v4(1)));
+    assert_eq!(pings, [45, 60, 75, 90]);
+}
+
+#[test]
+fn a_probe_that_comes_twice_is_answered_once_and_counted_as_rejected() {
+    let mut scene = Scene::direct(v4(1), ms(20));
+    scene.counter += 1;
+    let sealed = scene
+        .theirs
+        .seal(route(), scene.counter, Probe::Ping, PROBE_LEN);
+    let come = |scene: &mut Scene| {
+        let before = scene.stats;
+        scene.with(|path, context| path.handle_probe(context, v4(1), &mut sealed.to_vec()));
+        let after = scene.stats;
+        let sent = after.probes_sent - before.probes_sent;
+        (sent, after.probes_rejected - before.probes_rejected)
+    };
+    assert_eq!(come(&mut scene), (1, 0));
+    assert_eq!(come(&mut scene), (0, 1));
+    assert_eq!(come(&mut scene), (0, 1));
+    // Nor is any welcome when the channel is over.
+    scene.path.end();
+    let before = scene.stats.probes_rejected;
+    scene.hear(v4(1), Probe::Ping);
+    assert_eq!(scene.stats.probes_rejected, before + 1);
+}
