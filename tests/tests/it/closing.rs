@@ -311,6 +311,47 @@ fn a_coordinator_shuts_down_gracefully() {
     assert_eq!(world.coordinator(coordinator).poll_timeout(), None);
 }
 
+/// Who is driven until it is finished says all that it has to say before.
+#[test]
+fn nobody_is_finished_before_all_that_it_had_is_gone() {
+    let mut world = World::new(71);
+    let coordinator = world.add_coordinator();
+    let clients = ["alice", "bob"].map(|name| world.add_client(name));
+    let finished = |world: &mut World| {
+        let at_clients = clients.map(|it| world.client(it).is_finished());
+        (world.coordinator(coordinator).is_finished(), at_clients)
+    };
+    assert_eq!(finished(&mut world), (false, [false; 2]), "not begun");
+    for client in clients {
+        world.connect(client, coordinator);
+    }
+    let (at_alice, at_bob) = world.open_channel(clients[0], clients[1]);
+    assert_eq!(finished(&mut world), (false, [false; 2]), "at work");
+    let ours = world.open(at_alice, Direction::Uni, b"");
+    world.send(ours, "unread");
+    let theirs = world.accept_stream(at_bob);
+    world.finish(ours);
+    let now = world.now();
+    world
+        .coordinator(coordinator)
+        .close(now, Duration::from_secs(60));
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(finished(&mut world), (false, [false; 2]), "closing");
+    assert_eq!(world.recv(theirs), "unread");
+    world.wait_for("all finished", Duration::from_secs(30), |world| {
+        let (at_coordinator, at_clients) = finished(world);
+        if at_coordinator {
+            world.check_coordinator_deserted(coordinator);
+        }
+        for (client, finished) in clients.into_iter().zip(at_clients) {
+            if finished {
+                world.check_client_ended(client);
+            }
+        }
+        (at_coordinator && at_clients == [true; 2]).then_some(())
+    });
+}
+
 /// `Welcome` and `Closing` arrive together, and have to be taken in this order.
 #[test]
 fn a_client_that_is_admitted_by_a_coordinator_that_closes_at_once_ends_gracefully() {

@@ -510,6 +510,48 @@ fn too_many_datagrams_wait_for_room() {
     });
 }
 
+/// Large and small ones in turn: what is left when a small one has gone is not enough for a large one.
+#[test]
+fn who_waits_for_room_for_datagrams_is_told_each_time_that_there_is_some_and_nobody_else_is() {
+    let (mut world, at_alice, at_bob) = pair_with(21, |config| config.datagram_buffer = 66_000);
+    world.run_for(Duration::from_secs(10));
+    let max = |world: &mut World| {
+        let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+        channel.max_datagram_size()
+    };
+    let told = |world: &mut World, at: At| {
+        world.take_event(at.node, |event| {
+            (event.channel() == Some((at.channel, &ChannelEvent::DatagramsWritable))).then_some(())
+        })
+    };
+    world.network.set_all(&LinkConfig {
+        loss: 0.1,
+        ..LinkConfig::default()
+    });
+    let (mut asked, mut waited) = (0, 0);
+    for number in 0..1000 {
+        let size = if number % 2 == 0 { 10 } else { max(&mut world) };
+        loop {
+            asked += 1;
+            let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+            match channel.send_datagram(message(number, size)) {
+                Ok(()) => break,
+                Err(error) => assert_eq!(error, SendDatagramError::Blocked),
+            }
+            waited += 1;
+            world.wait_for("room", Duration::from_secs(10), |world| {
+                told(world, at_alice)
+            });
+        }
+    }
+    assert!(waited > 100, "{waited} of {asked}");
+    let mut channel = world.channel(at_bob.node, at_bob.channel).unwrap();
+    channel.send_datagram(message(0, 100)).unwrap();
+    world.run_for(Duration::from_secs(10));
+    assert_eq!(told(&mut world, at_alice), None, "nobody waits any more");
+    assert_eq!(told(&mut world, at_bob), None, "nobody had to wait");
+}
+
 #[test]
 fn partial_messages_share_a_bounded_memory_and_all_complete() {
     // Twenty messages, each of twice the channel's budget, at once.

@@ -1,7 +1,7 @@
 //! Datagrams from anywhere, of any content, at any time.
 
 use bytes::BytesMut;
-use conec_core::Datagram;
+use conec_core::{Datagram, testing::coordinator_entries};
 use conec_tests::{
     raw::route_of,
     sim::{LinkConfig, Packet, Tap},
@@ -447,4 +447,36 @@ fn timers_may_come_early_late_twice_or_from_the_past() {
         CloseReason::TimedOut | CloseReason::Remote(_) | CloseReason::Reset
     ));
     assert!(scene.world.client(ben).is_connected());
+}
+
+#[test]
+fn datagrams_that_nobody_reads_count_as_memory_whether_or_not_anybody_was_told_of_them() {
+    let mut scene = Scene::new(12);
+    let conn = scene.log_in();
+    let at = scene.session();
+    scene.world.run_for(secs(5));
+    scene.world.set_lagging(at.node, true);
+    let kept = |scene: &mut Scene| coordinator_entries(scene.world.coordinator(at.node));
+    let before = kept(&mut scene);
+    let mut sent = 0;
+    for _ in 0..100 {
+        assert!(conn.send_datagram(vec![7; 1000]));
+        sent += 1000;
+        scene.world.run_for(Duration::from_millis(20));
+    }
+    scene.world.run_for(secs(1));
+    // And little besides for each of them.
+    let bounds = before + sent..before + sent * 5 / 4;
+    for lagging in [true, false] {
+        scene.world.set_lagging(at.node, lagging);
+        scene.world.run_for(secs(1));
+        let kept = kept(&mut scene);
+        assert!(bounds.contains(&kept), "{kept} is not in {bounds:?}");
+    }
+    let mut session = scene.world.channel(at.node, at.channel).unwrap();
+    let taken = std::iter::from_fn(|| session.recv_datagram()).count();
+    assert_eq!(taken, 100);
+    scene.world.run_for(secs(1));
+    assert!(kept(&mut scene) < before + 1000);
+    scene.all_is_well(&[]);
 }

@@ -65,5 +65,38 @@ fn who_is_slow_in_its_turn_gets_another_and_is_not_cut_off() {
     }
 }
 
+/// There are always others who wait for a turn: when one has let three go by and is cut off, the next comes.
+#[test]
+fn who_goes_on_sending_in_its_turn_is_not_taken_for_one_that_does_not() {
+    let mut scene = Scene::with(19, |config| share_out(config, MEMORY));
+    let mut others = stalled(&mut scene, 800, 8);
+    let slow = scene.victim();
+    *scene.world.link(slow, scene.coordinator) = LinkConfig {
+        rate: Some(100_000 / 8),
+        queue: 100_000 / 8,
+        ..LinkConfig::default()
+    };
+    let begin = scene.world.elapsed();
+    let (ours, theirs) = honest_stream(&mut scene, slow);
+    scene.world.send(ours, vec![1; 1 << 20]);
+    let got = loop {
+        if let Ok(got) = scene.world.try_recv(theirs) {
+            break got;
+        }
+        let there = others.iter().filter(|conn| conn.end().is_none());
+        for _ in there.count()..8 {
+            let number = 800 + others.len() as u16;
+            others.extend(stalled(&mut scene, number, 1));
+        }
+        scene.world.run_for(secs(1));
+        let took = scene.world.elapsed() - begin;
+        assert!(took < secs(600), "nothing came in {took:?}");
+    };
+    assert_eq!(got.len(), 1 << 20);
+    let ended = others.iter().filter(|conn| conn.end() == Some(LIMIT));
+    assert_eq!(scene.stats().channels_shed, ended.count() as u64);
+    scene.pair.are_well(&mut scene.world);
+}
+
 /// For messages of the Coordinator's: eight of the largest size.
 const MEMORY: usize = 8 << 20;
