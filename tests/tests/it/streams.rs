@@ -552,6 +552,47 @@ fn who_waits_for_room_for_datagrams_is_told_each_time_that_there_is_some_and_nob
     assert_eq!(told(&mut world, at_bob), None, "nobody had to wait");
 }
 
+/// It need not look at the channel, nor wait until something else happens to it.
+#[test]
+fn who_waits_for_room_on_a_stream_is_told_in_the_turn_in_which_there_is_some() {
+    let (mut world, at_alice, at_bob) = pair_with(22, |config| config.send_buffer = 20_000);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    let stream = ours.stream;
+    let told = |world: &mut World| {
+        let writable = ChannelEvent::Writable { stream };
+        world.take_event(at_alice.node, |event| {
+            (event.channel() == Some((at_alice.channel, &writable))).then_some(())
+        })
+    };
+    let send = |world: &mut World, number| {
+        let mut channel = world.channel(at_alice.node, at_alice.channel).unwrap();
+        channel.stream(stream).send(message(number, 5000))
+    };
+    let (mut sent, mut received) = (0, 0);
+    while received < 300 {
+        while send(&mut world, sent).is_ok() {
+            sent += 1;
+        }
+        while told(&mut world).is_none() {
+            // Time has passed, and the pace may allow more.
+            world.channel(at_alice.node, at_alice.channel).unwrap();
+            if told(&mut world).is_some() {
+                break;
+            }
+            let now = world.now();
+            let due = world.client(at_alice.node).poll_timeout();
+            if due.is_some_and(|at| at > now) {
+                world.channel(at_alice.node, at_alice.channel).unwrap();
+                assert_eq!(told(&mut world), None, "it was there before, and not told");
+            }
+            assert!(world.step());
+        }
+        while world.try_recv(theirs).is_ok() {
+            received += 1;
+        }
+    }
+}
+
 #[test]
 fn partial_messages_share_a_bounded_memory_and_all_complete() {
     // Twenty messages, each of twice the channel's budget, at once.
