@@ -856,7 +856,7 @@ pub const GUARDS: &[Guard] = &[
         file: "conec-core/src/transport/link/incoming/setting_aside.rs",
         text: "        self.give_back(stream, read_now);",
         without: "        let _ = read_now;",
-        noticed_by: "unread::a_home_channel_full_of_unread_streams_carries_requests_and_follows_its_nat",
+        noticed_by: "unread::a_home_channel_whose_streams_were_set_aside_carries_requests",
     },
     Guard {
         what: "streams with little to send pass by those that are held up",

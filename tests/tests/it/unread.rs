@@ -45,6 +45,42 @@ fn push(world: &mut World, half: Half, message: &Bytes) {
     stream.send_batch(&mut batch).unwrap();
 }
 
+/// Asks for so many channels, and is told of each that nobody is there.
+fn ask_for_nobody(world: &mut World, client: NodeId, times: usize) {
+    let nobody = Target::Name("nobody".parse().unwrap());
+    for _ in 0..times {
+        let now = world.now();
+        let asked = world
+            .client(client)
+            .open_channel(now, nobody.clone(), &[1; 255])
+            .unwrap();
+        let refused = world.closed(At {
+            node: client,
+            channel: asked,
+        });
+        assert_eq!(refused, CloseReason::Remote(ErrorCode::NotFound));
+    }
+}
+
+/// The control stream is set aside with all others, where the engine wastes memory on the smallest messages.
+#[test]
+fn a_home_channel_whose_streams_were_set_aside_carries_requests() {
+    let mut world = World::new(11);
+    let coordinator = world.add_coordinator();
+    let alice = world.add_client("alice");
+    world.connect(alice, coordinator);
+    let tiny = world.open(home(alice), Direction::Uni, b"tiny");
+    // What is read ahead, and then each in a packet of its own.
+    for number in 0..3000 {
+        push(&mut world, tiny, &Bytes::from_static(b"x"));
+        if number >= 2000 {
+            world.run_for(Duration::from_millis(2));
+        }
+    }
+    fill(&mut world, home(alice), 2, 16 << 20);
+    ask_for_nobody(&mut world, alice, 600);
+}
+
 /// As many requests as take more than is kept free for control messages, and an address that changes.
 #[test]
 fn a_home_channel_full_of_unread_streams_carries_requests_and_follows_its_nat() {
@@ -57,19 +93,7 @@ fn a_home_channel_full_of_unread_streams_carries_requests_and_follows_its_nat() 
     });
     let (at_alice, at_bob) = world.open_channel(alice, bob);
     fill(&mut world, home(alice), 2, 16 << 20);
-    let nobody = Target::Name("nobody".parse().unwrap());
-    for _ in 0..600 {
-        let now = world.now();
-        let asked = world
-            .client(alice)
-            .open_channel(now, nobody.clone(), &[1; 255])
-            .unwrap();
-        let refused = world.closed(At {
-            node: alice,
-            channel: asked,
-        });
-        assert_eq!(refused, CloseReason::Remote(ErrorCode::NotFound));
-    }
+    ask_for_nobody(&mut world, alice, 600);
     let (more, _) = world.open_channel(alice, bob);
     assert!(world.channel(more.node, more.channel).is_some());
     let address = (world.address(alice).ip(), 5000).into();
