@@ -147,7 +147,8 @@ async fn a_reader_that_does_not_read_stops_the_writer() {
             assert!(sent < 200, "more than the windows hold");
         }
         assert_eq!(sender.try_send(piece(sent)), Err(TrySendError::Blocked));
-        assert!(sent * 100_000 > 2 << 20, "less than the stream's window");
+        // How far its window grows is up to the machine; what the sender itself takes is not.
+        assert!(sent * 100_000 >= 256 << 10, "less than the sender's buffer");
         let writer = tokio::spawn(async move {
             for at in sent..sent + 100 {
                 sender.send(piece(at)).await.unwrap();
