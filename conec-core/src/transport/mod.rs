@@ -256,7 +256,6 @@ impl Transport {
                 link.drained = true;
             }
         }
-        link.notice_move();
         if link.drained {
             link.end(CloseReason::TimedOut);
         }

@@ -32,3 +32,12 @@ proptest! {
 }
 
 const BEGINNING: [u8; 11] = [20, 0, 11, 20, 0, 0, 60, 14, 0, 3, 0];
+
+/// It changes its address again and again, and hears no more at the last than an acknowledgement: what had gone to the former one
+/// must not be missed there. The engine panicked, in builds with debug assertions.
+#[test]
+fn who_flaps_and_hears_little_troubles_nobody() {
+    run(include_bytes!(
+        "../../../fuzz/corpus/participant/flaps_while_nothing_may_be_sent"
+    ));
+}

@@ -14,6 +14,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
     net::SocketAddr,
+    ptr,
     time::{Duration, Instant},
 };
 
@@ -83,13 +84,15 @@ pub(crate) struct Link {
     held: bool,
     /// How much was sent that asks for an acknowledgement, and the latest of it when.
     asked: (u64, Option<Instant>),
-    /// The other side's address when it was last looked at.
+    /// Which path the engine is on, when that was last looked at.
+    path: usize,
+    /// The other side's address then.
     remote: SocketAddr,
     /// It has not proved that it is there (RFC 9000, 8.2): how many proofs there had been before.
     unproven: Option<u64>,
-    /// Nothing was sent there yet: what came from there may be too little to be answered (RFC 9000, 8.1). The engine's timer is
-    /// still that of what went to the former address, and must not go off: the engine asserts that it only does so where
-    /// something is under way. What is sent sets it anew.
+    /// Nothing was sent on this path yet that asks for an answer: what came from there may be too little to be answered (RFC 9000,
+    /// 8.1). The engine's timer is still that of what went on another path, and must not go off: the engine asserts that it
+    /// only does so where something is under way. What asks for an answer sets it anew.
     unreached: bool,
     pub(super) events: VecDeque<LinkEvent>,
     closed: bool,
@@ -137,6 +140,7 @@ impl Link {
         config: &ChannelConfig,
     ) -> Self {
         Self {
+            path: path_of(&conn),
             remote: conn.remote_address(),
             unproven: None,
             unreached: false,
@@ -243,6 +247,7 @@ impl Link {
         }
         let before = self.control.acked_mark();
         self.conn.handle_event(event);
+        self.notice_path();
         let gaps = self.arrivals.note(self.observer.latest());
         self.note_gaps(gaps);
         if self.incoming.is_pressing() {
@@ -294,6 +299,7 @@ impl Link {
             return self.sound_alarm(now);
         }
         self.conn.handle_timeout(now);
+        self.notice_path();
         self.silence.timer_fired();
         let (rtt, owed) = (self.rtt(), self.asked.1 > self.control.latest_acked());
         if self.silence.lasts(now, rtt) {
@@ -430,8 +436,14 @@ impl Link {
             let window = self.conn.congestion_state().window();
             self.control
                 .bequeath(window, present, rtt.unwrap_or(present));
-            self.conn.path_changed(now);
+            self.begin_anew(now);
         }
+    }
+
+    /// Has the engine know nothing of its path, which stays the same.
+    fn begin_anew(&mut self, now: Instant) {
+        self.conn.path_changed(now);
+        self.path = path_of(&self.conn);
     }
 
     /// From now on, what is sent shares its path with others like this.
@@ -446,7 +458,7 @@ impl Link {
         if state.window() > state.initial_window() {
             self.path_changed(now, None);
         } else if self.connected && !self.closed {
-            self.conn.path_changed(now);
+            self.begin_anew(now);
         }
     }
 
@@ -546,14 +558,20 @@ impl Link {
         }
     }
 
-    /// Tells when the other side has moved.
-    pub(super) fn notice_move(&mut self) {
+    /// The engine may have begun with another path, or gone back to the one before, at the same address or another. Tells when the
+    /// other side has moved.
+    fn notice_path(&mut self) {
+        let path = path_of(&self.conn);
+        if path == self.path || self.closed {
+            return;
+        }
+        self.path = path;
+        self.unreached = true;
+        self.conn.ping();
         let remote = self.conn.remote_address();
-        if remote != self.remote && !self.closed {
+        if remote != self.remote {
             self.remote = remote;
             self.unproven = Some(self.proofs());
-            self.unreached = true;
-            self.conn.ping();
             self.tell(LinkChange::Moved(remote));
         }
     }
@@ -616,8 +634,9 @@ impl Link {
         }
         self.held = false;
         if let Some(transmit) = &transmit {
-            self.unreached &= transmit.destination != self.remote;
+            let asked = self.asked.0;
             self.take_stock(now, transmit.size);
+            self.unreached &= transmit.destination != self.remote || self.asked.0 == asked;
         }
         self.saturated = transmit.is_none() && (self.saturated || flushed);
         transmit
@@ -669,6 +688,11 @@ impl Link {
     fn proofs(&self) -> u64 {
         self.conn.stats().frame_rx.path_response
     }
+}
+
+/// Tells the engine's paths apart: each has a controller of its own.
+fn path_of(conn: &Connection) -> usize {
+    ptr::from_ref(conn.congestion_state()).cast::<()>().addr()
 }
 
 /// What fits in one UDP datagram's length field, headers aside, and so in one batch.
