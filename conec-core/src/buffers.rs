@@ -169,7 +169,8 @@ impl Batch {
         }
     }
 
-    fn first_len(&self) -> usize {
+    /// The size of the first packet.
+    pub(crate) fn first_len(&self) -> usize {
         self.segment_size.min(self.payload.len())
     }
 }

@@ -324,7 +324,10 @@ impl Endpoint for Coordinator {
                 return Some(transmit);
             }
             if !self.host.is_unsettled() {
-                return self.forwarder.poll_transmit(max_segments.get());
+                let forwarded = self.forwarder.poll_transmit(max_segments.get());
+                if forwarded.is_some() || !self.host.serve_newcomer(now) {
+                    return forwarded;
+                }
             }
             self.settle(now);
         }

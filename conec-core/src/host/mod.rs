@@ -403,10 +403,10 @@ impl<R: Account> Host<R> {
     }
 
     /// The other side of an accepted link was let in.
-    pub(crate) fn admitted(&mut self, id: ChannelId) {
+    pub(crate) fn admitted(&mut self, now: Instant, id: ChannelId) {
         let entry = self.table.entries.get_mut(&id);
         if let Some(link) = entry.and_then(|it| it.link.as_mut()) {
-            self.transport.admitted(link);
+            self.transport.admitted(now, link);
         }
     }
 
@@ -432,6 +432,22 @@ impl<R: Account> Host<R> {
         let received = transport.handle_packet(now, engine, arrival, batch, |id| {
             table.touch(id)?.link.as_deref_mut()
         });
+        self.take_in(received);
+    }
+
+    /// Serves one of the newcomers that wait. Whether there was one to serve in this turn.
+    pub(crate) fn serve_newcomer(&mut self, now: Instant) -> bool {
+        let (table, transport) = (&mut self.table, &mut self.transport);
+        let served = transport.serve_newcomer(now, |id| table.touch(id)?.link.as_deref_mut());
+        let is_served = served.is_some();
+        served
+            .into_iter()
+            .for_each(|received| self.take_in(received));
+        is_served
+    }
+
+    /// Deals with what came of a packet.
+    fn take_in(&mut self, received: Received) {
         match received {
             Received::Nothing => {}
             Received::Accepted(link, Some(id)) => self.add_link(id, link),
@@ -463,6 +479,7 @@ impl<R: Account> Host<R> {
 impl<R: Account> Host<R> {
     /// Lets due timers fire.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.transport.open_lobby();
         while let Some((id, timer)) = self.timers.pop_due(now) {
             let Some(entry) = self.table.touch(id) else {
                 continue;
@@ -481,11 +498,12 @@ impl<R: Account> Host<R> {
 
     /// When something is due, and what.
     pub(crate) fn next_due(&self) -> Option<(Instant, TimeoutCause)> {
-        let (at, (_, timer)) = self.timers.first()?;
-        Some(match timer {
+        let newcomers = self.now.filter(|_| self.transport.has_newcomers());
+        let timer = self.timers.first().map(|(at, (_, timer))| match timer {
             Timer::Link | Timer::Turn => (at, TimeoutCause::Connection),
             Timer::Setup => (at, TimeoutCause::Setup),
-        })
+        });
+        earliest([newcomers.map(|now| (now, TimeoutCause::Connection)), timer])
     }
 
     /// The next thing to react to. What comes of it may lead to others.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::lobby::Unopened;
 use crate::util::{ByNetwork, Network};
 
 /// The newcomers of an entity that accepts everyone.
@@ -25,11 +26,12 @@ pub(crate) struct Admissions {
 }
 
 /// An accepted link whose other side was not let in yet.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Newcomer {
     network: Network,
     /// It has proved that it is where it seems to be.
     pub(super) proven: bool,
+    pub(super) unopened: Unopened,
 }
 
 /// How many bytes a newcomer may have on the way and waiting, and how much memory may be taken by all that it sends until it
@@ -79,15 +81,19 @@ impl Handshakes {
     }
 
     /// Counts a newcomer, until [`end`](Self::end) is told what this gives.
-    pub(super) fn begin(&mut self, ip: IpAddr, proven: bool) -> Newcomer {
+    pub(super) fn begin(&mut self, ip: IpAddr, proven: bool) -> Box<Newcomer> {
         let network = Network::of(ip);
         self.total += 1;
         self.by_network.add(network);
-        Newcomer { network, proven }
+        Box::new(Newcomer {
+            network,
+            proven,
+            unopened: Unopened::default(),
+        })
     }
 
     /// A newcomer is one no more.
-    pub(super) fn end(&mut self, newcomer: Newcomer) {
+    pub(super) fn end(&mut self, newcomer: &Newcomer) {
         self.total -= 1;
         self.by_network.remove(newcomer.network);
     }
@@ -142,7 +148,7 @@ mod tests {
         );
         begun
             .into_iter()
-            .for_each(|newcomer| handshakes.end(newcomer));
+            .for_each(|newcomer| handshakes.end(&newcomer));
         assert_eq!(admission(&handshakes, crowded), Admission::Accept);
         assert_eq!(handshakes.by_network.len(), 0);
     }

@@ -14,6 +14,7 @@ mod handshakes;
 mod intake;
 mod keys;
 mod link;
+mod lobby;
 mod observer;
 mod outgoing;
 mod packets;
@@ -34,7 +35,12 @@ use rand::{RngCore, SeedableRng, rngs::StdRng};
 
 #[cfg(feature = "__testing")]
 pub(crate) use self::link::Reassembly;
-use self::{engine::Engine, handshakes::Handshakes, packets::PacketBuffer};
+use self::{
+    engine::Engine,
+    handshakes::Handshakes,
+    lobby::{Lobby, Stranger, Waiting},
+    packets::PacketBuffer,
+};
 pub(crate) use self::{
     engine::{EngineId, HomeEnd, HomeTls, PeerEnd, is_host_name},
     event::{Handshaken, LinkChange, LinkEvent, Read},
@@ -61,6 +67,7 @@ pub(crate) struct Transport {
     responses: VecDeque<Transmit>,
     /// Accepted links whose other sides were not let in yet.
     handshakes: Handshakes,
+    lobby: Lobby,
     next_engine: u64,
     rng: StdRng,
     packets: PacketBuffer,
@@ -91,6 +98,7 @@ impl Transport {
             engines: BTreeMap::new(),
             responses: VecDeque::new(),
             handshakes: Handshakes::default(),
+            lobby: Lobby::default(),
             next_engine: 0,
             rng: StdRng::from_seed(seed),
             packets: PacketBuffer::default(),
@@ -115,6 +123,12 @@ impl Transport {
             self.drop_packet(batch);
             return Received::Nothing;
         };
+        let len = batch.first_len();
+        let to = lobby::destination(batch.first().unwrap_or_default());
+        if self.lobby.is_forged(&to, arrival.remote) {
+            self.drop_packet(batch);
+            return Received::Nothing;
+        }
         let event = engine.endpoint.handle(
             now,
             arrival.remote.unwrap_or(VIRTUAL),
@@ -125,20 +139,31 @@ impl Transport {
         );
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                if let Some(link) = engine.links.get(&handle.0).and_then(|&id| find(id)) {
+                if let Some((id, link)) = engine
+                    .links
+                    .get(&handle.0)
+                    .and_then(|&id| Some((id, find(id)?)))
+                {
                     // Before the handshake is complete nobody may move (RFC 9000, 9). The engine sees to that too, but
                     // it counts the packet first, and would send three times as much to an address that may be forged.
                     if !link.connected
                         && arrival.remote.is_some_and(|remote| remote != link.remote())
                     {
                         self.counts.dropped += 1;
+                    } else if let Some(newcomer) = &mut link.newcomer {
+                        let unopened = &mut newcomer.unopened;
+                        if !unopened.has_room(len) {
+                            self.counts.dropped += 1;
+                        } else if unopened.add(event, len) {
+                            self.lobby.add(Waiting::Link(id));
+                        }
                     } else {
                         link.handle_packet(now, event);
                     }
                 }
             }
             Some(DatagramEvent::NewConnection(incoming)) => {
-                return self.handle_incoming(now, engine_id, incoming);
+                return self.handle_incoming(now, engine_id, incoming, to);
             }
             // Elsewhere than in public, strangers are not answered.
             Some(DatagramEvent::Response(transmit)) => {
@@ -149,6 +174,50 @@ impl Transport {
             None => self.counts.dropped += 1,
         }
         Received::Nothing
+    }
+
+    /// Whether newcomers wait to be served.
+    pub(crate) fn has_newcomers(&self) -> bool {
+        !self.lobby.is_empty()
+    }
+
+    /// A turn begins, in which one newcomer may be served.
+    pub(crate) fn open_lobby(&mut self) {
+        self.lobby.open();
+    }
+
+    /// Serves a newcomer, if none was in this turn. Gives what came of it, if one was. `find` gives a channel's link.
+    pub(crate) fn serve_newcomer<'a>(
+        &mut self,
+        now: Instant,
+        find: impl FnOnce(ChannelId) -> Option<&'a mut Link>,
+    ) -> Option<Received> {
+        let waiting = self.lobby.next()?;
+        self.lobby.close();
+        match waiting {
+            Waiting::Stranger(stranger) => {
+                let Stranger {
+                    engine,
+                    incoming,
+                    newcomer,
+                    ..
+                } = *stranger;
+                return Some(self.accept(now, engine, incoming, Some(newcomer)));
+            }
+            Waiting::Link(id) => {
+                // It may be gone meanwhile, or have been let in.
+                if let Some(link) = find(id)
+                    && let Some(newcomer) = &mut link.newcomer
+                    && let Some(packet) = newcomer.unopened.pop()
+                {
+                    if !newcomer.unopened.is_empty() {
+                        self.lobby.add(Waiting::Link(id));
+                    }
+                    link.handle_packet(now, packet);
+                }
+            }
+        }
+        Some(Received::Nothing)
     }
 
     /// Drops the first packet of a batch, which is for nobody.
@@ -199,13 +268,16 @@ impl Transport {
         self.counts
     }
 
-    /// The other side of an accepted link was let in, or is gone.
-    pub(crate) fn admitted(&mut self, link: &mut Link) {
-        if let Some(newcomer) = link.newcomer.take() {
-            self.handshakes.end(newcomer);
+    /// The other side of an accepted link was let in.
+    pub(crate) fn admitted(&mut self, now: Instant, link: &mut Link) {
+        if let Some(mut newcomer) = link.newcomer.take() {
+            self.handshakes.end(&newcomer);
             let engine = self.engines.get(&link.engine);
             if let Some(config) = engine.and_then(Engine::let_in) {
                 link.admit(config);
+            }
+            while let Some(packet) = newcomer.unopened.pop() {
+                link.handle_packet(now, packet);
             }
         }
     }
@@ -219,7 +291,9 @@ impl Transport {
 
     /// Lets go of a link, without a word to the other side if it has not ended, and of its engine if that was the last one.
     pub(crate) fn forget(&mut self, link: &mut Link) {
-        self.admitted(link);
+        if let Some(newcomer) = link.newcomer.take() {
+            self.handshakes.end(&newcomer);
+        }
         if let Some(engine) = self.engines.get_mut(&link.engine) {
             if !link.drained {
                 let drained = EndpointEvent::drained();

@@ -227,7 +227,7 @@ impl Coordinator {
             address,
         });
         self.host.set_deadline(client, None);
-        self.host.admitted(client);
+        self.host.admitted(now, client);
         if seen_at != address {
             self.session_moved(client, seen_at);
         }

@@ -14,9 +14,10 @@ use crate::{
         LinkChange, Received, Transport, VIRTUAL,
         cid::CidGenerator,
         event,
-        handshakes::{Admission, Admissions},
+        handshakes::{Admission, Admissions, Newcomer},
         keys::{ResetKey, TokenKey},
         link::Link,
+        lobby::{Stranger, Waiting},
         observer::Observer,
         settings::{End, transport_config},
         tls,
@@ -100,38 +101,63 @@ impl Transport {
         now: Instant,
         engine_id: EngineId,
         incoming: Incoming,
+        to: ConnectionId,
+    ) -> Received {
+        let Some(engine) = self.engines.get_mut(&engine_id) else {
+            return Received::Nothing;
+        };
+        match &engine.kind {
+            EngineKind::Single => engine.endpoint.ignore(incoming),
+            EngineKind::Awaiting(..) => return self.accept(now, engine_id, incoming, None),
+            EngineKind::Public(_, admissions) => {
+                let proven = incoming.remote_address_validated();
+                let ip = incoming.remote_address().ip();
+                let links = engine.links.len() + self.lobby.strangers();
+                match self.handshakes.admission(ip, proven, links, admissions) {
+                    Admission::Accept => {
+                        let newcomer = self.handshakes.begin(ip, proven);
+                        self.lobby.add(Waiting::Stranger(Box::new(Stranger {
+                            engine: engine_id,
+                            incoming,
+                            to,
+                            newcomer,
+                        })));
+                    }
+                    Admission::Retry => {
+                        match engine.endpoint.retry(incoming, self.packets.clear()) {
+                            Ok(transmit) => self.respond(&transmit),
+                            Err(error) => engine.endpoint.ignore(error.into_incoming()),
+                        }
+                    }
+                    Admission::Ignore => {
+                        self.counts.refused += 1;
+                        engine.endpoint.ignore(incoming);
+                    }
+                }
+            }
+        }
+        Received::Nothing
+    }
+
+    /// Accepts a link: from whom a channel waits for, or from a newcomer.
+    pub(in crate::transport) fn accept(
+        &mut self,
+        now: Instant,
+        engine_id: EngineId,
+        incoming: Incoming,
+        newcomer: Option<Box<Newcomer>>,
     ) -> Received {
         let Some(engine) = self.engines.get_mut(&engine_id) else {
             return Received::Nothing;
         };
         let buf = self.packets.clear();
-        let proven = incoming.remote_address_validated();
         let (accepting, id, end) = match &engine.kind {
             EngineKind::Single => {
                 engine.endpoint.ignore(incoming);
                 return Received::Nothing;
             }
             EngineKind::Awaiting(id, accepting) => (accepting.clone(), Some(*id), End::Awaiting),
-            EngineKind::Public(accepting, admissions) => {
-                let ip = incoming.remote_address().ip();
-                let links = engine.links.len();
-                match self.handshakes.admission(ip, proven, links, admissions) {
-                    Admission::Accept => {}
-                    Admission::Retry => {
-                        match engine.endpoint.retry(incoming, buf) {
-                            Ok(transmit) => self.respond(&transmit),
-                            Err(error) => engine.endpoint.ignore(error.into_incoming()),
-                        }
-                        return Received::Nothing;
-                    }
-                    Admission::Ignore => {
-                        self.counts.refused += 1;
-                        engine.endpoint.ignore(incoming);
-                        return Received::Nothing;
-                    }
-                }
-                (accepting.clone(), None, End::Public)
-            }
+            EngineKind::Public(accepting, _) => (accepting.clone(), None, End::Public),
         };
         let (transport, control) = transport_config(now, &accepting.channel, end);
         let observer = Observer::new();
@@ -145,20 +171,20 @@ impl Transport {
             Ok((handle, conn)) => {
                 let config = &accepting.channel;
                 let mut link = Link::new(now, conn, engine_id, handle, control, observer, config);
-                match id {
-                    Some(id) => {
-                        engine.kind = EngineKind::Single;
-                        engine.links.insert(handle.0, id);
-                    }
-                    None => {
-                        let ip = link.remote().ip();
-                        link.begin_as(self.handshakes.begin(ip, proven));
-                    }
+                if let Some(id) = id {
+                    engine.kind = EngineKind::Single;
+                    engine.links.insert(handle.0, id);
+                }
+                if let Some(newcomer) = newcomer {
+                    link.begin_as(newcomer);
                 }
                 link.tell(LinkChange::Accepted);
                 Received::Accepted(Box::new(link), id)
             }
             Err(error) => {
+                if let Some(newcomer) = newcomer {
+                    self.handshakes.end(&newcomer);
+                }
                 self.counts.refused += 1;
                 // Without an answer it was no more than a damaged packet.
                 let Some(transmit) = error.response else {
@@ -267,5 +293,5 @@ impl Transport {
 const PEER_NAME: &str = "peer.invalid";
 const QUIC_V1: u32 = 1;
 const MAX_CID: usize = 20;
-/// Bytes held for a handshake before it is accepted; it is accepted at once.
-const INCOMING_BUFFER: u64 = 16 << 10;
+/// Bytes held for a handshake before it is accepted.
+const INCOMING_BUFFER: u64 = 8 << 10;

@@ -102,7 +102,7 @@ pub(crate) struct Link {
     close_code: Option<WireCode>,
     pub(super) connected: bool,
     /// As what the transport counts this link among its newcomers.
-    pub(super) newcomer: Option<Newcomer>,
+    pub(super) newcomer: Option<Box<Newcomer>>,
     /// The engine has forgotten it.
     pub(super) drained: bool,
 }
@@ -222,7 +222,7 @@ impl Link {
     }
 
     /// The other side is a newcomer: so little is taken of it that it has told who it is, and no more.
-    pub(super) fn begin_as(&mut self, newcomer: Newcomer) {
+    pub(super) fn begin_as(&mut self, newcomer: Box<Newcomer>) {
         self.newcomer = Some(newcomer);
         self.window.tell(self.window.size().min(NEWCOMER.into()));
         self.observer.allow(NEWCOMER.into());
@@ -544,7 +544,7 @@ impl Link {
                 Event::ConnectionLost { reason } => {
                     self.end(close_reason(reason));
                     // Who is there, and leaves, makes room at once. What was forged stays, so that it makes none for more.
-                    if self.newcomer.is_some_and(|it| it.proven) {
+                    if self.newcomer.as_ref().is_some_and(|it| it.proven) {
                         self.alarm = Some(self.now);
                     }
                 }

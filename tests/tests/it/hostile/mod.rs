@@ -78,6 +78,7 @@ mod deaf;
 mod forwarding;
 mod handshake;
 mod leftovers;
+mod lobby;
 mod neighbours;
 mod peers;
 mod places;

@@ -134,7 +134,7 @@ impl Link {
     /// The receive window of which the engine knows: what is set aside is a part of the whole.
     pub(in crate::transport::link) fn set_receive_window(&mut self) {
         let held = self.incoming.held as u64;
-        let most = self.newcomer.map_or(u64::MAX, |_| NEWCOMER.into());
+        let most = self.newcomer.as_ref().map_or(u64::MAX, |_| NEWCOMER.into());
         let size = self.window.size().min(most).saturating_sub(held);
         if self.window.tell(size) {
             let size = VarInt::from_u64(size).unwrap_or(VarInt::MAX);

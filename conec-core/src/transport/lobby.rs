@@ -1,0 +1,134 @@
+//! Newcomers wait here until everybody else was served.
+//!
+//! A handshake takes longer than whatever else a packet causes, and everybody may begin one. So what newcomers send is dealt
+//! with one packet a turn of the driver, when nobody who was let in has anything left to receive or to send.
+
+use std::{collections::VecDeque, net::SocketAddr};
+
+use quinn_proto::{ConnectionEvent, ConnectionId, Incoming};
+
+use super::{EngineId, handshakes::Newcomer};
+use crate::ChannelId;
+
+/// The newcomers that wait, in the order in which they are served.
+#[derive(Debug, Default)]
+pub(super) struct Lobby {
+    line: VecDeque<Waiting>,
+    /// How many of them want a link.
+    strangers: usize,
+    /// The first of them may be served.
+    open: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// Somebody wants a link.
+    Stranger(Box<Stranger>),
+    /// There are packets for a link whose other side was not let in yet.
+    Link(ChannelId),
+}
+
+#[derive(Debug)]
+pub(super) struct Stranger {
+    pub(super) engine: EngineId,
+    pub(super) incoming: Incoming,
+    /// What its packets bear.
+    pub(super) to: ConnectionId,
+    pub(super) newcomer: Box<Newcomer>,
+}
+
+impl Lobby {
+    pub(super) fn add(&mut self, waiting: Waiting) {
+        self.strangers += usize::from(matches!(waiting, Waiting::Stranger(_)));
+        self.line.push_back(waiting);
+    }
+
+    /// From now on, the first one may be served.
+    pub(super) fn open(&mut self) {
+        self.open = true;
+    }
+
+    /// Who is first, if it may be served.
+    pub(super) fn next(&mut self) -> Option<Waiting> {
+        if !self.open {
+            return None;
+        }
+        let waiting = self.line.pop_front()?;
+        self.strangers -= usize::from(matches!(waiting, Waiting::Stranger(_)));
+        Some(waiting)
+    }
+
+    /// One was served: the others wait for the next turn.
+    pub(super) fn close(&mut self) {
+        self.open = false;
+    }
+
+    /// Whether a packet is for who wants a link, but comes from elsewhere: the engine would take it for theirs.
+    pub(super) fn is_forged(&self, to: &ConnectionId, from: Option<SocketAddr>) -> bool {
+        let mut strangers = self.line.iter().filter_map(|waiting| match waiting {
+            Waiting::Stranger(stranger) => Some(stranger),
+            Waiting::Link(_) => None,
+        });
+        self.strangers > 0
+            && strangers.any(|it| it.to == *to && from != Some(it.incoming.remote_address()))
+    }
+
+    /// How many want a link.
+    pub(super) fn strangers(&self) -> usize {
+        self.strangers
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+}
+
+/// The packets of a newcomer that nobody has looked at.
+#[derive(Debug, Default)]
+pub(super) struct Unopened {
+    packets: VecDeque<ConnectionEvent>,
+    bytes: usize,
+}
+
+impl Unopened {
+    /// Whether there is room for a packet of this size. There is for one, whatever its size.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.packets.is_empty() || self.bytes + bytes + OVERHEAD <= UNOPENED
+    }
+
+    /// Keeps a packet. Whether it is the only one.
+    pub(super) fn add(&mut self, packet: ConnectionEvent, bytes: usize) -> bool {
+        self.bytes += bytes + OVERHEAD;
+        self.packets.push_back(packet);
+        self.packets.len() == 1
+    }
+
+    /// The one that came first.
+    pub(super) fn pop(&mut self) -> Option<ConnectionEvent> {
+        let packet = self.packets.pop_front();
+        if self.packets.is_empty() {
+            self.bytes = 0;
+        }
+        packet
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+}
+
+/// The connection ID in a long header (RFC 8999, 5.1); an empty one if there is none.
+pub(super) fn destination(packet: &[u8]) -> ConnectionId {
+    let id = match *packet {
+        [first, _, _, _, _, len, ref rest @ ..] if first & 0x80 != 0 => rest.get(..len.into()),
+        _ => None,
+    };
+    ConnectionId::new(id.filter(|id| id.len() <= MAX_CID).unwrap_or_default())
+}
+
+/// How many bytes of a newcomer wait to be looked at: a handshake's and the largest `Hello`'s, at the usual sizes of packets.
+const UNOPENED: usize = 8 << 10;
+/// What is kept of a packet besides its bytes.
+const OVERHEAD: usize = 256;
+/// The longest connection ID of QUIC 1 (RFC 9000, 17.2).
+const MAX_CID: usize = 20;
