@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     ChannelId,
-    channel::{ChannelCore, Reading},
+    channel::{ChannelCore, MessageMemory, Reading},
 };
 
 #[derive(Debug)]
@@ -113,6 +113,13 @@ impl Memory {
     pub(super) fn slack(&self) -> usize {
         let needs = self.turns.values().map(|turn| turn.need);
         self.limit / 8 + needs.max().unwrap_or_default()
+    }
+
+    /// Whether others wait for the end of a channel's turn: for theirs, or, where most of the memory is taken by what has arrived in
+    /// part, for some of it.
+    pub(super) fn is_awaited(&self, id: ChannelId, taken: MessageMemory) -> bool {
+        let is_scarce = taken.partial > taken.ready;
+        !self.line.is_empty() || is_scarce && self.held_back.iter().any(|&it| it != id)
     }
 
     /// Takes note of what a channel wants. Whether its turn is over.

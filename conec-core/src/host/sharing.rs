@@ -54,6 +54,7 @@ impl<R: Account> Host<R> {
     /// Looks whether a turn goes on. Where others wait, it must, and ends after some time: what is there by then stays. Who
     /// lets its turns go by has to go.
     pub(super) fn look_at_turn(&mut self, now: Instant, id: ChannelId) {
+        let is_awaited = self.memory.is_awaited(id, self.table.memory);
         let Some(turn) = self.memory.turns.get_mut(&id) else {
             return;
         };
@@ -63,7 +64,7 @@ impl<R: Account> Host<R> {
         let received = channel.core.received();
         let stalls = received < turn.received + PROGRESS;
         turn.received = received;
-        if !channel.core.waits_for_sender() || self.memory.line.is_empty() {
+        if !channel.core.waits_for_sender() || !is_awaited {
             channel.stalls = 0;
         } else if stalls || now >= turn.began + TURN {
             channel.stalls = if stalls { channel.stalls + 1 } else { 0 };

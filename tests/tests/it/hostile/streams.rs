@@ -151,9 +151,15 @@ fn parts_of_messages_that_may_be_read_at_once_are_not_all_read() {
         node: scene.coordinator,
         channel: session.unwrap(),
     };
-    for _ in honest {
-        let stream = scene.world.accept_stream(at);
-        assert_eq!(scene.world.recv(stream).len(), 250_000);
+    let mut streams = honest.map(|_| scene.world.accept_stream(at)).to_vec();
+    while !streams.is_empty() {
+        // In the order in which they come.
+        let (at, got) = scene.world.wait_for("a message", secs(10), |world| {
+            let mut streams = streams.iter().enumerate();
+            streams.find_map(|(at, &stream)| Some((at, world.try_recv(stream).ok()?)))
+        });
+        assert_eq!(got.len(), 250_000);
+        let stream = streams.remove(at);
         assert_eq!(scene.world.recv_ended(stream), RecvEnd::Finished);
     }
     // Now there is room for some of them.

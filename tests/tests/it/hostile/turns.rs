@@ -98,5 +98,24 @@ fn who_goes_on_sending_in_its_turn_is_not_taken_for_one_that_does_not() {
     scene.pair.are_well(&mut scene.world);
 }
 
+/// As long as it has not taken what is there it asks for no turn. But others do not keep it from what it waits for.
+#[test]
+fn who_reads_one_stream_after_the_other_does_not_wait_for_others_who_stall() {
+    let mut scene = Scene::with(20, |config| share_out(config, MEMORY));
+    let victim = scene.victim();
+    let (first, read_first) = honest_stream(&mut scene, victim);
+    let (second, read_second) = honest_stream(&mut scene, victim);
+    scene.world.send(second, vec![2; 1 << 20]);
+    scene.world.run_for(secs(1));
+    let others = stalled(&mut scene, 800, 8);
+    scene.world.send(first, vec![1; 1 << 20]);
+    let got = scene.world.recv(read_first);
+    assert_eq!(got, vec![1; 1 << 20]);
+    assert_eq!(scene.world.recv(read_second), vec![2; 1 << 20]);
+    let ended = others.iter().filter(|conn| conn.end() == Some(LIMIT));
+    assert_eq!(scene.stats().channels_shed, ended.count() as u64);
+    scene.pair.are_well(&mut scene.world);
+}
+
 /// For messages of the Coordinator's: eight of the largest size.
 const MEMORY: usize = 8 << 20;
