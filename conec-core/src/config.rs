@@ -24,6 +24,9 @@ pub struct ClientConfig {
     pub token: Secret<Bytes>,
     /// Whether channels offered by others are accepted at once, without asking the application. They are not by default.
     pub auto_accept: bool,
+    /// Whether the Client connects again when its home channel is lost, and keeps its channels to other Clients meanwhile. Not by
+    /// default: all ends with the home channel.
+    pub reconnect: bool,
     /// The home channel. As [`ChannelConfig`] has it by default.
     pub home: ChannelConfig,
     /// Channels with other Clients: by default with an idle timeout of 60 s, and a keep-alive every 20 s.
@@ -65,6 +68,7 @@ impl ClientConfig {
             name: None,
             token: Secret::default(),
             auto_accept: false,
+            reconnect: false,
             home: ChannelConfig::default(),
             peer: ChannelConfig {
                 idle_timeout: Duration::from_secs(60),
@@ -219,6 +223,16 @@ pub struct CoordinatorConfig {
     /// The key of stateless resets (RFC 9000, 10.3). With the same secret key after a restart, Clients notice the restart at
     /// once, and otherwise by their idle timeout. `None`, the default, takes a random one.
     pub reset_key: Option<Secret<[u8; 32]>>,
+    /// The key of tickets, with which Clients that have lost their home channels claim their channels to each other. Coordinators
+    /// with the same secret key can go on with each other's channels. `None`, the default, takes one that follows from the certificate's
+    /// private key, so that a Coordinator that was started anew goes on with those from before.
+    pub ticket_key: Option<Secret<[u8; 32]>>,
+    /// The time since 1970 at which this Coordinator begins, by which tickets expire, after one to two hours. It need not be exact.
+    /// Adapters set it. 0 by default, which is the same at each start.
+    pub unix_time: Duration,
+    /// What was [taken away](crate::Coordinator::disconnect) before this Coordinator was started, and stays so:
+    /// [`Coordinator::revocations`](crate::Coordinator::revocations) tells. Nothing by default.
+    pub revocations: Vec<Revocation>,
     /// A second port, at the same IP addresses as the first, at which the driver receives as well. Clients send a few small
     /// probes there, and so learn what kind of [`Nat`](crate::Nat) they are behind. Nothing is sent from there. None by default.
     ///
@@ -251,6 +265,9 @@ impl CoordinatorConfig {
                 ..ChannelConfig::default()
             },
             reset_key: None,
+            ticket_key: None,
+            unix_time: Duration::ZERO,
+            revocations: Vec::new(),
             second_port: None,
             memory: 512 << 20,
             limits: CoordinatorLimits::default(),
@@ -265,6 +282,17 @@ impl CoordinatorConfig {
         self.limits.validate()?;
         self.validate_memory()
     }
+}
+
+/// A channel between Clients that the application has taken away, and that cannot be claimed with tickets any more.
+///
+/// It can be forgotten two hours later, when its tickets have expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// The channel's number, which is the same at both ends and at all Coordinators.
+    pub channel: u64,
+    /// The hour since 1970 in which that was.
+    pub hour: u32,
 }
 
 /// Who decides about a request.

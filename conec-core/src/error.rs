@@ -137,6 +137,10 @@ pub enum ErrorCode {
     /// The channel may only travel directly, and there is no direct path.
     #[error("the other side allows only direct paths, and there is none")]
     NoDirectPath,
+    /// The Coordinator does not take this Client for an end of the channel: the channel was taken away, or the Client was without its
+    /// home channel for hours.
+    #[error("the channel cannot be resumed: open another one")]
+    NotResumed,
     /// A code that this version does not know.
     #[error("unknown error")]
     Unknown,
@@ -163,6 +167,7 @@ impl ErrorCode {
             Self::TooLarge => 14,
             Self::Unknown => 15,
             Self::NoDirectPath => 16,
+            Self::NotResumed => 17,
         }
     }
 
@@ -185,6 +190,7 @@ impl ErrorCode {
             13 => Self::Dropped,
             14 => Self::TooLarge,
             16 => Self::NoDirectPath,
+            17 => Self::NotResumed,
             _ => Self::Unknown,
         }
     }

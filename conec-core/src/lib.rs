@@ -77,10 +77,10 @@ pub mod protocol {}
 pub use channel::{
     Batch, Channel, ChannelEvent, ChannelStats, DatagramStats, Path, SendLimit, Stream,
 };
-pub use client::{Client, ClientEvent, Nat};
+pub use client::{Client, ClientEvent, ClientState, Nat};
 pub use config::{
     ChannelConfig, ClientConfig, CongestionControl, CoordinatorConfig, PathConfig, PathPolicy,
-    Policy, PrivateAddresses, Trust,
+    Policy, PrivateAddresses, Revocation, Trust,
 };
 pub use coordinator::{Coordinator, CoordinatorEvent};
 pub use datagram::{Datagram, Ecn, Transmit};

@@ -95,6 +95,9 @@ pub struct CoordinatorLimits {
     /// How long the application may take to answer a request, and the Client that a channel is offered to, to answer the
     /// offer. 30 s by default, at most 1 day.
     pub answer_timeout: Duration,
+    /// How long channels between Clients are kept for one that has lost its home channel without a word, and how long one end that
+    /// was claimed with a ticket waits for the other. 30 s by default, at most 1 day.
+    pub resume_timeout: Duration,
     /// How often in a minute one identity may take its own session over. Two machines with the same key would push each
     /// other out for ever. 6 by default.
     pub takeovers_per_minute: u32,
@@ -136,6 +139,7 @@ impl Default for CoordinatorLimits {
             handshake_timeout: HANDSHAKE_TIMEOUT,
             hello_timeout: HELLO_TIMEOUT,
             answer_timeout: ANSWER_TIMEOUT,
+            resume_timeout: Duration::from_secs(30),
             takeovers_per_minute: 6,
             channels_per_client: CHANNELS_PER_CLIENT,
             pairs: 16_384,
@@ -175,6 +179,7 @@ impl CoordinatorLimits {
             ("handshake_timeout", self.handshake_timeout),
             ("hello_timeout", self.hello_timeout),
             ("answer_timeout", self.answer_timeout),
+            ("resume_timeout", self.resume_timeout),
         ])?;
         positive([
             ("clients", self.clients),

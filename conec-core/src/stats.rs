@@ -16,6 +16,8 @@ pub struct EndpointStats {
     pub forwards_denied: u64,
     /// Connection attempts turned away: too many, too fast, or not completed in time.
     pub handshakes_refused: u64,
+    /// Claims of channel ends that were not good: with an expired or forged ticket, or for what was taken away.
+    pub tickets_refused: u64,
     /// Peers cut off because they broke the protocol.
     pub violations: u64,
     /// Clients turned away after they had introduced themselves (Coordinator only).

@@ -462,8 +462,8 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "a Client asks no faster than it may",
         file: "conec-core/src/client/peer/asks.rs",
-        text: "if !self.pace.take(now, 1) {",
-        without: "if !self.pace.take(now, 0) {",
+        text: "self.pace.take(now, 1)",
+        without: "self.pace.take(now, 0)",
         noticed_by: "pacing::channels_that_are_opened_and_closed_as_fast_as_can_be_send_nobody_away",
     },
     Guard {

@@ -150,12 +150,9 @@ impl Channel<'_> {
     /// Ends a channel that is being arranged. A home channel without a link has links that are not its own yet, or is lost,
     /// and its end is told in its turn, after those of all others.
     fn end_without_link(&mut self) {
-        if self.core.is_ended() {
-            // What is left is for its readers.
-        } else if self.core.id() == ChannelId::HOME {
+        // What is left of one that has ended is for its readers.
+        if !self.core.is_ended() {
             self.core.give_up();
-        } else {
-            self.core.abandon(None, CloseReason::Local);
         }
     }
 }

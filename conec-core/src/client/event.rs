@@ -4,18 +4,25 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::{ChannelEvent, ChannelId, ClientId, Name};
+use crate::{ChannelEvent, ChannelId, ClientId, CloseReason, Name};
 
 /// What a [`Client`](crate::Client) tells its application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientEvent {
-    /// The Coordinator has admitted this Client.
+    /// The Coordinator has admitted this Client, for the first time or again.
     Connected {
         /// The name that it granted.
         name: Option<Name>,
         /// Where this Client's packets come from, as the Coordinator sees it.
         observed: SocketAddr,
+    },
+    /// The home channel was lost, or nothing is heard on it any more, and the Client [looks for the
+    /// Coordinator anew](crate::ClientConfig::reconnect). Channels to other Clients stay; [`Connected`](Self::Connected) follows, or the
+    /// end of the [home channel](crate::Client::home) that was to be.
+    Reconnecting {
+        /// Why the home channel was lost.
+        reason: CloseReason,
     },
     /// This Client's packets now come from another address, as the Coordinator sees it.
     AddressObserved {

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::BytesMut;
 
-pub use self::{event::ClientEvent, nat::Nat};
+pub use self::{event::ClientEvent, home::ClientState, nat::Nat};
 use self::{
     home::Home,
     nat::Mapping,
@@ -63,10 +63,14 @@ impl Client {
         config.validate()?;
         let config = config.fit_link();
         let tls = HomeTls::new(&config.identity, &config.trust)?;
+        let mut host = Host::new(seed, config.shares());
         Ok(Self {
             tls,
-            host: Host::new(seed, config.shares()),
-            home: Home::default(),
+            home: Home::new(match config.reconnect {
+                true => host.random().max(1),
+                false => 0,
+            }),
+            host,
             routes: BTreeMap::new(),
             paths: Paths::new(&config.limits),
             mapping: Mapping::default(),
@@ -123,6 +127,28 @@ impl Client {
     /// Where this Client's packets come from, as the Coordinator sees it.
     pub fn observed_address(&self) -> Option<SocketAddr> {
         self.home.observed()
+    }
+
+    /// From the next attempt to [reconnect](crate::ClientConfig::reconnect) on, looks for the Coordinator, or for another one with the same
+    /// [ticket key](crate::CoordinatorConfig::ticket_key), at these addresses under these host names, instead of those that were given
+    /// before: to name several, or what was looked up anew. They are [raced](Self::connect) together.
+    pub fn set_coordinators(
+        &mut self,
+        places: &[(&str, &[SocketAddr])],
+    ) -> Result<(), ConnectError> {
+        self.look_for_coordinator(places)
+    }
+
+    /// The home channel: the one that there is, or, while the Client connects, the one that is to be. At first that is
+    /// [`ChannelId::HOME`], and another one after each [`Reconnecting`](ClientEvent::Reconnecting), as the streams of a home channel end with
+    /// it.
+    pub fn home(&self) -> ChannelId {
+        self.home.id
+    }
+
+    /// How this Client and its Coordinator stand to each other.
+    pub fn state(&self) -> ClientState {
+        self.home.state()
     }
 
     /// Whether the Coordinator has admitted this Client, and the home channel stands.
@@ -215,8 +241,11 @@ impl Client {
 
     /// Ends all channels at once and tells the other sides this code.
     pub fn abort(&mut self, now: Instant, code: Code) {
-        // The home channel, which is the first, is the way to all others: they end before it does.
-        for id in self.host.ids().into_iter().rev() {
+        // The home channel is the way to all others: they end before it does.
+        let home = self.home.id;
+        let mut ids = self.host.ids();
+        ids.sort_by_key(|&id| id == home);
+        for id in ids {
             self.command(now, |it, now| {
                 if let Some(mut channel) = it.channel(id) {
                     channel.abort(now, code);
@@ -390,6 +419,7 @@ impl Endpoint for Client {
         match event {
             ClientEvent::Channel { channel, event } => Ok((channel, event)),
             event @ (ClientEvent::Connected { .. }
+            | ClientEvent::Reconnecting { .. }
             | ClientEvent::AddressObserved { .. }
             | ClientEvent::Throttled { .. }
             | ClientEvent::Offered { .. }) => Err(event),
@@ -399,7 +429,7 @@ impl Endpoint for Client {
     fn close(&mut self, now: Instant, patience: Duration) {
         self.command(now, |it, now| {
             it.close_peers(now, patience);
-            if let Some(mut home) = it.channel(ChannelId::HOME) {
+            if let Some(mut home) = it.channel(it.home.id) {
                 home.close(now, patience);
             }
         });
@@ -428,15 +458,14 @@ impl Role for Client {
     fn react(&mut self, now: Instant, id: ChannelId, event: HostEvent) {
         match event {
             HostEvent::Link(change) => self.handle_link_change(now, id, change),
-            HostEvent::Notice(notice) => match id {
-                ChannelId::HOME => self.home_notice(now, notice),
-                _ => self.peer_notice(now, id, notice),
-            },
+            HostEvent::Notice(notice) if id == self.home.id => self.home_notice(now, notice),
+            HostEvent::Notice(notice) => self.peer_notice(now, id, notice),
             HostEvent::Overdue => {
                 tracing::debug!(channel = ?id, "not set up in time");
-                match id {
-                    ChannelId::HOME => self.home_deadline_passed(now),
-                    _ => self.peer_deadline_passed(now, id),
+                if id == self.home.id {
+                    self.home_deadline_passed(now);
+                } else {
+                    self.peer_deadline_passed(now, id);
                 }
             }
         }
@@ -524,20 +553,27 @@ impl Client {
             },
             LinkChange::Silent => {
                 self.paths.hosts_in_doubt(now);
-                if id != ChannelId::HOME && self.host.get(id).is_some() {
+                if id == self.home.id {
+                    self.home_silent(now);
+                } else if self.host.get(id).is_some() {
                     // Perhaps a NAT on the way has moved us, which only the Coordinator can notice.
-                    if let Some(home) = self.host.link(ChannelId::HOME) {
+                    if let Some(home) = self.host.link(self.home.id) {
                         home.ping();
                     }
                     self.path_silent(now, id);
                 }
             }
-            LinkChange::Audible => self.path_heard_again(now, id),
-            LinkChange::Closed(reason) => match id {
-                ChannelId::HOME => self.home_lost(now, reason),
-                _ if self.host.get(id).is_some() => self.host.abandon(id, reason),
-                _ => self.attempt_failed(now, id, reason),
-            },
+            LinkChange::Audible => {
+                if id == self.home.id {
+                    self.home_audible(now);
+                }
+                self.path_heard_again(now, id);
+            }
+            LinkChange::Closed(reason) if id == self.home.id => self.home_lost(now, reason),
+            LinkChange::Closed(reason) if self.host.get(id).is_some() => {
+                self.host.abandon(id, reason);
+            }
+            LinkChange::Closed(reason) => self.attempt_failed(now, id, reason),
         }
     }
 

@@ -4,15 +4,19 @@
 use std::{
     collections::VecDeque,
     net::{IpAddr, SocketAddr, SocketAddrV6},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use crate::{ChannelId, CloseReason, Unreachable};
 
+/// Where a Coordinator may be, or several: under each host name, some addresses.
+pub(super) type Places = Arc<[(Box<str>, Vec<SocketAddr>)]>;
+
 /// Attempts to connect, of which the first to be connected wins.
 #[derive(Debug)]
 pub(super) struct Race {
-    host_name: Box<str>,
+    places: Places,
     /// Addresses still to be tried.
     waiting: VecDeque<SocketAddr>,
     attempts: Vec<Attempt>,
@@ -36,19 +40,12 @@ struct Attempt {
 
 impl Race {
     /// A race that has to be won within `limit`. `None` without a usable address.
-    pub(super) fn new(
-        now: Instant,
-        host_name: &str,
-        addresses: &[SocketAddr],
-        limit: Duration,
-    ) -> Option<Self> {
-        let waiting = in_order(addresses);
+    pub(super) fn new(now: Instant, places: &Places, limit: Duration) -> Option<Self> {
+        let addresses: Vec<_> = places.iter().flat_map(|(_, it)| it).copied().collect();
+        let waiting = in_order(&addresses);
         let count = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
         Some(Self {
-            host_name: match host_name.parse::<IpAddr>() {
-                Ok(ip) => ip.to_canonical().to_string().into(),
-                Err(_) => host_name.into(),
-            },
+            places: Arc::clone(places),
             // Even in a short time, each gets its turn.
             pace: PACE.min(limit.checked_div(count)?),
             waiting,
@@ -59,9 +56,17 @@ impl Race {
         })
     }
 
-    /// What the Coordinator's certificate is checked against.
-    pub(super) fn host_name(&self) -> &str {
-        &self.host_name
+    /// What the certificate of the Coordinator at this address is checked against.
+    pub(super) fn host_name(&self, address: SocketAddr) -> String {
+        let is_there = |it: &&(Box<str>, Vec<SocketAddr>)| {
+            it.1.iter().any(|&given| normalised(given) == address)
+        };
+        let place = self.places.iter().find(is_there);
+        let name = place.map_or("", |(name, _)| name);
+        match name.parse::<IpAddr>() {
+            Ok(ip) => ip.to_canonical().to_string(),
+            Err(_) => name.into(),
+        }
     }
 
     /// The next address, if it is time to try one.
@@ -233,7 +238,8 @@ mod tests {
 
     fn race(list: &str, limit: Duration) -> (Instant, Race) {
         let now = Instant::now();
-        let race = Race::new(now, "localhost", &addresses(list), limit);
+        let places = [("localhost".into(), addresses(list))].into();
+        let race = Race::new(now, &places, limit);
         (now, race.expect("usable addresses"))
     }
 

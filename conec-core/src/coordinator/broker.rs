@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     Coordinator, CoordinatorEvent,
-    pairs::{End, Side, patience},
+    pairs::{End, Presence, Side, patience},
 };
 use crate::{
     AnswerError, ClientId, Code, ErrorCode, PairError, PairId, Policy, Target, Violation,
@@ -76,7 +76,7 @@ impl Coordinator {
     }
 
     /// Whether a Client may ask for another channel.
-    fn may_ask(&self, id: ClientId) -> bool {
+    pub(super) fn may_ask(&self, id: ClientId) -> bool {
         let (own, limits) = (self.pairs.asked(id), &self.config.limits);
         let is_place = may_take(own, self.pairs.len(), limits.pairs);
         is_place && own < limits.channels_per_client && !self.is_lagging()
@@ -110,17 +110,16 @@ impl Coordinator {
 
     pub(super) fn grant_pair(&mut self, now: Instant, id: PairId) -> Result<(), AnswerError> {
         match self.pairs.get(id) {
-            Some(pair) if !pair.is_offered() => {
-                self.offer_or_close_pair(now, id);
-                Ok(())
-            }
-            Some(_) | None => Err(AnswerError),
+            Some(pair) if !pair.is_offered() => self.offer_or_close_pair(now, id),
+            Some(pair) if pair.is_asked_about() => self.resume_pair(now, id),
+            Some(_) | None => return Err(AnswerError),
         }
+        Ok(())
     }
 
     pub(super) fn deny_pair(&mut self, now: Instant, id: PairId) -> Result<(), AnswerError> {
         match self.pairs.get(id) {
-            Some(pair) if !pair.is_offered() => {
+            Some(pair) if !pair.is_offered() || pair.is_asked_about() => {
                 self.close_pair(now, id, None, ErrorCode::NotFound.into());
                 Ok(())
             }
@@ -134,7 +133,8 @@ impl Coordinator {
         id: PairId,
         code: Code,
     ) -> Result<(), AnswerError> {
-        self.pairs.get(id).ok_or(AnswerError)?;
+        let pair = self.pairs.get(id).ok_or(AnswerError)?;
+        self.tickets.revoke(now, pair.number());
         self.close_pair(now, id, None, WireCode::Application(code));
         Ok(())
     }
@@ -165,7 +165,9 @@ impl Coordinator {
 
     pub(super) fn pair_deadline_passed(&mut self, now: Instant, id: PairId) {
         let code = match self.pairs.get(id) {
+            Some(pair) if pair.is_incomplete() => ErrorCode::PeerGone,
             Some(pair) if pair.is_started() => return self.tell_neighbours(now, id),
+            Some(pair) if pair.is_asked_about() => ErrorCode::NotFound,
             Some(pair) if pair.is_offered() => ErrorCode::NoAnswer,
             Some(_) => ErrorCode::NotFound,
             None => return,
@@ -199,7 +201,7 @@ impl Coordinator {
         for side in Side::BOTH {
             let end = pair.end(side);
             self.forwarder.remove(end.route);
-            if knows(side, end) {
+            if knows(side, end) || end.presence == Presence::Gone {
                 continue;
             }
             let route = end.route;
@@ -243,16 +245,23 @@ impl Coordinator {
         // One that is being closed is as good as gone.
         let session = self.host.get(member.session)?;
         let name = session.core.is_open().then(|| member.name.clone())?;
+        let instance = member.instance;
         let route = loop {
             let route = Route::from_bits(self.host.random());
             if self.pairs.find(route).is_none() && Some(route) != avoid {
                 break route;
             }
         };
-        Some(End { id, name, route })
+        Some(End {
+            id,
+            name,
+            route,
+            instance,
+            presence: Presence::There,
+        })
     }
 
-    fn ask_for_pair(&mut self, id: PairId) {
+    pub(super) fn ask_for_pair(&mut self, id: PairId) {
         if let Some(pair) = self.pairs.get(id) {
             self.events.push(CoordinatorEvent::PairAsks {
                 pair: id,
@@ -326,15 +335,11 @@ impl Coordinator {
             return;
         };
         let [from, to] = pair.ends.clone();
-        let place = |id| self.registry.get(id).map(|member| (id, member.place));
-        let (Some(from_at), Some(to_at)) = (place(from.id), place(to.id)) else {
-            return;
-        };
-        self.forwarder.add(to.route, from_at, to_at);
-        self.forwarder.add(from.route, to_at, from_at);
+        self.forward_for(id);
         self.tell_neighbours(now, id);
         let start = CoordinatorMessage::Start { route: from.route };
         self.tell(from.id, &start);
+        self.give_tickets(now, id);
         self.events.push(CoordinatorEvent::PairStarted {
             pair: id,
             from: from.id,

@@ -35,7 +35,8 @@ pub enum CoordinatorEvent {
         /// Where its packets come from.
         address: SocketAddr,
     },
-    /// A Client wants a channel to another, and the policy is [`Ask`](crate::Policy::Ask):
+    /// A Client wants a channel to another, or both want one to go on [here](Self::PairResumed), and the policy is
+    /// [`Ask`](crate::Policy::Ask):
     /// [`grant`](crate::Coordinator::grant) or [`deny`](crate::Coordinator::deny) it. Without an answer it is denied
     /// after [`answer_timeout`](crate::CoordinatorLimits::answer_timeout).
     PairAsks {
@@ -51,6 +52,16 @@ pub enum CoordinatorEvent {
     /// Both Clients have accepted a channel between them; packets are forwarded from now on.
     PairStarted {
         /// The two ends.
+        pair: PairId,
+        /// Who began.
+        from: ClientId,
+        /// The other.
+        to: ClientId,
+    },
+    /// A channel that stood before this Coordinator was started, or stood at another one, goes on here: both Clients have claimed it,
+    /// and the policy allows it. Channels that go on where they were are not told.
+    PairResumed {
+        /// The two ends, from now on.
         pair: PairId,
         /// Who began.
         from: ClientId,

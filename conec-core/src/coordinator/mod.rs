@@ -8,6 +8,7 @@ mod place;
 mod quotas;
 mod refusals;
 mod registry;
+mod resuming;
 mod second_port;
 mod session;
 
@@ -28,12 +29,13 @@ use self::{
     forward::{Forwarder, Run},
     pairs::Pairs,
     registry::{Member, Registry},
+    resuming::Tickets,
     session::Session,
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
     Datagram, Endpoint, EndpointStats, KeyPin, Name, PairError, PairId, PathStats, PeerInfo,
-    Target, TimeoutCause, Transmit, Unreachable,
+    Revocation, Target, TimeoutCause, Transmit, Unreachable,
     channel::{ChannelCore, Notice},
     endpoint::sealed::Sealed,
     host::{Host, HostEvent, Role},
@@ -55,6 +57,7 @@ pub struct Coordinator {
     engine: EngineId,
     registry: Registry,
     pairs: Pairs,
+    tickets: Tickets,
     forwarder: Forwarder,
     /// Whose probes to the second port bear these.
     second_routes: BTreeMap<Route, ChannelId>,
@@ -79,12 +82,15 @@ impl Coordinator {
         };
         let (certificate, home) = (&config.certificate, &config.home);
         let transport = &mut host.transport;
-        let engine = transport.listen(certificate, home, admissions, config.reset_key)?;
+        let reset_key = config.reset_key;
+        let reset_key = reset_key.unwrap_or_else(|| certificate.derive_key("conec reset key"));
+        let engine = transport.listen(certificate, home, admissions, reset_key)?;
         Ok(Self {
             host,
             engine,
             registry: Registry::default(),
             pairs: Pairs::new(),
+            tickets: Tickets::new(&config),
             forwarder: Forwarder::new(limits),
             second_routes: BTreeMap::new(),
             events: Events::new(limits.events),
@@ -150,7 +156,8 @@ impl Coordinator {
         self.command(now, |it, now| it.deny_pair(now, pair))
     }
 
-    /// Takes a channel from the two Clients that it connects; both learn the code.
+    /// Takes a channel from the two Clients that it connects; both learn the code. It cannot be claimed with a ticket any more: see
+    /// [`revocations`](Self::revocations).
     pub fn disconnect(
         &mut self,
         now: Instant,
@@ -158,6 +165,14 @@ impl Coordinator {
         code: Code,
     ) -> Result<(), AnswerError> {
         self.command(now, |it, now| it.disconnect_pair(now, pair, code))
+    }
+
+    /// The channels that were taken away and may not come back, neither here nor at another Coordinator with the same
+    /// [ticket key](CoordinatorConfig::ticket_key). To be stored, and given to
+    /// [one that is started anew](CoordinatorConfig::revocations), by who wants that to last; within two hours they are gone, with all
+    /// tickets. The oldest are forgotten where they are more than channels there may be.
+    pub fn revocations(&self) -> impl Iterator<Item = Revocation> {
+        self.tickets.revocations()
     }
 
     /// The next event of those that are not about a channel's inside, and the ends of home channels.
@@ -268,6 +283,7 @@ impl Endpoint for Coordinator {
         while let Some((client, request, code)) = self.pairs.pop_refusal(now) {
             self.open_failed(client, request, code);
         }
+        self.renew_tickets(now);
         self.settle(now);
     }
 
@@ -370,6 +386,7 @@ impl Endpoint for Coordinator {
             | CoordinatorEvent::ClientConnected { .. }
             | CoordinatorEvent::PairAsks { .. }
             | CoordinatorEvent::PairStarted { .. }
+            | CoordinatorEvent::PairResumed { .. }
             | CoordinatorEvent::PairClosed { .. }) => Err(event),
         }
     }
@@ -421,8 +438,10 @@ impl Role for Coordinator {
     }
 
     fn next_due(&self) -> Option<(Instant, TimeoutCause)> {
-        let pair = self.pairs.next_deadline();
-        pair.map(|at| (at, TimeoutCause::Pair))
+        let renewal = self.tickets.next_due().filter(|_| self.pairs.len() > 0);
+        let next = [self.pairs.next_deadline(), renewal];
+        let next = next.into_iter().flatten().min();
+        next.map(|at| (at, TimeoutCause::Pair))
     }
 
     fn has_output(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::{
     ClientId, Name, PairId,
     error::WireCode,
     util::Deadlines,
-    wire::{Offer, RequestId, Role, Route},
+    wire::{Claim, Instance, Offer, RequestId, Role, Route},
 };
 
 /// All pairs.
@@ -50,10 +50,23 @@ pub(super) struct End {
     pub(super) id: ClientId,
     pub(super) name: Option<Name>,
     pub(super) route: Route,
+    pub(super) instance: Instance,
+    pub(super) presence: Presence,
+}
+
+/// Whether the Client at an end has a home channel, and the end as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    There,
+    /// The Client is back, and has not said that it still has this end.
+    Unclaimed,
+    /// The Client has lost its home channel, or has not claimed this end at all.
+    Gone,
 }
 
 /// ```text
 /// Asking ─grant─▶ Offered ─both accept─▶ Started
+///                         Claimed ─both claim, grant─▲
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -65,8 +78,25 @@ enum Phase {
         /// Whether those that have are ready for direct paths.
         direct: bool,
     },
-    /// Packets are forwarded. The ends are told whether they are neighbours if both are ready for direct paths.
+    /// It stood before, and its ends are to claim it. Then, the application may be asked.
+    Claimed {
+        /// Whether those that have are ready for direct paths.
+        direct: bool,
+        asked: bool,
+    },
+    /// Packets are forwarded, if both ends are there. The ends are told whether they are neighbours if both are ready for direct paths.
     Started { told: Option<Told> },
+}
+
+/// What comes of it that a Client has claimed an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claimed {
+    /// Something else is missing.
+    Waits,
+    /// A pair that stood before can go on.
+    MayStart,
+    /// A pair that has never ended here is whole again.
+    GoesOn,
 }
 
 /// What the ends of a pair have been told.
@@ -86,6 +116,20 @@ pub(super) enum Side {
 
 impl Side {
     pub(super) const BOTH: [Self; 2] = [Self::Initiator, Self::Acceptor];
+
+    pub(super) fn of(role: Role) -> Self {
+        match role {
+            Role::Initiator => Self::Initiator,
+            Role::Acceptor => Self::Acceptor,
+        }
+    }
+
+    fn role(self) -> Role {
+        match self {
+            Self::Initiator => Role::Initiator,
+            Self::Acceptor => Role::Acceptor,
+        }
+    }
 
     pub(super) fn other(self) -> Self {
         match self {
@@ -118,24 +162,60 @@ impl Pair {
         matches!(self.phase, Phase::Started { .. })
     }
 
+    /// Whether its ends can be claimed: it stands, or stood before.
+    pub(super) fn is_claimable(&self) -> bool {
+        matches!(self.phase, Phase::Claimed { .. } | Phase::Started { .. })
+    }
+
+    /// Whether it stood before and the application is to say whether it may go on.
+    pub(super) fn is_asked_about(&self) -> bool {
+        matches!(self.phase, Phase::Claimed { asked: true, .. })
+    }
+
+    /// Whether an end is not there, or not known to be.
+    pub(super) fn is_incomplete(&self) -> bool {
+        let is_absent = |end: &End| end.presence != Presence::There;
+        self.ends.iter().any(is_absent)
+    }
+
+    /// The number that both ends bind themselves to.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether its acceptor has been asked and has not accepted.
     fn waits(&self) -> bool {
         match self.phase {
             Phase::Offered { accepted, .. } => !accepted[Side::Acceptor as usize],
-            Phase::Asking | Phase::Started { .. } => false,
+            Phase::Asking | Phase::Claimed { .. } | Phase::Started { .. } => false,
+        }
+    }
+
+    /// What one end is, as its Client would claim it.
+    pub(super) fn claim(&self, side: Side) -> Claim {
+        let (own, peer) = (self.end(side), self.end(side.other()));
+        Claim {
+            role: side.role(),
+            own_route: own.route,
+            peer_route: peer.route,
+            channel: self.number,
+            peer: peer.id,
+            label: self.label.clone(),
+            direct: false,
+            ticket: Bytes::new(),
         }
     }
 
     /// What one end is told.
     pub(super) fn offer(&self, side: Side) -> Offer {
         let (own, peer) = (self.end(side), self.end(side.other()));
-        let (role, request) = match side {
-            Side::Initiator => (Role::Initiator, self.request),
-            Side::Acceptor => (Role::Acceptor, None),
+        let request = match side {
+            Side::Initiator => self.request,
+            Side::Acceptor => None,
         };
         Offer {
             request,
-            role,
+            role: side.role(),
             own_route: own.route,
             peer_route: peer.route,
             channel: self.number,
@@ -223,6 +303,92 @@ impl Pairs {
         self.pairs.insert(id, pair);
     }
 
+    /// A pair that was [added](Self::add) stood before: its ends are to claim it.
+    pub(super) fn expect_claims(&mut self, id: PairId) {
+        if let Some(pair) = self.pairs.get_mut(&id)
+            && pair.phase == Phase::Asking
+        {
+            pair.phase = Phase::Claimed {
+                direct: true,
+                asked: false,
+            };
+            let [from, to] = pair.ends.each_ref().map(|end| end.id);
+            self.quotas.offer(to, from);
+            self.quotas.accept(to, from);
+        }
+    }
+
+    /// A Client has an end, and says so: as which instance, and whether it is ready for direct paths. What that leads to.
+    pub(super) fn claim(
+        &mut self,
+        id: PairId,
+        side: Side,
+        (instance, ready): (Instance, bool),
+    ) -> Claimed {
+        let Some(pair) = self.pairs.get_mut(&id) else {
+            return Claimed::Waits;
+        };
+        let end = &mut pair.ends[side as usize];
+        (end.presence, end.instance) = (Presence::There, instance);
+        if let Phase::Claimed { direct, .. } = &mut pair.phase {
+            *direct = *direct && ready;
+        }
+        if pair.is_incomplete() {
+            return Claimed::Waits;
+        }
+        match pair.phase {
+            Phase::Claimed { asked: false, .. } => Claimed::MayStart,
+            Phase::Started { .. } => {
+                self.deadlines.set(id, None);
+                Claimed::GoesOn
+            }
+            Phase::Asking | Phase::Offered { .. } | Phase::Claimed { asked: true, .. } => {
+                Claimed::Waits
+            }
+        }
+    }
+
+    /// Both ends have claimed a pair that stood before, and the application is to say whether it may go on.
+    pub(super) fn ask_about(&mut self, id: PairId, deadline: Instant) {
+        if let Some(pair) = self.pairs.get_mut(&id)
+            && let Phase::Claimed { asked, .. } = &mut pair.phase
+        {
+            *asked = true;
+            self.deadlines.set(id, Some(deadline));
+        }
+    }
+
+    /// A pair that stood before goes on.
+    pub(super) fn resume(&mut self, id: PairId) {
+        if let Some(pair) = self.pairs.get_mut(&id)
+            && let Phase::Claimed { direct, .. } = pair.phase
+        {
+            pair.phase = Phase::Started {
+                told: told_if(direct),
+            };
+            self.deadlines.set(id, None);
+        }
+    }
+
+    /// The Client at an end, or at both, has lost its home channel, or has another one as the same instance. Whether the pair is kept
+    /// until the deadline.
+    pub(super) fn keep(
+        &mut self,
+        id: PairId,
+        client: ClientId,
+        presence: Presence,
+        deadline: Instant,
+    ) -> bool {
+        let Some(pair) = self.pairs.get_mut(&id).filter(|it| it.is_started()) else {
+            return false;
+        };
+        for end in pair.ends.iter_mut().filter(|end| end.id == client) {
+            end.presence = presence;
+        }
+        self.deadlines.set(id, Some(deadline));
+        true
+    }
+
     pub(super) fn get(&self, id: PairId) -> Option<&Pair> {
         self.pairs.get(&id)
     }
@@ -255,10 +421,7 @@ impl Pairs {
                 accepted[side as usize] = true;
                 *direct &= ready;
                 let both = *accepted == [true; 2];
-                let told = direct.then_some(Told {
-                    neighbours: false,
-                    rest: None,
-                });
+                let told = told_if(*direct);
                 if side == Side::Acceptor {
                     let [from, to] = pair.ends.each_ref().map(|end| end.id);
                     self.quotas.accept(to, from);
@@ -269,18 +432,26 @@ impl Pairs {
                 }
                 Ok(both)
             }
-            Phase::Asking | Phase::Offered { .. } | Phase::Started { .. } => Err(()),
+            Phase::Asking
+            | Phase::Offered { .. }
+            | Phase::Claimed { .. }
+            | Phase::Started { .. } => Err(()),
         }
     }
 
     /// The ends of a pair are neighbours, or are not: whether to tell them now. If they were told something else just before,
     /// it is done at the pair's deadline.
     pub(super) fn are_neighbours(&mut self, now: Instant, id: PairId, neighbours: bool) -> bool {
-        let told = match self.pairs.get_mut(&id).map(|pair| &mut pair.phase) {
+        let pair = self.pairs.get_mut(&id).filter(|pair| !pair.is_incomplete());
+        let told = match pair.map(|pair| &mut pair.phase) {
             Some(Phase::Started { told: Some(told) }) if told.neighbours != neighbours => told,
-            Some(Phase::Asking | Phase::Offered { .. } | Phase::Started { .. }) | None => {
-                return false;
-            }
+            Some(
+                Phase::Asking
+                | Phase::Offered { .. }
+                | Phase::Claimed { .. }
+                | Phase::Started { .. },
+            )
+            | None => return false,
         };
         let rest = told.rest.filter(|&rest| now < rest);
         if rest.is_none() {
@@ -328,6 +499,11 @@ impl Pairs {
             .unwrap_or_default()
     }
 
+    /// The pairs from this one on.
+    pub(super) fn from(&self, first: PairId) -> impl Iterator<Item = PairId> {
+        self.pairs.range(first..).map(|(&id, _)| id)
+    }
+
     /// The routes of all pairs that a Client is part of, its own and the other ends'.
     pub(super) fn routes_of(&self, id: ClientId) -> Vec<Route> {
         self.pairs_of(id)
@@ -371,6 +547,13 @@ impl Pairs {
             self.quotas.give_up(client);
         }
     }
+}
+
+fn told_if(direct: bool) -> Option<Told> {
+    direct.then_some(Told {
+        neighbours: false,
+        rest: None,
+    })
 }
 
 /// How long a pair whose ends were asked waits: the ends give up first.

@@ -6,6 +6,7 @@ use super::place::Place;
 use crate::{
     ChannelId, ClientId, CoordinatorLimits, Name, Target,
     util::{Bucket, ByNetwork, Network, may_take},
+    wire::Instance,
 };
 
 #[derive(Debug, Default)]
@@ -23,6 +24,7 @@ pub(super) struct Member {
     pub(super) session: ChannelId,
     pub(super) name: Option<Name>,
     pub(super) place: Place,
+    pub(super) instance: Instance,
     /// Of which network it counts: of the one that the identity first came from, wherever it goes. Else Clients could leave
     /// a network that has its share, and others take their places there.
     network: Network,
@@ -83,7 +85,7 @@ impl Registry {
         id: ClientId,
         name: Option<Name>,
         session: ChannelId,
-        place: Place,
+        (place, instance): (Place, Instance),
     ) {
         let before = self.leave(id);
         if let Some(name) = &name {
@@ -97,6 +99,7 @@ impl Registry {
             session,
             name,
             place,
+            instance,
             network,
             takeovers: before.and_then(|before| before.takeovers),
         });
@@ -139,7 +142,7 @@ mod tests {
         };
         let [here, there] = [[192, 0, 2, 1], [198, 51, 100, 1]].map(IpAddr::from);
         let [alice, bob] = [1, 2].map(|byte| ClientId::from_bytes([byte; 32]));
-        let place = |ip: IpAddr| Place::test((ip, 1).into(), ip);
+        let place = |ip: IpAddr| (Place::test((ip, 1).into(), ip), 0);
         let room = |registry: &Registry| [here, there].map(|ip| registry.has_room(ip, &limits));
         registry.enter(alice, None, ChannelId(1), place(here));
         assert_eq!(room(&registry), [false, true]);

@@ -20,8 +20,12 @@ use rustls::{
 use thiserror::Error;
 
 use crate::{
-    ClientId,
-    crypto::{digest, provider},
+    ClientId, Secret,
+    crypto::{
+        digest,
+        hkdf::{HKDF_SHA256, Prk, Salt},
+        provider,
+    },
 };
 
 /// A Client's Ed25519 key pair, which proves who the Client is.
@@ -91,6 +95,8 @@ impl fmt::Debug for Identity {
 #[derive(Clone)]
 pub struct Certificate {
     pub(crate) certified: Arc<CertifiedKey>,
+    /// From the private key, for other keys.
+    secret: Prk,
 }
 
 impl Certificate {
@@ -99,6 +105,7 @@ impl Certificate {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, CertificateError> {
+        let secret = Salt::new(HKDF_SHA256, b"conec certificate").extract(key.secret_der());
         let key: Arc<dyn SigningKey> = provider::sign::any_supported_type(&key)
             .map_err(|_| CertificateError::UnsupportedKey)?;
         let certified = CertifiedKey::new(chain, key);
@@ -110,7 +117,20 @@ impl Certificate {
             .ok_or(CertificateError::Mismatch)?;
         Ok(Self {
             certified: Arc::new(certified),
+            secret,
         })
+    }
+
+    /// A key for something else, which is the same whenever the certificate has the same private key (RFC 5869).
+    pub(crate) fn derive_key(&self, purpose: &'static str) -> Secret<[u8; 32]> {
+        let mut key = [0; 32];
+        let purpose = [purpose.as_bytes()];
+        let filled = self
+            .secret
+            .expand(&purpose, HKDF_SHA256)
+            .and_then(|it| it.fill(&mut key));
+        filled.expect("it is as long as the hash");
+        key.into()
     }
 
     /// A fresh self-signed Ed25519 certificate for these host names. Clients trust it by its [`pin`](Self::pin).

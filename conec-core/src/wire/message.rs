@@ -14,6 +14,7 @@ use super::{
     },
     preamble::MAX_LABEL,
     route::Route,
+    ticket::MAX_TICKET,
 };
 use crate::{ClientId, Name, Secret, Target, config::MAX_TOKEN, error::WireCode};
 
@@ -22,6 +23,8 @@ pub(crate) const MAX_CONTROL: usize = 8 << 10;
 
 /// A Client's number for a channel that it asks for.
 pub(crate) type RequestId = u64;
+/// Tells a Client that was started anew from one that has lost its home channel.
+pub(crate) type Instance = u64;
 /// What the Coordinator sends to an address to see whether the Client hears it there.
 pub(crate) type AddressNonce = u64;
 /// Counts the occasions on which an end of a peer channel asks the other to look for a direct path.
@@ -58,6 +61,8 @@ pub(crate) enum ClientMessage {
         version: u64,
         name: Option<Name>,
         token: Secret<Bytes>,
+        /// Stays the same as long as the Client keeps its peer channels; 0 if it keeps none without a home channel.
+        instance: Instance,
     },
     /// Asks for a channel.
     OpenChannel {
@@ -75,6 +80,22 @@ pub(crate) enum ClientMessage {
     CloseChannel { route: Route, code: WireCode },
     /// The nonce of an `ObservedAddress`.
     AddressEcho { nonce: AddressNonce },
+    /// Claims an end of a channel that was there before this home channel.
+    Resume(Claim),
+}
+
+/// An end of a peer channel, as its Client knows it, and the proof that it is the Client's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) role: Role,
+    pub(crate) own_route: Route,
+    pub(crate) peer_route: Route,
+    pub(crate) channel: u64,
+    pub(crate) peer: ClientId,
+    pub(crate) label: Bytes,
+    /// Whether this end is ready for direct paths.
+    pub(crate) direct: bool,
+    pub(crate) ticket: Bytes,
 }
 
 /// From the Coordinator to a Client.
@@ -91,6 +112,10 @@ pub(crate) enum CoordinatorMessage {
     Start { route: Route },
     /// Whether the Client at the other end of this channel is in the same network, as far as the Coordinator can see.
     Neighbour { route: Route, neighbour: bool },
+    /// What the channel end with this route can be claimed with.
+    Ticket { route: Route, ticket: Bytes },
+    /// Packets are forwarded again for the channel end with this route.
+    Resumed { route: Route },
     /// The channel end with this route is over.
     ChannelClosed { route: Route, code: WireCode },
     /// The channel asked for by this request will not come.
@@ -212,9 +237,12 @@ impl CoordinatorMessage {
             // To take it, and to say that it is over.
             Self::Offer(_) => 2,
             Self::ObservedAddress { .. } => 1,
+            // To say that it is over.
+            Self::Resumed { .. } => 1,
             Self::Welcome { .. }
             | Self::Start { .. }
             | Self::Neighbour { .. }
+            | Self::Ticket { .. }
             | Self::ChannelClosed { .. }
             | Self::OpenFailed { .. }
             | Self::Throttled { .. }
@@ -231,6 +259,7 @@ impl RoleMessage for ClientMessage {
                 version: fields.varint()?,
                 name: fields.optional_name()?,
                 token: fields.block(MAX_TOKEN)?.into(),
+                instance: fields.u64()?,
             },
             OPEN_CHANNEL => Self::OpenChannel {
                 request: fields.varint()?,
@@ -252,6 +281,16 @@ impl RoleMessage for ClientMessage {
             ADDRESS_ECHO => Self::AddressEcho {
                 nonce: fields.u64()?,
             },
+            RESUME => Self::Resume(Claim {
+                role: fields.role()?,
+                own_route: fields.route()?,
+                peer_route: fields.route()?,
+                channel: fields.u64()?,
+                peer: fields.client_id()?,
+                label: fields.block(MAX_LABEL)?,
+                direct: fields.bool()?,
+                ticket: fields.block(MAX_TICKET)?,
+            }),
             _ => return Ok(None),
         }))
     }
@@ -263,11 +302,13 @@ impl RoleMessage for ClientMessage {
                 version,
                 name,
                 token,
+                instance,
             } => {
                 write_varint(HELLO, &mut out);
                 write_varint(*version, &mut out);
                 write_optional_name(name.as_ref(), &mut out);
                 write_block(token.as_ref(), &mut out);
+                out.put_u64(*instance);
             }
             Self::OpenChannel {
                 request,
@@ -302,6 +343,17 @@ impl RoleMessage for ClientMessage {
                 write_varint(ADDRESS_ECHO, &mut out);
                 out.put_u64(*nonce);
             }
+            Self::Resume(claim) => {
+                write_varint(RESUME, &mut out);
+                out.put_u8(claim.role.to_wire());
+                out.put_slice(&claim.own_route.to_bytes());
+                out.put_slice(&claim.peer_route.to_bytes());
+                out.put_u64(claim.channel);
+                out.put_slice(claim.peer.as_bytes());
+                write_block(&claim.label, &mut out);
+                out.put_u8(claim.direct.into());
+                write_block(&claim.ticket, &mut out);
+            }
         }
         out.freeze()
     }
@@ -319,11 +371,7 @@ impl RoleMessage for CoordinatorMessage {
                     true => Some(fields.varint()?),
                     false => None,
                 },
-                role: match fields.u8()? {
-                    0 => Role::Initiator,
-                    1 => Role::Acceptor,
-                    _ => return Err(Malformed),
-                },
+                role: fields.role()?,
                 own_route: fields.route()?,
                 peer_route: fields.route()?,
                 channel: fields.u64()?,
@@ -337,6 +385,13 @@ impl RoleMessage for CoordinatorMessage {
             NEIGHBOUR => Self::Neighbour {
                 route: fields.route()?,
                 neighbour: fields.bool()?,
+            },
+            TICKET => Self::Ticket {
+                route: fields.route()?,
+                ticket: fields.block(MAX_TICKET)?,
+            },
+            RESUMED => Self::Resumed {
+                route: fields.route()?,
             },
             CHANNEL_CLOSED => Self::ChannelClosed {
                 route: fields.route()?,
@@ -382,10 +437,7 @@ impl RoleMessage for CoordinatorMessage {
                     }
                     None => out.put_u8(0),
                 }
-                out.put_u8(match offer.role {
-                    Role::Initiator => 0,
-                    Role::Acceptor => 1,
-                });
+                out.put_u8(offer.role.to_wire());
                 out.put_slice(&offer.own_route.to_bytes());
                 out.put_slice(&offer.peer_route.to_bytes());
                 out.put_u64(offer.channel);
@@ -401,6 +453,15 @@ impl RoleMessage for CoordinatorMessage {
                 write_varint(NEIGHBOUR, &mut out);
                 out.put_slice(&route.to_bytes());
                 out.put_u8((*neighbour).into());
+            }
+            Self::Ticket { route, ticket } => {
+                write_varint(TICKET, &mut out);
+                out.put_slice(&route.to_bytes());
+                write_block(ticket, &mut out);
+            }
+            Self::Resumed { route } => {
+                write_varint(RESUMED, &mut out);
+                out.put_slice(&route.to_bytes());
             }
             Self::ChannelClosed { route, code } => {
                 write_varint(CHANNEL_CLOSED, &mut out);
@@ -502,7 +563,24 @@ impl RoleMessage for PeerMessage {
     }
 }
 
+impl Role {
+    pub(crate) fn to_wire(self) -> u8 {
+        match self {
+            Self::Initiator => 0,
+            Self::Acceptor => 1,
+        }
+    }
+}
+
 impl Reader {
+    fn role(&mut self) -> Result<Role, Malformed> {
+        match self.u8()? {
+            0 => Ok(Role::Initiator),
+            1 => Ok(Role::Acceptor),
+            _ => Err(Malformed),
+        }
+    }
+
     fn route(&mut self) -> Result<Route, Malformed> {
         Route::from_bytes(self.array()?).ok_or(Malformed)
     }
@@ -522,6 +600,7 @@ const OPEN_CHANNEL: u64 = 0x02;
 const ACCEPT: u64 = 0x04;
 const CLOSE_CHANNEL: u64 = 0x06;
 const ADDRESS_ECHO: u64 = 0x08;
+const RESUME: u64 = 0x0b;
 // Coordinator to Client.
 const WELCOME: u64 = 0x00;
 const OFFER: u64 = 0x02;
@@ -533,6 +612,8 @@ const THROTTLED: u64 = 0x0b;
 const SECOND_PORT: u64 = 0x0d;
 const SEEN_AT: u64 = 0x0f;
 const NEIGHBOUR: u64 = 0x11;
+const TICKET: u64 = 0x13;
+const RESUMED: u64 = 0x15;
 // Between peers.
 const BIND: u64 = 0x00;
 const BOUND: u64 = 0x02;
@@ -564,7 +645,25 @@ mod tests {
             version: 1,
             name: name.clone(),
             token: "secret".into(),
+            instance: u64::MAX,
         });
+        for (role, direct) in [(Role::Initiator, true), (Role::Acceptor, false)] {
+            round_trip(ClientMessage::Resume(Claim {
+                role,
+                own_route: route,
+                peer_route: Route::from_bits(78),
+                channel: 12,
+                peer: ClientId([4; 32]),
+                label: Bytes::from_static(b"files"),
+                direct,
+                ticket: Bytes::from_static(&[7; MAX_TICKET]),
+            }));
+        }
+        round_trip(CoordinatorMessage::Ticket {
+            route,
+            ticket: Bytes::from_static(b"ticket"),
+        });
+        round_trip(CoordinatorMessage::Resumed { route });
         for target in [
             name.clone().map(Target::Name),
             Some(Target::Id(ClientId([3; 32]))),

@@ -7,11 +7,12 @@ mod packet;
 mod preamble;
 mod probe;
 mod route;
+mod ticket;
 
 pub(crate) use frame::{FrameDecoder, FrameTooLarge, frame_header};
 pub(crate) use message::{
-    AddressNonce, ChannelMessage, ClientMessage, CoordinatorMessage, Generation, MAX_CANDIDATES,
-    MAX_CONTROL, Offer, PeerMessage, RequestId, Role, RoleMessage,
+    AddressNonce, ChannelMessage, Claim, ClientMessage, CoordinatorMessage, Generation, Instance,
+    MAX_CANDIDATES, MAX_CONTROL, Offer, PeerMessage, RequestId, Role, RoleMessage,
 };
 pub(crate) use packet::{PacketKind, classify};
 pub(crate) use preamble::{MAX_LABEL, PreambleDecoder, encode_preamble};
@@ -19,3 +20,4 @@ pub(crate) use probe::{
     Opened, PROBE_LABEL, PROBE_LEN, PROBE_SECRET_LEN, Probe, ProbeKeys, SECOND_PORT_LABEL,
 };
 pub(crate) use route::{CID_LEN, Route};
+pub(crate) use ticket::{Epoch, TicketKey};

@@ -65,7 +65,13 @@ fn message(kind: u64, fields: &[&[u8]]) -> Vec<u8> {
 
 /// Client: the first message.
 pub fn hello(name: &[u8], token: &[u8]) -> Vec<u8> {
-    message(0, &[&varint(1), &frame(name), &frame(token)])
+    hello_as(name, token, 0)
+}
+
+/// Client: introduces itself as one that keeps its channels when it loses its home channel.
+pub fn hello_as(name: &[u8], token: &[u8], instance: u64) -> Vec<u8> {
+    let instance = instance.to_be_bytes();
+    message(0, &[&varint(1), &frame(name), &frame(token), &instance])
 }
 
 /// Client: asks for a channel by name.

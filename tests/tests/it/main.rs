@@ -34,6 +34,7 @@ mod priorities;
 mod racing;
 mod rebinding;
 mod reckoning;
+mod resuming;
 mod secrets;
 mod sleep;
 mod stats;

@@ -1,44 +1,94 @@
-//! The home channel, and how far it has come.
+//! The home channel, and how far it has come; and how another one is had when it is lost.
 
+mod outage;
 mod transitions;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
-use super::race::Race;
-use crate::{CloseReason, Name, transport::EngineId};
+use self::outage::Outage;
+use super::race::{Places, Race};
+use crate::{ChannelId, CloseReason, Name, transport::EngineId, wire::Instance};
 
 /// A Client's way to its Coordinator.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Home {
+    /// The home channel that there is, or is to be.
+    pub(super) id: ChannelId,
     stage: Stage,
     /// Where packets from the Coordinator belong: one engine for all attempts, once there is one.
     pub(super) engine: Option<EngineId>,
     /// The Coordinator's address, once it is known which of them it is.
     pub(super) address: Option<SocketAddr>,
+    /// Where to look for it.
+    places: Places,
+    /// Since the last home channel was lost, or seems to be.
+    outage: Option<Outage>,
+    /// As what this Client keeps its peer channels when the home channel is lost; 0 if it does not.
+    instance: Instance,
 }
 
 /// ```text
 /// Unused ─connect─▶ Connecting ─first TLS done─▶ Registering ─welcome─▶ Ready ──▶ Lost ─peers gone─▶ Ended
-///                        │                            └──────────────────────────▲
-///                        └──────────────────── race lost ────────────────────────┘
+///                     │  ▲  │                     │  │  ▲                │  │       ▲
+///                     │  │  └─────────────────────│──┴──│────────────────│──┴───────┘ (for good)
+///                     ▼  │ after a while          ▼     └─silent, and────┘
+///                    Waiting ◀────────────────────┴────── TLS done anew  └─▶ Waiting
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Stage {
-    #[default]
     Unused,
-    /// Attempts have links of their own. The winner's becomes that of [`ChannelId::HOME`](crate::ChannelId::HOME); the others' are closed.
+    /// Attempts have links of their own. The winner's becomes that of the home channel; the others' are closed.
     Connecting(Race),
     Registering,
     Ready {
         name: Option<Name>,
         observed: SocketAddr,
+        /// Nothing is heard: perhaps somebody answers elsewhere, or is new.
+        successor: Option<Box<Race>>,
     },
+    /// The home channel is lost, and another one is to be had after a while.
+    Waiting,
     /// The link is over; the peer channels' ends are told first. What is known of the Coordinator is kept for goodbyes.
     Lost(CloseReason),
     Ended,
 }
 
+/// How a [`Client`](crate::Client) and its Coordinator stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientState {
+    /// Nobody has told it to [connect](crate::Client::connect).
+    Unused,
+    /// It connects for the first time.
+    Connecting,
+    /// The Coordinator has admitted it, and is there.
+    Connected,
+    /// The home channel was lost, or nothing is heard on it: the Client looks for the Coordinator anew.
+    Reconnecting {
+        /// When that began.
+        since: Instant,
+        /// How many times it was looked for in vain.
+        attempts: u32,
+        /// Why the last home channel, or the last attempt at another one, was lost.
+        last_error: CloseReason,
+    },
+    /// It is closed, or was refused for good.
+    Ended,
+}
+
 impl Home {
+    pub(super) fn new(instance: Instance) -> Self {
+        Self {
+            id: ChannelId::HOME,
+            stage: Stage::Unused,
+            engine: None,
+            address: None,
+            places: Places::default(),
+            outage: None,
+            instance,
+        }
+    }
+
     pub(super) fn name(&self) -> Option<&Name> {
         self.ready()?.0
     }
@@ -55,23 +105,62 @@ impl Home {
         matches!(self.stage, Stage::Ended)
     }
 
+    /// Whether there is or will be a home channel, and there was one.
+    pub(super) fn lasts(&self) -> bool {
+        match self.stage {
+            Stage::Ready { .. } => true,
+            Stage::Connecting(_) | Stage::Registering | Stage::Waiting => self.outage.is_some(),
+            Stage::Unused | Stage::Lost(_) | Stage::Ended => false,
+        }
+    }
+
+    /// Whether there is none at present, but will be one again.
+    pub(super) fn is_away(&self) -> bool {
+        self.lasts() && !self.is_ready()
+    }
+
+    pub(super) fn state(&self) -> ClientState {
+        match (&self.stage, &self.outage) {
+            (Stage::Unused, _) => ClientState::Unused,
+            (Stage::Lost(_) | Stage::Ended, _) => ClientState::Ended,
+            (Stage::Ready { .. }, None) => ClientState::Connected,
+            (
+                Stage::Connecting(_) | Stage::Registering | Stage::Waiting | Stage::Ready { .. },
+                Some(outage),
+            ) => outage.state(),
+            (Stage::Connecting(_) | Stage::Registering | Stage::Waiting, None) => {
+                ClientState::Connecting
+            }
+        }
+    }
+
     pub(super) fn race(&self) -> Option<&Race> {
         match &self.stage {
             Stage::Connecting(race) => Some(race),
-            Stage::Unused
-            | Stage::Registering
-            | Stage::Ready { .. }
-            | Stage::Lost(_)
-            | Stage::Ended => None,
+            Stage::Ready { successor, .. } => successor.as_deref(),
+            Stage::Unused | Stage::Registering | Stage::Waiting | Stage::Lost(_) | Stage::Ended => {
+                None
+            }
+        }
+    }
+
+    fn race_mut(&mut self) -> Option<&mut Race> {
+        match &mut self.stage {
+            Stage::Connecting(race) => Some(race),
+            Stage::Ready { successor, .. } => successor.as_deref_mut(),
+            Stage::Unused | Stage::Registering | Stage::Waiting | Stage::Lost(_) | Stage::Ended => {
+                None
+            }
         }
     }
 
     fn ready(&self) -> Option<(Option<&Name>, SocketAddr)> {
         match &self.stage {
-            Stage::Ready { name, observed } => Some((name.as_ref(), *observed)),
+            Stage::Ready { name, observed, .. } => Some((name.as_ref(), *observed)),
             Stage::Unused
             | Stage::Connecting(_)
             | Stage::Registering
+            | Stage::Waiting
             | Stage::Lost(_)
             | Stage::Ended => None,
         }

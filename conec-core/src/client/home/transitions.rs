@@ -1,11 +1,17 @@
 //! Connecting, registering, what the Coordinator says. All transitions of [`Stage`] are here; which address is tried when is
 //! the [`Race`]'s.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
-use super::{Home, Stage};
+use super::{
+    Home, Stage,
+    outage::{Outage, is_final},
+};
 use crate::{
     ChannelId, CloseReason, ConnectError, ErrorCode, Name, Unreachable, Violation,
     channel::{ChannelCore, Notice},
@@ -28,51 +34,92 @@ impl Client {
         if !is_host_name(host_name) {
             return Err(ConnectError::InvalidHostName);
         }
+        let places = [(host_name.into(), addresses.to_vec())].into();
         let limit = self.config.limits.handshake_timeout;
-        let race = Race::new(now, host_name, addresses, limit).ok_or(ConnectError::NoAddress)?;
-        let core = ChannelCore::new(ChannelId::HOME, &self.config.home, None);
-        self.host.insert(ChannelId::HOME, core, None);
+        let race = Race::new(now, &places, limit).ok_or(ConnectError::NoAddress)?;
+        self.home.places = places;
+        self.insert_home();
         self.paths.hosts_in_doubt(now);
         self.home.stage = Stage::Connecting(race);
         self.go_on_racing(now);
         Ok(())
     }
 
+    pub(in crate::client) fn look_for_coordinator(
+        &mut self,
+        places: &[(&str, &[SocketAddr])],
+    ) -> Result<(), ConnectError> {
+        if matches!(self.home.stage, Stage::Unused) || self.home.has_ended() {
+            return Err(ConnectError::AlreadyUsed);
+        }
+        if places.iter().any(|(name, _)| !is_host_name(name)) {
+            return Err(ConnectError::InvalidHostName);
+        }
+        let places = places.iter().map(|&(name, at)| (name.into(), at.to_vec()));
+        let places = places.collect();
+        let now = self.host.now().ok_or(ConnectError::NoAddress)?;
+        // Whether any of them can be tried.
+        Race::new(now, &places, Duration::from_secs(1)).ok_or(ConnectError::NoAddress)?;
+        self.home.places = places;
+        Ok(())
+    }
+
+    /// Another home channel is to be had.
+    fn insert_home(&mut self) {
+        let core = ChannelCore::new(self.home.id, &self.config.home, None);
+        self.host.insert(self.home.id, core, None);
+    }
+
     /// Tries what addresses it is time for, and waits until it is time for others, or the race is over.
     fn go_on_racing(&mut self, now: Instant) {
-        let Stage::Connecting(race) = &mut self.home.stage else {
+        let engine = self.home.engine;
+        let Some(race) = self.home.race_mut() else {
             return;
         };
+        let mut engine = engine;
         while let Some(address) = race.next_address(now) {
             let id = self.host.fresh_id();
+            let host_name = race.host_name(address);
             let end = HomeEnd {
                 address,
-                host_name: race.host_name(),
+                host_name: &host_name,
                 tls: &self.tls,
             };
             let channel = &self.config.home;
             let transport = &mut self.host.transport;
-            match transport.connect_home(now, self.home.engine, id, &end, channel) {
+            match transport.connect_home(now, engine, id, &end, channel) {
                 Some(link) => {
                     tracing::debug!(%address, link = ?id, "connecting");
-                    self.home.engine = Some(link.engine());
+                    engine = Some(link.engine());
                     self.host.add_link(id, link);
                     race.begin(now, id, address);
                 }
                 None => race.fail(now, id, CloseReason::Unreachable(Unreachable::NoRoute)),
             }
         }
-        match race.lost(now) {
+        let (lost, next_due) = (race.lost(now), race.next_due());
+        self.home.engine = engine;
+        match lost {
             Some(reason) => self.lose_race(now, reason),
-            None => self
-                .host
-                .set_deadline(ChannelId::HOME, Some(race.next_due())),
+            None => self.host.set_deadline(self.home.id, Some(next_due)),
         }
     }
 
     /// No attempt is left, or none is to be made any more.
     fn lose_race(&mut self, now: Instant, reason: CloseReason) {
-        let Stage::Connecting(race) = &self.home.stage else {
+        self.leave_race(now);
+        if self.home.is_ready() || self.is_to_reconnect(reason) {
+            self.look_again_later(now, reason);
+        } else {
+            self.home.stage = Stage::Lost(reason);
+            self.host.set_deadline(self.home.id, None);
+            self.end_peers(now);
+        }
+    }
+
+    /// Ends all attempts.
+    fn leave_race(&mut self, now: Instant) {
+        let Some(race) = self.home.race() else {
             return;
         };
         for id in race.links() {
@@ -82,13 +129,105 @@ impl Client {
                 Some(_) | None => self.host.discard(id),
             }
         }
-        self.home.stage = Stage::Lost(reason);
-        self.host.set_deadline(ChannelId::HOME, None);
+        match &mut self.home.stage {
+            Stage::Ready { successor, .. } => *successor = None,
+            Stage::Connecting(_) => self.home.stage = Stage::Waiting,
+            Stage::Unused | Stage::Registering | Stage::Waiting | Stage::Lost(_) | Stage::Ended => {
+            }
+        }
+    }
+
+    /// Whether to look for the Coordinator again when it was lost, or not found, for this reason.
+    fn is_to_reconnect(&self, reason: CloseReason) -> bool {
+        self.config.reconnect && self.home.lasts() && !is_final(reason)
+    }
+
+    /// An attempt has failed, or the home channel was lost: waits for a while.
+    fn look_again_later(&mut self, now: Instant, reason: CloseReason) {
+        let pause = match &mut self.home.outage {
+            Some(outage) => {
+                outage.failed(reason);
+                outage.pause(self.host.random())
+            }
+            None => self.begin_outage(now, reason),
+        };
+        tracing::debug!(?reason, ?pause, "looking for the coordinator again");
+        self.host.set_deadline(self.home.id, Some(now + pause));
+    }
+
+    /// There is no Coordinator to be heard of. How long to wait before one is looked for.
+    fn begin_outage(&mut self, now: Instant, reason: CloseReason) -> Duration {
+        let outage = Outage::new(now, reason);
+        let pause = outage.pause(self.host.random());
+        self.home.outage = Some(outage);
+        self.events.push_back(ClientEvent::Reconnecting { reason });
+        pause
+    }
+
+    /// Looks for the Coordinator anew.
+    fn look_again(&mut self, now: Instant) {
+        let limit = self.config.limits.handshake_timeout;
+        let Some(race) = Race::new(now, &self.home.places, limit) else {
+            return;
+        };
+        match &mut self.home.stage {
+            Stage::Ready { successor, .. } => *successor = Some(Box::new(race)),
+            Stage::Waiting => self.home.stage = Stage::Connecting(race),
+            Stage::Unused
+            | Stage::Connecting(_)
+            | Stage::Registering
+            | Stage::Lost(_)
+            | Stage::Ended => return,
+        }
+        self.paths.hosts_in_doubt(now);
+        self.go_on_racing(now);
+    }
+
+    /// Nothing is heard on the home channel though something should be.
+    pub(in crate::client) fn home_silent(&mut self, now: Instant) {
+        if self.config.reconnect && self.home.is_ready() && self.home.outage.is_none() {
+            self.host.set_deadline(self.home.id, Some(now + DOUBT));
+        }
+    }
+
+    /// It was not over.
+    pub(in crate::client) fn home_audible(&mut self, now: Instant) {
+        if !self.home.is_ready() {
+            return;
+        }
+        self.leave_race(now);
+        self.host.set_deadline(self.home.id, None);
+        if self.home.outage.take().is_some() {
+            self.tell_connected();
+        }
+    }
+
+    fn tell_connected(&mut self) {
+        if let Stage::Ready { name, observed, .. } = &self.home.stage {
+            let (name, observed) = (name.clone(), *observed);
+            self.events
+                .push_back(ClientEvent::Connected { name, observed });
+        }
+    }
+
+    /// The home channel is over, and another one is to be had: what stands of the peer channels is kept.
+    fn replace_home(&mut self, now: Instant, reason: CloseReason) {
+        let before = self.home.id;
+        self.host.set_deadline(before, None);
+        if self.home.is_ready() {
+            self.host.abandon(before, reason);
+            self.orphan_peers(now);
+        } else {
+            // The application has never heard of it.
+            self.host.remove(before);
+        }
+        self.home.id = self.host.fresh_id();
+        self.insert_home();
     }
 
     /// An attempt is connected, with the Coordinator and nobody else: it is the one that says Hello.
     pub(in crate::client) fn attempt_connected(&mut self, now: Instant, winner: ChannelId) {
-        let Stage::Connecting(race) = &self.home.stage else {
+        let Some(race) = self.home.race() else {
             return;
         };
         let Some(address) = race.address_of(winner) else {
@@ -96,9 +235,14 @@ impl Client {
         };
         tracing::debug!(%address, "reached the coordinator");
         let attempts: Vec<_> = race.links().collect();
+        if self.home.is_ready() {
+            // Nothing is heard on the former one. A goodbye, if it arrived, would be one for all channels.
+            self.host.discard(self.home.id);
+            self.replace_home(now, CloseReason::TimedOut);
+        }
         self.home.stage = Stage::Registering;
         self.home.address = Some(address);
-        self.host.rename_link(winner, ChannelId::HOME);
+        self.host.rename_link(winner, self.home.id);
         // Others may have reached it too, and its answers may be on the way.
         for id in attempts {
             if let Some(link) = self.host.link(id) {
@@ -115,7 +259,7 @@ impl Client {
         link: ChannelId,
         reason: CloseReason,
     ) {
-        let Stage::Connecting(race) = &mut self.home.stage else {
+        let Some(race) = self.home.race_mut() else {
             return;
         };
         if race.address_of(link).is_none() {
@@ -137,7 +281,7 @@ impl Client {
         address: SocketAddr,
         reason: Unreachable,
     ) {
-        let Stage::Connecting(race) = &mut self.home.stage else {
+        let Some(race) = self.home.race_mut() else {
             return;
         };
         let Some(link) = race.attempt_at(address) else {
@@ -165,8 +309,18 @@ impl Client {
         match notice {
             Notice::Control(payload) => self.home_control(now, payload),
             Notice::Closing => self.home_closing(now),
-            Notice::GivenUp => self.lose_race(now, CloseReason::Local),
+            Notice::GivenUp => self.give_up_home(now),
             Notice::Ended(_) => {}
+        }
+    }
+
+    /// The application wants no home channel any more, where there is none.
+    fn give_up_home(&mut self, now: Instant) {
+        self.leave_race(now);
+        if !matches!(self.home.stage, Stage::Lost(_) | Stage::Ended) {
+            self.home.stage = Stage::Lost(CloseReason::Local);
+            self.host.set_deadline(self.home.id, None);
+            self.end_peers(now);
         }
     }
 
@@ -174,14 +328,14 @@ impl Client {
     fn introduce(&mut self, now: Instant) {
         // The Coordinator may still wait for the last of the handshake, and then for the Hello.
         let patience = self.config.limits.introduction();
-        self.host
-            .set_deadline(ChannelId::HOME, Some(now + patience));
+        self.host.set_deadline(self.home.id, Some(now + patience));
         let hello = ClientMessage::Hello {
             version: PROTOCOL_VERSION,
             name: self.config.name.clone(),
             token: self.config.token.clone(),
+            instance: self.home.instance,
         };
-        if let Some((entry, link)) = self.host.linked(ChannelId::HOME) {
+        if let Some((entry, link)) = self.host.linked(self.home.id) {
             entry.core.connected(link);
             entry.core.open_control(link);
             entry.core.send_control(link, hello.encode());
@@ -207,6 +361,8 @@ impl Client {
             CoordinatorMessage::Neighbour { route, neighbour } => {
                 self.called_neighbour(now, route, neighbour);
             }
+            CoordinatorMessage::Ticket { route, ticket } => self.ticket_given(route, ticket),
+            CoordinatorMessage::Resumed { route } => self.resumed(route),
             CoordinatorMessage::ChannelClosed { route, code } => {
                 if let Some(&(id, _)) = self.routes.get(&route) {
                     self.end_peer(now, id, code.into(), None);
@@ -248,22 +404,26 @@ impl Client {
         }
         tracing::debug!(?name, %observed, "connected");
         self.home.stage = Stage::Ready {
-            name: name.clone(),
+            name,
             observed,
+            successor: None,
         };
-        self.host.set_deadline(ChannelId::HOME, None);
-        self.events
-            .push_back(ClientEvent::Connected { name, observed });
+        self.home.outage = None;
+        self.host.set_deadline(self.home.id, None);
+        self.tell_connected();
         self.surroundings_changed(now);
-        if let Some((entry, link)) = self.host.linked(ChannelId::HOME) {
+        if let Some((entry, link)) = self.host.linked(self.home.id) {
             entry.core.open(link, now);
         }
+        self.update_home_hold();
+        self.claim_peers(now);
     }
 
     fn throttled(&mut self, packets: u64) {
         let waiting = self.events.iter_mut().find_map(|event| match event {
             ClientEvent::Throttled { packets } => Some(packets),
             ClientEvent::Connected { .. }
+            | ClientEvent::Reconnecting { .. }
             | ClientEvent::AddressObserved { .. }
             | ClientEvent::Offered { .. }
             | ClientEvent::Channel { .. } => None,
@@ -276,35 +436,59 @@ impl Client {
 
     /// The Coordinator wants to close: the peer channels go first.
     fn home_closing(&mut self, now: Instant) {
-        self.close_peers(now, std::time::Duration::MAX);
+        self.close_peers(now, Duration::MAX);
         self.update_home_hold();
     }
 
     pub(in crate::client) fn home_deadline_passed(&mut self, now: Instant) {
-        if self.home.race().is_some() {
-            return self.go_on_racing(now);
-        }
-        if let Some(link) = self.host.link(ChannelId::HOME) {
-            link.close(now, ErrorCode::NoAnswer.into(), CloseReason::TimedOut);
+        match &self.home.stage {
+            Stage::Connecting(_)
+            | Stage::Ready {
+                successor: Some(_), ..
+            } => self.go_on_racing(now),
+            Stage::Ready { .. } => {
+                if self.home.outage.is_none() {
+                    self.begin_outage(now, CloseReason::TimedOut);
+                }
+                self.look_again(now);
+            }
+            Stage::Waiting => self.look_again(now),
+            Stage::Registering => {
+                if let Some(link) = self.host.link(self.home.id) {
+                    link.close(now, ErrorCode::NoAnswer.into(), CloseReason::TimedOut);
+                }
+            }
+            Stage::Unused | Stage::Lost(_) | Stage::Ended => {}
         }
     }
 
     /// The link to the Coordinator is over.
     pub(in crate::client) fn home_lost(&mut self, now: Instant, reason: CloseReason) {
+        if self.is_to_reconnect(reason) {
+            self.replace_home(now, reason);
+            let race = match &mut self.home.stage {
+                Stage::Ready { successor, .. } => successor.take(),
+                Stage::Unused
+                | Stage::Connecting(_)
+                | Stage::Registering
+                | Stage::Waiting
+                | Stage::Lost(_)
+                | Stage::Ended => None,
+            };
+            // Who was looked for already is looked for on.
+            if let Some(race) = race {
+                self.home.stage = Stage::Connecting(*race);
+                return self.go_on_racing(now);
+            }
+            self.home.stage = Stage::Waiting;
+            return self.look_again_later(now, reason);
+        }
+        self.leave_race(now);
         if let Stage::Registering | Stage::Ready { .. } = self.home.stage {
             self.home.stage = Stage::Lost(reason);
         }
-        self.host.set_deadline(ChannelId::HOME, None);
-        self.asks.clear();
-        let peers = self.host.ids();
-        for id in peers.into_iter().filter(|&id| id != ChannelId::HOME) {
-            // One that has just been closed may yet tell the other side.
-            let closed = self.host.peek(id).is_some_and(Link::is_closed);
-            self.end_peer(now, id, CloseReason::CoordinatorLost, None);
-            if !closed {
-                self.host.discard(id);
-            }
-        }
+        self.host.set_deadline(self.home.id, None);
+        self.end_peers(now);
     }
 
     /// Whether the home link is lost and every peer channel's end was told.
@@ -316,11 +500,12 @@ impl Client {
     pub(in crate::client) fn end_home_when_alone(&mut self) {
         if self.home_ends_next() {
             let ended = Home {
+                id: self.home.id,
                 stage: Stage::Ended,
-                ..Home::default()
+                ..Home::new(self.home.instance)
             };
             if let Stage::Lost(reason) = std::mem::replace(&mut self.home, ended).stage {
-                self.host.abandon(ChannelId::HOME, reason);
+                self.host.abandon(self.home.id, reason);
             }
         }
     }
@@ -331,22 +516,22 @@ impl Client {
         let is_live =
             |channel: &Hosted<Option<Peer>>| channel.role.is_some() && !channel.core.is_ended();
         let held = self.host.iter().any(|(_, channel)| is_live(channel));
-        if let Some((entry, link)) = self.host.linked(ChannelId::HOME) {
+        if let Some((entry, link)) = self.host.linked(self.home.id) {
             entry.core.hold_open(link, held);
         }
     }
 
     pub(in crate::client) fn send_home(&mut self, message: &ClientMessage) {
-        self.host.send_control(ChannelId::HOME, message.encode());
+        self.host.send_control(self.home.id, message.encode());
     }
 
     pub(in crate::client) fn violate_home(&mut self, now: Instant, violation: Violation) {
-        self.host.violate(now, ChannelId::HOME, violation);
+        self.host.violate(now, self.home.id, violation);
     }
 
     /// Whether the home channel can be used, and is not being closed.
     pub(in crate::client) fn is_home_open(&self) -> bool {
-        let home = self.host.get(ChannelId::HOME);
+        let home = self.host.get(self.home.id);
         home.is_some_and(|home| home.core.is_open())
     }
 }
@@ -356,5 +541,7 @@ fn leave(link: &mut Link, now: Instant) {
     link.close(now, ErrorCode::None.into(), CloseReason::Local);
 }
 
+/// How long nothing may be heard after the first sign of that, when timers have fired in vain.
+const DOUBT: Duration = Duration::from_millis(500);
 /// The version of the control protocol that this crate speaks.
 const PROTOCOL_VERSION: u64 = 1;

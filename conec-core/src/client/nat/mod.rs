@@ -57,6 +57,14 @@ impl Mapping {
         self.due
     }
 
+    /// The Coordinator is gone, with its second port.
+    pub(super) fn forget(&mut self) {
+        *self = Self {
+            began: self.began,
+            ..Self::default()
+        };
+    }
+
     /// The Client is seen somewhere else.
     pub(super) fn restart(&mut self, now: Instant) {
         if let Some(second) = &mut self.second {

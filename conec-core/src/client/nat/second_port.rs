@@ -7,7 +7,7 @@ use std::{
 
 use super::{Mapping, Nat, Second};
 use crate::{
-    ChannelId, Transmit, Violation,
+    Transmit, Violation,
     client::{Client, path::canonical},
     wire::{
         PROBE_LEN, PROBE_SECRET_LEN, Probe, ProbeKeys, Role as EndRole, Route, SECOND_PORT_LABEL,
@@ -39,7 +39,7 @@ impl Client {
         }
         let secret = self
             .host
-            .peek(ChannelId::HOME)
+            .peek(self.home.id)
             .and_then(|link| link.export_secret::<PROBE_SECRET_LEN>(SECOND_PORT_LABEL));
         let Some(secret) = secret else {
             return;

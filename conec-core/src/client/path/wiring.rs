@@ -154,7 +154,7 @@ impl Client {
 
     /// After a silence, something is heard on this channel again.
     pub(in crate::client) fn path_heard_again(&mut self, now: Instant, id: ChannelId) {
-        if id != ChannelId::HOME {
+        if id != self.home.id {
             self.with_path(now, id, PeerPath::hear_again);
             return;
         }
@@ -316,7 +316,7 @@ impl Client {
             Action::Mute(muted) => link.mute(muted),
             Action::PingHome => {
                 self.paths.host_refresh.doubt(now);
-                if let Some(home) = self.host.link(ChannelId::HOME) {
+                if let Some(home) = self.host.link(self.home.id) {
                     home.ping();
                 }
             }

@@ -11,6 +11,8 @@ use crate::{ChannelId, util::Bucket, wire::RequestId};
 pub(in crate::client) struct Asks {
     next: RequestId,
     pace: Bucket,
+    /// What is to be claimed.
+    claims: BTreeSet<ChannelId>,
     /// What has not been asked, in order.
     waiting: BTreeSet<ChannelId>,
     /// What was asked and not answered, and for which channel unless that is over.
@@ -24,6 +26,7 @@ impl Asks {
         Self {
             next: 0,
             pace: Bucket::per_second(A_SECOND, AT_ONCE),
+            claims: BTreeSet::new(),
             waiting: BTreeSet::new(),
             unanswered: BTreeMap::new(),
             due: None,
@@ -39,15 +42,28 @@ impl Asks {
         self.waiting.insert(channel);
     }
 
+    pub(super) fn add_claim(&mut self, channel: ChannelId) {
+        self.claims.insert(channel);
+    }
+
+    /// The next channel to claim, if one may be claimed now.
+    pub(super) fn pop_claim(&mut self, now: Instant) -> Option<ChannelId> {
+        self.due = None;
+        self.claims.first()?;
+        self.is_time(now).then(|| self.claims.pop_first())?
+    }
+
     /// The next channel to ask for, if it may be asked for now.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(RequestId, ChannelId)> {
+        if !self.claims.is_empty() {
+            return None;
+        }
         self.due = None;
         let &channel = self.waiting.first()?;
         if self.unanswered.len() >= MAX_UNANSWERED {
             return None;
         }
-        if !self.pace.take(now, 1) {
-            self.due = Some(self.pace.next(now));
+        if !self.is_time(now) {
             return None;
         }
         self.waiting.remove(&channel);
@@ -57,6 +73,15 @@ impl Asks {
         Some((request, channel))
     }
 
+    /// Whether something may be sent now, which counts as done.
+    fn is_time(&mut self, now: Instant) -> bool {
+        if !self.pace.take(now, 1) {
+            self.due = Some(self.pace.next(now));
+            return false;
+        }
+        true
+    }
+
     /// The channel that was asked for, unless it is over. It is answered by that.
     pub(in crate::client) fn answered(&mut self, request: RequestId) -> Option<ChannelId> {
         self.unanswered.remove(&request)?
@@ -64,6 +89,7 @@ impl Asks {
 
     /// The channel is over. If it was asked for, the answer is still to come.
     pub(super) fn give_up(&mut self, channel: ChannelId, request: Option<RequestId>) {
+        self.claims.remove(&channel);
         self.waiting.remove(&channel);
         if let Some(asked) = request.and_then(|it| self.unanswered.get_mut(&it)) {
             *asked = None;
@@ -82,7 +108,7 @@ impl Asks {
     /// How many things are kept.
     #[cfg(feature = "__testing")]
     pub(in crate::client) fn entries(&self) -> usize {
-        self.waiting.len() + self.unanswered.len()
+        self.claims.len() + self.waiting.len() + self.unanswered.len()
     }
 }
 

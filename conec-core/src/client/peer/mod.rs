@@ -1,6 +1,7 @@
 //! Peer channels, and how far they have come.
 
 mod asks;
+mod resuming;
 mod transitions;
 
 pub(super) use self::asks::Asks;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use crate::{
     ClientId, PathPolicy, PeerInfo, Target,
     host::{Account, Party},
-    wire::{Offer, PeerMessage, RequestId, Role as EndRole, Route},
+    wire::{Claim, Offer, PeerMessage, RequestId, Role as EndRole, Route},
 };
 
 /// What a Client knows of a peer channel.
@@ -27,6 +28,8 @@ pub(crate) struct Peer {
     neighbour: bool,
     /// What the Coordinator says of it: there once that is more than a request.
     offer: Option<Offer>,
+    /// What this end can be claimed with on another home channel.
+    ticket: Option<Bytes>,
     stage: Stage,
 }
 
@@ -73,6 +76,21 @@ impl Peer {
     /// The offer, if the channel has come just as far as this.
     fn offer_at(&self, stage: &Stage) -> Option<&Offer> {
         self.offer.as_ref().filter(|_| self.stage == *stage)
+    }
+
+    /// This end, as it is claimed on another home channel.
+    fn claim(&self) -> Option<Claim> {
+        let offer = self.offer.as_ref()?;
+        Some(Claim {
+            role: offer.role,
+            own_route: offer.own_route,
+            peer_route: offer.peer_route,
+            channel: offer.channel,
+            peer: offer.peer,
+            label: self.label.clone(),
+            direct: self.direct_message().is_some(),
+            ticket: self.ticket.clone()?,
+        })
     }
 
     fn route(&self) -> Option<Route> {

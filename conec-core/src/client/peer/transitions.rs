@@ -29,7 +29,8 @@ impl Client {
         label: &[u8],
         policy: PathPolicy,
     ) -> Result<ChannelId, OpenChannelError> {
-        if !self.is_connected() || !self.is_home_open() {
+        let is_open = self.is_connected() && self.is_home_open();
+        if !is_open && !self.home.is_away() {
             return Err(OpenChannelError::NotConnected);
         }
         if label.len() > MAX_LABEL {
@@ -49,12 +50,16 @@ impl Client {
             ready: None,
             neighbour: false,
             offer: None,
+            ticket: None,
             stage: Stage::Requested {
                 request: None,
                 target,
             },
         };
         let id = self.add_peer(peer);
+        if !is_open {
+            self.host.set_deadline(id, Some(now + self.ask_patience()));
+        }
         self.asks.add(id);
         self.ask(now);
         Ok(id)
@@ -62,9 +67,13 @@ impl Client {
 
     /// Asks for the channels whose turn it is.
     pub(in crate::client) fn ask(&mut self, now: Instant) {
-        // The Coordinator answers within its own time; this is for when it does not.
-        let limits = &self.config.limits;
-        let patience = limits.answer_timeout + limits.hello_timeout;
+        if !self.is_connected() {
+            return;
+        }
+        let patience = self.ask_patience();
+        while let Some(id) = self.asks.pop_claim(now) {
+            self.claim_peer(id);
+        }
         while let Some((number, id)) = self.asks.pop(now) {
             let Some(peer) = self.peer_mut(id) else {
                 continue;
@@ -105,6 +114,7 @@ impl Client {
             ready: None,
             neighbour: false,
             offer: Some(offer),
+            ticket: None,
             stage: Stage::Offered,
         };
         let id = self.add_peer(peer);
@@ -248,7 +258,8 @@ impl Client {
     pub(in crate::client) fn peer_notice(&mut self, now: Instant, id: ChannelId, notice: Notice) {
         match notice {
             Notice::Control(payload) => self.peer_control(now, id, payload),
-            Notice::Closing | Notice::GivenUp => {}
+            Notice::Closing => {}
+            Notice::GivenUp => self.host.abandon(id, CloseReason::Local),
             Notice::Ended(reason) => self.peer_ended(now, id, reason),
         }
     }
@@ -488,12 +499,7 @@ impl Client {
     }
 
     pub(in crate::client) fn close_peers(&mut self, now: Instant, patience: Duration) {
-        for id in self
-            .host
-            .ids()
-            .into_iter()
-            .filter(|&id| id != ChannelId::HOME)
-        {
+        for id in self.peer_ids() {
             match self.host.linked(id) {
                 Some((channel, _)) if channel.core.is_closing() => {}
                 Some((channel, link)) => channel.core.close(link, now, patience),
@@ -545,13 +551,26 @@ impl Client {
         id
     }
 
-    fn peer_mut(&mut self, id: ChannelId) -> Option<&mut Peer> {
+    pub(super) fn peer_mut(&mut self, id: ChannelId) -> Option<&mut Peer> {
         self.host.get_mut(id)?.role.as_mut()
     }
 
     fn linked_peer(&mut self, id: ChannelId) -> Option<(&mut Peer, &mut ChannelCore, &mut Link)> {
         let (channel, link) = self.host.linked(id)?;
         Some((channel.role.as_mut()?, &mut channel.core, link))
+    }
+
+    /// The peer channels.
+    pub(super) fn peer_ids(&self) -> Vec<ChannelId> {
+        let channels = self.host.iter();
+        let peers = channels.filter(|(_, channel)| channel.role.is_some());
+        peers.map(|(id, _)| id).collect()
+    }
+
+    /// How long a channel may take that is asked for: the Coordinator answers within its own time; this is for when it does not.
+    fn ask_patience(&self) -> Duration {
+        let limits = &self.config.limits;
+        limits.answer_timeout + limits.hello_timeout
     }
 
     fn peers(&self) -> impl Iterator<Item = &Peer> {

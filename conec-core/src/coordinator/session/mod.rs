@@ -7,13 +7,15 @@ use crate::{
     ClientId,
     host::{Account, Party},
     util::{Bucket, Network},
-    wire::{ProbeKeys, Route},
+    wire::{Instance, ProbeKeys, Route},
 };
 
 /// What the Coordinator knows of a home channel.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     phase: Phase,
+    /// What the Client has called itself.
+    instance: Instance,
     /// Where the Client seems to have moved to. It was asked, and has not answered.
     moving: Option<Box<Claim>>,
     /// What it takes to know it at the second port.

@@ -72,9 +72,11 @@ impl Coordinator {
                     version: _,
                     name,
                     token,
+                    instance,
                 },
             ) => {
                 let place = **place;
+                entry.role.instance = instance;
                 self.greeted(now, client, (id, place), name, token)
             }
             (
@@ -90,6 +92,9 @@ impl Coordinator {
             }
             (&Phase::Admitted { id, .. }, ClientMessage::CloseChannel { route, code }) => {
                 self.end_closed(now, id, route, code);
+            }
+            (&Phase::Admitted { id, .. }, ClientMessage::Resume(claim)) => {
+                self.end_claimed(now, id, &claim);
             }
             (&Phase::Admitted { id, .. }, ClientMessage::AddressEcho { nonce }) => {
                 self.address_confirmed(now, client, id, nonce);
@@ -210,7 +215,9 @@ impl Coordinator {
             return;
         }
         let (address, seen_at) = (place.address(), link.remote());
-        self.registry.enter(id, name.clone(), client, place);
+        let instance = entry.role.instance;
+        self.registry
+            .enter(id, name.clone(), client, (place, instance));
         let from = Network::of(address.ip());
         entry.role.phase = Phase::Admitted { id, from };
         let welcome = CoordinatorMessage::Welcome {
@@ -232,11 +239,11 @@ impl Coordinator {
             self.session_moved(client, seen_at);
         }
         self.announce_second_port(client);
-        // The same key is the same Client: what it held before is over.
+        // The same key is the same Client: what it held before is over, unless it has kept it.
         if let Some(before) = before {
             self.close_session(now, before, ErrorCode::Superseded.into());
-            self.release_pairs(now, id, ErrorCode::PeerGone.into());
         }
+        self.client_returned(now, id, instance);
     }
 
     /// A Client's packets come from elsewhere. What is forwarded to it goes there once it has shown that it hears us
@@ -325,23 +332,27 @@ impl Coordinator {
         let announced = session.is_announced();
         if let Some((id, _)) = self.member(client) {
             self.registry.leave(id);
-            // A Client that is gone with a code has meant it for all; its own word may be lost on the way.
-            let code = match reason {
-                CloseReason::Application(code) => code.into(),
+            self.pairs.forget_refusals(id);
+            self.forwarder.forget(id);
+            match reason {
+                // A Client that is gone with a code has meant it for all; its own word may be lost on the way.
+                CloseReason::Application(code) => self.release_pairs(now, id, code.into()),
+                // It may be back.
+                CloseReason::TimedOut
+                | CloseReason::Unreachable(_)
+                | CloseReason::Reset
+                | CloseReason::Transport(_) => self.client_vanished(now, id),
                 CloseReason::Local
                 | CloseReason::Remote(_)
                 | CloseReason::Violation(_)
                 | CloseReason::Identity
                 | CloseReason::Version
-                | CloseReason::TimedOut
-                | CloseReason::Unreachable(_)
-                | CloseReason::Reset
                 | CloseReason::Overloaded
                 | CloseReason::CoordinatorLost
-                | CloseReason::NoDirectPath
-                | CloseReason::Transport(_) => ErrorCode::PeerGone.into(),
-            };
-            self.release_pairs(now, id, code);
+                | CloseReason::NoDirectPath => {
+                    self.release_pairs(now, id, ErrorCode::PeerGone.into());
+                }
+            }
         }
         // Never announced: no event.
         if !announced {
@@ -354,8 +365,6 @@ impl Coordinator {
         for pair in self.pairs.pairs_of(id) {
             self.close_pair(now, pair, Some(id), code);
         }
-        self.pairs.forget_refusals(id);
-        self.forwarder.forget(id);
     }
 
     /// Closes the session of a Client that has introduced itself and is not let in.

@@ -1,0 +1,117 @@
+//! When to look for the Coordinator again, and when not to.
+
+use std::time::{Duration, Instant};
+
+use super::ClientState;
+use crate::{CloseReason, ErrorCode};
+
+/// The time without a home channel.
+#[derive(Debug)]
+pub(super) struct Outage {
+    since: Instant,
+    /// How many attempts have failed.
+    attempts: u32,
+    /// Why the last of them has, or the home channel before.
+    reason: CloseReason,
+}
+
+impl Outage {
+    pub(super) fn new(now: Instant, reason: CloseReason) -> Self {
+        Self {
+            since: now,
+            attempts: 0,
+            reason,
+        }
+    }
+
+    /// An attempt has failed.
+    pub(super) fn failed(&mut self, reason: CloseReason) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.reason = reason;
+    }
+
+    /// How long to wait before the next attempt: at first hardly, then twice as long each time, at most; and never all Clients for the
+    /// same time, who may all have lost the same Coordinator.
+    pub(super) fn pause(&self, random: u64) -> Duration {
+        let doubled = 1_u32.checked_shl(self.attempts.min(16)).unwrap_or(u32::MAX);
+        let most = FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE);
+        let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(random % nanos.saturating_add(1))
+    }
+
+    pub(super) fn state(&self) -> ClientState {
+        ClientState::Reconnecting {
+            since: self.since,
+            attempts: self.attempts,
+            last_error: self.reason,
+        }
+    }
+}
+
+/// Whether it is of no use to try again, or not wanted.
+pub(super) fn is_final(reason: CloseReason) -> bool {
+    match reason {
+        CloseReason::Local
+        | CloseReason::Application(_)
+        | CloseReason::Violation(_)
+        | CloseReason::Identity
+        | CloseReason::Version
+        | CloseReason::NoDirectPath => true,
+        CloseReason::TimedOut
+        | CloseReason::Unreachable(_)
+        | CloseReason::Reset
+        | CloseReason::Overloaded
+        | CloseReason::CoordinatorLost
+        | CloseReason::Transport(_) => false,
+        CloseReason::Remote(code) => match code {
+            // A regular end, or what will be answered in the same way again. Who was superseded would push the other one out.
+            ErrorCode::None
+            | ErrorCode::Protocol
+            | ErrorCode::Refused
+            | ErrorCode::Superseded
+            | ErrorCode::Binding
+            | ErrorCode::TooLarge
+            | ErrorCode::NoDirectPath
+            | ErrorCode::NotResumed => true,
+            // The name may be held by this Client's own former self.
+            ErrorCode::NameInUse
+            | ErrorCode::HelloTimeout
+            | ErrorCode::Shutdown
+            | ErrorCode::NotFound
+            | ErrorCode::PeerGone
+            | ErrorCode::NoAnswer
+            | ErrorCode::Limit
+            | ErrorCode::RateLimited
+            | ErrorCode::Dropped
+            | ErrorCode::Unknown => false,
+        },
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_become_longer_and_are_not_the_same_for_all() {
+        let mut outage = Outage::new(Instant::now(), CloseReason::TimedOut);
+        let mut most = Vec::new();
+        for _ in 0..100 {
+            let pauses = (0..1000).map(|n| outage.pause(u64::MAX / 1000 * n));
+            most.push(pauses.max().unwrap());
+            assert!(outage.pause(0) < FIRST_PAUSE / 100);
+            outage.failed(CloseReason::Reset);
+        }
+        assert!(most[0] <= FIRST_PAUSE && most[0] > FIRST_PAUSE * 9 / 10);
+        assert!(most[3] <= 8 * FIRST_PAUSE && most[3] > 7 * FIRST_PAUSE);
+        assert!(
+            most.iter()
+                .skip(6)
+                .all(|&it| it <= LONGEST_PAUSE && it > LONGEST_PAUSE * 9 / 10)
+        );
+    }
+}

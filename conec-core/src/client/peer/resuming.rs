@@ -1,0 +1,94 @@
+//! Peer channels when the home channel is lost: what is kept, and claimed on the next one.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Stage;
+use crate::{
+    ChannelId, CloseReason,
+    client::Client,
+    transport::Link,
+    wire::{ClientMessage, Route},
+};
+
+impl Client {
+    /// The home channel is lost, and there will be another one. What can be claimed then goes on; what was asked for and not answered
+    /// is asked for again; all else ends.
+    pub(in crate::client) fn orphan_peers(&mut self, now: Instant) {
+        self.asks.clear();
+        self.mapping.forget();
+        for id in self.peer_ids() {
+            let Some(peer) = self.peer_mut(id) else {
+                continue;
+            };
+            match &mut peer.stage {
+                Stage::Requested { request, .. } => {
+                    *request = None;
+                    self.asks.add(id);
+                }
+                Stage::Accepted | Stage::Binding | Stage::Seeking | Stage::Bound
+                    if peer.ticket.is_some() => {}
+                Stage::Offered
+                | Stage::Accepted
+                | Stage::Binding
+                | Stage::Seeking
+                | Stage::Bound => self.lose_peer(now, id),
+            }
+        }
+    }
+
+    /// The home channel is lost for good: nobody forwards packets any more.
+    pub(in crate::client) fn end_peers(&mut self, now: Instant) {
+        self.asks.clear();
+        for id in self.peer_ids() {
+            self.lose_peer(now, id);
+        }
+    }
+
+    /// There is another home channel: claims what was kept.
+    pub(in crate::client) fn claim_peers(&mut self, now: Instant) {
+        for id in self.peer_ids() {
+            if self.peer_mut(id).is_some_and(|it| it.ticket.is_some()) {
+                self.asks.add_claim(id);
+            }
+        }
+        self.ask(now);
+    }
+
+    pub(in crate::client) fn claim_peer(&mut self, id: ChannelId) {
+        let is_over = self.host.get(id).is_none_or(|it| it.core.is_ended());
+        let claim = self.peer_mut(id).and_then(|peer| peer.claim());
+        if let Some(claim) = claim.filter(|_| !is_over) {
+            tracing::debug!(channel = ?id, "claiming");
+            self.send_home(&ClientMessage::Resume(claim));
+        }
+    }
+
+    pub(in crate::client) fn ticket_given(&mut self, route: Route, ticket: Bytes) {
+        let id = self.routes.get(&route).map(|&(id, _)| id);
+        if let Some(peer) = id.and_then(|id| self.peer_mut(id)) {
+            // Not the buffer that it has come in.
+            peer.ticket = Some(Bytes::copy_from_slice(&ticket));
+        }
+    }
+
+    /// Packets are forwarded again.
+    pub(in crate::client) fn resumed(&mut self, route: Route) {
+        if let Some(&(id, _)) = self.routes.get(&route)
+            && let Some(link) = self.host.link(id)
+        {
+            tracing::debug!(channel = ?id, "resumed");
+            link.nudge();
+        }
+    }
+
+    fn lose_peer(&mut self, now: Instant, id: ChannelId) {
+        // One that has just been closed may yet tell the other side.
+        let closed = self.host.peek(id).is_some_and(Link::is_closed);
+        self.end_peer(now, id, CloseReason::CoordinatorLost, None);
+        if !closed {
+            self.host.discard(id);
+        }
+    }
+}

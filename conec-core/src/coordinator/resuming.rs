@@ -1,0 +1,377 @@
+//! Clients that have lost their home channels, and come back for their channels to others: to this Coordinator, or to it as the
+//! successor of the one that arranged them.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Coordinator, CoordinatorEvent,
+    pairs::{Claimed, End, Presence, Side},
+};
+use crate::{
+    ClientId, CoordinatorConfig, ErrorCode, PairId, Policy, Revocation,
+    error::WireCode,
+    wire::{Claim, CoordinatorMessage, Epoch, Instance, TicketKey},
+};
+
+/// What it takes to give out tickets, and to look at them.
+pub(super) struct Tickets {
+    key: TicketKey,
+    /// The time since 1970 at which the Coordinator began, and when that was.
+    unix_time: Duration,
+    began: Option<Instant>,
+    /// Channels that may not be claimed, and since when.
+    revoked: BTreeMap<u64, Epoch>,
+    most_revoked: usize,
+    renewal: Option<Renewal>,
+}
+
+/// New tickets for all pairs, some at a time.
+struct Renewal {
+    due: Instant,
+    /// Where to go on.
+    next: PairId,
+}
+
+impl Tickets {
+    pub(super) fn new(config: &CoordinatorConfig) -> Self {
+        let (certificate, key) = (&config.certificate, config.ticket_key);
+        let key = key.unwrap_or_else(|| certificate.derive_key("conec ticket key"));
+        let mut tickets = Self {
+            key: TicketKey::new(&key),
+            unix_time: config.unix_time,
+            began: None,
+            revoked: BTreeMap::new(),
+            most_revoked: config.limits.pairs,
+            renewal: None,
+        };
+        for revocation in &config.revocations {
+            tickets.revoke_since(revocation.channel, revocation.hour);
+        }
+        tickets
+    }
+
+    pub(super) fn revocations(&self) -> impl Iterator<Item = Revocation> {
+        let revoked = self.revoked.iter();
+        revoked.map(|(&channel, &hour)| Revocation { channel, hour })
+    }
+
+    /// From now on, nobody may claim the channel with this number.
+    pub(super) fn revoke(&mut self, now: Instant, channel: u64) {
+        let epoch = self.epoch(now);
+        self.revoked.retain(|_, &mut since| !is_over(since, epoch));
+        self.revoke_since(channel, epoch);
+    }
+
+    /// When there are tickets to renew.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.renewal.as_ref().map(|renewal| renewal.due)
+    }
+
+    fn revoke_since(&mut self, channel: u64, epoch: Epoch) {
+        let oldest = |(_, since): &(&u64, &Epoch)| **since;
+        if self.revoked.len() >= self.most_revoked
+            && let Some((&oldest, _)) = self.revoked.iter().min_by_key(oldest)
+        {
+            self.revoked.remove(&oldest);
+        }
+        self.revoked.insert(channel, epoch);
+    }
+
+    /// Whether a Client may claim this.
+    fn is_good(&mut self, now: Instant, client: ClientId, claim: &Claim) -> bool {
+        let present = self.epoch(now);
+        let made = self.key.open(client, claim);
+        // Another Coordinator's clock may be ahead.
+        made.is_some_and(|made| made <= present.saturating_add(1) && !is_over(made, present))
+            && !self.revoked.contains_key(&claim.channel)
+    }
+
+    fn epoch(&mut self, now: Instant) -> Epoch {
+        let began = *self.began.get_or_insert(now);
+        let time = self.unix_time + now.saturating_duration_since(began);
+        Epoch::try_from(time.as_secs() / EPOCH.as_secs()).unwrap_or(Epoch::MAX)
+    }
+
+    /// When the next epoch begins.
+    fn next_epoch(&mut self, now: Instant) -> Instant {
+        let epoch = self.epoch(now);
+        let began = self.began.unwrap_or(now);
+        let at = EPOCH * epoch.saturating_add(1);
+        began + at.saturating_sub(self.unix_time)
+    }
+}
+
+impl Coordinator {
+    /// A Client has vanished, and may be back: what stands is kept for a while.
+    pub(super) fn client_vanished(&mut self, now: Instant, client: ClientId) {
+        for pair in self.pairs.pairs_of(client) {
+            if !self.keep_pair(now, pair, client, Presence::Gone) {
+                self.close_pair(now, pair, Some(client), ErrorCode::PeerGone.into());
+            }
+        }
+    }
+
+    /// A Client is there, perhaps again. What it had as the same instance stands, and is to be claimed.
+    pub(super) fn client_returned(&mut self, now: Instant, client: ClientId, instance: Instance) {
+        for pair in self.pairs.pairs_of(client) {
+            let own = |end: &&End| end.id == client;
+            let Some(stands) = self.pairs.get(pair) else {
+                continue;
+            };
+            // The other end has claimed it, and this Client is yet to.
+            let is_expected = |end: &End| end.presence == Presence::Gone;
+            if !stands.is_started() && stands.ends.iter().filter(own).all(is_expected) {
+                continue;
+            }
+            let had = |end: &End| end.instance == instance;
+            let is_same = instance != NO_INSTANCE && stands.ends.iter().filter(own).all(had);
+            if !is_same || !self.keep_pair(now, pair, client, Presence::Unclaimed) {
+                self.close_pair(now, pair, Some(client), ErrorCode::PeerGone.into());
+            }
+        }
+    }
+
+    /// A Client claims an end.
+    pub(super) fn end_claimed(&mut self, now: Instant, client: ClientId, claim: &Claim) {
+        if let Err(code) = self.claim_end(now, client, claim) {
+            tracing::debug!(
+                ?client,
+                channel = claim.channel,
+                ?code,
+                "a claim is refused"
+            );
+            self.host.stats.tickets_refused += 1;
+            let route = claim.own_route;
+            self.tell(client, &CoordinatorMessage::ChannelClosed { route, code });
+        }
+    }
+
+    /// The ends of a pair that stood before are there, and it may go on.
+    pub(super) fn resume_pair(&mut self, now: Instant, id: PairId) {
+        self.pairs.resume(id);
+        self.go_on_with(now, id);
+        let Some(pair) = self.pairs.get(id) else {
+            return;
+        };
+        let [from, to] = pair.ends.each_ref().map(|end| end.id);
+        self.give_tickets(now, id);
+        self.events
+            .push(CoordinatorEvent::PairResumed { pair: id, from, to });
+    }
+
+    /// Forwards for a pair, if both of its Clients have home channels.
+    pub(super) fn forward_for(&mut self, id: PairId) {
+        let Some(pair) = self.pairs.get(id) else {
+            return;
+        };
+        let [from, to] = &pair.ends;
+        let place = |end: &End| {
+            let member = self.registry.get(end.id)?;
+            (end.presence != Presence::Gone).then_some((end.id, member.place))
+        };
+        if let (Some(from_at), Some(to_at)) = (place(from), place(to)) {
+            self.forwarder.add(to.route, from_at, to_at);
+            self.forwarder.add(from.route, to_at, from_at);
+        }
+    }
+
+    /// Gives the Clients of a pair what it takes to claim their ends, if they are going to.
+    pub(super) fn give_tickets(&mut self, now: Instant, id: PairId) {
+        let epoch = self.tickets.epoch(now);
+        for side in Side::BOTH {
+            let Some(pair) = self.pairs.get(id) else {
+                return;
+            };
+            let end = pair.end(side);
+            if end.instance != NO_INSTANCE {
+                let (bearer, route) = (end.id, end.route);
+                let ticket = self.tickets.key.seal(epoch, bearer, &pair.claim(side));
+                self.tell(bearer, &CoordinatorMessage::Ticket { route, ticket });
+            }
+        }
+        if self.tickets.renewal.is_none() {
+            let due = self.tickets.next_epoch(now);
+            self.tickets.renewal = Some(Renewal {
+                due,
+                next: PairId(0),
+            });
+        }
+    }
+
+    /// Gives new tickets for some of the pairs, where that is due.
+    pub(super) fn renew_tickets(&mut self, now: Instant) {
+        let Some(renewal) = self.tickets.renewal.take_if(|it| it.due <= now) else {
+            return;
+        };
+        let mut pairs: Vec<_> = self.pairs.from(renewal.next).take(AT_ONCE + 1).collect();
+        let next = (pairs.len() > AT_ONCE).then(|| pairs.pop()).flatten();
+        let others = next.map(|next| Renewal {
+            due: now + PAUSE,
+            next,
+        });
+        self.tickets.renewal = others;
+        for id in pairs {
+            let is_started = |id| self.pairs.get(id).is_some_and(|it| it.is_started());
+            if is_started(id) {
+                // If that was the last, the next is due in the next epoch.
+                self.give_tickets(now, id);
+            }
+        }
+    }
+
+    fn claim_end(&mut self, now: Instant, client: ClientId, claim: &Claim) -> Result<(), WireCode> {
+        let side = Side::of(claim.role);
+        let (own, peer) = (claim.own_route, claim.peer_route);
+        let known = self.pairs.find(own).map(|(pair, _)| pair);
+        let pair = match known {
+            Some(pair) if self.is_of(pair, client, claim) => pair,
+            None if self.pairs.find(peer).is_none() => self.enter_claimed(now, client, claim)?,
+            Some(_) | None => return Err(ErrorCode::NotResumed.into()),
+        };
+        let is_new = self.pairs.get(pair).is_some_and(|it| !it.is_started());
+        if is_new && !self.tickets.is_good(now, client, claim) {
+            return Err(ErrorCode::NotResumed.into());
+        }
+        let member = self.registry.get(client);
+        let instance = member.map_or(NO_INSTANCE, |member| member.instance);
+        match self.pairs.claim(pair, side, (instance, claim.direct)) {
+            Claimed::Waits if is_new => {}
+            // That the other end is missing is for it to mend.
+            Claimed::Waits => self.tell(client, &CoordinatorMessage::Resumed { route: own }),
+            Claimed::GoesOn => {
+                self.tell(client, &CoordinatorMessage::Resumed { route: own });
+                self.forward_for(pair);
+                self.tell_neighbours(now, pair);
+            }
+            Claimed::MayStart => match self.config.channels {
+                Policy::Allow => self.resume_pair(now, pair),
+                Policy::Ask => {
+                    let deadline = now + self.config.limits.answer_timeout;
+                    self.pairs.ask_about(pair, deadline);
+                    self.ask_for_pair(pair);
+                }
+                Policy::Deny => {
+                    self.close_pair(now, pair, None, ErrorCode::NotResumed.into());
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Whether it is an end of this pair that the Client claims, and its own.
+    fn is_of(&self, pair: PairId, client: ClientId, claim: &Claim) -> bool {
+        self.pairs.get(pair).is_some_and(|pair| {
+            let side = Side::of(claim.role);
+            let plain = Claim {
+                direct: false,
+                ticket: bytes::Bytes::new(),
+                ..claim.clone()
+            };
+            pair.end(side).id == client && pair.is_claimable() && pair.claim(side) == plain
+        })
+    }
+
+    /// Enters a pair that stood before, as one end tells.
+    fn enter_claimed(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        claim: &Claim,
+    ) -> Result<PairId, WireCode> {
+        if self.closing {
+            return Err(ErrorCode::Shutdown.into());
+        }
+        let is_taken = |route| self.second_routes.contains_key(&route);
+        if self.config.channels == Policy::Deny
+            || is_taken(claim.own_route)
+            || is_taken(claim.peer_route)
+            || claim.own_route == claim.peer_route
+            || !self.tickets.is_good(now, client, claim)
+        {
+            return Err(ErrorCode::NotResumed.into());
+        }
+        let end = |id, route| End {
+            id,
+            name: None,
+            route,
+            instance: NO_INSTANCE,
+            presence: Presence::Gone,
+        };
+        let own = end(client, claim.own_route);
+        let peer = end(claim.peer, claim.peer_route);
+        let ends = match Side::of(claim.role) {
+            Side::Initiator => [own, peer],
+            Side::Acceptor => [peer, own],
+        };
+        if !self.may_ask(ends[Side::Initiator as usize].id) {
+            return Err(ErrorCode::Limit.into());
+        }
+        let id = PairId(self.host.fresh_id().0);
+        let times = (now, self.config.limits.resume_timeout);
+        let label = claim.label.clone();
+        self.pairs.add(id, ends, label, claim.channel, None, times);
+        self.pairs.expect_claims(id);
+        Ok(id)
+    }
+
+    /// Keeps a pair that stands for as long as an end may be claimed.
+    fn keep_pair(
+        &mut self,
+        now: Instant,
+        id: PairId,
+        client: ClientId,
+        presence: Presence,
+    ) -> bool {
+        let deadline = now + self.config.limits.resume_timeout;
+        let may = presence == Presence::Unclaimed || self.has_instance(id, client);
+        if !may || !self.pairs.keep(id, client, presence, deadline) {
+            return false;
+        }
+        match presence {
+            Presence::Gone => {
+                for end in self.pairs.get(id).into_iter().flat_map(|it| &it.ends) {
+                    self.forwarder.remove(end.route);
+                }
+            }
+            Presence::Unclaimed | Presence::There => self.forward_for(id),
+        }
+        true
+    }
+
+    /// Whether the Client has said that it keeps its channels.
+    fn has_instance(&self, pair: PairId, client: ClientId) -> bool {
+        let ends = self.pairs.get(pair).into_iter().flat_map(|it| &it.ends);
+        let mut own = ends.filter(|end| end.id == client);
+        own.all(|end| end.instance != NO_INSTANCE)
+    }
+
+    /// Both ends of a pair are there: they are told, and packets are forwarded.
+    fn go_on_with(&mut self, now: Instant, id: PairId) {
+        self.forward_for(id);
+        for side in Side::BOTH {
+            let Some(pair) = self.pairs.get(id) else {
+                return;
+            };
+            let end = pair.end(side);
+            let (client, route) = (end.id, end.route);
+            self.tell(client, &CoordinatorMessage::Resumed { route });
+        }
+        self.tell_neighbours(now, id);
+    }
+}
+
+/// Whether tickets that were made then have expired.
+fn is_over(made: Epoch, present: Epoch) -> bool {
+    made.saturating_add(1) < present
+}
+
+/// What a Client calls itself that keeps nothing when it has lost its home channel.
+const NO_INSTANCE: Instance = 0;
+/// A ticket is good in the epoch in which it was made, and in the next one.
+const EPOCH: Duration = Duration::from_secs(3600);
+/// For so many pairs, tickets are renewed in a row, and then after a pause.
+const AT_ONCE: usize = 64;
+const PAUSE: Duration = Duration::from_secs(1);
