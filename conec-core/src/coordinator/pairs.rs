@@ -78,8 +78,10 @@ enum Phase {
         /// Whether those that have are ready for direct paths.
         direct: bool,
     },
-    /// It stood before, and its ends are to claim it. Then, the application may be asked.
+    /// It stood before, and its ends are to claim it. Then, the application may be asked. Until it goes on, it takes a place of who
+    /// has claimed it first.
     Claimed {
+        by: Side,
         /// Whether those that have are ready for direct paths.
         direct: bool,
         asked: bool,
@@ -282,15 +284,6 @@ impl Pairs {
         request: Option<RequestId>,
         (since, patience): (Instant, Duration),
     ) {
-        for side in Side::BOTH {
-            let end = &ends[side as usize];
-            self.by_route.insert(end.route, (id, side));
-            self.by_member
-                .entry(end.id)
-                .or_default()
-                .insert(end.route, id);
-        }
-        self.deadlines.set(id, Some(since + patience));
         self.quotas.ask(ends[Side::Initiator as usize].id);
         let pair = Pair {
             ends,
@@ -300,22 +293,46 @@ impl Pairs {
             since,
             phase: Phase::Asking,
         };
-        self.pairs.insert(id, pair);
+        self.insert(id, pair, since + patience);
     }
 
-    /// A pair that was [added](Self::add) stood before: its ends are to claim it.
-    pub(super) fn expect_claims(&mut self, id: PairId) {
-        if let Some(pair) = self.pairs.get_mut(&id)
-            && pair.phase == Phase::Asking
-        {
-            pair.phase = Phase::Claimed {
+    /// Enters a pair that stood before, and that one end is about to claim. Its routes must be free.
+    pub(super) fn expect(
+        &mut self,
+        id: PairId,
+        ends: [End; 2],
+        label: Bytes,
+        number: u64,
+        by: Side,
+        (since, patience): (Instant, Duration),
+    ) {
+        self.quotas.ask(ends[by as usize].id);
+        let pair = Pair {
+            ends,
+            label,
+            number,
+            request: None,
+            since,
+            phase: Phase::Claimed {
+                by,
                 direct: true,
                 asked: false,
-            };
-            let [from, to] = pair.ends.each_ref().map(|end| end.id);
-            self.quotas.offer(to, from);
-            self.quotas.accept(to, from);
+            },
+        };
+        self.insert(id, pair, since + patience);
+    }
+
+    fn insert(&mut self, id: PairId, pair: Pair, deadline: Instant) {
+        for side in Side::BOTH {
+            let end = pair.end(side);
+            self.by_route.insert(end.route, (id, side));
+            self.by_member
+                .entry(end.id)
+                .or_default()
+                .insert(end.route, id);
         }
+        self.deadlines.set(id, Some(deadline));
+        self.pairs.insert(id, pair);
     }
 
     /// A Client has an end, and says so: as which instance, and whether it is ready for direct paths. What that leads to.
@@ -361,12 +378,18 @@ impl Pairs {
     /// A pair that stood before goes on.
     pub(super) fn resume(&mut self, id: PairId) {
         if let Some(pair) = self.pairs.get_mut(&id)
-            && let Phase::Claimed { direct, .. } = pair.phase
+            && let Phase::Claimed { by, direct, .. } = pair.phase
         {
             pair.phase = Phase::Started {
                 told: told_if(direct),
             };
             self.deadlines.set(id, None);
+            // From now on, it takes the places that it took before.
+            self.quotas.give_up(pair.end(by).id);
+            let [from, to] = pair.ends.each_ref().map(|end| end.id);
+            self.quotas.ask(from);
+            self.quotas.offer(to, from);
+            self.quotas.accept(to, from);
         }
     }
 
@@ -468,9 +491,13 @@ impl Pairs {
         let pair = self.pairs.remove(&id)?;
         self.deadlines.set(id, None);
         let [from, to] = pair.ends.each_ref().map(|end| end.id);
-        self.quotas.give_up(from);
-        if pair.is_offered() {
-            self.quotas.end(to, from, !pair.waits());
+        match pair.phase {
+            Phase::Claimed { by, .. } => self.quotas.give_up(pair.end(by).id),
+            Phase::Asking => self.quotas.give_up(from),
+            Phase::Offered { .. } | Phase::Started { .. } => {
+                self.quotas.give_up(from);
+                self.quotas.end(to, from, !pair.waits());
+            }
         }
         for end in &pair.ends {
             self.by_route.remove(&end.route);

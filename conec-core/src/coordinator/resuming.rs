@@ -306,14 +306,14 @@ impl Coordinator {
             Side::Initiator => [own, peer],
             Side::Acceptor => [peer, own],
         };
-        if !self.may_ask(ends[Side::Initiator as usize].id) {
+        if !self.may_ask(client) {
             return Err(ErrorCode::Limit.into());
         }
         let id = PairId(self.host.fresh_id().0);
         let times = (now, self.config.limits.resume_timeout);
         let label = claim.label.clone();
-        self.pairs.add(id, ends, label, claim.channel, None, times);
-        self.pairs.expect_claims(id);
+        let by = Side::of(claim.role);
+        self.pairs.expect(id, ends, label, claim.channel, by, times);
         Ok(id)
     }
 

@@ -94,6 +94,29 @@ pub fn close_channel(route: Route, code: u64) -> Vec<u8> {
     message(6, &[&route, &varint(code)])
 }
 
+/// Client: claims the end that it was offered, with a ticket.
+pub fn resume(end: &Offer, ticket: &[u8]) -> Vec<u8> {
+    message(
+        11,
+        &[
+            &[end.role],
+            &end.own_route,
+            &end.peer_route,
+            &end.channel.to_be_bytes(),
+            end.peer.as_bytes(),
+            &frame(&end.label),
+            &[1],
+            &frame(ticket),
+        ],
+    )
+}
+
+/// The ticket in what the Coordinator says.
+pub fn read_ticket(message: &[u8]) -> Option<Vec<u8>> {
+    // The type, the route, and a length below 64.
+    (message.first() == Some(&19)).then(|| message[8..].to_vec())
+}
+
 /// Client: has heard a nonce.
 pub fn address_echo(nonce: u64) -> Vec<u8> {
     message(8, &[&nonce.to_be_bytes()])

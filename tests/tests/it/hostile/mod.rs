@@ -71,6 +71,7 @@
 //! behaviour of one participant: `participant`.
 
 mod asks;
+mod claims;
 mod control;
 mod coordinator;
 mod datagrams;
