@@ -38,6 +38,12 @@ impl From<Bytes> for Secret<Bytes> {
     }
 }
 
+impl From<Vec<u8>> for Secret<Vec<u8>> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
 impl From<Vec<u8>> for Secret<Bytes> {
     fn from(bytes: Vec<u8>) -> Self {
         Self(bytes.into())

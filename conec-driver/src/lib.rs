@@ -50,6 +50,7 @@ mod pump;
 mod shared;
 mod slots;
 mod socket;
+mod stored;
 #[cfg(feature = "__testing")]
 mod tap;
 #[cfg(feature = "__testing")]
@@ -69,6 +70,9 @@ pub use io::{Udp, is_blocked};
 pub use link::look_up_link;
 pub use pump::{Access, Io, Pump};
 pub use socket::{Socket, Sockets};
+#[cfg(feature = "self-signed")]
+pub use stored::load_or_create_certificate;
+pub use stored::{StoreError, load_certificate, load_or_create_identity};
 #[cfg(feature = "__testing")]
 pub use tap::Tap;
 pub use unreachable::Rejected;

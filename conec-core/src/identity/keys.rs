@@ -12,6 +12,7 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
 use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer},
     server::ParsedCertificate,
@@ -23,7 +24,7 @@ use crate::{
     ClientId, Secret,
     crypto::{
         digest,
-        hkdf::{HKDF_SHA256, Prk, Salt},
+        hkdf::{HKDF_SHA256, Salt},
         provider,
     },
 };
@@ -33,6 +34,7 @@ use crate::{
 pub struct Identity {
     id: ClientId,
     certified: Arc<CertifiedKey>,
+    pkcs8: Arc<PrivatePkcs8KeyDer<'static>>,
 }
 
 impl Identity {
@@ -62,16 +64,25 @@ impl Identity {
 
     /// The identity of an Ed25519 private key in PKCS#8 form (RFC 8410), as most tools write it.
     pub fn from_pkcs8(key: PrivatePkcs8KeyDer<'static>) -> Result<Self, KeyError> {
-        let key = provider::sign::any_eddsa_type(&key).map_err(|_| KeyError::NotEd25519)?;
-        let public = key
+        let signing = provider::sign::any_eddsa_type(&key).map_err(|_| KeyError::NotEd25519)?;
+        let public = signing
             .public_key()
             .ok_or(KeyError::NotEd25519)?
             .as_ref()
             .to_vec();
         Ok(Self {
             id: hash_of_spki(&public),
-            certified: Arc::new(CertifiedKey::new(vec![CertificateDer::from(public)], key)),
+            certified: Arc::new(CertifiedKey::new(
+                vec![CertificateDer::from(public)],
+                signing,
+            )),
+            pkcs8: Arc::new(key),
         })
+    }
+
+    /// The private key in PKCS#8 form (RFC 5958), to be stored where nobody else can read it.
+    pub fn to_pkcs8(&self) -> Secret<Bytes> {
+        Bytes::copy_from_slice(self.pkcs8.secret_pkcs8_der()).into()
     }
 
     /// The identity's public name.
@@ -95,8 +106,7 @@ impl fmt::Debug for Identity {
 #[derive(Clone)]
 pub struct Certificate {
     pub(crate) certified: Arc<CertifiedKey>,
-    /// From the private key, for other keys.
-    secret: Prk,
+    pub(super) key: Arc<PrivateKeyDer<'static>>,
 }
 
 impl Certificate {
@@ -105,10 +115,9 @@ impl Certificate {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, CertificateError> {
-        let secret = Salt::new(HKDF_SHA256, b"conec certificate").extract(key.secret_der());
-        let key: Arc<dyn SigningKey> = provider::sign::any_supported_type(&key)
+        let signing: Arc<dyn SigningKey> = provider::sign::any_supported_type(&key)
             .map_err(|_| CertificateError::UnsupportedKey)?;
-        let certified = CertifiedKey::new(chain, key);
+        let certified = CertifiedKey::new(chain, signing);
         certified
             .keys_match()
             .map_err(|_| CertificateError::Mismatch)?;
@@ -117,7 +126,7 @@ impl Certificate {
             .ok_or(CertificateError::Mismatch)?;
         Ok(Self {
             certified: Arc::new(certified),
-            secret,
+            key: Arc::new(key),
         })
     }
 
@@ -125,8 +134,8 @@ impl Certificate {
     pub(crate) fn derive_key(&self, purpose: &'static str) -> Secret<[u8; 32]> {
         let mut key = [0; 32];
         let purpose = [purpose.as_bytes()];
-        let filled = self
-            .secret
+        let secret = Salt::new(HKDF_SHA256, b"conec certificate").extract(self.key.secret_der());
+        let filled = secret
             .expand(&purpose, HKDF_SHA256)
             .and_then(|it| it.fill(&mut key));
         filled.expect("it is as long as the hash");
@@ -178,6 +187,9 @@ pub enum KeyError {
     /// A Client's identity must be an Ed25519 key in PKCS#8 form.
     #[error("a client identity must be an Ed25519 key in PKCS#8 form")]
     NotEd25519,
+    /// The text holds no private key in PKCS#8 form, or is damaged.
+    #[error("there is no `PRIVATE KEY` in the text, or it is damaged")]
+    NotPem,
 }
 
 /// Why a chain and a private key cannot be a [`Certificate`].
@@ -190,6 +202,9 @@ pub enum CertificateError {
     /// The certificate chain is empty, damaged, or belongs to another private key.
     #[error("the certificate chain is empty or damaged, or does not belong to the private key")]
     Mismatch,
+    /// The text holds no private key or no certificate, or is damaged.
+    #[error("there is no private key or no certificate in the text, or it is damaged")]
+    NotPem,
 }
 
 /// Why there is no self-signed [`Certificate`].

@@ -1,6 +1,7 @@
 //! Who is who: keys, how they are checked, and what is known of the other side.
 
 mod keys;
+mod pem;
 mod verifier;
 
 #[cfg(feature = "self-signed")]
