@@ -22,6 +22,7 @@ mod load;
 mod meter;
 mod mio;
 mod plot;
+#[expect(dead_code, reason = "shared with the benchmark of outages")]
 mod process;
 mod quinn;
 mod report;

@@ -71,7 +71,17 @@ impl Process {
     }
 
     pub(crate) fn sample(&self) -> Result<Sample> {
+        self.answer()
+    }
+
+    /// The answer to an order.
+    pub(crate) fn answer<T: DeserializeOwned>(&self) -> Result<T> {
         answer(self.name, &self.answers)
+    }
+
+    /// The system's number for it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 }
 
