@@ -141,6 +141,9 @@ pub enum ErrorCode {
     /// home channel for hours.
     #[error("the channel cannot be resumed: open another one")]
     NotResumed,
+    /// The Client has gone over to another Coordinator.
+    #[error("the client has gone over to another coordinator")]
+    Moved,
     /// A code that this version does not know.
     #[error("unknown error")]
     Unknown,
@@ -168,6 +171,7 @@ impl ErrorCode {
             Self::Unknown => 15,
             Self::NoDirectPath => 16,
             Self::NotResumed => 17,
+            Self::Moved => 18,
         }
     }
 
@@ -191,6 +195,7 @@ impl ErrorCode {
             14 => Self::TooLarge,
             16 => Self::NoDirectPath,
             17 => Self::NotResumed,
+            18 => Self::Moved,
             _ => Self::Unknown,
         }
     }

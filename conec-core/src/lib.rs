@@ -82,7 +82,7 @@ pub use config::{
     ChannelConfig, ClientConfig, CongestionControl, CoordinatorConfig, PathConfig, PathPolicy,
     Policy, PrivateAddresses, Revocation, Trust,
 };
-pub use coordinator::{Coordinator, CoordinatorEvent};
+pub use coordinator::{Coordinator, CoordinatorEvent, Drain};
 pub use datagram::{Datagram, Ecn, Transmit};
 pub use endpoint::{Endpoint, PeerInfo, TimeoutCause};
 pub use error::{

@@ -2,12 +2,12 @@
 
 pub use conec_core::{
     AnswerError, Certificate, CertificateError, ChannelConfig, ChannelEvent, ChannelId,
-    ChannelStats, ClientConfig, ClientId, ClientLimits, CloseReason, Code, ConfigError,
-    CongestionControl, CoordinatorConfig, CoordinatorEvent, CoordinatorLimits, DatagramStats,
-    Direction, EndpointStats, ErrorCode, Identity, InvalidName, KeyError, KeyPin, Name, Nat,
-    NoRandomness, OpenChannelError, PairError, PairId, Path, PathConfig, PathPolicy, PathStats,
-    PeerInfo, Policy, PrivateAddresses, RecvEnd, SendEnd, SendLimit, StreamId, Target, Traffic,
-    Trust,
+    ChannelStats, ClientConfig, ClientId, ClientLimits, ClientState, CloseReason, Code,
+    ConfigError, CongestionControl, CoordinatorConfig, CoordinatorEvent, CoordinatorLimits,
+    DatagramStats, Direction, Drain, EndpointStats, ErrorCode, Identity, InvalidName, KeyError,
+    KeyPin, Name, Nat, NoRandomness, OpenChannelError, PairError, PairId, Path, PathConfig,
+    PathPolicy, PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd, Revocation, SendEnd,
+    SendLimit, StreamId, Target, Traffic, Trust,
 };
 
 pub use crate::{
@@ -17,4 +17,8 @@ pub use crate::{
     },
     handles::{Channel, IncomingStream, Offer, Receiver, Sender},
     socket::Socket,
+    stored::{StoreError, load_certificate, load_or_create_identity},
 };
+
+#[cfg(feature = "self-signed")]
+pub use crate::stored::load_or_create_certificate;

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use conec_core::CoordinatorConfig;
@@ -70,9 +70,14 @@ impl Socket {
         Ok(Self { sockets, udp })
     }
 
-    /// Binds the [second port](CoordinatorConfig::second_port) that a Coordinator is configured with, if it is, at the same
-    /// address, and tells the configuration which one it is.
-    pub fn bind_second(&mut self, config: &mut CoordinatorConfig) -> io::Result<()> {
+    /// Does what a Coordinator's configuration wants of the machine: tells it the time, and binds the
+    /// [second port](CoordinatorConfig::second_port), if there is to be one, at the same address.
+    pub fn prepare(&mut self, config: &mut CoordinatorConfig) -> io::Result<()> {
+        if config.unix_time.is_zero() {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            // A clock from before 1970 says nothing.
+            config.unix_time = since.unwrap_or_default();
+        }
         if let Some(port) = &mut config.second_port {
             let address = SocketAddr::new(self.local_addr()?.ip(), *port);
             let second = Self::bind(address)?;

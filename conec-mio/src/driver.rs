@@ -103,7 +103,7 @@ impl Driver<conec_core::Coordinator> {
         token: Token,
     ) -> Result<Self, BindError> {
         let mut socket = Socket::bind(address)?;
-        socket.bind_second(&mut config)?;
+        socket.prepare(&mut config)?;
         let coordinator = conec_core::Coordinator::new(config, Identity::generate_seed()?)?;
         Ok(Self::new(coordinator, socket, registry, token)?)
     }

@@ -24,6 +24,9 @@ pub enum ClientEvent {
         /// Why the home channel was lost.
         reason: CloseReason,
     },
+    /// The Coordinator is about to stop. A Client that [reconnects](crate::ClientConfig::reconnect) goes over to another one in its
+    /// own time, and [`Connected`](Self::Connected) follows.
+    Draining,
     /// This Client's packets now come from another address, as the Coordinator sees it.
     AddressObserved {
         /// The address.

@@ -19,7 +19,7 @@ use bytes::BytesMut;
 
 pub use self::{event::ClientEvent, home::ClientState, nat::Nat};
 use self::{
-    home::Home,
+    home::{Home, Watch},
     nat::Mapping,
     path::Paths,
     peer::{Asks, Peer},
@@ -46,6 +46,7 @@ pub struct Client {
     /// Of each channel, what is known of it besides: nothing, of the home channel.
     host: Host<Option<Peer>>,
     home: Home,
+    watch: Watch,
     /// Peer channels by the route of this Client's end.
     routes: BTreeMap<Route, (ChannelId, Option<EngineId>)>,
     paths: Paths,
@@ -71,6 +72,7 @@ impl Client {
                 false => 0,
             }),
             host,
+            watch: Watch::default(),
             routes: BTreeMap::new(),
             paths: Paths::new(&config.limits),
             mapping: Mapping::default(),
@@ -280,7 +282,7 @@ impl Endpoint for Client {
             remote: None,
             ..at_home
         };
-        let from_home = self.home.address == Some(source);
+        let from_home = self.home.is_at(source);
         while let Some(packet) = batch.first() {
             let len = packet.len();
             match self.destination(packet, from_home) {
@@ -291,6 +293,9 @@ impl Endpoint for Client {
                     let arrival = &on_any_path;
                     self.host.handle_packet(now, engine, arrival, &mut batch);
                     self.path_heard(now, id, from_home, len);
+                    if from_home && self.config.reconnect {
+                        self.watch.heard(now);
+                    }
                 }
                 Destination::Path(route) => {
                     self.handle_probe(now, source, route, batch.take_packet());
@@ -310,6 +315,11 @@ impl Endpoint for Client {
         self.host.handle_timeout(now);
         while let Some(id) = self.paths.pop_due(now) {
             self.path_due(now, id);
+        }
+        if self.watch.is_time_to_ask(now)
+            && let Some(home) = self.host.link(self.home.id)
+        {
+            home.ping();
         }
         self.ask_second_port(now);
         if self.asks.next_due().is_some_and(|due| due <= now) {
@@ -420,6 +430,7 @@ impl Endpoint for Client {
             ClientEvent::Channel { channel, event } => Ok((channel, event)),
             event @ (ClientEvent::Connected { .. }
             | ClientEvent::Reconnecting { .. }
+            | ClientEvent::Draining
             | ClientEvent::AddressObserved { .. }
             | ClientEvent::Throttled { .. }
             | ClientEvent::Offered { .. }) => Err(event),
@@ -481,6 +492,9 @@ impl Role for Client {
         earliest([
             self.asks.next_due().map(|at| (at, TimeoutCause::Setup)),
             path.map(|at| (at, TimeoutCause::Path)),
+            self.watch
+                .next_due()
+                .map(|at| (at, TimeoutCause::Connection)),
             port.map(|at| (at, TimeoutCause::SecondPort)),
         ])
     }

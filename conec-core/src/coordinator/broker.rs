@@ -27,7 +27,7 @@ impl Coordinator {
         label: Bytes,
     ) {
         // What concerns the one that asks comes first: it tells nothing of the other.
-        if self.closing {
+        if self.is_stopping() {
             return self.open_failed(id, request, ErrorCode::Shutdown.into());
         }
         if !self.may_ask(id) {
@@ -201,6 +201,9 @@ impl Coordinator {
         for side in Side::BOTH {
             let end = pair.end(side);
             self.forwarder.remove(end.route);
+            if end.presence == Presence::Moved && self.pairs.pairs_of(end.id).is_empty() {
+                self.forwarder.forget(end.id);
+            }
             if knows(side, end) || end.presence == Presence::Gone {
                 continue;
             }

@@ -1,6 +1,7 @@
 //! The Coordinator: admits Clients, arranges channels between them, forwards their packets.
 
 mod broker;
+mod draining;
 mod event;
 mod forward;
 mod pairs;
@@ -22,9 +23,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-pub use self::event::CoordinatorEvent;
 pub(crate) use self::forward::run_length;
+pub use self::{draining::Drain, event::CoordinatorEvent};
 use self::{
+    draining::Draining,
     event::Events,
     forward::{Forwarder, Run},
     pairs::Pairs,
@@ -63,6 +65,7 @@ pub struct Coordinator {
     second_routes: BTreeMap<Route, ChannelId>,
     events: Events,
     closing: bool,
+    draining: Option<Draining>,
     /// Whether forwarded packets or our own are sent next.
     forward_next: bool,
 }
@@ -95,6 +98,7 @@ impl Coordinator {
             second_routes: BTreeMap::new(),
             events: Events::new(limits.events),
             closing: false,
+            draining: None,
             forward_next: false,
             config,
         })
@@ -165,6 +169,15 @@ impl Coordinator {
         code: Code,
     ) -> Result<(), AnswerError> {
         self.command(now, |it, now| it.disconnect_pair(now, pair, code))
+    }
+
+    /// Sends the Clients to another Coordinator, before this one is closed: they go over without losing their channels to each other.
+    ///
+    /// Nobody is let in any more, and no channels are arranged. When [`clients`](Self::clients) are none, or the
+    /// [deadline](Drain::deadline) has passed, it can be [closed](Endpoint::close) at no loss. Clients that do not
+    /// [reconnect](crate::ClientConfig::reconnect) stay until the deadline. A second call begins anew.
+    pub fn drain(&mut self, now: Instant, drain: &Drain) {
+        self.command(now, |it, now| it.begin_draining(now, drain));
     }
 
     /// The channels that were taken away and may not come back, neither here nor at another Coordinator with the same
@@ -284,6 +297,7 @@ impl Endpoint for Coordinator {
             self.open_failed(client, request, code);
         }
         self.renew_tickets(now);
+        self.go_on_draining(now);
         self.settle(now);
     }
 
@@ -439,7 +453,8 @@ impl Role for Coordinator {
 
     fn next_due(&self) -> Option<(Instant, TimeoutCause)> {
         let renewal = self.tickets.next_due().filter(|_| self.pairs.len() > 0);
-        let next = [self.pairs.next_deadline(), renewal];
+        let drained = self.draining.as_ref().and_then(Draining::next_due);
+        let next = [self.pairs.next_deadline(), renewal, drained];
         let next = next.into_iter().flatten().min();
         next.map(|at| (at, TimeoutCause::Pair))
     }
@@ -493,6 +508,11 @@ impl Coordinator {
         let id = self.host.get(session)?.role.admitted()?;
         let member = self.registry.get(id)?;
         (member.session == session).then_some((id, member))
+    }
+
+    /// Whether nobody is let in any more, and nothing arranged.
+    fn is_stopping(&self) -> bool {
+        self.closing || self.draining.is_some()
     }
 
     /// Whether so many events wait that nothing may begin which leads to more.

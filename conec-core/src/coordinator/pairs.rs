@@ -60,6 +60,8 @@ pub(super) enum Presence {
     There,
     /// The Client is back, and has not said that it still has this end.
     Unclaimed,
+    /// The Client has gone over to another Coordinator, and its packets are forwarded until the other end is there too.
+    Moved,
     /// The Client has lost its home channel, or has not claimed this end at all.
     Gone,
 }

@@ -122,6 +122,10 @@ impl Registry {
         self.members.len() + self.names.len() + self.by_network.len()
     }
 
+    pub(super) fn ids(&self) -> Vec<ClientId> {
+        self.members.keys().copied().collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.members.len()
     }

@@ -114,6 +114,18 @@ impl Coordinator {
         }
     }
 
+    /// A Client has gone over to another Coordinator. What stands is forwarded for, until both ends are there.
+    pub(super) fn client_moved(&mut self, now: Instant, client: ClientId) {
+        for pair in self.pairs.pairs_of(client) {
+            if !self.keep_pair(now, pair, client, Presence::Moved) {
+                self.close_pair(now, pair, Some(client), ErrorCode::PeerGone.into());
+            }
+        }
+        if self.pairs.pairs_of(client).is_empty() {
+            self.forwarder.forget(client);
+        }
+    }
+
     /// A Client is there, perhaps again. What it had as the same instance stands, and is to be claimed.
     pub(super) fn client_returned(&mut self, now: Instant, client: ClientId, instance: Instance) {
         for pair in self.pairs.pairs_of(client) {
@@ -281,7 +293,7 @@ impl Coordinator {
         client: ClientId,
         claim: &Claim,
     ) -> Result<PairId, WireCode> {
-        if self.closing {
+        if self.is_stopping() {
             return Err(ErrorCode::Shutdown.into());
         }
         let is_taken = |route| self.second_routes.contains_key(&route);
@@ -337,6 +349,7 @@ impl Coordinator {
                 }
             }
             Presence::Unclaimed | Presence::There => self.forward_for(id),
+            Presence::Moved => {}
         }
         true
     }

@@ -33,6 +33,10 @@ pub(crate) type Generation = u64;
 /// How many addresses an end of a peer channel can name.
 pub(crate) const MAX_CANDIDATES: usize = 12;
 
+/// How many addresses a Coordinator that stops can name, and how long a host name can be.
+pub(crate) const MAX_ALTERNATIVES: usize = 8;
+pub(crate) const MAX_HOST: usize = 255;
+
 /// Which end of a peer channel a Client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -114,6 +118,11 @@ pub(crate) enum CoordinatorMessage {
     Neighbour { route: Route, neighbour: bool },
     /// What the channel end with this route can be claimed with.
     Ticket { route: Route, ticket: Bytes },
+    /// The Coordinator is about to stop: within so many milliseconds, the Client should go over to another one.
+    Draining {
+        spread: u64,
+        alternatives: Vec<(Box<str>, SocketAddr)>,
+    },
     /// Packets are forwarded again for the channel end with this route.
     Resumed { route: Route },
     /// The channel end with this route is over.
@@ -243,6 +252,7 @@ impl CoordinatorMessage {
             | Self::Start { .. }
             | Self::Neighbour { .. }
             | Self::Ticket { .. }
+            | Self::Draining { .. }
             | Self::ChannelClosed { .. }
             | Self::OpenFailed { .. }
             | Self::Throttled { .. }
@@ -393,6 +403,18 @@ impl RoleMessage for CoordinatorMessage {
             RESUMED => Self::Resumed {
                 route: fields.route()?,
             },
+            DRAINING => Self::Draining {
+                spread: fields.varint()?,
+                alternatives: {
+                    let count = usize::from(fields.u8()?);
+                    if count > MAX_ALTERNATIVES {
+                        return Err(Malformed);
+                    }
+                    (0..count)
+                        .map(|_| Ok((fields.host()?, fields.address()?)))
+                        .collect::<Result<_, _>>()?
+                },
+            },
             CHANNEL_CLOSED => Self::ChannelClosed {
                 route: fields.route()?,
                 code: fields.code()?,
@@ -462,6 +484,19 @@ impl RoleMessage for CoordinatorMessage {
             Self::Resumed { route } => {
                 write_varint(RESUMED, &mut out);
                 out.put_slice(&route.to_bytes());
+            }
+            Self::Draining {
+                spread,
+                alternatives,
+            } => {
+                write_varint(DRAINING, &mut out);
+                write_varint(*spread, &mut out);
+                let count = alternatives.len().min(MAX_ALTERNATIVES);
+                out.put_u8(count as u8);
+                for (host, address) in &alternatives[..count] {
+                    write_block(host.as_bytes(), &mut out);
+                    write_address(*address, &mut out);
+                }
             }
             Self::ChannelClosed { route, code } => {
                 write_varint(CHANNEL_CLOSED, &mut out);
@@ -585,6 +620,12 @@ impl Reader {
         Route::from_bytes(self.array()?).ok_or(Malformed)
     }
 
+    fn host(&mut self) -> Result<Box<str>, Malformed> {
+        let host = self.block(MAX_HOST)?;
+        let host = std::str::from_utf8(&host).map_err(|_| Malformed)?;
+        Ok(host.into())
+    }
+
     fn code(&mut self) -> Result<WireCode, Malformed> {
         self.varint().map(WireCode::from_wire)
     }
@@ -614,6 +655,7 @@ const SEEN_AT: u64 = 0x0f;
 const NEIGHBOUR: u64 = 0x11;
 const TICKET: u64 = 0x13;
 const RESUMED: u64 = 0x15;
+const DRAINING: u64 = 0x17;
 // Between peers.
 const BIND: u64 = 0x00;
 const BOUND: u64 = 0x02;
@@ -664,6 +706,13 @@ mod tests {
             ticket: Bytes::from_static(b"ticket"),
         });
         round_trip(CoordinatorMessage::Resumed { route });
+        for count in 0..=MAX_ALTERNATIVES {
+            let address = "192.0.2.1:4433".parse().expect("an address");
+            round_trip(CoordinatorMessage::Draining {
+                spread: 10_000,
+                alternatives: vec![("conec.example.org".into(), address); count],
+            });
+        }
         for target in [
             name.clone().map(Target::Name),
             Some(Target::Id(ClientId([3; 32]))),

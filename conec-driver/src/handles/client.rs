@@ -8,8 +8,8 @@ use std::{
 };
 
 use conec_core::{
-    ChannelId, ClientConfig, ClientId, CloseReason, Code, Endpoint, EndpointStats, Identity, Name,
-    Nat, PathPolicy, Target,
+    ChannelId, ClientConfig, ClientId, ClientState, CloseReason, Code, Endpoint, EndpointStats,
+    Identity, Name, Nat, PathPolicy, Target,
 };
 use futures_core::Stream;
 
@@ -33,7 +33,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared<conec_core::Client>>,
-    home: Channel,
+    /// The first home channel, which keeps the Client from being closed.
+    first: Channel,
 }
 
 impl Client {
@@ -54,16 +55,32 @@ impl Client {
         let mut client = conec_core::Client::new(config, seed).map_err(BindError::from)?;
         client.connect(clock(), host_name, addresses)?;
         let shared = Shared::new(client, clock);
-        shared.with(|state| state.hold_home());
+        let home = shared.with(|state| state.hold_home());
         let handle = Arc::new(EndpointHandle(shared.clone()));
-        let home = Channel::new(shared.clone(), handle, ChannelId::HOME);
+        let first = Channel::new(shared.clone(), handle, home);
         let (driver, sockets) = Driver::new(socket, Arc::clone(&shared));
-        Ok((Self { shared, home }, driver, sockets))
+        Ok((Self { shared, first }, driver, sockets))
     }
 
-    /// Waits until the Client is connected, or cannot be.
+    /// Waits until the Client is connected, for the first time or [again](ClientConfig::reconnect), or will not be.
     pub async fn connected(&self) -> Result<(), ConnectError> {
-        Ok(self.home.opened().await?)
+        Ok(self.shared.wait(|state| state.connected()).await?)
+    }
+
+    /// How this Client and its Coordinator stand to each other.
+    pub fn state(&self) -> ClientState {
+        self.core(|core| core.state())
+    }
+
+    /// From the next attempt to [reconnect](ClientConfig::reconnect) on, looks for the Coordinator at these addresses under these host
+    /// names, instead of those that were given before: for one that has moved, or for several that have the same
+    /// [ticket key](conec_core::CoordinatorConfig::ticket_key).
+    pub fn set_coordinators(&self, places: &[(&str, &[SocketAddr])]) -> Result<(), ConnectError> {
+        let set = self.shared.with(|state| {
+            let endpoint = state.endpoint_mut();
+            endpoint.set_coordinators(places)
+        });
+        Ok(set?)
     }
 
     /// This Client's identity.
@@ -102,9 +119,11 @@ impl Client {
             .command(|core, now| core.set_mapped_addresses(now, addresses));
     }
 
-    /// The channel with the Coordinator. Its end is the end of this Client.
+    /// The channel with the Coordinator: the one that there is, or is to be. Its end is the end of this Client, or, if it
+    /// [reconnects](ClientConfig::reconnect), of the streams on it; then there is another one, which this gives.
     pub fn home(&self) -> Channel {
-        self.home.clone()
+        let home = self.shared.with(|state| state.hold_home());
+        self.first.sibling(home)
     }
 
     /// Opens a channel to another Client, by name or by id, under a label of at most 255 bytes.
@@ -166,9 +185,9 @@ impl Client {
         self.shared.command(|core, now| core.abort(now, code));
     }
 
-    /// Waits for the end of this Client, which is that of its home channel.
+    /// Waits for the end of this Client, which is that of its last home channel.
     pub async fn closed(&self) -> CloseReason {
-        self.home.closed().await
+        self.shared.wait(|state| state.client_ended()).await
     }
 
     async fn open_channel(
@@ -181,14 +200,14 @@ impl Client {
         let opened = self
             .shared
             .with(|state| state.open_channel(now, target, label, policy));
-        let channel = self.home.sibling(opened?);
+        let channel = self.first.sibling(opened?);
         channel.opened().await?;
         Ok(channel)
     }
 
     fn offer(&self, id: ChannelId) -> Offer {
         Offer {
-            channel: self.home.sibling(id),
+            channel: self.first.sibling(id),
             shared: Arc::clone(&self.shared),
         }
     }

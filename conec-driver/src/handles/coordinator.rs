@@ -8,8 +8,8 @@ use std::{
 };
 
 use conec_core::{
-    AnswerError, ChannelId, ClientId, Code, CoordinatorConfig, CoordinatorEvent, Endpoint,
-    EndpointStats, Identity, KeyPin, Name, PairError, PairId, Target,
+    AnswerError, ChannelId, ClientId, Code, CoordinatorConfig, CoordinatorEvent, Drain, Endpoint,
+    EndpointStats, Identity, KeyPin, Name, PairError, PairId, Revocation, Target,
 };
 use futures_core::Stream;
 
@@ -46,7 +46,7 @@ impl Coordinator {
         clock: fn() -> Instant,
     ) -> Result<(Self, Driver<conec_core::Coordinator>, Sockets), BindError> {
         let address = socket.local_addr()?;
-        socket.bind_second(&mut config)?;
+        socket.prepare(&mut config)?;
         let mut coordinator = conec_core::Coordinator::new(config, Identity::generate_seed()?)?;
         // Until the application asks for one.
         coordinator.ignore_events(true);
@@ -176,6 +176,17 @@ impl Coordinator {
         let now = self.shared.now();
         self.shared.with(|state| state.close(now, patience));
         self.shared.wait(|state| state.ended()).await;
+    }
+
+    /// Sends the Clients to another Coordinator, as [`conec_core::Coordinator::drain`] has it. When [`clients`](Self::clients) are none,
+    /// or the deadline has passed, this one can be [closed](Self::close).
+    pub fn drain(&self, drain: &Drain) {
+        self.shared.command(|core, now| core.drain(now, drain));
+    }
+
+    /// The channels that were taken away and may not come back, as [`conec_core::Coordinator::revocations`] has them.
+    pub fn revocations(&self) -> Vec<Revocation> {
+        self.core(|core| core.revocations().collect())
     }
 
     fn core<T>(&self, f: impl FnOnce(&conec_core::Coordinator) -> T) -> T {

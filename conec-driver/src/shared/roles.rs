@@ -3,16 +3,52 @@
 use std::time::Instant;
 
 use conec_core::{
-    ChannelId, Client, Coordinator, CoordinatorEvent, Endpoint, OpenChannelError, PathPolicy,
-    PeerInfo, Target,
+    ChannelId, Client, ClientState, CloseReason, Coordinator, CoordinatorEvent, Endpoint,
+    OpenChannelError, PathPolicy, PeerInfo, Target,
 };
 
 use super::{State, state::Held, waiters::Subject};
 
 impl State<Client> {
-    /// Holds the home channel of a Client that begins to connect.
-    pub(crate) fn hold_home(&mut self) {
-        self.hold(ChannelId::HOME, true, None);
+    /// Holds the present home channel.
+    pub(crate) fn hold_home(&mut self) -> ChannelId {
+        let id = self.endpoint.home();
+        let channel = self.endpoint.channel(id);
+        let is_open = channel.is_some_and(|channel| channel.is_open());
+        let end = self.how_ended();
+        let held = self.hold(id, true, None);
+        held.opened |= is_open;
+        held.closed = held.closed.or(end);
+        id
+    }
+
+    /// Whether the Client is connected, or will never be again.
+    pub(crate) fn connected(&self) -> Result<Result<(), CloseReason>, Subject> {
+        match self.how_ended() {
+            Some(reason) => Ok(Err(reason)),
+            None if self.endpoint.is_connected() => Ok(Ok(())),
+            None => Err(Subject::Application),
+        }
+    }
+
+    /// Whether the Client has ended.
+    pub(crate) fn client_ended(&self) -> Result<CloseReason, Subject> {
+        self.how_ended().ok_or(Subject::Application)
+    }
+
+    fn how_ended(&self) -> Option<CloseReason> {
+        match self.endpoint.state() {
+            // Of a home channel that somebody holds, how it has ended is told by its own end, the last of all.
+            ClientState::Ended { reason } => match self.channels.get(&self.endpoint.home()) {
+                Some(held) => held.closed,
+                None => Some(reason),
+            },
+            ClientState::Unused
+            | ClientState::Connecting
+            | ClientState::Connected
+            | ClientState::Reconnecting { .. }
+            | _ => self.ended.then_some(CloseReason::Local),
+        }
     }
 
     /// Asks for a channel to another Client, and holds it.
@@ -44,7 +80,7 @@ impl State<Client> {
             self.settle();
             return Ok(Some(id));
         }
-        let over = self.close_reason(ChannelId::HOME);
+        let over = self.how_ended();
         over.map(|_| None).ok_or(Subject::Application)
     }
 }

@@ -93,7 +93,7 @@ impl Client {
         }
     }
 
-    /// The channel with the Coordinator. Its end is the end of this Client.
+    /// The channel with the Coordinator, as [`conec_driver::Client::home`] has it.
     pub fn home(&self) -> Channel {
         Channel(self.0.home())
     }
@@ -115,6 +115,8 @@ impl Client {
         accept, accept_timeout [&self,] () -> Option<Offer> {
             async { self.0.accept().await.map(Offer) }
         }
+
+        connected, connected_timeout [&self,] () -> Result<(), ConnectError> { self.0.connected() }
 
         closed, closed_timeout [&self,] () -> CloseReason { self.0.closed() }
     }

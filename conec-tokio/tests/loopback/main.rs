@@ -13,6 +13,7 @@ mod channels;
 mod connecting;
 mod ending;
 mod giving_up;
+mod resuming;
 mod streams;
 
 use std::{

@@ -37,6 +37,8 @@ enum Field {
     Choice(&'static [&'static [Self]]),
     /// A byte that counts at most so many, and as many addresses.
     Addresses(u8),
+    /// A byte that counts at most so many, and as many host names, each with an address.
+    Hosts(u8),
 }
 
 use Field::*;
@@ -82,6 +84,7 @@ fn fields(sender: Sender, kind: u64) -> Option<&'static [Field]> {
         (Sender::Coordinator, 17) => &[Route, Choice(&[&[], &[]])],
         (Sender::Coordinator, 19) => &[Route, Block(64)],
         (Sender::Coordinator, 21) => &[Route],
+        (Sender::Coordinator, 23) => &[Varint, Hosts(8)],
         (Sender::Peer, 0) => &[U64, Id, Id, Block(255)],
         (Sender::Peer, 1) => &[Choice(&[&[], &[]])],
         (Sender::Peer, 2) => &[],
@@ -156,6 +159,15 @@ impl Copy<'_> {
                 let count = self.bytes(1)?[0];
                 (count <= max).then_some(())?;
                 (0..count).try_for_each(|_| self.field(Address))
+            }
+            Hosts(max) => {
+                let count = self.bytes(1)?[0];
+                (count <= max).then_some(())?;
+                (0..count).try_for_each(|_| {
+                    let host = self.block(255)?;
+                    std::str::from_utf8(host).ok()?;
+                    self.field(Address)
+                })
             }
             Choice(choices) => {
                 let chosen = self.bytes(1)?[0];

@@ -6,6 +6,7 @@ mod transitions;
 use std::{net::SocketAddr, time::Instant};
 
 use self::outage::Outage;
+pub(super) use self::outage::Watch;
 use super::race::{Places, Race};
 use crate::{ChannelId, CloseReason, Name, transport::EngineId, wire::Instance};
 
@@ -19,6 +20,8 @@ pub(super) struct Home {
     pub(super) engine: Option<EngineId>,
     /// The Coordinator's address, once it is known which of them it is.
     pub(super) address: Option<SocketAddr>,
+    /// That of the former Coordinator, which goes on forwarding for channels that are not resumed yet.
+    pub(super) former: Option<SocketAddr>,
     /// Where to look for it.
     places: Places,
     /// Since the last home channel was lost, or seems to be.
@@ -43,14 +46,16 @@ enum Stage {
     Ready {
         name: Option<Name>,
         observed: SocketAddr,
-        /// Nothing is heard: perhaps somebody answers elsewhere, or is new.
+        /// Nothing is heard: perhaps somebody answers elsewhere, or is new. Or another one is to be had anyway.
         successor: Option<Box<Race>>,
+        /// The Coordinator is about to stop.
+        leaving: bool,
     },
     /// The home channel is lost, and another one is to be had after a while.
     Waiting,
     /// The link is over; the peer channels' ends are told first. What is known of the Coordinator is kept for goodbyes.
     Lost(CloseReason),
-    Ended,
+    Ended(CloseReason),
 }
 
 /// How a [`Client`](crate::Client) and its Coordinator stand to each other.
@@ -73,7 +78,10 @@ pub enum ClientState {
         last_error: CloseReason,
     },
     /// It is closed, or was refused for good.
-    Ended,
+    Ended {
+        /// Why.
+        reason: CloseReason,
+    },
 }
 
 impl Home {
@@ -83,6 +91,7 @@ impl Home {
             stage: Stage::Unused,
             engine: None,
             address: None,
+            former: None,
             places: Places::default(),
             outage: None,
             instance,
@@ -102,7 +111,7 @@ impl Home {
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        matches!(self.stage, Stage::Ended)
+        matches!(self.stage, Stage::Ended(_))
     }
 
     /// Whether there is or will be a home channel, and there was one.
@@ -110,8 +119,18 @@ impl Home {
         match self.stage {
             Stage::Ready { .. } => true,
             Stage::Connecting(_) | Stage::Registering | Stage::Waiting => self.outage.is_some(),
-            Stage::Unused | Stage::Lost(_) | Stage::Ended => false,
+            Stage::Unused | Stage::Lost(_) | Stage::Ended(_) => false,
         }
+    }
+
+    /// Whether packets from this address are forwarded by a Coordinator.
+    pub(super) fn is_at(&self, address: SocketAddr) -> bool {
+        self.address == Some(address) || self.former == Some(address)
+    }
+
+    /// Whether it stands, and another one is to be had anyway.
+    fn is_leaving(&self) -> bool {
+        matches!(self.stage, Stage::Ready { leaving: true, .. })
     }
 
     /// Whether there is none at present, but will be one again.
@@ -122,7 +141,7 @@ impl Home {
     pub(super) fn state(&self) -> ClientState {
         match (&self.stage, &self.outage) {
             (Stage::Unused, _) => ClientState::Unused,
-            (Stage::Lost(_) | Stage::Ended, _) => ClientState::Ended,
+            (&(Stage::Lost(reason) | Stage::Ended(reason)), _) => ClientState::Ended { reason },
             (Stage::Ready { .. }, None) => ClientState::Connected,
             (
                 Stage::Connecting(_) | Stage::Registering | Stage::Waiting | Stage::Ready { .. },
@@ -138,9 +157,11 @@ impl Home {
         match &self.stage {
             Stage::Connecting(race) => Some(race),
             Stage::Ready { successor, .. } => successor.as_deref(),
-            Stage::Unused | Stage::Registering | Stage::Waiting | Stage::Lost(_) | Stage::Ended => {
-                None
-            }
+            Stage::Unused
+            | Stage::Registering
+            | Stage::Waiting
+            | Stage::Lost(_)
+            | Stage::Ended(_) => None,
         }
     }
 
@@ -148,9 +169,11 @@ impl Home {
         match &mut self.stage {
             Stage::Connecting(race) => Some(race),
             Stage::Ready { successor, .. } => successor.as_deref_mut(),
-            Stage::Unused | Stage::Registering | Stage::Waiting | Stage::Lost(_) | Stage::Ended => {
-                None
-            }
+            Stage::Unused
+            | Stage::Registering
+            | Stage::Waiting
+            | Stage::Lost(_)
+            | Stage::Ended(_) => None,
         }
     }
 
@@ -162,7 +185,7 @@ impl Home {
             | Stage::Registering
             | Stage::Waiting
             | Stage::Lost(_)
-            | Stage::Ended => None,
+            | Stage::Ended(_) => None,
         }
     }
 }

@@ -48,6 +48,38 @@ impl Outage {
     }
 }
 
+/// Sees to it that a Client which only receives misses its Coordinator, too: who has forwarded for it and does not any more is asked
+/// once for a sign of life.
+#[derive(Debug, Default)]
+pub(in crate::client) struct Watch {
+    /// When something was forwarded last.
+    heard: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl Watch {
+    /// Something was forwarded.
+    pub(in crate::client) fn heard(&mut self, now: Instant) {
+        self.heard = Some(now);
+        // It is looked at when that is due whether more has come since.
+        self.due.get_or_insert(now + PAUSE);
+    }
+
+    /// Whether it is time to ask.
+    pub(in crate::client) fn is_time_to_ask(&mut self, now: Instant) -> bool {
+        if self.due.take_if(|due| *due <= now).is_none() {
+            return false;
+        }
+        let due = self.heard.map(|heard| heard + PAUSE);
+        self.due = due.filter(|&due| due > now);
+        self.due.is_none()
+    }
+
+    pub(in crate::client) fn next_due(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
 /// Whether it is of no use to try again, or not wanted.
 pub(super) fn is_final(reason: CloseReason) -> bool {
     match reason {
@@ -72,7 +104,8 @@ pub(super) fn is_final(reason: CloseReason) -> bool {
             | ErrorCode::Binding
             | ErrorCode::TooLarge
             | ErrorCode::NoDirectPath
-            | ErrorCode::NotResumed => true,
+            | ErrorCode::NotResumed
+            | ErrorCode::Moved => true,
             // The name may be held by this Client's own former self.
             ErrorCode::NameInUse
             | ErrorCode::HelloTimeout
@@ -90,11 +123,32 @@ pub(super) fn is_final(reason: CloseReason) -> bool {
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// What is forwarded pauses for so long before the Coordinator is asked for a sign of life.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sign_of_life_is_asked_for_once_after_each_pause() {
+        let start = Instant::now();
+        let ms = |millis| start + Duration::from_millis(millis);
+        let mut watch = Watch::default();
+        assert_eq!(watch.next_due(), None);
+        watch.heard(ms(0));
+        watch.heard(ms(900));
+        assert_eq!(watch.next_due(), Some(ms(1000)));
+        assert!(!watch.is_time_to_ask(ms(999)));
+        assert!(!watch.is_time_to_ask(ms(1000)));
+        assert_eq!(watch.next_due(), Some(ms(1900)));
+        assert!(watch.is_time_to_ask(ms(1900)));
+        assert_eq!(watch.next_due(), None);
+        assert!(!watch.is_time_to_ask(ms(5000)));
+        watch.heard(ms(6000));
+        assert!(watch.is_time_to_ask(ms(7000)));
+    }
 
     #[test]
     fn pauses_become_longer_and_are_not_the_same_for_all() {

@@ -13,9 +13,13 @@ use super::{
     outage::{Outage, is_final},
 };
 use crate::{
-    ChannelId, CloseReason, ConnectError, ErrorCode, Name, Unreachable, Violation,
+    ChannelId, CloseReason, ConnectError, ErrorCode, Name, Trust, Unreachable, Violation,
     channel::{ChannelCore, Notice},
-    client::{Client, ClientEvent, peer::Peer, race::Race},
+    client::{
+        Client, ClientEvent,
+        peer::Peer,
+        race::{Places, Race},
+    },
     host::Hosted,
     transport::{HomeEnd, Link, is_host_name},
     wire::{ClientMessage, CoordinatorMessage, RoleMessage},
@@ -132,8 +136,11 @@ impl Client {
         match &mut self.home.stage {
             Stage::Ready { successor, .. } => *successor = None,
             Stage::Connecting(_) => self.home.stage = Stage::Waiting,
-            Stage::Unused | Stage::Registering | Stage::Waiting | Stage::Lost(_) | Stage::Ended => {
-            }
+            Stage::Unused
+            | Stage::Registering
+            | Stage::Waiting
+            | Stage::Lost(_)
+            | Stage::Ended(_) => {}
         }
     }
 
@@ -144,7 +151,9 @@ impl Client {
 
     /// An attempt has failed, or the home channel was lost: waits for a while.
     fn look_again_later(&mut self, now: Instant, reason: CloseReason) {
+        let is_leaving = self.home.is_leaving();
         let pause = match &mut self.home.outage {
+            None if is_leaving => Duration::from_millis(self.host.random() % 1000),
             Some(outage) => {
                 outage.failed(reason);
                 outage.pause(self.host.random())
@@ -160,8 +169,20 @@ impl Client {
         let outage = Outage::new(now, reason);
         let pause = outage.pause(self.host.random());
         self.home.outage = Some(outage);
-        self.events.push_back(ClientEvent::Reconnecting { reason });
+        self.tell_state(ClientEvent::Reconnecting { reason });
         pause
+    }
+
+    /// Of what the application has not heard, only the latest is of interest to it.
+    fn tell_state(&mut self, news: ClientEvent) {
+        let is_stale = |event: &ClientEvent| {
+            matches!(
+                event,
+                ClientEvent::Connected { .. } | ClientEvent::Reconnecting { .. }
+            )
+        };
+        self.events.retain(|event| !is_stale(event));
+        self.events.push_back(news);
     }
 
     /// Looks for the Coordinator anew.
@@ -177,7 +198,7 @@ impl Client {
             | Stage::Connecting(_)
             | Stage::Registering
             | Stage::Lost(_)
-            | Stage::Ended => return,
+            | Stage::Ended(_) => return,
         }
         self.paths.hosts_in_doubt(now);
         self.go_on_racing(now);
@@ -195,8 +216,10 @@ impl Client {
         if !self.home.is_ready() {
             return;
         }
-        self.leave_race(now);
-        self.host.set_deadline(self.home.id, None);
+        if !self.home.is_leaving() {
+            self.leave_race(now);
+            self.host.set_deadline(self.home.id, None);
+        }
         if self.home.outage.take().is_some() {
             self.tell_connected();
         }
@@ -205,8 +228,7 @@ impl Client {
     fn tell_connected(&mut self) {
         if let Stage::Ready { name, observed, .. } = &self.home.stage {
             let (name, observed) = (name.clone(), *observed);
-            self.events
-                .push_back(ClientEvent::Connected { name, observed });
+            self.tell_state(ClientEvent::Connected { name, observed });
         }
     }
 
@@ -235,7 +257,16 @@ impl Client {
         };
         tracing::debug!(%address, "reached the coordinator");
         let attempts: Vec<_> = race.links().collect();
-        if self.home.is_ready() {
+        if self.home.is_leaving() {
+            if let Some(link) = self.host.link(self.home.id) {
+                link.close(now, ErrorCode::Moved.into(), CloseReason::Local);
+            }
+            self.home.former = self.home.address;
+            let reason = CloseReason::Remote(ErrorCode::Shutdown);
+            self.replace_home(now, reason);
+            // That the Client goes over was told. It may be refused, and has to look further.
+            self.home.outage = Some(Outage::new(now, reason));
+        } else if self.home.is_ready() {
             // Nothing is heard on the former one. A goodbye, if it arrived, would be one for all channels.
             self.host.discard(self.home.id);
             self.replace_home(now, CloseReason::TimedOut);
@@ -317,7 +348,7 @@ impl Client {
     /// The application wants no home channel any more, where there is none.
     fn give_up_home(&mut self, now: Instant) {
         self.leave_race(now);
-        if !matches!(self.home.stage, Stage::Lost(_) | Stage::Ended) {
+        if !matches!(self.home.stage, Stage::Lost(_) | Stage::Ended(_)) {
             self.home.stage = Stage::Lost(CloseReason::Local);
             self.host.set_deadline(self.home.id, None);
             self.end_peers(now);
@@ -363,6 +394,10 @@ impl Client {
             }
             CoordinatorMessage::Ticket { route, ticket } => self.ticket_given(route, ticket),
             CoordinatorMessage::Resumed { route } => self.resumed(route),
+            CoordinatorMessage::Draining {
+                spread,
+                alternatives,
+            } => self.sent_away(now, Duration::from_millis(spread), &alternatives),
             CoordinatorMessage::ChannelClosed { route, code } => {
                 if let Some(&(id, _)) = self.routes.get(&route) {
                     self.end_peer(now, id, code.into(), None);
@@ -407,6 +442,7 @@ impl Client {
             name,
             observed,
             successor: None,
+            leaving: false,
         };
         self.home.outage = None;
         self.host.set_deadline(self.home.id, None);
@@ -419,11 +455,43 @@ impl Client {
         self.claim_peers(now);
     }
 
+    /// The Coordinator is about to stop: goes over to another one, which may be at one of these addresses, within so long.
+    fn sent_away(
+        &mut self,
+        now: Instant,
+        spread: Duration,
+        alternatives: &[(Box<str>, SocketAddr)],
+    ) {
+        self.events
+            .retain(|event| !matches!(event, ClientEvent::Draining));
+        self.events.push_back(ClientEvent::Draining);
+        if !self.config.reconnect || !self.is_home_open() {
+            return;
+        }
+        // Whom this Client trusts by its host name is for its own application to say.
+        let trusted = |host: &str| match self.config.trust {
+            Trust::Pin(_) => is_host_name(host),
+            Trust::Roots(_) => self.home.places.iter().any(|(known, _)| **known == *host),
+        };
+        let places = alternatives.iter().filter(|(host, _)| trusted(host));
+        let places: Places = places.map(|(host, at)| (host.clone(), vec![*at])).collect();
+        if !places.is_empty() {
+            self.home.places = places;
+        }
+        if let Stage::Ready { leaving, .. } = &mut self.home.stage {
+            *leaving = true;
+            let nanos = u64::try_from(spread.min(MAX_SPREAD).as_nanos()).unwrap_or(u64::MAX);
+            let wait = Duration::from_nanos(self.host.random() % nanos.saturating_add(1));
+            self.host.set_deadline(self.home.id, Some(now + wait));
+        }
+    }
+
     fn throttled(&mut self, packets: u64) {
         let waiting = self.events.iter_mut().find_map(|event| match event {
             ClientEvent::Throttled { packets } => Some(packets),
             ClientEvent::Connected { .. }
             | ClientEvent::Reconnecting { .. }
+            | ClientEvent::Draining
             | ClientEvent::AddressObserved { .. }
             | ClientEvent::Offered { .. }
             | ClientEvent::Channel { .. } => None,
@@ -447,7 +515,7 @@ impl Client {
                 successor: Some(_), ..
             } => self.go_on_racing(now),
             Stage::Ready { .. } => {
-                if self.home.outage.is_none() {
+                if self.home.outage.is_none() && !self.home.is_leaving() {
                     self.begin_outage(now, CloseReason::TimedOut);
                 }
                 self.look_again(now);
@@ -458,7 +526,7 @@ impl Client {
                     link.close(now, ErrorCode::NoAnswer.into(), CloseReason::TimedOut);
                 }
             }
-            Stage::Unused | Stage::Lost(_) | Stage::Ended => {}
+            Stage::Unused | Stage::Lost(_) | Stage::Ended(_) => {}
         }
     }
 
@@ -473,7 +541,7 @@ impl Client {
                 | Stage::Registering
                 | Stage::Waiting
                 | Stage::Lost(_)
-                | Stage::Ended => None,
+                | Stage::Ended(_) => None,
             };
             // Who was looked for already is looked for on.
             if let Some(race) = race {
@@ -499,14 +567,15 @@ impl Client {
     /// Ends the home channel as the last one.
     pub(in crate::client) fn end_home_when_alone(&mut self) {
         if self.home_ends_next() {
-            let ended = Home {
+            let Stage::Lost(reason) = self.home.stage else {
+                return;
+            };
+            self.home = Home {
                 id: self.home.id,
-                stage: Stage::Ended,
+                stage: Stage::Ended(reason),
                 ..Home::new(self.home.instance)
             };
-            if let Stage::Lost(reason) = std::mem::replace(&mut self.home, ended).stage {
-                self.host.abandon(self.home.id, reason);
-            }
+            self.host.abandon(self.home.id, reason);
         }
     }
 
@@ -543,5 +612,7 @@ fn leave(link: &mut Link, now: Instant) {
 
 /// How long nothing may be heard after the first sign of that, when timers have fired in vain.
 const DOUBT: Duration = Duration::from_millis(500);
+/// No Coordinator can have a Client wait for longer before it goes.
+const MAX_SPREAD: Duration = Duration::from_secs(600);
 /// The version of the control protocol that this crate speaks.
 const PROTOCOL_VERSION: u64 = 1;

@@ -178,7 +178,7 @@ impl Client {
         id: Option<ChannelId>,
         mut transmit: Transmit,
     ) -> Option<Transmit> {
-        let coordinator = self.home.address;
+        let coordinator = self.forwarder_of(id);
         let bytes = transmit.payload.len() as u64;
         let packets = bytes.div_ceil(
             transmit
@@ -221,6 +221,16 @@ impl Client {
         }
         transmit.destination = direct.or(coordinator)?;
         Some(transmit)
+    }
+
+    /// The Coordinator that forwards for a channel.
+    fn forwarder_of(&self, id: Option<ChannelId>) -> Option<SocketAddr> {
+        let by_former = |former: &SocketAddr| {
+            let peer = self.host.get(id?)?.role.as_ref()?;
+            peer.is_by_former().then_some(*former)
+        };
+        let former = self.home.former.as_ref().and_then(by_former);
+        former.or(self.home.address)
     }
 
     /// The channel is over, though there may be goodbyes to say.

@@ -30,6 +30,8 @@ pub(crate) struct Peer {
     offer: Option<Offer>,
     /// What this end can be claimed with on another home channel.
     ticket: Option<Bytes>,
+    /// The former Coordinator still forwards for it, and the present one does not yet.
+    by_former: bool,
     stage: Stage,
 }
 
@@ -76,6 +78,11 @@ impl Peer {
     /// The offer, if the channel has come just as far as this.
     fn offer_at(&self, stage: &Stage) -> Option<&Offer> {
         self.offer.as_ref().filter(|_| self.stage == *stage)
+    }
+
+    /// Whether its packets go by way of the former Coordinator.
+    pub(super) fn is_by_former(&self) -> bool {
+        self.by_former
     }
 
     /// This end, as it is claimed on another home channel.

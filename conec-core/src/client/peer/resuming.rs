@@ -18,6 +18,7 @@ impl Client {
     pub(in crate::client) fn orphan_peers(&mut self, now: Instant) {
         self.asks.clear();
         self.mapping.forget();
+        let has_moved = self.home.former.is_some();
         for id in self.peer_ids() {
             let Some(peer) = self.peer_mut(id) else {
                 continue;
@@ -28,7 +29,10 @@ impl Client {
                     self.asks.add(id);
                 }
                 Stage::Accepted | Stage::Binding | Stage::Seeking | Stage::Bound
-                    if peer.ticket.is_some() => {}
+                    if peer.ticket.is_some() =>
+                {
+                    peer.by_former = has_moved;
+                }
                 Stage::Offered
                 | Stage::Accepted
                 | Stage::Binding
@@ -75,11 +79,18 @@ impl Client {
 
     /// Packets are forwarded again.
     pub(in crate::client) fn resumed(&mut self, route: Route) {
-        if let Some(&(id, _)) = self.routes.get(&route)
-            && let Some(link) = self.host.link(id)
-        {
-            tracing::debug!(channel = ?id, "resumed");
+        let Some(&(id, _)) = self.routes.get(&route) else {
+            return;
+        };
+        tracing::debug!(channel = ?id, "resumed");
+        if let Some(peer) = self.peer_mut(id) {
+            peer.by_former = false;
+        }
+        if let Some(link) = self.host.link(id) {
             link.nudge();
+        }
+        if !self.peers().any(|peer| peer.by_former) {
+            self.home.former = None;
         }
     }
 

@@ -51,6 +51,7 @@ impl Client {
             neighbour: false,
             offer: None,
             ticket: None,
+            by_former: false,
             stage: Stage::Requested {
                 request: None,
                 target,
@@ -115,6 +116,7 @@ impl Client {
             neighbour: false,
             offer: Some(offer),
             ticket: None,
+            by_former: false,
             stage: Stage::Offered,
         };
         let id = self.add_peer(peer);
@@ -573,7 +575,7 @@ impl Client {
         limits.answer_timeout + limits.hello_timeout
     }
 
-    fn peers(&self) -> impl Iterator<Item = &Peer> {
+    pub(super) fn peers(&self) -> impl Iterator<Item = &Peer> {
         let channels = self.host.iter();
         channels.filter_map(|(_, channel)| channel.role.as_ref())
     }

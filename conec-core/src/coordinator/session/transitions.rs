@@ -118,7 +118,7 @@ impl Coordinator {
         name: Option<Name>,
         token: Secret<Bytes>,
     ) {
-        if self.closing {
+        if self.is_stopping() {
             return self.turn_away(now, client, ErrorCode::Shutdown.into());
         }
         if self.is_lagging() {
@@ -333,8 +333,11 @@ impl Coordinator {
         if let Some((id, _)) = self.member(client) {
             self.registry.leave(id);
             self.pairs.forget_refusals(id);
-            self.forwarder.forget(id);
+            if reason != MOVED {
+                self.forwarder.forget(id);
+            }
             match reason {
+                MOVED => self.client_moved(now, id),
                 // A Client that is gone with a code has meant it for all; its own word may be lost on the way.
                 CloseReason::Application(code) => self.release_pairs(now, id, code.into()),
                 // It may be back.
@@ -402,3 +405,6 @@ impl Coordinator {
         }
     }
 }
+
+/// The Client has gone over to another Coordinator.
+const MOVED: CloseReason = CloseReason::Remote(ErrorCode::Moved);

@@ -1,5 +1,9 @@
 //! Channels between Clients that outlive the Coordinator, and the way to it.
 
+mod draining;
+mod many;
+mod random;
+
 use std::time::Duration;
 
 use conec_core::{
@@ -262,6 +266,20 @@ fn that_nothing_is_heard_is_noticed_in_three_seconds_and_told() {
 }
 
 #[test]
+fn who_only_receives_misses_its_coordinator_as_soon() {
+    for seed in 50..60 {
+        let mut story = Story::new(seed, false);
+        let flow = story.flows.remove(0);
+        story.flows = vec![flow];
+        story.pass(20);
+        story.world.crash(story.coordinator);
+        story.pass(1);
+        story.restart();
+        story.goes_on_within(secs(4));
+    }
+}
+
+#[test]
 fn what_is_asked_for_meanwhile_is_had_later() {
     let mut story = Story::new(11, false);
     let [alice, bob] = story.nodes();
@@ -452,7 +470,8 @@ fn who_is_refused_for_good_or_closed_ends_with_all_channels() {
             channel: story.world.client(node).home(),
         };
         assert_eq!(story.closed(home), CloseReason::Remote(ErrorCode::Refused));
-        assert_eq!(story.state(node), ClientState::Ended);
+        let reason = CloseReason::Remote(ErrorCode::Refused);
+        assert_eq!(story.state(node), ClientState::Ended { reason });
         story.wait("finished", |it| {
             it.world.client(node).is_finished().then_some(())
         });
@@ -476,7 +495,8 @@ fn a_client_that_looks_for_its_coordinator_can_be_closed() {
         story.wait("finished", |it| {
             it.world.client(alice).is_finished().then_some(())
         });
-        assert_eq!(story.state(alice), ClientState::Ended);
+        let reason = CloseReason::Local;
+        assert_eq!(story.state(alice), ClientState::Ended { reason });
     }
 }
 

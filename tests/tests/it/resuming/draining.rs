@@ -1,0 +1,82 @@
+//! Coordinators that send their Clients to another one before they stop.
+
+use conec_core::Drain;
+
+use super::*;
+
+impl Story {
+    /// The Coordinator sends its Clients to another one, and stops when they have gone.
+    fn hand_over(&mut self, spread: Duration) {
+        let former = self.coordinator;
+        let now = self.world.now();
+        self.coordinator = self.world.add_coordinator_with(self.config.clone());
+        let mut drain = Drain::default();
+        drain.spread = spread;
+        drain.alternatives = vec![(keys::HOST.into(), self.world.address(self.coordinator))];
+        self.world.coordinator(former).drain(now, &drain);
+        self.wait("deserted", |it| {
+            (it.world.coordinator(former).clients() == 0).then_some(())
+        });
+        let present = self.coordinator;
+        self.wait("there", |it| {
+            (it.world.coordinator(present).clients() == 2).then_some(())
+        });
+        self.pass(1);
+        self.world.crash(former);
+    }
+}
+
+#[test]
+fn clients_go_over_without_a_pause() {
+    for (seed, direct) in [(30, false), (31, true)] {
+        let mut story = Story::new(seed, direct);
+        let begin = story.world.elapsed();
+        for _ in 0..20 {
+            story.hand_over(secs(3));
+        }
+        for flow in &story.flows {
+            let pause = flow.longest_pause(begin);
+            assert!(pause < Duration::from_millis(500), "{pause:?}");
+        }
+        story.goes_on_within(secs(1));
+    }
+}
+
+#[test]
+fn who_does_not_go_is_sent_away_at_the_deadline_and_nobody_is_let_in() {
+    let mut story = Story::new(32, false);
+    let coordinator = story.coordinator;
+    let idle = story.world.add_client("carol");
+    story.world.connect(idle, coordinator);
+    let now = story.world.now();
+    let drain = Drain::default();
+    story.world.coordinator(coordinator).drain(now, &drain);
+    let late = story.world.add_client("dave");
+    story.world.start_connecting(late, coordinator);
+    for node in [late, idle] {
+        let home = At {
+            node,
+            channel: story.world.client(node).home(),
+        };
+        let reason = story.closed(home);
+        assert_eq!(reason, CloseReason::Remote(ErrorCode::Shutdown));
+    }
+    assert!(story.world.now() - now >= drain.deadline);
+    // The others look for it where they have found it, and it is not there. Their channel goes on as long as it can.
+    let config = story.config.clone();
+    story.world.crash(coordinator);
+    story.world.restart_coordinator(coordinator, config);
+    story.goes_on_within(secs(12));
+}
+
+#[test]
+fn a_client_hears_that_its_coordinator_drains() {
+    let mut story = Story::new(33, false);
+    let [alice, _] = story.nodes();
+    story.hand_over(secs(1));
+    let heard = story.world.take_event(alice, |event| {
+        matches!(event, Event::Client(ClientEvent::Draining)).then_some(())
+    });
+    assert!(heard.is_some());
+    assert_eq!(story.state(alice), ClientState::Connected);
+}
