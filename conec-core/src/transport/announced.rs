@@ -215,13 +215,9 @@ impl<'a> Fields<'a> {
                 self.varint()?;
                 self.block()
             }
-            // DATAGRAM up to the packet's end
-            DATAGRAM => {
-                self.0 = &[];
-                Some(())
-            }
             // ACK_FREQUENCY
             0xaf => self.varints(4),
+            // DATAGRAM goes up to the packet's end.
             _ => None,
         }
     }
