@@ -45,7 +45,7 @@ impl Link {
     /// The engine keeps what it has of streams in the packets that brought it. Where that takes much more memory than the bytes,
     /// sets everything aside.
     pub(crate) fn use_memory_well(&mut self) {
-        if self.closed || self.newcomer.is_some() {
+        if self.closed {
             return;
         }
         let side = self.conn.side();
