@@ -215,4 +215,17 @@ mod tests {
         assert_eq!(recv.weigh(), (one, MessageMemory::default()));
         assert!(recv.ready.capacity() <= KEPT);
     }
+
+    #[test]
+    fn places_count_beside_the_messages_that_are_left() {
+        let mut recv = RecvHalf::new(None, 100);
+        for _ in 0..1000 {
+            assert_eq!(recv.feed(&[1, 7]), Ok(()));
+        }
+        for _ in 10..1000 {
+            assert!(recv.pop().is_some());
+        }
+        let (_, ten) = recv.weigh();
+        assert!(ten.ready >= 1000 * size_of::<Bytes>());
+    }
 }

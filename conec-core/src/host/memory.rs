@@ -150,3 +150,20 @@ impl Memory {
         next.or_else(|| self.line.first()).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_has_to_wait_where_there_is_plenty() {
+        let mut memory = Memory::new(1000);
+        assert!(!memory.is_short());
+        memory.level = memory.level(900);
+        assert!(memory.is_short());
+        memory.level = memory.level(0);
+        assert!(!memory.is_short());
+        memory.held_back.insert(ChannelId(1));
+        assert!(memory.is_short());
+    }
+}

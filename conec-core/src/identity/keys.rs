@@ -257,3 +257,16 @@ fn hash_of_spki(spki: &[u8]) -> ClientId {
 const ED25519_PKCS8_PREFIX: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_identities_that_are_generated_are_the_same() {
+        let seeds = [(); 2].map(|()| Identity::generate_seed().unwrap());
+        assert_ne!(seeds[0], seeds[1]);
+        let ids = [(); 2].map(|()| Identity::generate().unwrap().id());
+        assert_ne!(ids[0], ids[1]);
+    }
+}

@@ -45,3 +45,23 @@ impl ConnectionIdGenerator for CidGenerator {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_takes_only_ids_of_its_own_for_its_own() {
+        let routes = [None, Some(Route::from_bits(1)), Some(Route::from_bits(2))];
+        let mut all = routes.map(|route| CidGenerator::new(route, [7; 32]));
+        for issuer in 0..all.len() {
+            let id = all[issuer].generate_cid();
+            for (other, it) in all.iter().enumerate() {
+                let is_own = it.validate(&id).is_ok();
+                assert_eq!(is_own, other == issuer, "{id:?} of {issuer} at {other}");
+            }
+            let cut_short = ConnectionId::new(&id[..CID_LEN - 1]);
+            assert!(all[issuer].validate(&cut_short).is_err());
+        }
+    }
+}

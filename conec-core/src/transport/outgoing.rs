@@ -240,6 +240,19 @@ mod tests {
     }
 
     #[test]
+    fn small_writes_are_gathered_into_pieces_of_a_bounded_size() {
+        let mut outgoing = Gathered::default();
+        let small = Bytes::from(vec![1; 1000]);
+        for _ in 0..200 {
+            outgoing.push(b"", &small);
+        }
+        outgoing.seal();
+        let sizes: Vec<_> = outgoing.pieces.iter().map(Bytes::len).collect();
+        assert!(sizes.iter().all(|&size| size <= PIECE), "{sizes:?}");
+        assert_eq!(sizes.len(), 200_000_usize.div_ceil(PIECE));
+    }
+
+    #[test]
     fn a_piece_that_was_cut_short_does_not_make_the_next_one_grow() {
         let mut outgoing = Gathered::default();
         let small = Bytes::from(vec![1; 1000]);

@@ -516,7 +516,13 @@ mod tests {
     /// As a NAT shows it, which is an address that the other end cannot tell.
     #[test]
     fn an_address_where_the_other_end_was_lately_is_tried_in_the_next_round() {
-        for (later, is_tried) in [(1, true), (599, true), (601, false), (3600, false)] {
+        for (later, is_tried) in [
+            (1, true),
+            (599, true),
+            (600, false),
+            (601, false),
+            (3600, false),
+        ] {
             let mut scene = Scene::new(&[]);
             scene.prober.heard_from(scene.now, address(7));
             scene.run(20);

@@ -186,6 +186,7 @@ mod tests {
         rtt: Duration,
         trips: RoundTrips,
         cubic: Cubic,
+        cautious: bool,
     }
 
     impl Path {
@@ -198,6 +199,7 @@ mod tests {
                 rtt: Duration::from_millis(rtt),
                 trips: RoundTrips::new(start),
                 cubic: Cubic::resume(MTU, segments * 1000),
+                cautious: false,
             }
         }
 
@@ -216,7 +218,7 @@ mod tests {
                 rtt: self.rtt,
                 trips: &self.trips,
                 round_began,
-                cautious: false,
+                cautious: self.cautious,
             });
         }
 
@@ -318,6 +320,46 @@ mod tests {
         assert_eq!(path.segments().round(), 490.0);
         // W_max = cwnd * (1 + beta) / 2
         assert_eq!(path.cubic.plateau, 700_000.0 * 0.85);
+    }
+
+    #[test]
+    fn who_comes_just_as_far_as_before_makes_no_room() {
+        let mut path = Path::new(1000, 100);
+        path.cubic.plateau = 1_000_000.0;
+        path.lose(false);
+        assert_eq!(path.cubic.plateau, 1_000_000.0);
+    }
+
+    /// Slow start in rounds of a growing delay: how much the window grows in each that comes after the delay has risen.
+    fn slow_start(cautious: bool) -> (Path, Vec<f64>) {
+        let mut path = Path::new(10, 40);
+        path.cubic = Cubic::new(MTU);
+        path.cautious = cautious;
+        for _ in 0..3 {
+            path.round();
+        }
+        path.rtt = Duration::from_millis(80);
+        path.round();
+        let grown = [(); 3].map(|()| {
+            let before = path.segments();
+            path.round();
+            path.segments() / before
+        });
+        (path, grown.to_vec())
+    }
+
+    #[test]
+    fn when_the_delay_rises_slow_start_goes_on_with_a_quarter_of_its_growth() {
+        let (path, grown) = slow_start(false);
+        assert!(grown.iter().all(|it| (1.2..1.3).contains(it)), "{grown:?}");
+        assert_eq!(path.cubic.threshold, f64::INFINITY);
+    }
+
+    #[test]
+    fn when_the_delay_rises_a_cautious_slow_start_is_over() {
+        let (path, grown) = slow_start(true);
+        assert!(grown.iter().all(|&it| it < 1.1), "{grown:?}");
+        assert!(path.cubic.threshold.is_finite());
     }
 
     #[test]
