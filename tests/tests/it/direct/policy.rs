@@ -6,7 +6,10 @@ use conec_core::{
     ChannelEvent, ChannelId, ClientEvent, CloseReason, Endpoint, ErrorCode, Path, PathPolicy,
     Target,
 };
-use conec_tests::sim::{Access, At, Event, NodeId, Tap, World};
+use conec_tests::{
+    raw::route_of,
+    sim::{Access, At, Event, NodeId, Packet, Tap, World},
+};
 
 use super::{
     flow::{Flow, run},
@@ -244,6 +247,33 @@ fn a_channel_to_oneself_is_not_direct() {
     );
     assert!(world.elapsed() - start < secs(1));
     assert_eq!(world.client(alice).stats().probes_sent, 0);
+}
+
+/// What goes both ways while it is in doubt whether the direct path still carries it included.
+#[test]
+fn what_went_through_the_coordinator_is_counted_to_the_byte() {
+    let mut world = World::new(9);
+    let tap = Tap::default();
+    world.network.tap = Some(tap.clone());
+    let (coordinator, nodes @ [alice, bob]) = clients(&mut world, [PathPolicy::Auto; 2]);
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    until_direct(&mut world, [at_alice, at_bob]);
+    let mut flows = [Flow::paced(&mut world, at_alice, at_bob, 1000, ms(10))];
+    run(&mut world, &mut flows, secs(1));
+    set_direct(&mut world, nodes, false);
+    run(&mut world, &mut flows, secs(10));
+    flows[0].drain(&mut world);
+    world.run_for(secs(1));
+    assert_eq!(path(&mut world, at_alice), Path::Proxied);
+    let [from, to] = [alice, coordinator].map(|node| world.address(node));
+    let went_there = |packet: &&Packet| {
+        let is_between = packet.source == from && packet.destination == to;
+        is_between && route_of(&packet.payload).is_some()
+    };
+    let proxied = world.client(alice).path_stats(at_alice.channel).unwrap();
+    let proxied = proxied.proxied;
+    assert_eq!(proxied.packets_sent, tap.count(went_there) as u64);
+    assert_eq!(proxied.bytes_sent, tap.bytes(went_there) as u64);
 }
 
 #[test]

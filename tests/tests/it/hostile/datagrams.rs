@@ -136,6 +136,27 @@ fn stragglers_of_a_channel_are_not_answered() {
     scene.all_is_well(&[]);
 }
 
+/// As those of a channel that was taken away.
+#[test]
+fn what_is_for_a_route_that_nobody_has_is_counted_as_dropped() {
+    let mut scene = Scene::new(12);
+    let coordinator = scene.coordinator_address();
+    let ann = scene.world.address(scene.pair.ends[0].node);
+    scene.world.run_for(secs(1));
+    let before = scene.stats();
+    let cid = [0xff; 8];
+    let short = [&[0x40][..], &cid, &[0; 100]].concat();
+    let long = [&[0xc0, 0, 0, 0, 1, 8][..], &cid, &[0; 1200]].concat();
+    for packet in [short, long] {
+        scene.world.inject(ann, coordinator, &packet);
+    }
+    scene.world.run_for(Duration::from_millis(100));
+    let after = scene.stats();
+    assert_eq!(after.datagrams_dropped, before.datagrams_dropped + 2);
+    assert_eq!(after.forwards_denied, before.forwards_denied);
+    scene.all_is_well(&[]);
+}
+
 /// Whoever has seen a route can send to its owner from anywhere, as direct paths go.
 #[test]
 fn a_client_answers_nothing_that_it_cannot_open() {
