@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use conec_core::{
-    ChannelConfig, ChannelEvent, ChannelId, ClientEvent, CloseReason, Code, CoordinatorConfig,
-    CoordinatorEvent, Endpoint, ErrorCode, Policy, Trust,
+    ChannelConfig, ChannelEvent, ChannelId, ClientEvent, CloseReason, Code, ConnectError,
+    CoordinatorConfig, CoordinatorEvent, Endpoint, ErrorCode, Policy, Trust,
 };
 use conec_tests::{
     keys,
@@ -62,6 +62,19 @@ fn a_coordinator_is_trusted_by_host_name_too() {
     let mut config = world.client_config("alice");
     config.trust = Trust::Roots(keys::certificate_with(1).1);
     let alice = world.add_client_with(config);
+    world.connect(alice, coordinator);
+}
+
+#[test]
+fn what_is_no_host_name_is_refused_at_once() {
+    let mut world = World::new(2);
+    let coordinator = world.add_coordinator();
+    let alice = world.add_client("alice");
+    let (now, address) = (world.now(), world.address(coordinator));
+    for name in ["", "two words", "a..b"] {
+        let begun = world.client(alice).connect(now, name, &[address]);
+        assert_eq!(begun, Err(ConnectError::InvalidHostName), "{name}");
+    }
     world.connect(alice, coordinator);
 }
 

@@ -385,6 +385,23 @@ fn a_client_that_never_starts_what_it_asked_for_is_given_up_in_time() {
     scene.all_is_well(&[]);
 }
 
+/// Clients give up by themselves what their application does not answer. The Coordinator does not rely on that.
+#[test]
+fn an_end_that_never_answers_an_offer_is_given_up_by_the_coordinator() {
+    let mut scene = Scene::new(13);
+    let home = scene.log_in();
+    let silent = scene.log_in_with(&Dial::home(Key::Identity(667)), b"silent");
+    let id = keys::identity(667).id();
+    home.control(&message::open_by_id(7, id, b"test"));
+    let offer = scene.until("offer", || home.next_offer());
+    home.control(&message::accept(offer.own_route));
+    for (conn, route) in [(&home, offer.own_route), (&silent, offer.peer_route)] {
+        let closed = scene.until("closed", || conn.next_of_kind(6));
+        assert_eq!(closed, message::channel_closed(route, 9));
+    }
+    scene.all_is_well(&[]);
+}
+
 #[test]
 fn a_peer_that_never_lets_go_is_left_when_patience_ends() {
     let mut scene = Scene::new(10);
