@@ -11,7 +11,7 @@ use conec_tests::{
     sim::{At, Event, LinkConfig, NodeId, World},
 };
 
-use crate::{channels::opened, connecting::home, pair};
+use crate::{channels::opened, connecting::home, pair, pair_with};
 
 fn close(world: &mut World, at: At, patience: Duration) {
     let now = world.now();
@@ -195,6 +195,36 @@ fn an_application_that_lags_behind_receives_what_came_before_a_graceful_end() {
         }
         nothing_is_left(&mut world, &[at_alice.node, at_bob.node]);
     }
+}
+
+/// The other side knows that they were delivered, whether or not they were accepted.
+#[test]
+fn streams_that_waited_to_be_accepted_when_the_channel_ended_are_received() {
+    let (mut world, at_alice, at_bob) = pair_with(32, |config| config.stream_rate = Some(1));
+    world.set_lagging(at_bob.node, true);
+    for number in 0..5 {
+        let ours = world.open(at_alice, Direction::Uni, &[number]);
+        world.send(ours, vec![number; 1000]);
+        world.finish(ours);
+    }
+    world.run_for(Duration::from_millis(300));
+    close(&mut world, at_alice, Duration::ZERO);
+    world.run_for(Duration::from_millis(300));
+    let mut received = 0;
+    while let Some(event) = world.client(at_bob.node).poll_event() {
+        if let conec_core::ClientEvent::Channel { channel, event } = event
+            && let ChannelEvent::StreamOpened { stream, label } = event
+        {
+            assert_eq!(label, [received][..]);
+            let mut channel = world.channel(at_bob.node, channel).unwrap();
+            assert!(channel.has_ended());
+            let message = channel.stream(stream).recv().unwrap();
+            assert_eq!(message, vec![received; 1000]);
+            received += 1;
+        }
+    }
+    assert_eq!(received, 5);
+    world.set_lagging(at_bob.node, false);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use conec_tests::{
     sim::{Event, World},
 };
 
-use crate::pair;
+use crate::{connecting::home, pair};
 
 #[test]
 fn a_rebinding_in_mid_transfer_loses_nothing() {
@@ -67,6 +67,29 @@ fn an_idle_receiver_that_is_rebound_is_found_again_soon() {
         Event::Client(_) | Event::Coordinator(_) => None,
     });
     assert_eq!(observed, Some(address));
+}
+
+/// Until then, nothing large is sent to where it may not be.
+#[test]
+fn packets_grow_again_once_a_client_has_shown_where_it_is() {
+    let mut world = World::new(7);
+    let (coordinator, [alice]) = world.with_clients(["alice"]);
+    let id = world.client(alice).id();
+    let channel = world.coordinator(coordinator).find(id).unwrap();
+    let mtu = |world: &mut World| {
+        let mut channel = world.channel(coordinator, channel).unwrap();
+        channel.stats().unwrap().mtu
+    };
+    world.run_for(Duration::from_secs(3));
+    assert!(mtu(&mut world) > 1400);
+    world.rebind(alice, "203.0.113.77:77".parse().unwrap());
+    let stream = world.open(home(alice), Direction::Uni, b"");
+    world.send(stream, "here I am");
+    world.wait_for("small packets", Duration::from_secs(3), |world| {
+        (mtu(world) == 1200).then_some(())
+    });
+    world.run_for(Duration::from_secs(10));
+    assert!(mtu(&mut world) > 1400, "{}", mtu(&mut world));
 }
 
 #[test]

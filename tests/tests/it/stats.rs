@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
-use conec_core::{ChannelStats, Code, Direction, Endpoint, SendDatagramError, SendLimit};
+use conec_core::{
+    ChannelStats, CloseReason, Code, Direction, Endpoint, ErrorCode, SendDatagramError, SendLimit,
+    Stream, Target,
+};
 use conec_tests::sim::{At, LinkConfig, World};
 
 use crate::{pair_with, proxied_pair};
@@ -48,6 +51,44 @@ fn calls_that_the_system_refused_are_counted() {
     (0..2).for_each(|_| endpoint.handle_socket_error());
     assert_eq!(endpoint.stats().socket_errors, 2);
     assert!(!endpoint.wants_host_addresses());
+}
+
+#[test]
+fn requests_that_led_to_no_channel_are_counted() {
+    let mut world = World::new(10);
+    let (coordinator, [alice]) = world.with_clients(["alice"]);
+    for number in 1..=3 {
+        let nobody = Target::Name("nobody".parse().unwrap());
+        let asked = world.request_channel(alice, nobody);
+        let refused = world.closed(asked);
+        assert_eq!(refused, CloseReason::Remote(ErrorCode::NotFound));
+        let stats = world.coordinator(coordinator).stats();
+        assert_eq!(stats.channels_refused, number);
+    }
+}
+
+/// Also what bears nothing of the application's.
+#[test]
+fn whatever_is_to_be_acknowledged_is_in_flight_until_it_is() {
+    let (mut world, _, at_alice, at_bob) = proxied_pair(11);
+    let ours = world.open_stream(at_alice, b"");
+    let theirs = world.accept_stream(at_bob);
+    type Act = fn(&mut Stream<'_>);
+    let acts: [Act; 3] = [
+        |stream| stream.stop(Code(1)).unwrap(),
+        |stream| stream.send(Bytes::from_static(b"news")).unwrap(),
+        |stream| stream.reset(Code(1)).unwrap(),
+    ];
+    for (number, act) in acts.into_iter().enumerate() {
+        world.run_for(Duration::from_secs(3));
+        assert_eq!(stats(&mut world, at_bob).unwrap().bytes_in_flight, 0);
+        let mut channel = world.channel(at_bob.node, at_bob.channel).unwrap();
+        act(&mut channel.stream(theirs.stream));
+        world.run_for(Duration::from_millis(5));
+        let stats = stats(&mut world, at_bob).unwrap();
+        assert!(stats.bytes_in_flight > 0, "{number}: {stats:?}");
+    }
+    assert_eq!(world.recv(ours), "news");
 }
 
 fn fill(world: &mut World, at: At, streams: usize) {

@@ -48,6 +48,39 @@ fn messages_of_all_sizes_arrive_whole_and_in_order() {
     assert_eq!(world.try_send(ours, Bytes::new()), Err(SendError::Ended));
 }
 
+#[test]
+fn that_something_is_there_is_told_once_until_that_was_heard() {
+    let (mut world, at_alice, at_bob) = pair(13);
+    let (ours, theirs) = stream(&mut world, at_alice, at_bob);
+    let times_told = |world: &mut World| {
+        let told = Some((
+            at_bob.channel,
+            &ChannelEvent::Readable {
+                stream: theirs.stream,
+            },
+        ));
+        let take = |world: &mut World| {
+            world.take_event(at_bob.node, |event| (event.channel() == told).then_some(()))
+        };
+        std::iter::from_fn(|| take(world)).count()
+    };
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(times_told(&mut world), 0);
+    // One message alone, and several to who does not listen.
+    for messages in [1, 3] {
+        world.set_lagging(at_bob.node, true);
+        for _ in 0..messages {
+            world.send(ours, "news");
+            world.run_for(Duration::from_secs(1));
+        }
+        world.set_lagging(at_bob.node, false);
+        assert_eq!(times_told(&mut world), 1, "{messages} have come");
+        for _ in 0..messages {
+            assert_eq!(world.recv(theirs), "news");
+        }
+    }
+}
+
 /// The control stream takes none of them, whichever side has opened it.
 #[test]
 fn each_side_opens_as_many_streams_as_the_other_allows() {
