@@ -231,7 +231,7 @@ impl Inner {
             Some((_, peer)) => first[..6].copy_from_slice(&peer),
             None => first[0] &= 0x7f,
         }
-        let tls = tls::client(&dial.alpn, dial.key, routes.is_some());
+        let tls = tls::client(dial, routes.is_some());
         let mut config = quinn_proto::ClientConfig::new(tls);
         config
             .transport_config(dial.transport())

@@ -45,6 +45,8 @@ pub use self::{
 pub struct Dial {
     /// What it says it speaks.
     pub alpn: Vec<u8>,
+    /// How many others it says it speaks, each with a long name.
+    pub other_protocols: u8,
     /// With what it authenticates.
     pub key: Key,
     /// How often it says something when there is nothing to say.
@@ -64,6 +66,7 @@ impl Dial {
     pub fn home(key: Key) -> Self {
         Self {
             alpn: b"conec/1".to_vec(),
+            other_protocols: 0,
             key,
             keep_alive: Some(Duration::from_secs(5)),
             stream_window: 1 << 20,

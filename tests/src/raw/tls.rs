@@ -26,6 +26,8 @@ use rustls::{
     version::TLS13,
 };
 
+use super::Dial;
+
 /// With what somebody authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
@@ -99,7 +101,8 @@ impl Key {
 }
 
 /// The settings of the side that connects.
-pub(super) fn client(alpn: &[u8], key: Key, raw_server: bool) -> Arc<QuicClientConfig> {
+pub(super) fn client(dial: &Dial, raw_server: bool) -> Arc<QuicClientConfig> {
+    let key = dial.key;
     let resolver: Arc<dyn ResolvesClientCert> = match key.certified() {
         Some(certified) if key.is_raw() => {
             Arc::new(AlwaysResolvesClientRawPublicKeys::new(certified))
@@ -112,7 +115,8 @@ pub(super) fn client(alpn: &[u8], key: Key, raw_server: bool) -> Arc<QuicClientC
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Gullible { raw: raw_server }))
         .with_client_cert_resolver(resolver);
-    config.alpn_protocols = vec![alpn.to_vec()];
+    let others = (0..dial.other_protocols).map(|number| vec![number; 200]);
+    config.alpn_protocols = others.chain([dial.alpn.clone()]).collect();
     config.resumption = Resumption::disabled();
     Arc::new(QuicClientConfig::try_from(config).expect("a valid configuration"))
 }

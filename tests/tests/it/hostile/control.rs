@@ -596,3 +596,28 @@ fn answers_that_nobody_reads_do_not_pile_up() {
     scene.world.run_for(secs(1));
     scene.pair.are_well(&mut scene.world);
 }
+
+/// It has left so little of what it may send that this is used up before the Coordinator's QUIC tells of more by itself.
+#[test]
+fn requests_make_room_for_others_beside_a_stream_that_nobody_reads() {
+    let mut scene = Scene::with(17, |config| {
+        config.home.receive_window = 1 << 20;
+        config.home.max_receive_window = 1 << 20;
+        share_out(config, 8 << 20);
+    });
+    let conn = scene.log_in();
+    scene.world.run_for(secs(1));
+    let stream = conn.open_uni().unwrap();
+    conn.write(stream, message::preamble(b"unread"));
+    for _ in 0..(1 << 20) / 1002 - 30 {
+        conn.write(stream, message::frame(&[0; 1000]));
+    }
+    scene.until("all is sent", || conn.is_flushed().then_some(()));
+    scene.world.run_for(secs(2));
+    for number in 0..600 {
+        conn.control(&message::open_by_name(number, b"nobody", &[1; 255]));
+        let answer = scene.until("an answer", || conn.next_of_kind(8));
+        assert_eq!(answer, message::open_failed(number, 7));
+    }
+    scene.all_is_well(&[]);
+}

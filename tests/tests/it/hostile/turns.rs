@@ -1,7 +1,7 @@
 //! Large messages that come in turn, as memory is tight, from who cannot or does not want to send them quickly.
 
 use bytes::Bytes;
-use conec_core::RecvEnd;
+use conec_core::{RecvEnd, testing::coordinator_entries};
 use conec_tests::sim::LinkConfig;
 
 use super::{
@@ -115,6 +115,50 @@ fn who_reads_one_stream_after_the_other_does_not_wait_for_others_who_stall() {
     let ended = others.iter().filter(|conn| conn.end() == Some(LIMIT));
     assert_eq!(scene.stats().channels_shed, ended.count() as u64);
     scene.pair.are_well(&mut scene.world);
+}
+
+/// Several large ones side by side are what turns are there to prevent.
+#[test]
+fn the_message_that_has_the_turn_keeps_it_while_the_application_only_looks() {
+    let mut scene = Scene::with(21, |config| {
+        // Nothing holds up the sender.
+        config.home.receive_window = 1 << 20;
+        share_out(config, 1 << 20);
+    });
+    let victim = scene.victim();
+    for _ in 0..10 {
+        let (unread, _) = honest_stream(&mut scene, victim);
+        scene.world.send(unread, vec![0; 60_000]);
+    }
+    let conn = scene.log_in();
+    let at = scene.session();
+    let [near, far] = [100_000, 80_000].map(|part| {
+        let stream = conn.open_uni().unwrap();
+        conn.write(stream, message::preamble(b"large"));
+        conn.write(stream, message::varint(200_000));
+        conn.write(stream, vec![1; part]);
+        (stream, scene.world.accept_stream(at))
+    });
+    scene.world.run_for(secs(2));
+    let kept = coordinator_entries(scene.world.coordinator(scene.coordinator));
+    for _ in 0..3 {
+        let mut channel = scene.world.channel(at.node, at.channel).unwrap();
+        assert!(channel.stats().is_some());
+        scene.world.run_for(Duration::from_millis(100));
+    }
+    let after = coordinator_entries(scene.world.coordinator(scene.coordinator));
+    assert!(after < kept + 10_000, "{kept} bytes were kept, {after} are");
+    conn.write(near.0, vec![1; 100_000]);
+    scene.world.wait_for("the first", secs(2), |world| {
+        world.take_event(at.node, |event| match event.channel() {
+            Some((_, ChannelEvent::Readable { stream })) if *stream == near.1.stream => Some(()),
+            Some(_) | None => None,
+        })
+    });
+    assert_eq!(scene.world.recv(near.1).len(), 200_000);
+    conn.write(far.0, vec![1; 120_000]);
+    assert_eq!(scene.world.recv(far.1).len(), 200_000);
+    scene.all_is_well(&[]);
 }
 
 /// For messages of the Coordinator's: eight of the largest size.
