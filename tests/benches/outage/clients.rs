@@ -51,9 +51,11 @@ impl Transfer {
     ) -> Result<Self> {
         let alice = connect(coordinators, at).await?;
         let bob = connect(coordinators, at).await?;
-        let (opened, offer) = tokio::join!(alice.open(bob.id(), "transfer"), bob.accept());
-        let accepted = offer.ok_or("no offer")?.accept().await?;
-        let sender = opened?.open_uni("transfer").await?;
+        let accept =
+            async { Result::<_>::Ok(bob.accept().await.ok_or("no offer")?.accept().await?) };
+        let (opened, accepted) = tokio::join!(alice.open(bob.id(), "transfer"), accept);
+        let (opened, accepted) = (opened?, accepted?);
+        let sender = opened.open_uni("transfer").await?;
         let receiver = accepted.accept().await.ok_or("no stream")?.receiver;
         let progress = Arc::new(AtomicUsize::new(0));
         let enough = Arc::new(AtomicBool::new(false));
