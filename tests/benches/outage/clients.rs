@@ -11,7 +11,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use conec_tokio::{Client, ClientConfig, Identity, PathPolicy, Receiver, Sender, Trust};
+use conec_tokio::{
+    Client, ClientConfig, ClientState, Identity, PathPolicy, Receiver, Sender, Trust,
+};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ring::digest::{Context, SHA256};
 use tokio::task::JoinHandle;
@@ -172,6 +174,22 @@ pub(crate) async fn many(
         }
     }
     Ok(clients)
+}
+
+/// Waits until all of them miss their Coordinator.
+pub(crate) async fn miss(clients: &[Client]) -> Result<()> {
+    let mut asked = Vec::new();
+    for client in clients {
+        let mut sender = client.home().open_uni("anybody?").await?;
+        sender.send(Bytes::new()).await?;
+        asked.push(sender);
+    }
+    for client in clients {
+        while client.state() == ClientState::Connected {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    Ok(())
 }
 
 async fn connect(coordinators: &Coordinators, at: SocketAddr) -> Result<Client> {

@@ -29,6 +29,7 @@ mod result;
 
 use std::time::Duration;
 
+use conec_tokio::ClientState;
 use lexopt::prelude::*;
 
 use crate::{clients::Transfer, coordinator::Coordinators, result::Result};
@@ -130,11 +131,14 @@ async fn herd(count: usize) -> Result<()> {
         began.elapsed()
     );
     first.kill()?;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    clients::miss(&clients).await?;
     let second = coordinators.start(Some(at))?;
     let began = std::time::Instant::now();
     for client in &clients {
         client.connected().await?;
+        while client.state() != ClientState::Connected {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
     let took = began.elapsed();
     let memory = second.peak_memory()?;
