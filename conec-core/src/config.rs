@@ -24,8 +24,8 @@ pub struct ClientConfig {
     pub token: Secret<Bytes>,
     /// Whether channels offered by others are accepted at once, without asking the application. They are not by default.
     pub auto_accept: bool,
-    /// Whether the Client connects again when its home channel is lost, and keeps its channels to other Clients meanwhile. Not by
-    /// default: all ends with the home channel.
+    /// Whether the Client connects again when its home channel is lost, and keeps its channels to other Clients meanwhile. It does by
+    /// default; otherwise all ends with the home channel. If it cannot connect for the first time, it ends in any case.
     pub reconnect: bool,
     /// The home channel. As [`ChannelConfig`] has it by default.
     pub home: ChannelConfig,
@@ -68,7 +68,7 @@ impl ClientConfig {
             name: None,
             token: Secret::default(),
             auto_accept: false,
-            reconnect: false,
+            reconnect: true,
             home: ChannelConfig::default(),
             peer: ChannelConfig {
                 idle_timeout: Duration::from_secs(60),

@@ -1,6 +1,7 @@
 //! The Coordinator: admits Clients, arranges channels between them, forwards their packets.
 
 mod broker;
+mod drain;
 mod draining;
 mod event;
 mod forward;
@@ -12,6 +13,7 @@ mod registry;
 mod resuming;
 mod second_port;
 mod session;
+mod tickets;
 
 use std::{
     collections::BTreeMap,
@@ -24,15 +26,15 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 pub(crate) use self::forward::run_length;
-pub use self::{draining::Drain, event::CoordinatorEvent};
+pub use self::{drain::Drain, event::CoordinatorEvent};
 use self::{
-    draining::Draining,
+    drain::Draining,
     event::Events,
     forward::{Forwarder, Run},
     pairs::Pairs,
     registry::{Member, Registry},
-    resuming::Tickets,
     session::Session,
+    tickets::Tickets,
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,

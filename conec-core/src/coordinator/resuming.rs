@@ -1,108 +1,17 @@
 //! Clients that have lost their home channels, and come back for their channels to others: to this Coordinator, or to it as the
 //! successor of the one that arranged them.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
 use super::{
     Coordinator, CoordinatorEvent,
     pairs::{Claimed, End, Presence, Side},
 };
 use crate::{
-    ClientId, CoordinatorConfig, ErrorCode, PairId, Policy, Revocation,
+    ClientId, ErrorCode, PairId, Policy,
     error::WireCode,
-    wire::{Claim, CoordinatorMessage, Epoch, Instance, TicketKey},
+    wire::{Claim, CoordinatorMessage, Instance},
 };
-
-/// What it takes to give out tickets, and to look at them.
-pub(super) struct Tickets {
-    key: TicketKey,
-    /// The time since 1970 at which the Coordinator began, and when that was.
-    unix_time: Duration,
-    began: Option<Instant>,
-    /// Channels that may not be claimed, and since when.
-    revoked: BTreeMap<u64, Epoch>,
-    most_revoked: usize,
-    renewal: Option<Renewal>,
-}
-
-/// New tickets for all pairs, some at a time.
-struct Renewal {
-    due: Instant,
-    /// Where to go on.
-    next: PairId,
-}
-
-impl Tickets {
-    pub(super) fn new(config: &CoordinatorConfig) -> Self {
-        let (certificate, key) = (&config.certificate, config.ticket_key);
-        let key = key.unwrap_or_else(|| certificate.derive_key("conec ticket key"));
-        let mut tickets = Self {
-            key: TicketKey::new(&key),
-            unix_time: config.unix_time,
-            began: None,
-            revoked: BTreeMap::new(),
-            most_revoked: config.limits.pairs,
-            renewal: None,
-        };
-        for revocation in &config.revocations {
-            tickets.revoke_since(revocation.channel, revocation.hour);
-        }
-        tickets
-    }
-
-    pub(super) fn revocations(&self) -> impl Iterator<Item = Revocation> {
-        let revoked = self.revoked.iter();
-        revoked.map(|(&channel, &hour)| Revocation { channel, hour })
-    }
-
-    /// From now on, nobody may claim the channel with this number.
-    pub(super) fn revoke(&mut self, now: Instant, channel: u64) {
-        let epoch = self.epoch(now);
-        self.revoked.retain(|_, &mut since| !is_over(since, epoch));
-        self.revoke_since(channel, epoch);
-    }
-
-    /// When there are tickets to renew.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.renewal.as_ref().map(|renewal| renewal.due)
-    }
-
-    fn revoke_since(&mut self, channel: u64, epoch: Epoch) {
-        let oldest = |(_, since): &(&u64, &Epoch)| **since;
-        if self.revoked.len() >= self.most_revoked
-            && let Some((&oldest, _)) = self.revoked.iter().min_by_key(oldest)
-        {
-            self.revoked.remove(&oldest);
-        }
-        self.revoked.insert(channel, epoch);
-    }
-
-    /// Whether a Client may claim this.
-    fn is_good(&mut self, now: Instant, client: ClientId, claim: &Claim) -> bool {
-        let present = self.epoch(now);
-        let made = self.key.open(client, claim);
-        // Another Coordinator's clock may be ahead.
-        made.is_some_and(|made| made <= present.saturating_add(1) && !is_over(made, present))
-            && !self.revoked.contains_key(&claim.channel)
-    }
-
-    fn epoch(&mut self, now: Instant) -> Epoch {
-        let began = *self.began.get_or_insert(now);
-        let time = self.unix_time + now.saturating_duration_since(began);
-        Epoch::try_from(time.as_secs() / EPOCH.as_secs()).unwrap_or(Epoch::MAX)
-    }
-
-    /// When the next epoch begins.
-    fn next_epoch(&mut self, now: Instant) -> Instant {
-        let epoch = self.epoch(now);
-        let began = self.began.unwrap_or(now);
-        let at = EPOCH * epoch.saturating_add(1);
-        began + at.saturating_sub(self.unix_time)
-    }
-}
 
 impl Coordinator {
     /// A Client has vanished, and may be back: what stands is kept for a while.
@@ -192,7 +101,6 @@ impl Coordinator {
 
     /// Gives the Clients of a pair what it takes to claim their ends, if they are going to.
     pub(super) fn give_tickets(&mut self, now: Instant, id: PairId) {
-        let epoch = self.tickets.epoch(now);
         for side in Side::BOTH {
             let Some(pair) = self.pairs.get(id) else {
                 return;
@@ -200,35 +108,17 @@ impl Coordinator {
             let end = pair.end(side);
             if end.instance != NO_INSTANCE {
                 let (bearer, route) = (end.id, end.route);
-                let ticket = self.tickets.key.seal(epoch, bearer, &pair.claim(side));
+                let ticket = self.tickets.give(now, bearer, &pair.claim(side));
                 self.tell(bearer, &CoordinatorMessage::Ticket { route, ticket });
             }
-        }
-        if self.tickets.renewal.is_none() {
-            let due = self.tickets.next_epoch(now);
-            self.tickets.renewal = Some(Renewal {
-                due,
-                next: PairId(0),
-            });
         }
     }
 
     /// Gives new tickets for some of the pairs, where that is due.
     pub(super) fn renew_tickets(&mut self, now: Instant) {
-        let Some(renewal) = self.tickets.renewal.take_if(|it| it.due <= now) else {
-            return;
-        };
-        let mut pairs: Vec<_> = self.pairs.from(renewal.next).take(AT_ONCE + 1).collect();
-        let next = (pairs.len() > AT_ONCE).then(|| pairs.pop()).flatten();
-        let others = next.map(|next| Renewal {
-            due: now + PAUSE,
-            next,
-        });
-        self.tickets.renewal = others;
-        for id in pairs {
-            let is_started = |id| self.pairs.get(id).is_some_and(|it| it.is_started());
-            if is_started(id) {
-                // If that was the last, the next is due in the next epoch.
+        let pairs = &self.pairs;
+        for id in self.tickets.take_renewals(now, |first| pairs.from(first)) {
+            if self.pairs.get(id).is_some_and(|it| it.is_started()) {
                 self.give_tickets(now, id);
             }
         }
@@ -376,15 +266,5 @@ impl Coordinator {
     }
 }
 
-/// Whether tickets that were made then have expired.
-fn is_over(made: Epoch, present: Epoch) -> bool {
-    made.saturating_add(1) < present
-}
-
 /// What a Client calls itself that keeps nothing when it has lost its home channel.
 const NO_INSTANCE: Instance = 0;
-/// A ticket is good in the epoch in which it was made, and in the next one.
-const EPOCH: Duration = Duration::from_secs(3600);
-/// For so many pairs, tickets are renewed in a row, and then after a pause.
-const AT_ONCE: usize = 64;
-const PAUSE: Duration = Duration::from_secs(1);

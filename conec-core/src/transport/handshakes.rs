@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::lobby::Unopened;
+use super::unopened::Unopened;
 use crate::util::{ByNetwork, Network};
 
 /// The newcomers of an entity that accepts everyone.

@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr};
 
-use quinn_proto::{ConnectionEvent, ConnectionId, Incoming};
+use quinn_proto::{ConnectionId, Incoming};
 
 use super::{EngineId, handshakes::Newcomer};
 use crate::ChannelId;
@@ -83,40 +83,6 @@ impl Lobby {
     }
 }
 
-/// The packets of a newcomer that nobody has looked at.
-#[derive(Debug, Default)]
-pub(super) struct Unopened {
-    packets: VecDeque<ConnectionEvent>,
-    bytes: usize,
-}
-
-impl Unopened {
-    /// Whether there is room for a packet of this size. There is for one, whatever its size.
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
-        self.packets.is_empty() || self.bytes + bytes + OVERHEAD <= UNOPENED
-    }
-
-    /// Keeps a packet. Whether it is the only one.
-    pub(super) fn add(&mut self, packet: ConnectionEvent, bytes: usize) -> bool {
-        self.bytes += bytes + OVERHEAD;
-        self.packets.push_back(packet);
-        self.packets.len() == 1
-    }
-
-    /// The one that came first.
-    pub(super) fn pop(&mut self) -> Option<ConnectionEvent> {
-        let packet = self.packets.pop_front();
-        if self.packets.is_empty() {
-            self.bytes = 0;
-        }
-        packet
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.packets.is_empty()
-    }
-}
-
 /// The connection ID in a long header (RFC 8999, 5.1); an empty one if there is none.
 pub(super) fn destination(packet: &[u8]) -> ConnectionId {
     let id = match *packet {
@@ -126,9 +92,5 @@ pub(super) fn destination(packet: &[u8]) -> ConnectionId {
     ConnectionId::new(id.filter(|id| id.len() <= MAX_CID).unwrap_or_default())
 }
 
-/// How many bytes of a newcomer wait to be looked at: a handshake's and the largest `Hello`'s, at the usual sizes of packets.
-const UNOPENED: usize = 8 << 10;
-/// What is kept of a packet besides its bytes.
-const OVERHEAD: usize = 256;
 /// The longest connection ID of QUIC 1 (RFC 9000, 17.2).
 const MAX_CID: usize = 20;

@@ -21,6 +21,7 @@ mod packets;
 mod settings;
 mod silence;
 mod tls;
+mod unopened;
 mod window;
 
 use std::{

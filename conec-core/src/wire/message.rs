@@ -14,7 +14,6 @@ use super::{
     },
     preamble::MAX_LABEL,
     route::Route,
-    ticket::MAX_TICKET,
 };
 use crate::{ClientId, Name, Secret, Target, config::MAX_TOKEN, error::WireCode};
 
@@ -33,6 +32,8 @@ pub(crate) type Generation = u64;
 /// How many addresses an end of a peer channel can name.
 pub(crate) const MAX_CANDIDATES: usize = 12;
 
+/// How many bytes a ticket may have. Other Coordinators may make others than this one.
+const MAX_TICKET: usize = 64;
 /// How many addresses a Coordinator that stops can name, and how long a host name can be.
 pub(crate) const MAX_ALTERNATIVES: usize = 8;
 pub(crate) const MAX_HOST: usize = 255;

@@ -55,8 +55,6 @@ fn sealed(epoch: Epoch, bearer: ClientId, end: &Claim) -> BytesMut {
     said
 }
 
-/// How many bytes a ticket may have. Other Coordinators may make others than this one.
-pub(crate) const MAX_TICKET: usize = 64;
 const TICKET: usize = 4 + 32;
 const PURPOSE: &[u8] = b"conec ticket";
 

@@ -149,6 +149,8 @@ impl World {
         let mut config = ClientConfig::new(identity, Trust::Pin(keys::certificate().pin()));
         config.name = Some(name.parse().expect("a valid name"));
         config.auto_accept = true;
+        // Most stories are about what follows when it is lost. Those of `resuming` are about what does not.
+        config.reconnect = false;
         config
     }
 
@@ -567,12 +569,13 @@ impl World {
     /// Notes when a node is to be woken.
     fn wait(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
-        let mut due = node.entity.poll_timeout().filter(|_| node.is_up());
+        // Events that nobody asks for are due all the time.
+        let next = match node.lagging {
+            true => node.entity.poll_wakeup(),
+            false => node.entity.poll_timeout(),
+        };
+        let mut due = next.filter(|_| node.is_up());
         due = due.map(|due| due + node.slow);
-        if node.lagging {
-            // Events that nobody asks for are due all the time.
-            due = due.map(|due| due.max(self.now + Duration::from_millis(10)));
-        }
         if let Some(processor) = &mut node.processor {
             due = processor.rest(self.now).or(due);
         }

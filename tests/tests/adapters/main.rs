@@ -83,6 +83,7 @@ fn start_bob(address: SocketAddr, pin: KeyPin) -> (thread::JoinHandle<()>, Clien
 /// Of a Client that misses soon who is gone, and is missed soon. Not for those who have much to do on a busy machine.
 fn fragile_config(pin: KeyPin) -> ClientConfig {
     let mut config = client_config(pin);
+    config.reconnect = false;
     for channel in [&mut config.home, &mut config.peer] {
         channel.idle_timeout = IDLE;
         channel.keep_alive = Some(IDLE / 4);

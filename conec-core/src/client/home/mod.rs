@@ -1,12 +1,14 @@
 //! The home channel, and how far it has come; and how another one is had when it is lost.
 
 mod outage;
+mod state;
 mod transitions;
 
-use std::{net::SocketAddr, time::Instant};
+use std::net::SocketAddr;
 
 use self::outage::Outage;
 pub(super) use self::outage::Watch;
+pub use self::state::ClientState;
 use super::race::{Places, Race};
 use crate::{ChannelId, CloseReason, Name, transport::EngineId, wire::Instance};
 
@@ -56,32 +58,6 @@ enum Stage {
     /// The link is over; the peer channels' ends are told first. What is known of the Coordinator is kept for goodbyes.
     Lost(CloseReason),
     Ended(CloseReason),
-}
-
-/// How a [`Client`](crate::Client) and its Coordinator stand to each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClientState {
-    /// Nobody has told it to [connect](crate::Client::connect).
-    Unused,
-    /// It connects for the first time.
-    Connecting,
-    /// The Coordinator has admitted it, and is there.
-    Connected,
-    /// The home channel was lost, or nothing is heard on it: the Client looks for the Coordinator anew.
-    Reconnecting {
-        /// When that began.
-        since: Instant,
-        /// How many times it was looked for in vain.
-        attempts: u32,
-        /// Why the last home channel, or the last attempt at another one, was lost.
-        last_error: CloseReason,
-    },
-    /// It is closed, or was refused for good.
-    Ended {
-        /// Why.
-        reason: CloseReason,
-    },
 }
 
 impl Home {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ClientState;
+use super::state::ClientState;
 use crate::{CloseReason, ErrorCode};
 
 /// The time without a home channel.

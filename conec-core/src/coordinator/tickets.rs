@@ -1,0 +1,143 @@
+//! The tickets that a Coordinator gives out, and what has become of them.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    ClientId, CoordinatorConfig, PairId, Revocation,
+    wire::{Claim, Epoch, TicketKey},
+};
+
+/// What it takes to give out tickets, and to look at them.
+pub(super) struct Tickets {
+    key: TicketKey,
+    /// The time since 1970 at which the Coordinator began, and when that was.
+    unix_time: Duration,
+    began: Option<Instant>,
+    /// Channels that may not be claimed, and since when.
+    revoked: BTreeMap<u64, Epoch>,
+    most_revoked: usize,
+    renewal: Option<Renewal>,
+}
+
+/// New tickets for all pairs, some at a time.
+struct Renewal {
+    due: Instant,
+    /// Where to go on.
+    next: PairId,
+}
+
+impl Tickets {
+    pub(super) fn new(config: &CoordinatorConfig) -> Self {
+        let (certificate, key) = (&config.certificate, config.ticket_key);
+        let key = key.unwrap_or_else(|| certificate.derive_key("conec ticket key"));
+        let mut tickets = Self {
+            key: TicketKey::new(&key),
+            unix_time: config.unix_time,
+            began: None,
+            revoked: BTreeMap::new(),
+            most_revoked: config.limits.pairs,
+            renewal: None,
+        };
+        for revocation in &config.revocations {
+            tickets.revoke_since(revocation.channel, revocation.hour);
+        }
+        tickets
+    }
+
+    pub(super) fn revocations(&self) -> impl Iterator<Item = Revocation> {
+        let revoked = self.revoked.iter();
+        revoked.map(|(&channel, &hour)| Revocation { channel, hour })
+    }
+
+    /// From now on, nobody may claim the channel with this number.
+    pub(super) fn revoke(&mut self, now: Instant, channel: u64) {
+        let epoch = self.epoch(now);
+        self.revoked.retain(|_, &mut since| !is_over(since, epoch));
+        self.revoke_since(channel, epoch);
+    }
+
+    /// A ticket for what a Client has.
+    pub(super) fn give(&mut self, now: Instant, client: ClientId, end: &Claim) -> Bytes {
+        let epoch = self.epoch(now);
+        if self.renewal.is_none() {
+            self.renewal = Some(Renewal {
+                due: self.next_epoch(now),
+                next: PairId(0),
+            });
+        }
+        self.key.seal(epoch, client, end)
+    }
+
+    /// Some of the pairs for which tickets are to be renewed now, by what gives those from one on.
+    pub(super) fn take_renewals<I: Iterator<Item = PairId>>(
+        &mut self,
+        now: Instant,
+        pairs_from: impl FnOnce(PairId) -> I,
+    ) -> Vec<PairId> {
+        let Some(renewal) = self.renewal.take_if(|it| it.due <= now) else {
+            return Vec::new();
+        };
+        let mut pairs: Vec<_> = pairs_from(renewal.next).take(AT_ONCE + 1).collect();
+        let next = (pairs.len() > AT_ONCE).then(|| pairs.pop()).flatten();
+        // After the last, the next are due in the next epoch.
+        self.renewal = next.map(|next| Renewal {
+            due: now + PAUSE,
+            next,
+        });
+        pairs
+    }
+
+    /// When there are tickets to renew.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.renewal.as_ref().map(|renewal| renewal.due)
+    }
+
+    fn revoke_since(&mut self, channel: u64, epoch: Epoch) {
+        let oldest = |(_, since): &(&u64, &Epoch)| **since;
+        if self.revoked.len() >= self.most_revoked
+            && let Some((&oldest, _)) = self.revoked.iter().min_by_key(oldest)
+        {
+            self.revoked.remove(&oldest);
+        }
+        self.revoked.insert(channel, epoch);
+    }
+
+    /// Whether a Client may claim this.
+    pub(super) fn is_good(&mut self, now: Instant, client: ClientId, claim: &Claim) -> bool {
+        let present = self.epoch(now);
+        let made = self.key.open(client, claim);
+        // Another Coordinator's clock may be ahead.
+        made.is_some_and(|made| made <= present.saturating_add(1) && !is_over(made, present))
+            && !self.revoked.contains_key(&claim.channel)
+    }
+
+    fn epoch(&mut self, now: Instant) -> Epoch {
+        let began = *self.began.get_or_insert(now);
+        let time = self.unix_time + now.saturating_duration_since(began);
+        Epoch::try_from(time.as_secs() / EPOCH.as_secs()).unwrap_or(Epoch::MAX)
+    }
+
+    /// When the next epoch begins.
+    fn next_epoch(&mut self, now: Instant) -> Instant {
+        let epoch = self.epoch(now);
+        let began = self.began.unwrap_or(now);
+        let at = EPOCH * epoch.saturating_add(1);
+        began + at.saturating_sub(self.unix_time)
+    }
+}
+
+/// Whether tickets that were made then have expired.
+fn is_over(made: Epoch, present: Epoch) -> bool {
+    made.saturating_add(1) < present
+}
+
+/// A ticket is good in the epoch in which it was made, and in the next one.
+const EPOCH: Duration = Duration::from_secs(3600);
+/// For so many pairs, tickets are renewed in a row, and then after a pause.
+const AT_ONCE: usize = 64;
+const PAUSE: Duration = Duration::from_secs(1);
