@@ -54,6 +54,10 @@ impl Lobby {
             return None;
         }
         let waiting = self.line.pop_front()?;
+        if self.line.is_empty() {
+            // What it takes for many is given back.
+            self.line.shrink_to_fit();
+        }
         self.strangers -= usize::from(matches!(waiting, Waiting::Stranger(_)));
         Some(waiting)
     }
@@ -83,13 +87,14 @@ impl Lobby {
     }
 }
 
-/// The connection ID in a long header (RFC 8999, 5.1); an empty one if there is none.
-pub(super) fn destination(packet: &[u8]) -> ConnectionId {
+/// The connection ID in a long header (RFC 8999, 5.1), if it is one.
+#[inline]
+pub(super) fn destination(packet: &[u8]) -> Option<ConnectionId> {
     let id = match *packet {
         [first, _, _, _, _, len, ref rest @ ..] if first & 0x80 != 0 => rest.get(..len.into()),
         _ => None,
     };
-    ConnectionId::new(id.filter(|id| id.len() <= MAX_CID).unwrap_or_default())
+    id.filter(|id| id.len() <= MAX_CID).map(ConnectionId::new)
 }
 
 /// The longest connection ID of QUIC 1 (RFC 9000, 17.2).

@@ -126,7 +126,9 @@ impl Transport {
         };
         let len = batch.first_len();
         let to = lobby::destination(batch.first().unwrap_or_default());
-        if self.lobby.is_forged(&to, arrival.remote) {
+        if let Some(to) = &to
+            && self.lobby.is_forged(to, arrival.remote)
+        {
             self.drop_packet(batch);
             return Received::Nothing;
         }
@@ -164,6 +166,8 @@ impl Transport {
                 }
             }
             Some(DatagramEvent::NewConnection(incoming)) => {
+                // It has begun with a long header.
+                let to = to.unwrap_or_else(|| *incoming.orig_dst_cid());
                 return self.handle_incoming(now, engine_id, incoming, to);
             }
             // Elsewhere than in public, strangers are not answered.

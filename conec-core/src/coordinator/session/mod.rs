@@ -14,8 +14,6 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     phase: Phase,
-    /// What the Client has called itself.
-    instance: Instance,
     /// Where the Client seems to have moved to. It was asked, and has not answered.
     moving: Option<Box<Claim>>,
     /// What it takes to know it at the second port.
@@ -34,7 +32,10 @@ enum Phase {
     /// it in the registry.
     Greeting { id: ClientId, place: Box<Place> },
     /// The application is to say whether it may come in.
-    Asking { id: ClientId, place: Box<Place> },
+    Asking {
+        id: ClientId,
+        place: Box<(Place, Instance)>,
+    },
     /// The Client is a member, unless it has another session by now. It was let in from that network.
     Admitted { id: ClientId, from: Network },
 }

@@ -20,7 +20,7 @@ use crate::{
     identity::PeerIdentity,
     transport::Handshaken,
     util::{Bucket, Network},
-    wire::{AddressNonce, ClientMessage, CoordinatorMessage, RoleMessage},
+    wire::{AddressNonce, ClientMessage, CoordinatorMessage, Instance, RoleMessage},
 };
 
 impl Coordinator {
@@ -75,8 +75,7 @@ impl Coordinator {
                     instance,
                 },
             ) => {
-                let place = **place;
-                entry.role.instance = instance;
+                let place = (**place, instance);
                 self.greeted(now, client, (id, place), name, token)
             }
             (
@@ -114,7 +113,7 @@ impl Coordinator {
         &mut self,
         now: Instant,
         client: ChannelId,
-        (id, place): (ClientId, Place),
+        (id, place): (ClientId, (Place, Instance)),
         name: Option<Name>,
         token: Secret<Bytes>,
     ) {
@@ -176,7 +175,7 @@ impl Coordinator {
         Ok(())
     }
 
-    fn asking(&self, client: ChannelId) -> Result<(ClientId, Place), AnswerError> {
+    fn asking(&self, client: ChannelId) -> Result<(ClientId, (Place, Instance)), AnswerError> {
         match self.host.get(client).map(|entry| &entry.role.phase) {
             Some(&Phase::Asking { id, ref place }) => Ok((id, **place)),
             Some(Phase::Handshake | Phase::Greeting { .. } | Phase::Admitted { .. }) | None => {
@@ -189,7 +188,7 @@ impl Coordinator {
         &mut self,
         now: Instant,
         client: ChannelId,
-        (id, place): (ClientId, Place),
+        (id, (place, instance)): (ClientId, (Place, Instance)),
         name: Option<Name>,
     ) {
         let before = self.registry.get(id).map(|member| member.session);
@@ -215,7 +214,6 @@ impl Coordinator {
             return;
         }
         let (address, seen_at) = (place.address(), link.remote());
-        let instance = entry.role.instance;
         self.registry
             .enter(id, name.clone(), client, (place, instance));
         let from = Network::of(address.ip());

@@ -76,7 +76,8 @@ pub(crate) struct Link {
     /// How many streams of each direction this side has opened.
     opened: [u64; 2],
     /// More streams are wanted than the other side allows: how many frames of streams had come before that was last seen to.
-    short_of_streams: Option<u64>,
+    /// Boxed, as what follows is: few have it at a time.
+    short_of_streams: Option<Box<u64>>,
     /// Nothing is to be sent.
     pub(super) muted: bool,
     silence: Silence,
@@ -89,7 +90,7 @@ pub(crate) struct Link {
     /// The other side's address then.
     remote: SocketAddr,
     /// It has not proved that it is there (RFC 9000, 8.2): how many proofs there had been before.
-    unproven: Option<u64>,
+    unproven: Option<Box<u64>>,
     /// Nothing was sent on this path yet that asks for an answer: what came from there may be too little to be answered (RFC 9000,
     /// 8.1). The engine's timer is still that of what went on another path, and must not go off: the engine asserts that it
     /// only does so where something is under way. What asks for an answer sets it anew.
@@ -276,12 +277,12 @@ impl Link {
     /// The other side has a place for another stream when it knows that this one has all of the last. The engine is in no hurry
     /// to tell, since who waits for a stream has nothing to send that the acknowledgement could travel with.
     pub(super) fn hasten_streams(&mut self) {
-        let Some(before) = self.short_of_streams else {
+        let Some(before) = &mut self.short_of_streams else {
             return;
         };
         let received = self.conn.stats().frame_rx.stream;
-        if received > before {
-            self.short_of_streams = Some(received);
+        if received > **before {
+            **before = received;
             self.ping();
         }
     }
@@ -571,7 +572,7 @@ impl Link {
         let remote = self.conn.remote_address();
         if remote != self.remote {
             self.remote = remote;
-            self.unproven = Some(self.proofs());
+            self.unproven = Some(Box::new(self.proofs()));
             self.tell(LinkChange::Moved(remote));
         }
     }
@@ -676,7 +677,11 @@ impl Link {
     /// Whether this must not be sent: a search for a larger MTU, at an address that has not proved to be the other
     /// side's. The engine does not count it among the little that it may send there.
     fn is_astray(&mut self, transmit: &quinn_proto::Transmit) -> bool {
-        if self.unproven.is_some_and(|before| self.proofs() > before) {
+        if self
+            .unproven
+            .as_ref()
+            .is_some_and(|before| self.proofs() > **before)
+        {
             self.unproven = None;
         }
         let is_search =

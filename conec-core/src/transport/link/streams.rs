@@ -20,7 +20,7 @@ impl Link {
     /// Opens a stream, if the other side allows another.
     pub(crate) fn open(&mut self, direction: Direction) -> Option<u64> {
         let Some(stream) = self.conn.streams().open(dir(direction)) else {
-            self.short_of_streams.get_or_insert(0);
+            self.short_of_streams.get_or_insert_default();
             self.hasten_streams();
             return None;
         };
