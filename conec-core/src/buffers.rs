@@ -137,6 +137,12 @@ impl Batch {
         self.payload.chunks(self.segment_size.max(1)).next()
     }
 
+    /// Whether the first byte has any of these bits.
+    #[inline]
+    pub(crate) fn begins_with(&self, bits: u8) -> bool {
+        self.payload.first().is_some_and(|first| first & bits != 0)
+    }
+
     /// All that is left.
     pub(crate) fn rest(&self) -> &[u8] {
         &self.payload

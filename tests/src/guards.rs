@@ -924,8 +924,8 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "nobody else's packets are taken for those of who waits for a handshake",
         file: "conec-core/src/transport/mod.rs",
-        text: "&& self.lobby.is_forged(to, arrival.remote)",
-        without: "&& to.is_empty()",
+        text: "if batch.begins_with(0x80) && self.is_forged(arrival, batch) {",
+        without: "if false {",
         noticed_by: "hostile::handshake::an_address_is_not_answered_for_what_comes_from_others",
     },
     Guard {

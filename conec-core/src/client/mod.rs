@@ -283,6 +283,7 @@ impl Endpoint for Client {
             ..at_home
         };
         let from_home = self.home.is_at(source);
+        let mut forwarded = false;
         while let Some(packet) = batch.first() {
             let len = packet.len();
             match self.destination(packet, from_home) {
@@ -293,15 +294,16 @@ impl Endpoint for Client {
                     let arrival = &on_any_path;
                     self.host.handle_packet(now, engine, arrival, &mut batch);
                     self.path_heard(now, id, from_home, len);
-                    if from_home && self.config.reconnect {
-                        self.watch.heard(now);
-                    }
+                    forwarded = from_home;
                 }
                 Destination::Path(route) => {
                     self.handle_probe(now, source, route, batch.take_packet());
                 }
                 Destination::Nobody => self.host.transport.drop_packet(&mut batch),
             }
+        }
+        if forwarded && self.config.reconnect {
+            self.watch.heard(now);
         }
         self.settle(now);
     }

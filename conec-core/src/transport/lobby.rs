@@ -18,6 +18,8 @@ pub(super) struct Lobby {
     strangers: usize,
     /// The first of them may be served.
     open: bool,
+    /// What the latest packet with a long header bears.
+    latest: Option<ConnectionId>,
 }
 
 #[derive(Debug)]
@@ -33,14 +35,30 @@ pub(super) struct Stranger {
     pub(super) engine: EngineId,
     pub(super) incoming: Incoming,
     /// What its packets bear.
-    pub(super) to: ConnectionId,
+    to: Option<ConnectionId>,
     pub(super) newcomer: Box<Newcomer>,
 }
 
 impl Lobby {
-    pub(super) fn add(&mut self, waiting: Waiting) {
-        self.strangers += usize::from(matches!(waiting, Waiting::Stranger(_)));
-        self.line.push_back(waiting);
+    /// Whoever has sent the packet that [was looked at](Self::is_forged) last wants a link.
+    pub(super) fn add_stranger(
+        &mut self,
+        engine: EngineId,
+        incoming: Incoming,
+        newcomer: Box<Newcomer>,
+    ) {
+        self.strangers += 1;
+        self.line.push_back(Waiting::Stranger(Box::new(Stranger {
+            engine,
+            incoming,
+            to: self.latest,
+            newcomer,
+        })));
+    }
+
+    /// There is a packet for a link.
+    pub(super) fn add_packet(&mut self, link: ChannelId) {
+        self.line.push_back(Waiting::Link(link));
     }
 
     /// From now on, the first one may be served.
@@ -67,14 +85,15 @@ impl Lobby {
         self.open = false;
     }
 
-    /// Whether a packet is for who wants a link, but comes from elsewhere: the engine would take it for theirs.
-    pub(super) fn is_forged(&self, to: &ConnectionId, from: Option<SocketAddr>) -> bool {
+    /// Whether a packet with a long header is for who wants a link, but comes from elsewhere: the engine would take it for theirs.
+    pub(super) fn is_forged(&mut self, packet: &[u8], from: Option<SocketAddr>) -> bool {
+        self.latest = destination(packet);
         let mut strangers = self.line.iter().filter_map(|waiting| match waiting {
             Waiting::Stranger(stranger) => Some(stranger),
             Waiting::Link(_) => None,
         });
-        self.strangers > 0
-            && strangers.any(|it| it.to == *to && from != Some(it.incoming.remote_address()))
+        let is_elsewhere = |it: &Stranger| from != Some(it.incoming.remote_address());
+        strangers.any(|it| it.to == self.latest && is_elsewhere(it))
     }
 
     /// How many want a link.
@@ -87,11 +106,10 @@ impl Lobby {
     }
 }
 
-/// The connection ID in a long header (RFC 8999, 5.1), if it is one.
-#[inline]
-pub(super) fn destination(packet: &[u8]) -> Option<ConnectionId> {
+/// The connection ID in a long header (RFC 8999, 5.1), if it can be one of QUIC 1.
+fn destination(packet: &[u8]) -> Option<ConnectionId> {
     let id = match *packet {
-        [first, _, _, _, _, len, ref rest @ ..] if first & 0x80 != 0 => rest.get(..len.into()),
+        [_, _, _, _, _, len, ref rest @ ..] => rest.get(..len.into()),
         _ => None,
     };
     id.filter(|id| id.len() <= MAX_CID).map(ConnectionId::new)

@@ -120,18 +120,15 @@ impl Transport {
         batch: &mut Batch,
         find: impl FnOnce(ChannelId) -> Option<&'a mut Link>,
     ) -> Received {
+        if batch.begins_with(0x80) && self.is_forged(arrival, batch) {
+            self.drop_packet(batch);
+            return Received::Nothing;
+        }
         let Some(engine) = self.engines.get_mut(&engine_id) else {
             self.drop_packet(batch);
             return Received::Nothing;
         };
         let len = batch.first_len();
-        let to = lobby::destination(batch.first().unwrap_or_default());
-        if let Some(to) = &to
-            && self.lobby.is_forged(to, arrival.remote)
-        {
-            self.drop_packet(batch);
-            return Received::Nothing;
-        }
         let event = engine.endpoint.handle(
             now,
             arrival.remote.unwrap_or(VIRTUAL),
@@ -158,7 +155,7 @@ impl Transport {
                         if !unopened.has_room(len) {
                             self.counts.dropped += 1;
                         } else if unopened.add(event, len) {
-                            self.lobby.add(Waiting::Link(id));
+                            self.lobby.add_packet(id);
                         }
                     } else {
                         link.handle_packet(now, event);
@@ -166,9 +163,7 @@ impl Transport {
                 }
             }
             Some(DatagramEvent::NewConnection(incoming)) => {
-                // It has begun with a long header.
-                let to = to.unwrap_or_else(|| *incoming.orig_dst_cid());
-                return self.handle_incoming(now, engine_id, incoming, to);
+                return self.handle_incoming(now, engine_id, incoming);
             }
             // Elsewhere than in public, strangers are not answered.
             Some(DatagramEvent::Response(transmit)) => {
@@ -179,6 +174,13 @@ impl Transport {
             None => self.counts.dropped += 1,
         }
         Received::Nothing
+    }
+
+    /// Whether a packet with a long header is for who waits for a link, but comes from elsewhere.
+    #[cold]
+    fn is_forged(&mut self, arrival: &Arrival, batch: &Batch) -> bool {
+        let packet = batch.first().unwrap_or_default();
+        self.lobby.is_forged(packet, arrival.remote)
     }
 
     /// Whether newcomers wait to be served.
@@ -216,7 +218,7 @@ impl Transport {
                     && let Some(packet) = newcomer.unopened.pop()
                 {
                     if !newcomer.unopened.is_empty() {
-                        self.lobby.add(Waiting::Link(id));
+                        self.lobby.add_packet(id);
                     }
                     link.handle_packet(now, packet);
                 }

@@ -62,7 +62,7 @@ impl Watch {
     pub(in crate::client) fn heard(&mut self, now: Instant) {
         self.heard = Some(now);
         // It is looked at when that is due whether more has come since.
-        self.due.get_or_insert(now + PAUSE);
+        self.due.get_or_insert_with(|| now + PAUSE);
     }
 
     /// Whether it is time to ask.

@@ -17,7 +17,6 @@ use crate::{
         handshakes::{Admission, Admissions, Newcomer},
         keys::{ResetKey, TokenKey},
         link::Link,
-        lobby::{Stranger, Waiting},
         observer::Observer,
         settings::{End, transport_config},
         tls,
@@ -101,7 +100,6 @@ impl Transport {
         now: Instant,
         engine_id: EngineId,
         incoming: Incoming,
-        to: ConnectionId,
     ) -> Received {
         let Some(engine) = self.engines.get_mut(&engine_id) else {
             return Received::Nothing;
@@ -116,12 +114,7 @@ impl Transport {
                 match self.handshakes.admission(ip, proven, links, admissions) {
                     Admission::Accept => {
                         let newcomer = self.handshakes.begin(ip, proven);
-                        self.lobby.add(Waiting::Stranger(Box::new(Stranger {
-                            engine: engine_id,
-                            incoming,
-                            to,
-                            newcomer,
-                        })));
+                        self.lobby.add_stranger(engine_id, incoming, newcomer);
                     }
                     Admission::Retry => {
                         match engine.endpoint.retry(incoming, self.packets.clear()) {
