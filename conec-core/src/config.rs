@@ -220,8 +220,12 @@ pub struct CoordinatorConfig {
     /// The home channels. By default they have 16 streams of either kind, no more than 500 new ones a second, messages of up to
     /// 1 MiB, and no keep-alive, which Clients see to.
     pub home: ChannelConfig,
-    /// The key of stateless resets (RFC 9000, 10.3). With the same secret key after a restart, Clients notice the restart at
-    /// once, and otherwise by their idle timeout. `None`, the default, takes a random one.
+    /// The key of stateless resets (RFC 9000, 10.3). With the same secret key after a restart, Clients that send something notice the
+    /// restart at once, and otherwise within seconds. `None`, the default, takes a random one in the core. Adapters take one
+    /// that follows from the certificate's private key and the address that the socket is bound to.
+    ///
+    /// Coordinators that run at the same time must have different ones (RFC 9000, 21.11): who sees the packets of one could have
+    /// another end its home channels. With one certificate on several machines, at the same port of all interfaces, set it.
     pub reset_key: Option<Secret<[u8; 32]>>,
     /// The key of tickets, with which Clients that have lost their home channels claim their channels to each other. Coordinators
     /// with the same secret key can go on with each other's channels. `None`, the default, takes one that follows from the certificate's

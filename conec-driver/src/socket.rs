@@ -70,13 +70,18 @@ impl Socket {
         Ok(Self { sockets, udp })
     }
 
-    /// Does what a Coordinator's configuration wants of the machine: tells it the time, and binds the
-    /// [second port](CoordinatorConfig::second_port), if there is to be one, at the same address.
+    /// Does what a Coordinator's configuration wants of the machine: tells it the time, binds the
+    /// [second port](CoordinatorConfig::second_port), if there is to be one, at the same address, and finds a
+    /// [reset key](CoordinatorConfig::reset_key) that is the same after a restart.
     pub fn prepare(&mut self, config: &mut CoordinatorConfig) -> io::Result<()> {
         if config.unix_time.is_zero() {
             let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
             // A clock from before 1970 says nothing.
             config.unix_time = since.unwrap_or_default();
+        }
+        if config.reset_key.is_none() {
+            let purpose = format!("conec reset key at {}", self.local_addr()?);
+            config.reset_key = Some(config.certificate.derive_key(&purpose));
         }
         if let Some(port) = &mut config.second_port {
             let address = SocketAddr::new(self.local_addr()?.ip(), *port);

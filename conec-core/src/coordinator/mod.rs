@@ -87,9 +87,7 @@ impl Coordinator {
         };
         let (certificate, home) = (&config.certificate, &config.home);
         let transport = &mut host.transport;
-        let reset_key = config.reset_key;
-        let reset_key = reset_key.unwrap_or_else(|| certificate.derive_key("conec reset key"));
-        let engine = transport.listen(certificate, home, admissions, reset_key)?;
+        let engine = transport.listen(certificate, home, admissions, config.reset_key)?;
         Ok(Self {
             host,
             engine,

@@ -131,7 +131,7 @@ impl Certificate {
     }
 
     /// A key for something else, which is the same whenever the certificate has the same private key (RFC 5869).
-    pub(crate) fn derive_key(&self, purpose: &'static str) -> Secret<[u8; 32]> {
+    pub fn derive_key(&self, purpose: &str) -> Secret<[u8; 32]> {
         let mut key = [0; 32];
         let purpose = [purpose.as_bytes()];
         let secret = Salt::new(HKDF_SHA256, b"conec certificate").extract(self.key.secret_der());

@@ -31,12 +31,12 @@ impl Transport {
         certificate: &Certificate,
         channel: &ChannelConfig,
         admissions: Admissions,
-        reset_key: Secret<[u8; 32]>,
+        reset_key: Option<Secret<[u8; 32]>>,
     ) -> Result<EngineId, ConfigError> {
         let tls = tls::home_server(certificate)?;
         let accepting = self.accepting(tls, channel, admissions.handshakes);
         let kind = EngineKind::Public(accepting, admissions);
-        Ok(self.add_engine(kind, None, channel, Some(reset_key)))
+        Ok(self.add_engine(kind, None, channel, reset_key))
     }
 
     /// A link to a Coordinator, on the engine that has others to it already, or on a new one.

@@ -7,7 +7,8 @@ use super::*;
 /// How soon the channels of so many Clients go on, each with so many, when the Coordinator was away for two seconds.
 fn many(seed: u64, count: usize, channels: usize) {
     let mut world = World::new(seed);
-    let config = CoordinatorConfig::new(keys::certificate());
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.reset_key = Some(config.certificate.derive_key("resets"));
     let coordinator = world.add_coordinator_with(config.clone());
     let clients: Vec<_> = (0..count)
         .map(|number| {

@@ -35,6 +35,8 @@ impl Story {
     fn with(seed: u64, direct: bool, change: impl FnOnce(&mut CoordinatorConfig)) -> Self {
         let mut world = World::new(seed);
         let mut config = CoordinatorConfig::new(keys::certificate());
+        // As adapters have it.
+        config.reset_key = Some(config.certificate.derive_key("resets"));
         change(&mut config);
         let coordinator = world.add_coordinator_with(config.clone());
         let clients = ["alice", "bob"].map(|name| {

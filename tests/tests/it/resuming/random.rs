@@ -43,7 +43,8 @@ struct Story {
 impl Story {
     fn new(seed: u64, direct: bool, nats: bool) -> Self {
         let mut world = World::new(seed);
-        let config = CoordinatorConfig::new(keys::certificate());
+        let mut config = CoordinatorConfig::new(keys::certificate());
+        config.reset_key = Some(config.certificate.derive_key("resets"));
         let coordinator = world.add_coordinator_with(config.clone());
         let clients = ["alice", "bob", "carol"].map(|name| {
             let mut config = world.client_config(name);
