@@ -532,3 +532,17 @@ pub enum SendDatagramError {
     #[error("the channel is not open, or the other side takes no datagrams")]
     Closed,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_is_read_as_it_was_written() {
+        for value in 0..=18 {
+            let code = ErrorCode::from_wire(value);
+            assert_eq!(code.to_wire(), value, "{code:?}");
+        }
+        assert_eq!(ErrorCode::from_wire(19), ErrorCode::Unknown);
+    }
+}

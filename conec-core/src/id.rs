@@ -221,3 +221,24 @@ impl fmt::Display for Code {
         write!(f, "code {}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_was_written() {
+        let id = ClientId(std::array::from_fn(|at| 255 - at as u8));
+        let written = id.to_string();
+        assert_eq!(written.parse(), Ok(id));
+        assert_eq!(written.to_uppercase().parse(), Ok(id));
+        let (short, long) = (&written[2..], written.clone() + "00");
+        for other in ["", short, &long, &written.replace('f', "+")] {
+            assert_eq!(
+                other.parse::<ClientId>(),
+                Err(ParseClientIdError),
+                "{other}"
+            );
+        }
+    }
+}

@@ -110,3 +110,22 @@ const CHANNEL: usize = size_of::<ChannelCore>() + 512;
 const QUEUE: usize = 4 * size_of::<Bytes>();
 const SLOT: usize = size_of::<(u64, DataStream)>();
 const WAITING_SLOT: usize = size_of::<(u64, Waiting)>();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChannelConfig, ChannelId};
+
+    #[test]
+    fn streams_that_nobody_takes_count_with_tables_that_may_be_half_empty() {
+        let memory = |streams| {
+            let mut core = ChannelCore::new(ChannelId(1), &ChannelConfig::default(), None);
+            for index in 0..streams {
+                core.incoming.push(index, Bytes::new(), None);
+            }
+            core.leftover_memory()
+        };
+        let more = memory(1000) - memory(0);
+        assert_eq!(more, 1000 * (LABEL + 2 * WAITING_SLOT));
+    }
+}

@@ -203,8 +203,12 @@ mod tests {
 
         /// A round trip of that many milliseconds in which everything arrives.
         fn round(&mut self, millis: u64) {
+            self.round_of(Duration::from_millis(millis));
+        }
+
+        fn round_of(&mut self, rtt: Duration) {
             let sent = self.now;
-            self.now += Duration::from_millis(millis);
+            self.now += rtt;
             for _ in 0..self.segments().max(8.0) as u32 {
                 let round_began = self.trips.on_ack(self.now, sent, 1);
                 self.background.on_ack(&Ack {
@@ -212,7 +216,7 @@ mod tests {
                     sent,
                     bytes: MTU.into(),
                     app_limited: false,
-                    rtt: Duration::from_millis(millis),
+                    rtt,
                     trips: &self.trips,
                     round_began,
                     cautious: false,
@@ -243,6 +247,19 @@ mod tests {
         path.round(72);
         assert!(path.segments() < reached * 2.1);
         assert!(matches!(path.background.phase, Phase::Avoidance { .. }));
+    }
+
+    #[test]
+    fn slow_start_puts_up_with_a_queue_of_three_quarters_of_the_target() {
+        let base = Duration::from_millis(60);
+        let most = base + TARGET * 3 / 4;
+        for (rtt, goes_on) in [(most, true), (most + Duration::from_nanos(1), false)] {
+            let mut path = Path::new();
+            path.round_of(base);
+            path.round_of(rtt);
+            let phase = path.background.phase;
+            assert_eq!(matches!(phase, Phase::SlowStart { .. }), goes_on);
+        }
     }
 
     #[test]

@@ -354,3 +354,15 @@ fn whatever_happens_verdicts_make_sense() {
         }
     }
 }
+
+#[test]
+fn who_has_sent_nothing_for_long_makes_nothing_of_a_turn() {
+    for (pause, curious) in [(4999, true), (5000, false)] {
+        let mut scene = Scene::new(ms(20));
+        scene.send();
+        scene.health.heard(scene.now, true);
+        scene.now += ms(pause);
+        scene.health.heard(scene.now, false);
+        assert_eq!(scene.health.is_curious(), curious, "{pause}");
+    }
+}

@@ -405,3 +405,37 @@ fn a_probe_that_comes_twice_is_answered_once_and_counted_as_rejected() {
     scene.hear(v4(1), Probe::Ping);
     assert_eq!(scene.stats.probes_rejected, before + 1);
 }
+
+#[test]
+fn in_a_silence_a_path_on_which_something_is_owed_is_suspect_at_once() {
+    for (owed, expected) in [(0, Way::Direct(v4(1))), (1, Way::Both(v4(1)))] {
+        let mut scene = Scene::direct(v4(1), ms(20));
+        scene.progress.asked += owed;
+        scene.with(|path, context| path.sent(context, 1));
+        scene.run(ms(200));
+        assert_eq!(scene.path.way(), Way::Direct(v4(1)));
+        scene.with(PeerPath::silence);
+        assert_eq!(scene.path.way(), expected);
+    }
+}
+
+#[test]
+fn the_engine_forgets_a_path_that_has_failed_at_once_unless_it_is_owed_something() {
+    for owed in [0, 1] {
+        let mut scene = Scene::direct(v4(1), ms(20));
+        scene.progress.asked += owed;
+        scene.with(|path, context| path.sent(context, 1));
+        let resets = |scene: &mut Scene| {
+            let actions = scene.actions.drain(..);
+            actions.filter(|it| matches!(it, Action::Reset(_))).count() as u64
+        };
+        resets(&mut scene);
+        scene.fail(Verdict::Dead);
+        assert_eq!(resets(&mut scene), 1 - owed);
+        // An acknowledgement of what was sent since then clears what is in its way.
+        scene.now += ms(20);
+        scene.progress.acked = Some(scene.now);
+        scene.with(PeerPath::heard);
+        assert_eq!(resets(&mut scene), owed);
+    }
+}
