@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use conec_core::{CongestionControl, Path, Target};
-use conec_tests::sim::{At, LinkConfig, World};
+use conec_tests::sim::{At, Clock, LinkConfig, World};
 
 use crate::{
     direct::flow::{Flow, run},
@@ -96,6 +96,24 @@ fn background_channels_leave_no_queue() {
         rtt.unwrap() < Duration::from_millis(80),
         "{rtt:?} where there are 20 ms without a queue, and 520 ms with a full one"
     );
+}
+
+/// Acknowledgements that have waited while the machine slept say nothing of the way. What it carries is known all the same.
+#[test]
+fn who_wakes_up_is_soon_as_fast_as_before() {
+    let (mut world, _, from, to) = proxied_pair(2);
+    world.network.set_all(&LinkConfig {
+        delay: Duration::from_millis(25),
+        ..queue(RATE as usize / 5)
+    });
+    let mut flow = Flow::new(&mut world, from, to, 64 << 10);
+    let before = rate_of(&mut world, &mut flow, Duration::from_secs(4));
+    world.sleep(from.node, Clock::Runs, 1 << 20);
+    world.run_for(Duration::from_secs(5));
+    world.wake(from.node);
+    let after = rate_of(&mut world, &mut flow, Duration::from_millis(1500));
+    assert!(after > 0.7 * before, "{after} after {before}");
+    flow.drain(&mut world);
 }
 
 fn queue(bytes: usize) -> LinkConfig {

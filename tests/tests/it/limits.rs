@@ -111,6 +111,22 @@ fn strangers_leave_nothing_behind_even_where_no_events_are_taken() {
 }
 
 #[test]
+fn however_many_have_come_and_gone_there_is_room_for_the_next() {
+    let (mut world, coordinator) = limited(2, |config| {
+        config.limits.clients = 2;
+        config.limits.handshakes = 2;
+    });
+    for _ in 0..10 {
+        let client = world.add_client("alice");
+        world.connect(client, coordinator);
+        let now = world.now();
+        world.client(client).close(now, Duration::ZERO);
+        assert_eq!(world.closed(home(client)), CloseReason::Local);
+        world.run_for(Duration::from_secs(1));
+    }
+}
+
+#[test]
 fn two_machines_with_one_key_do_not_push_each_other_out_for_ever() {
     let (mut world, coordinator) = limited(3, |config| config.limits.takeovers_per_minute = 3);
     let mut last = world.add_client("alice");

@@ -413,6 +413,38 @@ fn an_idle_path_is_kept_for_as_long_as_is_wished() {
     }
 }
 
+/// The other's answers keep its own NAT's memory fresh.
+#[test]
+fn an_idle_path_is_kept_warm_by_who_asked_for_the_channel() {
+    let (mut world, _, [alice, bob]) = triangle(1, ms(40), ms(10));
+    for (from, to) in [(alice, bob), (bob, alice)] {
+        let (at_from, at_to) = world.open_channel(from, to);
+        until_direct(&mut world, [at_from, at_to]);
+        world.run_for(secs(5));
+        let tap = Tap::default();
+        world.network.tap = Some(tap.clone());
+        let ends = [from, to].map(|node| world.address(node));
+        let (mut firsts, mut quiet) = (Vec::new(), true);
+        for _ in 0..60 {
+            let seen = tap.len();
+            world.run_for(secs(1));
+            let mut packets = (seen..tap.len()).filter_map(|at| tap.get(at));
+            let first =
+                packets.find(|it| ends.contains(&it.source) && ends.contains(&it.destination));
+            let is_first = quiet;
+            quiet = first.is_none();
+            firsts.extend(first.filter(|_| is_first).map(|it| it.source));
+        }
+        assert!(firsts.len() >= 3, "{firsts:?}");
+        assert!(firsts.iter().all(|&it| it == ends[0]), "{firsts:?}");
+        world.network.tap = None;
+        let now = world.now();
+        let mut channel = world.channel(from, at_from.channel).unwrap();
+        channel.close(now, Duration::ZERO);
+        assert_eq!(world.closed(at_from), CloseReason::Local);
+    }
+}
+
 #[test]
 fn a_search_without_success_ends_when_nobody_uses_the_channel() {
     let (mut world, _, nodes @ [alice, bob]) = triangle(1, ms(40), ms(10));
@@ -428,11 +460,15 @@ fn a_search_without_success_ends_when_nobody_uses_the_channel() {
 
 #[test]
 fn home_channels_have_no_other_path() {
-    let (mut world, _, [alice, _]) = triangle(1, ms(40), ms(10));
+    let (mut world, coordinator, [alice, _]) = triangle(1, ms(40), ms(10));
     let home = At {
         node: alice,
         channel: ChannelId::HOME,
     };
     assert_eq!(path(&mut world, home), Path::Proxied);
     assert_eq!(world.client(alice).path_stats(ChannelId::HOME), None);
+    let id = world.client_id(alice);
+    let coordinator = world.coordinator(coordinator);
+    let session = coordinator.find(id).unwrap();
+    assert_eq!(coordinator.path_stats(session), None);
 }

@@ -161,5 +161,35 @@ fn the_message_that_has_the_turn_keeps_it_while_the_application_only_looks() {
     scene.all_is_well(&[]);
 }
 
+/// What is missing may be behind streams that were not accepted.
+#[test]
+fn nobody_is_cut_off_while_the_application_leaves_its_streams_untaken() {
+    let mut scene = Scene::with(22, |config| share_out(config, MEMORY));
+    let conn = scene.log_in();
+    let at = scene.session();
+    let large = conn.open_uni().unwrap();
+    conn.write(large, message::preamble(b"large"));
+    conn.write(large, message::varint(1 << 20));
+    conn.write(large, vec![1; (1 << 20) - 1]);
+    scene.world.run_for(secs(5));
+    scene.world.set_lagging(scene.coordinator, true);
+    for _ in 0..300 {
+        if let Some(stream) = conn.open_uni() {
+            conn.write(stream, message::preamble(b"more"));
+            conn.finish(stream);
+        }
+        scene.world.run_for(Duration::from_millis(20));
+    }
+    let others = stalled(&mut scene, 800, 8);
+    scene.world.run_for(secs(100));
+    assert_eq!(conn.end(), None);
+    assert!(others.iter().all(|conn| conn.end().is_none()));
+    scene.world.set_lagging(scene.coordinator, false);
+    let stream = scene.world.accept_stream(at);
+    conn.write(large, vec![1]);
+    assert_eq!(scene.world.recv(stream).len(), 1 << 20);
+    scene.pair.are_well(&mut scene.world);
+}
+
 /// For messages of the Coordinator's: eight of the largest size.
 const MEMORY: usize = 8 << 20;

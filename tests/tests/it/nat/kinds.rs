@@ -143,6 +143,20 @@ fn probes_that_were_recorded_or_made_up_do_nothing() {
     assert_eq!(world.client(alice).stats().violations, 0);
 }
 
+#[test]
+fn who_has_no_addresses_to_compare_with_knows_nothing() {
+    let mut world = World::new(24);
+    let coordinator = coordinator(&mut world);
+    let alice = behind(&mut world, Some(NatConfig::home()));
+    world.connect(alice, coordinator);
+    world.run_for(secs(1));
+    let now = world.now();
+    let client = world.client(alice);
+    assert_eq!(client.nat(), Nat::PortIndependent);
+    client.handle_host_addresses(now, &[]);
+    assert_eq!(client.nat(), Nat::Unknown);
+}
+
 fn coordinator(world: &mut World) -> NodeId {
     let mut config = CoordinatorConfig::new(keys::certificate());
     config.second_port = Some(SECOND);
