@@ -199,15 +199,6 @@ impl Entity {
         }
     }
 
-    /// The same, as a driver asks that leaves events alone.
-    pub(super) fn poll_wakeup(&mut self) -> Option<Instant> {
-        match self {
-            Self::Client(client) => client.poll_wakeup(),
-            Self::Coordinator(coordinator) => coordinator.poll_wakeup(),
-            Self::Stranger(stranger) => stranger.poll_timeout(),
-        }
-    }
-
     pub(super) fn timeout_cause(&self) -> Option<TimeoutCause> {
         match self {
             Self::Client(client) => client.poll_timeout_cause(),

@@ -569,13 +569,12 @@ impl World {
     /// Notes when a node is to be woken.
     fn wait(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
-        // Events that nobody asks for are due all the time.
-        let next = match node.lagging {
-            true => node.entity.poll_wakeup(),
-            false => node.entity.poll_timeout(),
-        };
-        let mut due = next.filter(|_| node.is_up());
+        let mut due = node.entity.poll_timeout().filter(|_| node.is_up());
         due = due.map(|due| due + node.slow);
+        if node.lagging {
+            // Events that nobody asks for are due all the time.
+            due = due.map(|due| due.max(self.now + Duration::from_millis(10)));
+        }
         if let Some(processor) = &mut node.processor {
             due = processor.rest(self.now).or(due);
         }

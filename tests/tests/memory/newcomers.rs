@@ -38,7 +38,6 @@ pub(crate) fn newcomers_take_no_more_than_is_reckoned() {
         let coordinator = world.add_coordinator_with(config.clone());
         let raw = Raw::new(6);
         world.add_stranger(raw.clone());
-        world.set_lagging(coordinator, true);
         for number in 0..COUNT {
             raw.stop_filtering();
             let (now, address) = (world.now(), world.address(coordinator));
