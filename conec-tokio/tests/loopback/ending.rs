@@ -197,6 +197,7 @@ async fn the_coordinators_death_is_noticed_by_all_who_wait() {
 /// A Client that notices soon when nobody is there any more.
 async fn fragile(coordinator: &Coordinator, as_: &str) -> Client {
     let mut config = config(coordinator, as_);
+    config.reconnect = false;
     for channel in [&mut config.home, &mut config.peer] {
         channel.idle_timeout = Duration::from_secs(1);
         channel.keep_alive = Some(Duration::from_millis(300));
