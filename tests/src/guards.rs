@@ -973,8 +973,8 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "who was refused for good does not try again",
         file: "conec-core/src/client/home/transitions.rs",
-        text: "self.config.reconnect && self.home.lasts() && !is_final(reason)",
-        without: "self.config.reconnect && self.home.lasts()",
+        text: "&& !is_final(reason) && !is_closing",
+        without: "&& !is_closing",
         noticed_by: "resuming::who_is_refused_for_good_or_closed_ends_with_all_channels",
     },
 ];

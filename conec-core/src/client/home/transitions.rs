@@ -146,7 +146,10 @@ impl Client {
 
     /// Whether to look for the Coordinator again when it was lost, or not found, for this reason.
     fn is_to_reconnect(&self, reason: CloseReason) -> bool {
-        self.config.reconnect && self.home.lasts() && !is_final(reason)
+        // Who is closing does not look for another one, whatever becomes of the last words.
+        let home = self.host.get(self.home.id);
+        let is_closing = home.is_some_and(|home| home.core.is_closing());
+        self.config.reconnect && self.home.lasts() && !is_final(reason) && !is_closing
     }
 
     /// An attempt has failed, or the home channel was lost: waits for a while.
