@@ -909,8 +909,8 @@ pub const GUARDS: &[Guard] = &[
     },
     Guard {
         what: "newcomers are served one in a turn",
-        file: "conec-core/src/transport/mod.rs",
-        text: "        self.lobby.close();\n",
+        file: "conec-core/src/transport/lobby.rs",
+        text: "        self.open = false;\n",
         without: "",
         noticed_by: "hostile::lobby::one_handshake_is_begun_in_a_turn_after_all_that_others_have_to_send",
     },

@@ -66,23 +66,19 @@ impl Lobby {
         self.open = true;
     }
 
-    /// Who is first, if it may be served.
+    /// Who is first, if it may be served. The others wait for the next turn.
     pub(super) fn next(&mut self) -> Option<Waiting> {
         if !self.open {
             return None;
         }
         let waiting = self.line.pop_front()?;
+        self.open = false;
         if self.line.is_empty() {
             // What it takes for many is given back.
             self.line.shrink_to_fit();
         }
         self.strangers -= usize::from(matches!(waiting, Waiting::Stranger(_)));
         Some(waiting)
-    }
-
-    /// One was served: the others wait for the next turn.
-    pub(super) fn close(&mut self) {
-        self.open = false;
     }
 
     /// Whether a packet with a long header is for who wants a link, but comes from elsewhere: the engine would take it for theirs.

@@ -199,9 +199,7 @@ impl Transport {
         now: Instant,
         find: impl FnOnce(ChannelId) -> Option<&'a mut Link>,
     ) -> Option<Received> {
-        let waiting = self.lobby.next()?;
-        self.lobby.close();
-        match waiting {
+        match self.lobby.next()? {
             Waiting::Stranger(stranger) => {
                 let Stranger {
                     engine,
