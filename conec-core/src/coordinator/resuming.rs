@@ -10,26 +10,18 @@ use super::{
 use crate::{
     ClientId, ErrorCode, PairId, Policy,
     error::WireCode,
-    wire::{Claim, CoordinatorMessage, Instance},
+    wire::{Claim, CoordinatorMessage, Instance, NO_INSTANCE},
 };
 
 impl Coordinator {
     /// A Client has vanished, and may be back: what stands is kept for a while.
     pub(super) fn client_vanished(&mut self, now: Instant, client: ClientId) {
-        for pair in self.pairs.pairs_of(client) {
-            if !self.keep_pair(now, pair, client, Presence::Gone) {
-                self.close_pair(now, pair, Some(client), ErrorCode::PeerGone.into());
-            }
-        }
+        self.keep_pairs(now, client, Presence::Gone);
     }
 
     /// A Client has gone over to another Coordinator. What stands is forwarded for, until both ends are there.
     pub(super) fn client_moved(&mut self, now: Instant, client: ClientId) {
-        for pair in self.pairs.pairs_of(client) {
-            if !self.keep_pair(now, pair, client, Presence::Moved) {
-                self.close_pair(now, pair, Some(client), ErrorCode::PeerGone.into());
-            }
-        }
+        self.keep_pairs(now, client, Presence::Moved);
         if self.pairs.pairs_of(client).is_empty() {
             self.forwarder.forget(client);
         }
@@ -73,12 +65,17 @@ impl Coordinator {
     /// The ends of a pair that stood before are there, and it may go on.
     pub(super) fn resume_pair(&mut self, now: Instant, id: PairId) {
         self.pairs.resume(id);
-        self.go_on_with(now, id);
+        self.forward_for(id);
         let Some(pair) = self.pairs.get(id) else {
             return;
         };
-        let [from, to] = pair.ends.each_ref().map(|end| end.id);
+        let ends = pair.ends.each_ref().map(|end| (end.id, end.route));
+        for (client, route) in ends {
+            self.tell(client, &CoordinatorMessage::Resumed { route });
+        }
+        self.tell_neighbours(now, id);
         self.give_tickets(now, id);
+        let [from, to] = ends.map(|(client, _)| client);
         self.events
             .push(CoordinatorEvent::PairResumed { pair: id, from, to });
     }
@@ -128,15 +125,19 @@ impl Coordinator {
         let side = Side::of(claim.role);
         let (own, peer) = (claim.own_route, claim.peer_route);
         let known = self.pairs.find(own).map(|(pair, _)| pair);
+        let stands = |pair| self.pairs.get(pair).is_some_and(|it| it.is_started());
+        let is_new = !known.is_some_and(stands);
         let pair = match known {
-            Some(pair) if self.is_of(pair, client, claim) => pair,
+            Some(pair) if self.is_of(pair, client, claim) => {
+                // What stands needs no ticket.
+                if is_new && !self.tickets.is_good(now, client, claim) {
+                    return Err(ErrorCode::NotResumed.into());
+                }
+                pair
+            }
             None if self.pairs.find(peer).is_none() => self.enter_claimed(now, client, claim)?,
             Some(_) | None => return Err(ErrorCode::NotResumed.into()),
         };
-        let is_new = self.pairs.get(pair).is_some_and(|it| !it.is_started());
-        if is_new && !self.tickets.is_good(now, client, claim) {
-            return Err(ErrorCode::NotResumed.into());
-        }
         let member = self.registry.get(client);
         let instance = member.map_or(NO_INSTANCE, |member| member.instance);
         match self.pairs.claim(pair, side, (instance, claim.direct)) {
@@ -204,7 +205,8 @@ impl Coordinator {
         };
         let own = end(client, claim.own_route);
         let peer = end(claim.peer, claim.peer_route);
-        let ends = match Side::of(claim.role) {
+        let by = Side::of(claim.role);
+        let ends = match by {
             Side::Initiator => [own, peer],
             Side::Acceptor => [peer, own],
         };
@@ -214,9 +216,17 @@ impl Coordinator {
         let id = PairId(self.host.fresh_id().0);
         let times = (now, self.config.limits.resume_timeout);
         let label = claim.label.clone();
-        let by = Side::of(claim.role);
         self.pairs.expect(id, ends, label, claim.channel, by, times);
         Ok(id)
+    }
+
+    /// A Client has no home channel any more. Of its pairs, keeps those that can be claimed, and ends the others.
+    fn keep_pairs(&mut self, now: Instant, client: ClientId, presence: Presence) {
+        for pair in self.pairs.pairs_of(client) {
+            if !self.keep_pair(now, pair, client, presence) {
+                self.close_pair(now, pair, Some(client), ErrorCode::PeerGone.into());
+            }
+        }
     }
 
     /// Keeps a pair that stands for as long as an end may be claimed.
@@ -250,21 +260,4 @@ impl Coordinator {
         let mut own = ends.filter(|end| end.id == client);
         own.all(|end| end.instance != NO_INSTANCE)
     }
-
-    /// Both ends of a pair are there: they are told, and packets are forwarded.
-    fn go_on_with(&mut self, now: Instant, id: PairId) {
-        self.forward_for(id);
-        for side in Side::BOTH {
-            let Some(pair) = self.pairs.get(id) else {
-                return;
-            };
-            let end = pair.end(side);
-            let (client, route) = (end.id, end.route);
-            self.tell(client, &CoordinatorMessage::Resumed { route });
-        }
-        self.tell_neighbours(now, id);
-    }
 }
-
-/// What a Client calls itself that keeps nothing when it has lost its home channel.
-const NO_INSTANCE: Instance = 0;

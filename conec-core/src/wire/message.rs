@@ -24,6 +24,8 @@ pub(crate) const MAX_CONTROL: usize = 8 << 10;
 pub(crate) type RequestId = u64;
 /// Tells a Client that was started anew from one that has lost its home channel.
 pub(crate) type Instance = u64;
+/// Of a Client that keeps nothing when it has lost its home channel.
+pub(crate) const NO_INSTANCE: Instance = 0;
 /// What the Coordinator sends to an address to see whether the Client hears it there.
 pub(crate) type AddressNonce = u64;
 /// Counts the occasions on which an end of a peer channel asks the other to look for a direct path.

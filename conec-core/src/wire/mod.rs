@@ -12,8 +12,8 @@ mod ticket;
 pub(crate) use frame::{FrameDecoder, FrameTooLarge, frame_header};
 pub(crate) use message::{
     AddressNonce, ChannelMessage, Claim, ClientMessage, CoordinatorMessage, Generation, Instance,
-    MAX_ALTERNATIVES, MAX_CANDIDATES, MAX_CONTROL, MAX_HOST, Offer, PeerMessage, RequestId, Role,
-    RoleMessage,
+    MAX_ALTERNATIVES, MAX_CANDIDATES, MAX_CONTROL, MAX_HOST, NO_INSTANCE, Offer, PeerMessage,
+    RequestId, Role, RoleMessage,
 };
 pub(crate) use packet::{PacketKind, classify};
 pub(crate) use preamble::{MAX_LABEL, PreambleDecoder, encode_preamble};
