@@ -33,7 +33,7 @@ use crate::{
     error::WireCode,
     host::{Host, HostEvent, Role, earliest},
     transport::{Arrival, EngineId, HomeTls, LinkChange, VIRTUAL},
-    wire::{PacketKind, Route, classify},
+    wire::{NO_INSTANCE, PacketKind, Route, classify},
 };
 
 /// A Client: connects to one Coordinator, and through it to other Clients.
@@ -69,7 +69,7 @@ impl Client {
             tls,
             home: Home::new(match config.reconnect {
                 true => host.random().max(1),
-                false => 0,
+                false => NO_INSTANCE,
             }),
             host,
             watch: Watch::default(),
@@ -318,10 +318,8 @@ impl Endpoint for Client {
         while let Some(id) = self.paths.pop_due(now) {
             self.path_due(now, id);
         }
-        if self.watch.is_time_to_ask(now)
-            && let Some(home) = self.host.link(self.home.id)
-        {
-            home.ping();
+        if self.watch.is_time_to_ask(now) {
+            self.ping_home();
         }
         self.ask_second_port(now);
         if self.asks.next_due().is_some_and(|due| due <= now) {
@@ -573,9 +571,7 @@ impl Client {
                     self.home_silent(now);
                 } else if self.host.get(id).is_some() {
                     // Perhaps a NAT on the way has moved us, which only the Coordinator can notice.
-                    if let Some(home) = self.host.link(self.home.id) {
-                        home.ping();
-                    }
+                    self.ping_home();
                     self.path_silent(now, id);
                 }
             }

@@ -24,21 +24,20 @@ pub(super) struct Home {
     pub(super) address: Option<SocketAddr>,
     /// That of the former Coordinator, which goes on forwarding for channels that are not resumed yet.
     pub(super) former: Option<SocketAddr>,
-    /// Where to look for it.
+    /// Where to look for a Coordinator.
     places: Places,
-    /// Since the last home channel was lost, or seems to be.
+    /// There while the last home channel is lost, or seems to be.
     outage: Option<Outage>,
     /// As what this Client keeps its peer channels when the home channel is lost; 0 if it does not.
     instance: Instance,
 }
 
 /// ```text
-/// Unused ─connect─▶ Connecting ─first TLS done─▶ Registering ─welcome─▶ Ready ──▶ Lost ─peers gone─▶ Ended
-///                     │  ▲  │                     │  │  ▲                │  │       ▲
-///                     │  │  └─────────────────────│──┴──│────────────────│──┴───────┘ (for good)
-///                     ▼  │ after a while          ▼     └─silent, and────┘
-///                    Waiting ◀────────────────────┴────── TLS done anew  └─▶ Waiting
+/// Unused ─connect─▶ Connecting ─first TLS done─▶ Registering ─welcome─▶ Ready ─for good─▶ Lost ─peers gone─▶ Ended
 /// ```
+///
+/// Where there was a home channel before, and another one is to be had, `Connecting`, `Registering` and `Ready` lead to `Waiting` when
+/// they fail, and that to `Connecting`; otherwise, to `Lost`. `Ready` leads to `Registering` when its successor is connected.
 #[derive(Debug)]
 enum Stage {
     Unused,
@@ -48,7 +47,7 @@ enum Stage {
     Ready {
         name: Option<Name>,
         observed: SocketAddr,
-        /// Nothing is heard: perhaps somebody answers elsewhere, or is new. Or another one is to be had anyway.
+        /// Attempts at another home channel: nothing is heard on this one, or the Coordinator is about to stop.
         successor: Option<Box<Race>>,
         /// The Coordinator is about to stop.
         leaving: bool,

@@ -48,8 +48,8 @@ impl Outage {
     }
 }
 
-/// Sees to it that a Client which only receives misses its Coordinator, too: who has forwarded for it and does not any more is asked
-/// once for a sign of life.
+/// Tells when to ask the Coordinator for a sign of life: once, when it has forwarded packets to this Client and then none for a while. A
+/// Client that only receives would not notice otherwise that the Coordinator is gone.
 #[derive(Debug, Default)]
 pub(in crate::client) struct Watch {
     /// When something was forwarded last.

@@ -35,10 +35,7 @@ impl Client {
         if !matches!(self.home.stage, Stage::Unused) {
             return Err(ConnectError::AlreadyUsed);
         }
-        if !is_host_name(host_name) {
-            return Err(ConnectError::InvalidHostName);
-        }
-        let places = [(host_name.into(), addresses.to_vec())].into();
+        let places = places_of(&[(host_name, addresses)])?;
         let limit = self.config.limits.handshake_timeout;
         let race = Race::new(now, &places, limit).ok_or(ConnectError::NoAddress)?;
         self.home.places = places;
@@ -56,11 +53,7 @@ impl Client {
         if matches!(self.home.stage, Stage::Unused) || self.home.has_ended() {
             return Err(ConnectError::AlreadyUsed);
         }
-        if places.iter().any(|(name, _)| !is_host_name(name)) {
-            return Err(ConnectError::InvalidHostName);
-        }
-        let places = places.iter().map(|&(name, at)| (name.into(), at.to_vec()));
-        let places = places.collect();
+        let places = places_of(places)?;
         let now = self.host.now().ok_or(ConnectError::NoAddress)?;
         // Whether any of them can be tried.
         Race::new(now, &places, Duration::from_secs(1)).ok_or(ConnectError::NoAddress)?;
@@ -76,11 +69,10 @@ impl Client {
 
     /// Tries what addresses it is time for, and waits until it is time for others, or the race is over.
     fn go_on_racing(&mut self, now: Instant) {
-        let engine = self.home.engine;
+        let mut engine = self.home.engine;
         let Some(race) = self.home.race_mut() else {
             return;
         };
-        let mut engine = engine;
         while let Some(address) = race.next_address(now) {
             let id = self.host.fresh_id();
             let host_name = race.host_name(address);
@@ -176,14 +168,18 @@ impl Client {
         pause
     }
 
-    /// Of what the application has not heard, only the latest is of interest to it.
     fn tell_state(&mut self, news: ClientEvent) {
-        let is_stale = |event: &ClientEvent| {
+        let is_state = |event: &ClientEvent| {
             matches!(
                 event,
                 ClientEvent::Connected { .. } | ClientEvent::Reconnecting { .. }
             )
         };
+        self.tell_latest(news, is_state);
+    }
+
+    /// Tells the application something that makes earlier events of its kind worthless, if it lags behind.
+    fn tell_latest(&mut self, news: ClientEvent, is_stale: fn(&ClientEvent) -> bool) {
         self.events.retain(|event| !is_stale(event));
         self.events.push_back(news);
     }
@@ -422,12 +418,9 @@ impl Client {
                     && *observed != address
                 {
                     *observed = address;
-                    // Only the latest is of interest to an application that lags behind.
-                    let stale =
-                        |event: &ClientEvent| matches!(event, ClientEvent::AddressObserved { .. });
-                    self.events.retain(|event| !stale(event));
-                    self.events
-                        .push_back(ClientEvent::AddressObserved { address });
+                    self.tell_latest(ClientEvent::AddressObserved { address }, |event| {
+                        matches!(event, ClientEvent::AddressObserved { .. })
+                    });
                     self.paths.hosts_in_doubt(now);
                     self.mapping.restart(now);
                     self.surroundings_changed(now);
@@ -465,9 +458,9 @@ impl Client {
         spread: Duration,
         alternatives: &[(Box<str>, SocketAddr)],
     ) {
-        self.events
-            .retain(|event| !matches!(event, ClientEvent::Draining));
-        self.events.push_back(ClientEvent::Draining);
+        self.tell_latest(ClientEvent::Draining, |event| {
+            matches!(event, ClientEvent::Draining)
+        });
         if !self.config.reconnect || !self.is_home_open() {
             return;
         }
@@ -537,21 +530,16 @@ impl Client {
     pub(in crate::client) fn home_lost(&mut self, now: Instant, reason: CloseReason) {
         if self.is_to_reconnect(reason) {
             self.replace_home(now, reason);
-            let race = match &mut self.home.stage {
-                Stage::Ready { successor, .. } => successor.take(),
-                Stage::Unused
-                | Stage::Connecting(_)
-                | Stage::Registering
-                | Stage::Waiting
-                | Stage::Lost(_)
-                | Stage::Ended(_) => None,
-            };
+            let former = std::mem::replace(&mut self.home.stage, Stage::Waiting);
             // Who was looked for already is looked for on.
-            if let Some(race) = race {
+            if let Stage::Ready {
+                successor: Some(race),
+                ..
+            } = former
+            {
                 self.home.stage = Stage::Connecting(*race);
                 return self.go_on_racing(now);
             }
-            self.home.stage = Stage::Waiting;
             return self.look_again_later(now, reason);
         }
         self.leave_race(now);
@@ -569,10 +557,9 @@ impl Client {
 
     /// Ends the home channel as the last one.
     pub(in crate::client) fn end_home_when_alone(&mut self) {
-        if self.home_ends_next() {
-            let Stage::Lost(reason) = self.home.stage else {
-                return;
-            };
+        if let Stage::Lost(reason) = self.home.stage
+            && self.home_ends_next()
+        {
             self.home = Home {
                 id: self.home.id,
                 stage: Stage::Ended(reason),
@@ -597,6 +584,13 @@ impl Client {
         self.host.send_control(self.home.id, message.encode());
     }
 
+    /// Has the Coordinator give a sign of life, and see where this Client is.
+    pub(in crate::client) fn ping_home(&mut self) {
+        if let Some(home) = self.host.link(self.home.id) {
+            home.ping();
+        }
+    }
+
     pub(in crate::client) fn violate_home(&mut self, now: Instant, violation: Violation) {
         self.host.violate(now, self.home.id, violation);
     }
@@ -606,6 +600,15 @@ impl Client {
         let home = self.host.get(self.home.id);
         home.is_some_and(|home| home.core.is_open())
     }
+}
+
+/// The places under these host names, if they are some.
+fn places_of(given: &[(&str, &[SocketAddr])]) -> Result<Places, ConnectError> {
+    if given.iter().any(|(name, _)| !is_host_name(name)) {
+        return Err(ConnectError::InvalidHostName);
+    }
+    let places = given.iter().map(|&(name, at)| (name.into(), at.to_vec()));
+    Ok(places.collect())
 }
 
 /// Says goodbye on a link that is not needed.

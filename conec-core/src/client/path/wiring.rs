@@ -326,9 +326,7 @@ impl Client {
             Action::Mute(muted) => link.mute(muted),
             Action::PingHome => {
                 self.paths.host_refresh.doubt(now);
-                if let Some(home) = self.host.link(self.home.id) {
-                    home.ping();
-                }
+                self.ping_home();
             }
             Action::Changed(path, rtt) => {
                 let rtt = rtt.unwrap_or_else(|| link.rtt());
