@@ -54,6 +54,18 @@ async fn client(certificate: &Certificate, at: SocketAddr) -> Client {
         .unwrap()
 }
 
+/// A Coordinator, what it takes to start another one, and two Clients.
+async fn world() -> (Certificate, Mortal, [Client; 2]) {
+    let certificate = Certificate::self_signed(["localhost"]).unwrap();
+    let coordinator = Mortal::start(&certificate, 0).await;
+    let at = coordinator.address;
+    let clients = [
+        client(&certificate, at).await,
+        client(&certificate, at).await,
+    ];
+    (certificate, coordinator, clients)
+}
+
 /// Says something to the Coordinator, and waits until it is missed.
 async fn is_missed(client: &Client) {
     let mut sender = client.home().open_uni("anybody?").await.unwrap();
@@ -72,11 +84,8 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_goes_on_when_the_coordinator_is_killed_and_started_anew() {
     within(async {
-        let certificate = Certificate::self_signed(["localhost"]).unwrap();
-        let coordinator = Mortal::start(&certificate, 0).await;
+        let (certificate, coordinator, [alice, bob]) = world().await;
         let at = coordinator.address;
-        let alice = client(&certificate, at).await;
-        let bob = client(&certificate, at).await;
         assert_eq!(alice.state(), ClientState::Connected);
         let (to_bob, to_alice) = pair_of(&alice, &bob).await;
         let (mut sender, mut receiver) = uni(&to_bob, &to_alice).await;
@@ -117,11 +126,8 @@ async fn a_channel_goes_on_when_the_coordinator_is_killed_and_started_anew() {
 #[tokio::test]
 async fn who_looks_for_a_coordinator_can_open_channels_and_end() {
     within(async {
-        let certificate = Certificate::self_signed(["localhost"]).unwrap();
-        let coordinator = Mortal::start(&certificate, 0).await;
+        let (certificate, coordinator, [alice, bob]) = world().await;
         let at = coordinator.address;
-        let alice = client(&certificate, at).await;
-        let bob = client(&certificate, at).await;
         coordinator.kill();
         is_missed(&alice).await;
         let (alices, own_id) = (alice.clone(), alice.id());

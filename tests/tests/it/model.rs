@@ -9,6 +9,17 @@ pub(crate) fn rng_seed() -> RngSeed {
     RngSeed::Fixed(seed)
 }
 
+/// So many cases, unless `PROPTEST_CASES` asks for others; the same ones each time, unless `PROPTEST_RNG_SEED` does.
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES");
+    ProptestConfig {
+        failure_persistence: None,
+        cases: asked.map_or(usual, |cases| cases.parse().unwrap()),
+        rng_seed: rng_seed(),
+        ..ProptestConfig::default()
+    }
+}
+
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(any::<[u8; 4]>().prop_map(Op::from_bytes), 1..80)
 }

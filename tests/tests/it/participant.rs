@@ -4,21 +4,10 @@
 use conec_tests::fuzz::control_stream::participant::run;
 use proptest::prelude::*;
 
-use crate::model::rng_seed;
-
-/// A hundred, unless `PROPTEST_CASES` asks for others.
-fn cases() -> u32 {
-    let asked = std::env::var("PROPTEST_CASES");
-    asked.map_or(100, |cases| cases.parse().unwrap())
-}
+use crate::model::cases;
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        cases: cases(),
-        rng_seed: rng_seed(),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn nobody_can_hurt_bystanders_or_exceed_what_may_be_kept(

@@ -38,8 +38,7 @@ fn log_in(scene: &mut Scene, instance: u64) -> RawConn {
     conn
 }
 
-fn other_end(scene: &Scene, offer: &Offer) -> Offer {
-    let _ = scene;
+fn other_end(offer: &Offer) -> Offer {
     Offer {
         role: 1 - offer.role,
         own_route: offer.peer_route,
@@ -70,7 +69,7 @@ fn nobody_claims_what_is_not_its_own() {
     };
     // The other end's place; and its own with another number, peer or label; and what never was.
     for end in [
-        other_end(&scene, &offer),
+        other_end(&offer),
         Offer {
             role: 1,
             ..offer.clone()
@@ -150,7 +149,7 @@ fn a_claim_alone_has_nothing_forwarded_and_takes_a_place_for_a_while() {
 fn who_claims_without_end_is_cut_off() {
     let mut scene = Scene::new(42);
     let (home, offer, ticket, _) = with_ticket(&mut scene);
-    let end = other_end(&scene, &offer);
+    let end = other_end(&offer);
     for _ in 0..600 {
         home.control(&message::resume(&end, &ticket));
     }

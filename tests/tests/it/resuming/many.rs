@@ -7,15 +7,11 @@ use super::*;
 /// How soon the channels of so many Clients go on, each with so many, when the Coordinator was away for two seconds.
 fn many(seed: u64, count: usize, channels: usize) {
     let mut world = World::new(seed);
-    let mut config = CoordinatorConfig::new(keys::certificate());
-    config.reset_key = Some(config.certificate.derive_key("resets"));
+    let config = coordinator_config();
     let coordinator = world.add_coordinator_with(config.clone());
     let clients: Vec<_> = (0..count)
         .map(|number| {
-            let mut config = world.client_config(&format!("client-{number}"));
-            config.reconnect = true;
-            config.paths.policy = PathPolicy::ProxiedOnly;
-            let client = world.add_client_with(config);
+            let (client, _) = lasting_client(&mut world, &format!("client-{number}"), false);
             world.connect(client, coordinator);
             client
         })

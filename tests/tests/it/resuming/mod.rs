@@ -17,6 +17,23 @@ use conec_tests::{
 
 use crate::direct::flow::{Flow, run};
 
+/// Of a Coordinator whose resets are known after a restart, as those of adapters are.
+fn coordinator_config() -> CoordinatorConfig {
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.reset_key = Some(config.certificate.derive_key("resets"));
+    config
+}
+
+/// A Client that outlives its home channel, and what it takes to start it anew.
+fn lasting_client(world: &mut World, name: &str, direct: bool) -> (NodeId, ClientConfig) {
+    let mut config = world.client_config(name);
+    config.reconnect = true;
+    if !direct {
+        config.paths.policy = PathPolicy::ProxiedOnly;
+    }
+    (world.add_client_with(config.clone()), config)
+}
+
 /// Two Clients that keep their channel, with something under way in either direction.
 struct Story {
     world: World,
@@ -34,18 +51,11 @@ impl Story {
 
     fn with(seed: u64, direct: bool, change: impl FnOnce(&mut CoordinatorConfig)) -> Self {
         let mut world = World::new(seed);
-        let mut config = CoordinatorConfig::new(keys::certificate());
-        // As adapters have it.
-        config.reset_key = Some(config.certificate.derive_key("resets"));
+        let mut config = coordinator_config();
         change(&mut config);
         let coordinator = world.add_coordinator_with(config.clone());
         let clients = ["alice", "bob"].map(|name| {
-            let mut config = world.client_config(name);
-            config.reconnect = true;
-            if !direct {
-                config.paths.policy = PathPolicy::ProxiedOnly;
-            }
-            let client = world.add_client_with(config.clone());
+            let (client, config) = lasting_client(&mut world, name, direct);
             world.connect(client, coordinator);
             (client, config)
         });

@@ -1,18 +1,10 @@
 //! Whatever befalls Coordinators and networks, channels between Clients that live go on, and nothing is lost.
 
-use std::time::Duration;
-
-use conec_core::{ClientConfig, CoordinatorConfig, PathPolicy};
-use conec_tests::{
-    keys,
-    sim::{At, Clock, NatConfig, NodeId, World},
-};
+use conec_tests::sim::{Clock, NatConfig};
 use proptest::prelude::*;
 
-use crate::{
-    direct::flow::{Flow, run},
-    model::rng_seed,
-};
+use super::*;
+use crate::model::cases;
 
 #[derive(Debug, Clone, Copy)]
 enum Blow {
@@ -30,7 +22,7 @@ enum Blow {
     Rebirth(usize),
 }
 
-struct Story {
+struct Trial {
     world: World,
     config: CoordinatorConfig,
     coordinator: NodeId,
@@ -40,19 +32,13 @@ struct Story {
     nats: bool,
 }
 
-impl Story {
+impl Trial {
     fn new(seed: u64, direct: bool, nats: bool) -> Self {
         let mut world = World::new(seed);
-        let mut config = CoordinatorConfig::new(keys::certificate());
-        config.reset_key = Some(config.certificate.derive_key("resets"));
+        let config = coordinator_config();
         let coordinator = world.add_coordinator_with(config.clone());
         let clients = ["alice", "bob", "carol"].map(|name| {
-            let mut config = world.client_config(name);
-            config.reconnect = true;
-            if !direct {
-                config.paths.policy = PathPolicy::ProxiedOnly;
-            }
-            let client = world.add_client_with(config.clone());
+            let (client, config) = lasting_client(&mut world, name, direct);
             if nats {
                 let nat = world.add_nat(name, NatConfig::home());
                 world.put(client, nat);
@@ -181,19 +167,8 @@ fn blow() -> impl Strategy<Value = Blow> {
     ]
 }
 
-/// Thirty, unless `PROPTEST_CASES` asks for others.
-fn cases() -> u32 {
-    let asked = std::env::var("PROPTEST_CASES");
-    asked.map_or(30, |cases| cases.parse().unwrap())
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        cases: cases(),
-        rng_seed: rng_seed(),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(30))]
 
     #[test]
     fn channels_outlive_whatever_befalls_coordinators_and_networks(
@@ -202,14 +177,14 @@ proptest! {
         nats in any::<bool>(),
         blows in prop::collection::vec(blow(), 1..6),
     ) {
-        let mut story = Story::new(seed, direct, nats);
+        let mut trial = Trial::new(seed, direct, nats);
         for blow in blows {
-            story.suffer(blow);
-            story.recovers(blow);
+            trial.suffer(blow);
+            trial.recovers(blow);
         }
-        let flows = story.flows.iter_mut().flat_map(|it| &mut it.2);
+        let flows = trial.flows.iter_mut().flat_map(|it| &mut it.2);
         for flow in flows {
-            flow.drain(&mut story.world);
+            flow.drain(&mut trial.world);
         }
     }
 }
@@ -218,4 +193,3 @@ proptest! {
 const RECOVERY: Duration = Duration::from_secs(20);
 /// What the system keeps for a process that stands still, in bytes.
 const ROOM: usize = 200_000;
-const PACE: Duration = Duration::from_millis(200);
