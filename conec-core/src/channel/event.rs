@@ -72,6 +72,14 @@ pub enum ChannelEvent {
         /// Its round-trip time as known so far.
         rtt: Duration,
     },
+    /// Nothing is heard from the other side for 1.5 s or more, though it should have acknowledged something: its process may be gone,
+    /// or the network between. The channel goes on all the same, and ends only when that lasts for the
+    /// [idle timeout](crate::ChannelConfig::idle_timeout), or when the Coordinator knows that the other side is gone for good.
+    ///
+    /// Not told while this Client [looks for its Coordinator](crate::ClientEvent::Reconnecting) and has no other path.
+    Silent,
+    /// After [`Silent`](Self::Silent), something is heard again.
+    Audible,
     /// The other side wants to close the channel. No more streams can be opened; it closes when those that are open have
     /// ended, or when the other side's patience has.
     Closing,

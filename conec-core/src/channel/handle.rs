@@ -118,6 +118,11 @@ impl Channel<'_> {
         self.core.path()
     }
 
+    /// Whether nothing is heard from the other side, as [`Silent`](crate::ChannelEvent::Silent) has told.
+    pub fn is_silent(&self) -> bool {
+        self.core.is_silent()
+    }
+
     /// Chooses how this end shares the path with others from now on, instead of as [`ChannelConfig::congestion`] has it. The
     /// other end chooses for itself.
     ///

@@ -25,6 +25,8 @@ pub(crate) enum LinkEvent {
     Available(Direction),
     /// The other side lets no more come, but for what is kept free of its credit.
     HeldUp,
+    /// Nothing is heard for long though something should be, or something is after that.
+    Presence(bool),
     /// Datagrams can be read.
     DatagramReceived,
     /// Datagrams can be sent again.

@@ -19,6 +19,8 @@ pub(super) struct Silence {
     connected: bool,
     /// Whether the other side was asked in this silence for a sign of life.
     asked: bool,
+    /// Whether the silence was one to be told of.
+    missed: bool,
 }
 
 impl Silence {
@@ -32,6 +34,7 @@ impl Silence {
             idle_timeout,
             connected: false,
             asked: false,
+            missed: false,
         }
     }
 
@@ -41,11 +44,12 @@ impl Silence {
         self.idle_timeout = theirs.map_or(self.idle_timeout, |it| it.min(self.idle_timeout));
     }
 
-    /// Something has arrived.
-    pub(super) fn end(&mut self, now: Instant) {
+    /// Something has arrived. Whether the other side was [missed](Self::is_missed).
+    pub(super) fn end(&mut self, now: Instant) -> bool {
         self.since = now;
         self.timeouts = 0;
         self.asked = false;
+        std::mem::take(&mut self.missed)
     }
 
     /// Something that was sent is known to have arrived.
@@ -88,6 +92,14 @@ impl Silence {
         due && owed
     }
 
+    /// Whether to tell that nothing is heard though an acknowledgement is owed: once, when that has lasted for so long that it is
+    /// more than a few lost packets.
+    pub(super) fn is_missed(&mut self, now: Instant, rtt: Duration) -> bool {
+        let due = self.missed_at().is_some_and(|at| at <= now) && self.lasts(now, rtt);
+        self.missed |= due;
+        due
+    }
+
     /// Whether to ask for a sign of life: once, when the silence has lasted for half of what ends the link.
     ///
     /// The other side's keep-alive is late then, or it keeps to a longer idle timeout than the one that counts. Its machine
@@ -121,7 +133,15 @@ impl Silence {
 
     /// When something is to be said.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        [self.speak_at, self.ask_due()].into_iter().flatten().min()
+        [self.speak_at, self.ask_due(), self.missed_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn missed_at(&self) -> Option<Instant> {
+        let owed_since = self.owed_since.filter(|_| !self.missed)?;
+        Some(owed_since.max(self.since) + MISSED)
     }
 
     fn idle_timeout(&self) -> Option<Duration> {
@@ -152,6 +172,8 @@ impl Silence {
 
 /// How long nothing is said, at most, while something waits for its acknowledgement.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// For how long nothing is heard of somebody who is missed.
+const MISSED: Duration = Duration::from_millis(1500);
 /// What is acknowledged so late after a silence may be so for another reason than the way.
 const DOUBTFUL: Duration = Duration::from_secs(1);
 
@@ -201,6 +223,40 @@ mod tests {
         silence.acknowledged();
         assert!(!silence.is_time_to_speak(start + ms(6000), ms(500), true));
         assert_eq!(silence.next_due(), Some(start + ms(7500)));
+    }
+
+    #[test]
+    fn who_owes_an_acknowledgement_is_missed_once_in_a_silence() {
+        let start = Instant::now();
+        let mut silence = Silence::new(start, ms(60_000));
+        silence.timer_fired();
+        silence.timer_fired();
+        assert!(!silence.is_missed(start + ms(5000), RTT), "nothing is owed");
+        silence.is_time_to_speak(start + ms(5000), RTT, true);
+        assert!(!silence.is_missed(start + ms(6499), RTT));
+        silence.is_time_to_speak(start + ms(6000), RTT, true);
+        assert_eq!(silence.next_due(), Some(start + ms(6500)));
+        assert!(silence.is_missed(start + ms(6500), RTT));
+        assert!(!silence.is_missed(start + ms(6501), RTT));
+        assert_ne!(silence.next_due(), Some(start + ms(6500)));
+        assert!(silence.end(start + ms(7000)));
+        assert!(!silence.end(start + ms(7001)));
+        // Packets come, and no acknowledgement: that is no silence.
+        for _ in 0..3 {
+            assert!(!silence.is_missed(start + ms(9000), RTT));
+            silence.end(start + ms(9000));
+        }
+        silence.timer_fired();
+        silence.timer_fired();
+        assert!(silence.is_missed(start + ms(10_500), RTT));
+        silence.end(start + ms(11_000));
+        silence.pause();
+        silence.timer_fired();
+        silence.timer_fired();
+        assert!(
+            !silence.is_missed(start + ms(20_000), RTT),
+            "this side says nothing"
+        );
     }
 
     #[test]

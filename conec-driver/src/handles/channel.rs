@@ -123,6 +123,40 @@ impl Channel {
             })
     }
 
+    /// Whether nothing is heard from the other side for 1.5 s or more, though it should have acknowledged something: its process may be
+    /// gone, or the network between. The channel goes on all the same, and ends if that lasts.
+    pub fn is_silent(&self) -> bool {
+        self.shared().with(|state| state.is_silent(self.id()))
+    }
+
+    /// Waits until the other side [is silent](Self::is_silent). Fails once the channel is over.
+    ///
+    /// A program that has somebody else to turn to can do that long before the channel ends:
+    ///
+    /// ```no_run
+    /// # use conec_driver::*;
+    /// # async fn run(channel: Channel) -> Result<(), CloseReason> {
+    /// loop {
+    ///     channel.silent().await?;
+    ///     println!("nothing is heard: a friend is asked instead");
+    ///     channel.audible().await?;
+    ///     println!("it goes on");
+    /// }
+    /// # }
+    /// ```
+    pub async fn silent(&self) -> Result<(), CloseReason> {
+        self.shared()
+            .wait(|state| state.presence(self.id(), true))
+            .await
+    }
+
+    /// Waits until the other side is not [silent](Self::is_silent). Fails once the channel is over.
+    pub async fn audible(&self) -> Result<(), CloseReason> {
+        self.shared()
+            .wait(|state| state.presence(self.id(), false))
+            .await
+    }
+
     /// Chooses how this end shares the path with others from now on, instead of as
     /// [`ChannelConfig::congestion`](conec_core::ChannelConfig::congestion) has it. The other end chooses for itself.
     pub fn set_congestion(&self, choice: CongestionControl) {

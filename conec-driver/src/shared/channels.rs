@@ -67,6 +67,24 @@ impl<E: Endpoint + ?Sized> State<E> {
         }
     }
 
+    pub(crate) fn is_silent(&mut self, id: ChannelId) -> bool {
+        let channel = self.live_channel(id);
+        channel.is_some_and(|channel| channel.is_silent())
+    }
+
+    /// Whether the other side is silent, or is not; the reason if the channel is over.
+    pub(crate) fn presence(
+        &mut self,
+        id: ChannelId,
+        silent: bool,
+    ) -> Result<Result<(), CloseReason>, Subject> {
+        match self.close_reason(id) {
+            Some(reason) => Ok(Err(reason)),
+            None if self.is_silent(id) == silent => Ok(Ok(())),
+            None => Err(Subject::Channel(id, Topic::Presence)),
+        }
+    }
+
     /// Closes a channel gracefully, as [`Channel::close`] does.
     pub(crate) fn close_channel(&mut self, now: Instant, id: ChannelId, patience: Duration) {
         self.command(|endpoint| {

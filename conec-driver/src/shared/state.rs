@@ -132,6 +132,7 @@ impl<E: Endpoint + ?Sized> State<E> {
             ChannelEvent::DatagramsReadable => wake(Topic::DatagramsReadable),
             ChannelEvent::DatagramsWritable => wake(Topic::DatagramsWritable),
             ChannelEvent::PathChanged { .. } => wake(Topic::Path),
+            ChannelEvent::Silent | ChannelEvent::Audible => wake(Topic::Presence),
             // Calls that wait to open a stream fail now.
             ChannelEvent::Closing => self.waiters.wake_channel(id),
             ChannelEvent::Closed { reason } => self.channel_closed(id, reason),

@@ -24,6 +24,7 @@ pub(crate) enum Topic {
     Available(Direction),
     DatagramsReadable,
     DatagramsWritable,
+    Presence,
     Path,
 }
 

@@ -50,6 +50,10 @@ impl Channel {
             self.0.path_other_than(known)
         }
 
+        silent, silent_timeout [&self,] () -> Result<(), CloseReason> { self.0.silent() }
+
+        audible, audible_timeout [&self,] () -> Result<(), CloseReason> { self.0.audible() }
+
         open_bi, open_bi_timeout [&self,] (label: impl AsRef<[u8]>)
             -> Result<(Sender, Receiver), OpenStreamError> {
             async {

@@ -51,6 +51,8 @@ pub(crate) struct ChannelCore {
     settings: Settings,
     state: State,
     path: Path,
+    /// The other side is missed.
+    silent: bool,
     control: Control,
     streams: BTreeMap<u64, DataStream>,
     /// What messages take that have arrived in part, or wait to be received.
@@ -182,6 +184,7 @@ impl ChannelCore {
             },
             state: State::new(),
             path: Path::Proxied,
+            silent: false,
             control: Control {
                 ready: false,
                 input: Bytes::new(),
@@ -302,15 +305,37 @@ impl ChannelCore {
             return;
         }
         self.path = path;
-        // Only the latest is of interest to an application that lags behind.
-        let stale = |event: &ChannelEvent| matches!(event, ChannelEvent::PathChanged { .. });
-        self.events.retain(|event| !stale(event));
-        self.events
-            .push_back(ChannelEvent::PathChanged { path, rtt });
+        self.tell_latest(ChannelEvent::PathChanged { path, rtt }, |event| {
+            matches!(event, ChannelEvent::PathChanged { .. })
+        });
     }
 
     pub(super) fn path(&self) -> Path {
         self.path
+    }
+
+    fn presence_changed(&mut self, is_there: bool) {
+        self.silent = !is_there;
+        if self.state.is_open() || self.state.is_closing() {
+            let news = if is_there {
+                ChannelEvent::Audible
+            } else {
+                ChannelEvent::Silent
+            };
+            self.tell_latest(news, |event| {
+                matches!(event, ChannelEvent::Silent | ChannelEvent::Audible)
+            });
+        }
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent && !self.state.is_ended()
+    }
+
+    /// Tells the application something that makes earlier events of its kind worthless, if it lags behind.
+    fn tell_latest(&mut self, news: ChannelEvent, is_stale: fn(&ChannelEvent) -> bool) {
+        self.events.retain(|event| !is_stale(event));
+        self.events.push_back(news);
     }
 
     /// Whether something else keeps the channel from closing gracefully.
@@ -434,6 +459,8 @@ impl ChannelCore {
             | ChannelEvent::StreamsAvailable { .. }
             | ChannelEvent::DatagramsWritable
             | ChannelEvent::PathChanged { .. }
+            | ChannelEvent::Silent
+            | ChannelEvent::Audible
             | ChannelEvent::Closing
             | ChannelEvent::Closed { .. } => {}
         }
@@ -462,6 +489,7 @@ impl ChannelCore {
                         .push_back(ChannelEvent::StreamsAvailable { direction });
                 }
             }
+            LinkEvent::Presence(is_there) => self.presence_changed(is_there),
             LinkEvent::HeldUp => self.send_control(link, ChannelMessage::HeldUp.encode()),
             LinkEvent::DatagramReceived => {
                 while let Some(datagram) = link.recv_datagram() {

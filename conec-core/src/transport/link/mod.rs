@@ -255,7 +255,9 @@ impl Link {
             // One packet may have brought hundreds of pieces.
             self.collect_events();
         }
-        self.silence.end(now);
+        if self.silence.end(now) {
+            self.events.push_back(LinkEvent::Presence(true));
+        }
         if self.control.acked_mark() > before
             && let Some(sent) = self.control.latest_acked()
         {
@@ -308,6 +310,9 @@ impl Link {
         }
         if self.silence.is_time_to_speak(now, rtt, owed) {
             self.nudge();
+        }
+        if self.silence.is_missed(now, rtt) {
+            self.events.push_back(LinkEvent::Presence(false));
         }
         if self.silence.is_time_to_ask(now) {
             self.ping();
