@@ -60,6 +60,29 @@ pub enum CloseReason {
     Transport(u64),
 }
 
+impl CloseReason {
+    /// Whether to connect again, or to open the channel again, would end in the same way: it was wanted so, or one side has to be
+    /// changed first. Otherwise another attempt may do better, after a while.
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::Local
+            | Self::Application(_)
+            | Self::Violation(_)
+            | Self::Identity
+            | Self::Version
+            | Self::NoDirectPath => true,
+            Self::TimedOut
+            | Self::Unreachable(_)
+            | Self::Reset
+            | Self::Overloaded
+            | Self::CoordinatorLost
+            | Self::Transport(_) => false,
+            Self::Remote(code) => code.is_permanent(),
+        }
+    }
+}
+
 /// Why datagrams do not get to where they are sent, as far as the system knows.
 ///
 /// [`NoRoute`](Self::NoRoute) it knows by itself. The others are mostly what it was told by ICMP (RFC 792, RFC 4443), which
@@ -150,6 +173,34 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Whether the same request would be answered in the same way again, as [`CloseReason::is_permanent`] has it.
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        match self {
+            // Who was superseded would push the other one out.
+            Self::None
+            | Self::Protocol
+            | Self::Refused
+            | Self::Superseded
+            | Self::Binding
+            | Self::TooLarge
+            | Self::NoDirectPath => true,
+            // The name may be held by the Client's own former self.
+            Self::NameInUse
+            | Self::HelloTimeout
+            | Self::Shutdown
+            | Self::NotFound
+            | Self::PeerGone
+            | Self::NoAnswer
+            | Self::Limit
+            | Self::RateLimited
+            | Self::Dropped
+            | Self::NotResumed
+            | Self::Moved
+            | Self::Unknown => false,
+        }
+    }
+
     /// The value on the wire.
     pub(crate) fn to_wire(self) -> u64 {
         match self {
@@ -381,6 +432,17 @@ pub enum OpenChannelError {
     LabelTooLong,
 }
 
+impl OpenChannelError {
+    /// Whether to ask again would end in the same way, as [`CloseReason::is_permanent`] has it.
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::NotConnected | Self::LabelTooLong => true,
+            Self::TooMany | Self::TooFast => false,
+        }
+    }
+}
+
 /// Why a Coordinator could not connect two Clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -398,6 +460,17 @@ pub enum PairError {
     /// A label is at most 255 bytes.
     #[error("a label is at most 255 bytes")]
     LabelTooLong,
+}
+
+impl PairError {
+    /// Whether to ask again would end in the same way, as [`CloseReason::is_permanent`] has it.
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::LabelTooLong => true,
+            Self::NotFound | Self::TooMany => false,
+        }
+    }
 }
 
 /// The thing named is not waiting for an answer: it is unknown, was answered already, or is gone.
@@ -536,6 +609,21 @@ pub enum SendDatagramError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_worth_another_attempt_says_so() {
+        for code in (0..=18).map(ErrorCode::from_wire) {
+            assert_eq!(
+                CloseReason::Remote(code).is_permanent(),
+                code.is_permanent()
+            );
+        }
+        assert!(ErrorCode::Refused.is_permanent() && !ErrorCode::NameInUse.is_permanent());
+        assert!(CloseReason::Identity.is_permanent() && !CloseReason::TimedOut.is_permanent());
+        assert!(!OpenChannelError::TooFast.is_permanent());
+        assert!(OpenChannelError::LabelTooLong.is_permanent());
+        assert!(PairError::LabelTooLong.is_permanent() && !PairError::NotFound.is_permanent());
+    }
 
     #[test]
     fn each_code_is_read_as_it_was_written() {

@@ -48,6 +48,20 @@ pub enum ConnectError {
     Closed(#[from] CloseReason),
 }
 
+impl ConnectError {
+    /// Whether to connect again would end in the same way, as [`CloseReason::is_permanent`] has it. Names that cannot be resolved may
+    /// be so later.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Resolve { error, .. } => error.kind() == io::ErrorKind::InvalidInput,
+            Self::Address(_) | Self::Bind(BindError::Config(_)) => true,
+            Self::Bind(BindError::Io(_) | BindError::Randomness(_)) => false,
+            Self::Closed(reason) => reason.is_permanent(),
+        }
+    }
+}
+
 /// Why a channel did not come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -58,6 +72,17 @@ pub enum OpenError {
     /// The Coordinator or the other end did not want it, or did not answer.
     #[error("the channel did not open")]
     Closed(#[from] CloseReason),
+}
+
+impl OpenError {
+    /// Whether to open the channel again would end in the same way, as [`CloseReason::is_permanent`] has it.
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::Refused(error) => error.is_permanent(),
+            Self::Closed(reason) => reason.is_permanent(),
+        }
+    }
 }
 
 /// Why a stream was not opened.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::state::ClientState;
-use crate::{CloseReason, ErrorCode};
+use crate::CloseReason;
 
 /// The time without a home channel.
 #[derive(Debug)]
@@ -77,47 +77,6 @@ impl Watch {
 
     pub(in crate::client) fn next_due(&self) -> Option<Instant> {
         self.due
-    }
-}
-
-/// Whether it is of no use to try again, or not wanted.
-pub(super) fn is_final(reason: CloseReason) -> bool {
-    match reason {
-        CloseReason::Local
-        | CloseReason::Application(_)
-        | CloseReason::Violation(_)
-        | CloseReason::Identity
-        | CloseReason::Version
-        | CloseReason::NoDirectPath => true,
-        CloseReason::TimedOut
-        | CloseReason::Unreachable(_)
-        | CloseReason::Reset
-        | CloseReason::Overloaded
-        | CloseReason::CoordinatorLost
-        | CloseReason::Transport(_) => false,
-        CloseReason::Remote(code) => match code {
-            // A regular end, or what will be answered in the same way again. Who was superseded would push the other one out.
-            ErrorCode::None
-            | ErrorCode::Protocol
-            | ErrorCode::Refused
-            | ErrorCode::Superseded
-            | ErrorCode::Binding
-            | ErrorCode::TooLarge
-            | ErrorCode::NoDirectPath
-            | ErrorCode::NotResumed
-            | ErrorCode::Moved => true,
-            // The name may be held by this Client's own former self.
-            ErrorCode::NameInUse
-            | ErrorCode::HelloTimeout
-            | ErrorCode::Shutdown
-            | ErrorCode::NotFound
-            | ErrorCode::PeerGone
-            | ErrorCode::NoAnswer
-            | ErrorCode::Limit
-            | ErrorCode::RateLimited
-            | ErrorCode::Dropped
-            | ErrorCode::Unknown => false,
-        },
     }
 }
 

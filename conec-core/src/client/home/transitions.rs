@@ -8,10 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{
-    Home, Stage,
-    outage::{Outage, is_final},
-};
+use super::{Home, Stage, outage::Outage};
 use crate::{
     ChannelId, CloseReason, ConnectError, ErrorCode, Name, Trust, Unreachable, Violation,
     channel::{ChannelCore, Notice},
@@ -138,10 +135,14 @@ impl Client {
 
     /// Whether to look for the Coordinator again when it was lost, or not found, for this reason.
     fn is_to_reconnect(&self, reason: CloseReason) -> bool {
-        // Who is closing does not look for another one, whatever becomes of the last words.
+        let wants = self.config.reconnect && self.home.lasts() && !self.is_closing();
+        wants && !reason.is_permanent()
+    }
+
+    /// Who is closing does not look for another Coordinator, whatever becomes of the last words.
+    fn is_closing(&self) -> bool {
         let home = self.host.get(self.home.id);
-        let is_closing = home.is_some_and(|home| home.core.is_closing());
-        self.config.reconnect && self.home.lasts() && !is_final(reason) && !is_closing
+        home.is_some_and(|home| home.core.is_closing())
     }
 
     /// An attempt has failed, or the home channel was lost: waits for a while.
