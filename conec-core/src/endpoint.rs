@@ -104,6 +104,10 @@ pub trait Endpoint: sealed::Sealed {
     #[must_use]
     fn has_application_events(&self) -> bool;
 
+    /// Whether a Client's [state](crate::Client::state) is another one than when this was asked last. A Coordinator has none.
+    #[must_use = "says so once"]
+    fn state_changed(&mut self) -> bool;
+
     /// The next datagrams to send, at most `max_segments` of them at once, all to one destination.
     ///
     /// Pass 1 without segmentation offload. A datagram that cannot be sent may be dropped, as a network would.

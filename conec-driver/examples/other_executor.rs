@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let to = [coordinator.local_addr()];
     let connect = || -> Result<Client, Box<dyn Error>> {
         let config = ClientConfig::new(Identity::generate()?, trust.clone());
-        let started = Client::start(socket()?, "localhost", &to, config, Instant::now)?;
+        let started = Client::start(socket()?, &[("localhost", &to)], config, Instant::now)?;
         let client = spawn(started)?;
         block_on(client.connected())?;
         Ok(client)

@@ -46,6 +46,7 @@ mod handles;
 mod hosts;
 mod io;
 mod link;
+mod lookup;
 mod pump;
 mod shared;
 mod slots;
@@ -63,11 +64,10 @@ pub use error::{
     BindError, ConnectError, OpenError, OpenStreamError, SendDatagramError, SendError, TryError,
     TryOpenStreamError, TryRecvError, TrySendError,
 };
-pub use handles::{
-    Channel, Client, Coordinator, IncomingStream, Offer, Receiver, Sender, resolved,
-};
+pub use handles::{Channel, Client, Coordinator, IncomingStream, Offer, Receiver, Sender};
 pub use io::{Udp, is_blocked};
 pub use link::look_up_link;
+pub use lookup::Lookup;
 pub use pump::{Access, Io, Pump};
 pub use socket::{Socket, Sockets};
 #[cfg(feature = "self-signed")]

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, ops::Deref};
 
 use conec_core::ClientConfig;
-use conec_driver::{BindError, ConnectError, Socket, resolved};
+use conec_driver::{BindError, ConnectError, Lookup, Socket};
 
 use crate::task::{drive, fit, now};
 
@@ -41,16 +41,31 @@ impl Client {
     ///
     /// The host is resolved, and all of its addresses are raced, as [`conec_core::Client::connect`] has it: every 250 ms
     /// another one is tried, and the first that is connected is taken. The Coordinator's certificate is checked against the
-    /// host, unless its key is [pinned](conec_core::Trust::Pin).
+    /// host, unless its key is [pinned](conec_core::Trust::Pin). Whenever the Client [reconnects](ClientConfig::reconnect), the host
+    /// is resolved anew.
     ///
     /// Fails with [`CloseReason::Unreachable`](conec_core::CloseReason::Unreachable) as soon as the system says of all addresses
     /// that they cannot be reached; that nothing listens there is known within a second, on Linux and Android.
     ///
     /// Must be called within a Tokio runtime. Dropped before it is done, the attempt is given up.
     pub async fn connect(coordinator: &str, config: ClientConfig) -> Result<Self, ConnectError> {
-        let looked_up = tokio::net::lookup_host(coordinator).await;
-        let (host_name, addresses) = resolved(coordinator, looked_up)?;
-        Self::connect_to(host_name, &addresses, config).await
+        Self::connect_to_any(&[coordinator], config).await
+    }
+
+    /// Connects to whichever of several Coordinators can be reached first, each written as `host:port`, like
+    /// [`connect`](Self::connect). When that one is lost, the Client goes over to another, and its channels go on if all have the
+    /// same [ticket key](conec_core::CoordinatorConfig::ticket_key), as those with the same certificate have by themselves.
+    ///
+    /// Hosts that cannot be resolved are left out, unless none can.
+    pub async fn connect_to_any(
+        coordinators: &[&str],
+        config: ClientConfig,
+    ) -> Result<Self, ConnectError> {
+        let lookup = Lookup::of(coordinators, tokio::net::lookup_host).await?;
+        let socket = Socket::any().map_err(BindError::from)?;
+        let client = Self::start(socket, &lookup.places(), config).await?;
+        tokio::spawn(lookup.keep_up(&client, tokio::net::lookup_host));
+        Ok(client)
     }
 
     /// Connects to the Coordinator at whichever of these addresses leads to it, the first preferred, like [`connect`](Self::connect).
@@ -70,8 +85,16 @@ impl Client {
         addresses: &[SocketAddr],
         config: ClientConfig,
     ) -> Result<Self, ConnectError> {
+        Self::start(socket, &[(host_name, addresses)], config).await
+    }
+
+    async fn start(
+        socket: Socket,
+        coordinators: &[(&str, &[SocketAddr])],
+        config: ClientConfig,
+    ) -> Result<Self, ConnectError> {
         let socket = fit(socket);
-        let started = conec_driver::Client::start(socket, host_name, addresses, config, now);
+        let started = conec_driver::Client::start(socket, coordinators, config, now);
         let (client, driver, sockets) = started?;
         tokio::spawn(drive(driver, sockets).map_err(BindError::from)?);
         client.connected().await?;

@@ -21,7 +21,7 @@ pub enum ClientEvent {
     /// Coordinator anew](crate::ClientConfig::reconnect). Channels to other Clients stay; [`Connected`](Self::Connected) follows, or the
     /// end of the [home channel](crate::Client::home) that was to be.
     Reconnecting {
-        /// Why the home channel was lost.
+        /// Why the home channel was lost, or another attempt was in vain: this is told of each.
         reason: CloseReason,
     },
     /// The Coordinator is about to stop. A Client that [reconnects](crate::ClientConfig::reconnect) goes over to another one in its

@@ -46,6 +46,8 @@ pub struct Client {
     /// Of each channel, what is known of it besides: nothing, of the home channel.
     host: Host<Option<Peer>>,
     home: Home,
+    /// The state that a driver knows of.
+    known_state: ClientState,
     watch: Watch,
     /// Peer channels by the route of this Client's end.
     routes: BTreeMap<Route, (ChannelId, Option<EngineId>)>,
@@ -72,6 +74,7 @@ impl Client {
                 false => NO_INSTANCE,
             }),
             host,
+            known_state: ClientState::Unused,
             watch: Watch::default(),
             routes: BTreeMap::new(),
             paths: Paths::new(&config.limits),
@@ -111,9 +114,18 @@ impl Client {
         host_name: &str,
         addresses: &[SocketAddr],
     ) -> Result<(), ConnectError> {
-        self.command(now, |it, now| {
-            it.begin_connecting(now, host_name, addresses)
-        })
+        self.connect_to_any(now, &[(host_name, addresses)])
+    }
+
+    /// Connects to whichever of several Coordinators leads to itself first, which are at these addresses under these host names. They
+    /// are raced together, as the addresses of [one](Self::connect) are, and they have to be the same to everybody: with the same
+    /// [ticket key](crate::CoordinatorConfig::ticket_key), so that channels go on when a Client has to go over to another.
+    pub fn connect_to_any(
+        &mut self,
+        now: Instant,
+        places: &[(&str, &[SocketAddr])],
+    ) -> Result<(), ConnectError> {
+        self.command(now, |it, now| it.begin_connecting(now, places))
     }
 
     /// This Client's identity.
@@ -131,14 +143,15 @@ impl Client {
         self.home.observed()
     }
 
-    /// From the next attempt to [reconnect](crate::ClientConfig::reconnect) on, looks for the Coordinator, or for another one with the same
-    /// [ticket key](crate::CoordinatorConfig::ticket_key), at these addresses under these host names, instead of those that were given
-    /// before: to name several, or what was looked up anew. They are [raced](Self::connect) together.
+    /// From now on, looks for the Coordinator, or for another one with the same [ticket key](crate::CoordinatorConfig::ticket_key), at these
+    /// addresses under these host names, instead of those that were given before: to name several, or what was looked up anew.
+    /// They are [raced](Self::connect_to_any) together. An attempt that is under way goes on, and tries them too.
     pub fn set_coordinators(
         &mut self,
+        now: Instant,
         places: &[(&str, &[SocketAddr])],
     ) -> Result<(), ConnectError> {
-        self.look_for_coordinator(places)
+        self.command(now, |it, now| it.look_for_coordinator(now, places))
     }
 
     /// The home channel: the one that there is, or, while the Client connects, the one that is to be. At first that is
@@ -375,6 +388,11 @@ impl Endpoint for Client {
 
     fn has_application_events(&self) -> bool {
         !self.offers.is_empty()
+    }
+
+    fn state_changed(&mut self) -> bool {
+        let state = self.home.state();
+        std::mem::replace(&mut self.known_state, state) != state
     }
 
     fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {

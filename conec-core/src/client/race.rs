@@ -56,6 +56,23 @@ impl Race {
         })
     }
 
+    /// These places are known meanwhile: those among them that are new are tried too.
+    pub(super) fn widen(&mut self, places: &Places) {
+        let addresses = |places: &Places| -> Vec<_> {
+            let all = places.iter().flat_map(|(_, it)| it);
+            all.copied().map(normalised).collect()
+        };
+        let mut fresh = in_order(&addresses(places));
+        let known = addresses(&self.places);
+        fresh.retain(|it| !known.contains(it));
+        let room = MAX_ADDRESSES.saturating_sub(self.attempts.len() + self.waiting.len());
+        fresh.truncate(room);
+        if !fresh.is_empty() {
+            self.waiting.extend(fresh);
+            self.places = places.iter().chain(&*self.places).cloned().collect();
+        }
+    }
+
     /// What the certificate of the Coordinator at this address is checked against.
     pub(super) fn host_name(&self, address: SocketAddr) -> String {
         let is_there = |it: &&(Box<str>, Vec<SocketAddr>)| {
@@ -198,7 +215,7 @@ fn in_order(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
 }
 
 /// The address as packets from there show it. IPv4 addresses may be hidden in IPv6 ones; a scope belongs to link-local ones.
-fn normalised(address: SocketAddr) -> SocketAddr {
+pub(super) fn normalised(address: SocketAddr) -> SocketAddr {
     let scope = match address {
         SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => v6.scope_id(),
         SocketAddr::V4(_) | SocketAddr::V6(_) => 0,
@@ -321,6 +338,37 @@ mod tests {
         assert_eq!(race.next_due(), at(10_000));
         assert_eq!(race.lost(at(9_999)), None);
         assert_eq!(race.lost(at(10_000)), Some(CloseReason::Version));
+    }
+
+    #[test]
+    fn addresses_that_become_known_are_tried_too() {
+        let (start, mut race) = race("192.0.2.1:1 192.0.2.2:1", Duration::from_secs(10));
+        let mut tried = 0;
+        begin(&mut race, start, &mut tried);
+        let places = [(
+            "elsewhere".into(),
+            addresses("192.0.2.3:1 192.0.2.1:1 192.0.2.4:1 0.0.0.0:1"),
+        )]
+        .into();
+        for _ in 0..100 {
+            race.widen(&places);
+        }
+        for _ in 0..4 {
+            let due = race.next_due();
+            begin(&mut race, due, &mut tried);
+        }
+        assert_eq!(tried, 4);
+        assert_eq!(
+            race.address_of(ChannelId(4)),
+            Some(addresses("192.0.2.4:1")[0])
+        );
+        assert_eq!(race.host_name(addresses("192.0.2.3:1")[0]), "elsewhere");
+        assert_eq!(race.host_name(addresses("192.0.2.2:1")[0]), "localhost");
+        let many: Vec<_> = (1..=100)
+            .map(|port| ([192, 0, 2, 9], port).into())
+            .collect();
+        race.widen(&[("elsewhere".into(), many)].into());
+        assert!(race.waiting.len() + race.attempts.len() <= MAX_ADDRESSES);
     }
 
     #[test]

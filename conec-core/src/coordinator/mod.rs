@@ -341,6 +341,10 @@ impl Endpoint for Coordinator {
         self.events.len() > 0
     }
 
+    fn state_changed(&mut self) -> bool {
+        false
+    }
+
     fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
         let now = self.host.advance(now);
         self.forward_next = !self.forward_next;

@@ -1,7 +1,7 @@
 //! Clients.
 
 use std::{
-    fmt, io,
+    fmt,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -38,22 +38,22 @@ pub struct Client {
 }
 
 impl Client {
-    /// Begins to connect to the Coordinator at one of these addresses, tried in this order. It goes on as the driver is
-    /// turned, and is over when [`connected`](Self::connected) is.
+    /// Begins to connect to the Coordinator, or one of [several](conec_core::Client::connect_to_any), at one of these addresses under
+    /// these host names, tried in this order. It goes on as the driver is turned, and is over when [`connected`](Self::connected) is.
     ///
-    /// The Coordinator's certificate is checked against `host_name`, unless its key is [pinned](conec_core::Trust::Pin).
+    /// The Coordinator's certificate is checked against the host name, unless its key is [pinned](conec_core::Trust::Pin).
     /// `clock` is the one whose time the driver is turned with.
     pub fn start(
         socket: Socket,
-        host_name: &str,
-        addresses: &[SocketAddr],
+        coordinators: &[(&str, &[SocketAddr])],
         mut config: ClientConfig,
         clock: fn() -> Instant,
     ) -> Result<(Self, Driver<conec_core::Client>, Sockets), ConnectError> {
-        look_up_link(&mut config, addresses);
+        let addresses: Vec<_> = coordinators.iter().flat_map(|it| it.1).copied().collect();
+        look_up_link(&mut config, &addresses);
         let seed = Identity::generate_seed().map_err(BindError::from)?;
         let mut client = conec_core::Client::new(config, seed).map_err(BindError::from)?;
-        client.connect(clock(), host_name, addresses)?;
+        client.connect_to_any(clock(), coordinators)?;
         let shared = Shared::new(client, clock);
         let home = shared.with(|state| state.hold_home());
         let handle = Arc::new(EndpointHandle(shared.clone()));
@@ -72,14 +72,34 @@ impl Client {
         self.core(|core| core.state())
     }
 
-    /// From the next attempt to [reconnect](ClientConfig::reconnect) on, looks for the Coordinator at these addresses under these host
-    /// names, instead of those that were given before: for one that has moved, or for several that have the same
-    /// [ticket key](conec_core::CoordinatorConfig::ticket_key).
+    /// Waits until this Client and its Coordinator stand to each other in another way than this, and gives that. What comes and goes
+    /// before this is asked again is not seen.
+    ///
+    /// ```no_run
+    /// # use conec_driver::*;
+    /// # async fn run(client: Client) {
+    /// let mut state = client.state();
+    /// while !matches!(state, ClientState::Ended { .. }) {
+    ///     state = client.state_other_than(state).await;
+    ///     println!("{state:?}");
+    /// }
+    /// # }
+    /// ```
+    pub async fn state_other_than(&self, known: ClientState) -> ClientState {
+        self.shared
+            .wait(|state| state.state_other_than(known))
+            .await
+    }
+
+    /// From now on, looks for the Coordinator at these addresses under these host names, instead of those that were given before:
+    /// for one that has moved, or for several that have the same [ticket key](conec_core::CoordinatorConfig::ticket_key).
+    ///
+    /// Where a Client was connected by names, adapters do that by themselves: they look the names up anew whenever it
+    /// [reconnects](ClientConfig::reconnect), and what is set here lasts until then.
     pub fn set_coordinators(&self, places: &[(&str, &[SocketAddr])]) -> Result<(), ConnectError> {
-        let set = self.shared.with(|state| {
-            let endpoint = state.endpoint_mut();
-            endpoint.set_coordinators(places)
-        });
+        let set = self
+            .shared
+            .command(|core, now| core.set_coordinators(now, places));
         Ok(set?)
     }
 
@@ -190,6 +210,10 @@ impl Client {
         self.shared.wait(|state| state.client_ended()).await
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared<conec_core::Client>> {
+        &self.shared
+    }
+
     async fn open_channel(
         &self,
         target: Target,
@@ -221,22 +245,4 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Client({:?})", self.id())
     }
-}
-
-/// The host of a Coordinator that is written as `host:port`, without the brackets of an IPv6 address, and the addresses that
-/// looking it up gave.
-pub fn resolved(
-    coordinator: &str,
-    looked_up: io::Result<impl Iterator<Item = SocketAddr>>,
-) -> Result<(&str, Vec<SocketAddr>), ConnectError> {
-    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "write it as host:port");
-    let split = coordinator.rsplit_once(':').ok_or_else(invalid);
-    let resolved = split.and_then(|(host, _)| {
-        let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
-        Ok((bare.unwrap_or(host), looked_up?.collect()))
-    });
-    resolved.map_err(|error| ConnectError::Resolve {
-        host: coordinator.into(),
-        error,
-    })
 }

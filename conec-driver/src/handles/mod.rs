@@ -9,7 +9,7 @@ mod sender;
 
 pub use self::{
     channel::{Channel, IncomingStream},
-    client::{Client, resolved},
+    client::Client,
     coordinator::Coordinator,
     offer::Offer,
     receiver::Receiver,

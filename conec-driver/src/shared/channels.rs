@@ -196,10 +196,6 @@ impl<E: Endpoint + ?Sized> State<E> {
             }
         }
         self.waiters.wake(Subject::Channel(id, Topic::Life));
-        if self.endpoint.peer(id).is_none() {
-            // It is a home channel: a Client is connected.
-            self.waiters.wake(Subject::Application);
-        }
     }
 
     pub(super) fn channel_closed(&mut self, id: ChannelId, reason: CloseReason) {

@@ -26,9 +26,20 @@ impl State<Client> {
     pub(crate) fn connected(&self) -> Result<Result<(), CloseReason>, Subject> {
         match self.how_ended() {
             Some(reason) => Ok(Err(reason)),
-            None if self.endpoint.is_connected() => Ok(Ok(())),
+            None if self.endpoint.state() == ClientState::Connected => Ok(Ok(())),
             None => Err(Subject::Application),
         }
+    }
+
+    /// Another state than this one.
+    pub(crate) fn state_other_than(&self, known: ClientState) -> Result<ClientState, Subject> {
+        let state = match self.how_ended() {
+            Some(reason) => ClientState::Ended { reason },
+            None => self.endpoint.state(),
+        };
+        (state != known)
+            .then_some(state)
+            .ok_or(Subject::Application)
     }
 
     /// Whether the Client has ended.

@@ -81,7 +81,7 @@ impl<E: Endpoint + ?Sized> State<E> {
         while let Some((id, event)) = self.endpoint.poll_channel_event() {
             self.handle_channel_event(id, event);
         }
-        if self.endpoint.has_application_events() {
+        if self.endpoint.has_application_events() | self.endpoint.state_changed() {
             self.waiters.wake(Subject::Application);
         }
     }

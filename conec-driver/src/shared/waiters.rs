@@ -7,7 +7,7 @@ use conec_core::{ChannelId, Direction, StreamId};
 /// What has to happen before another try is worthwhile: the error of what cannot be done yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
-    /// Offers at a Client, events at a Coordinator.
+    /// Offers at a Client and its state, events at a Coordinator.
     Application,
     /// That nobody drives the endpoint any more.
     End,

@@ -209,7 +209,7 @@ impl Io for Wire<'_> {
 fn client(trust: &Trust, number: u8) -> Node<Client, conec_core::Client> {
     let mut config = ClientConfig::new(Identity::generate().unwrap(), trust.clone());
     config.paths.policy = PathPolicy::ProxiedOnly;
-    let client = Client::start(socket(), "localhost", &[address(0)], config, clock).unwrap();
+    let client = Client::start(socket(), &[("localhost", &[address(0)])], config, clock).unwrap();
     Node::new(client, number)
 }
 

@@ -1,14 +1,16 @@
 //! Clients for threads.
 
 use std::{
-    iter,
+    future::{Ready, ready},
+    io, iter,
     net::{SocketAddr, ToSocketAddrs},
     ops::Deref,
+    thread,
     time::{Duration, Instant},
 };
 
-use conec_core::{ClientConfig, CloseReason, PathPolicy, Target};
-use conec_driver::{BindError, ConnectError, OpenError, Socket, resolved};
+use conec_core::{ClientConfig, ClientState, CloseReason, PathPolicy, Target};
+use conec_driver::{BindError, ConnectError, Lookup, OpenError, Socket};
 
 use super::{
     Channel, Offer, TimedOut,
@@ -51,7 +53,8 @@ impl Client {
         ///
         /// The host is resolved, and all of its addresses are raced, as [`conec_core::Client::connect`] has it: every 250 ms
         /// another one is tried, and the first that is connected is taken. The Coordinator's certificate is checked against
-        /// the host, unless its key is [pinned](conec_core::Trust::Pin).
+        /// the host, unless its key is [pinned](conec_core::Trust::Pin). Whenever the Client
+        /// [reconnects](ClientConfig::reconnect), the host is resolved anew, by a second background thread.
         ///
         /// Fails with [`CloseReason::Unreachable`] as soon as the system says of all addresses that they cannot be reached;
         /// that nothing listens there is known within a second, on Linux and Android.
@@ -61,12 +64,18 @@ impl Client {
         /// short.
         connect, connect_timeout [] (coordinator: &str, config: ClientConfig)
             -> Result<Self, ConnectError> {
-            async {
-                let looked_up = coordinator.to_socket_addrs();
-                let (host_name, addresses) = resolved(coordinator, looked_up)?;
-                let socket = Socket::any().map_err(BindError::from)?;
-                Self::start(socket, host_name, &addresses, config).await
-            }
+            async { Self::start_by_names(&[coordinator], config).await }
+        }
+
+        /// Connects to whichever of several Coordinators can be reached first, each written as `host:port`, like
+        /// [`connect`](Self::connect). When that one is lost, the Client goes over to another, and its channels go on if all
+        /// have the same [ticket key](conec_core::CoordinatorConfig::ticket_key), as those with the same certificate have by
+        /// themselves.
+        ///
+        /// Hosts that cannot be resolved are left out, unless none can.
+        connect_to_any, connect_to_any_timeout [] (coordinators: &[&str], config: ClientConfig)
+            -> Result<Self, ConnectError> {
+            Self::start_by_names(coordinators, config)
         }
 
         /// Connects to the Coordinator at whichever of these addresses leads to it, the first preferred, like
@@ -78,7 +87,7 @@ impl Client {
         ) -> Result<Self, ConnectError> {
             async {
                 let socket = Socket::any().map_err(BindError::from)?;
-                Self::start(socket, host_name, addresses, config).await
+                Self::start(socket, &[(host_name, addresses)], config).await
             }
         }
 
@@ -89,7 +98,7 @@ impl Client {
             addresses: &[SocketAddr],
             config: ClientConfig
         ) -> Result<Self, ConnectError> {
-            Self::start(socket, host_name, addresses, config)
+            async { Self::start(socket, &[(host_name, addresses)], config).await }
         }
     }
 
@@ -116,6 +125,10 @@ impl Client {
             async { self.0.accept().await.map(Offer) }
         }
 
+        state_other_than, state_other_than_timeout [&self,] (known: ClientState) -> ClientState {
+            self.0.state_other_than(known)
+        }
+
         connected, connected_timeout [&self,] () -> Result<(), ConnectError> { self.0.connected() }
 
         closed, closed_timeout [&self,] () -> CloseReason { self.0.closed() }
@@ -132,19 +145,38 @@ impl Client {
         wait(self.0.close(patience));
     }
 
+    async fn start_by_names(
+        coordinators: &[&str],
+        config: ClientConfig,
+    ) -> Result<Self, ConnectError> {
+        let lookup = Lookup::of(coordinators, resolve).await?;
+        let socket = Socket::any().map_err(BindError::from)?;
+        let client = Self::start(socket, &lookup.places(), config).await?;
+        let keep_up = lookup.keep_up(&client.0, resolve);
+        thread::Builder::new()
+            .name("conec-lookup".into())
+            .spawn(move || wait(keep_up))
+            .map_err(BindError::from)?;
+        Ok(client)
+    }
+
     async fn start(
         socket: Socket,
-        host_name: &str,
-        addresses: &[SocketAddr],
+        coordinators: &[(&str, &[SocketAddr])],
         config: ClientConfig,
     ) -> Result<Self, ConnectError> {
         let clock = Instant::now;
-        let started = conec_driver::Client::start(socket, host_name, addresses, config, clock);
+        let started = conec_driver::Client::start(socket, coordinators, config, clock);
         let (client, driver, sockets) = started?;
         drive(driver, sockets).map_err(BindError::from)?;
         client.connected().await?;
         Ok(Self(client))
     }
+}
+
+/// Looks up the addresses of `host:port`, here and now.
+fn resolve(coordinator: String) -> Ready<io::Result<std::vec::IntoIter<SocketAddr>>> {
+    ready(coordinator.to_socket_addrs())
 }
 
 derefs!(Client);

@@ -1,10 +1,17 @@
 //! Clients that outlive their Coordinator.
 
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{
+    future::ready,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
+use conec_driver::Lookup;
 use conec_tokio::{
-    Certificate, Client, ClientConfig, ClientState, Code, Coordinator, CoordinatorConfig, Identity,
-    PathPolicy, Trust,
+    Certificate, Client, ClientConfig, ClientState, Code, ConnectError, Coordinator,
+    CoordinatorConfig, Identity, PathPolicy, Socket, Trust, drive,
 };
 use tokio::{runtime, sync::oneshot, time::sleep};
 
@@ -44,11 +51,15 @@ impl Mortal {
     }
 }
 
-async fn client(certificate: &Certificate, at: SocketAddr) -> Client {
+fn client_config(certificate: &Certificate) -> ClientConfig {
     let identity = Identity::generate().unwrap();
     let mut config = ClientConfig::new(identity, Trust::Pin(certificate.pin()));
-    config.reconnect = true;
     config.paths.policy = PathPolicy::ProxiedOnly;
+    config
+}
+
+async fn client(certificate: &Certificate, at: SocketAddr) -> Client {
+    let config = client_config(certificate);
     Client::connect_to("localhost", &[at], config)
         .await
         .unwrap()
@@ -146,6 +157,131 @@ async fn who_looks_for_a_coordinator_can_open_channels_and_end() {
         assert!(bob.accept().await.is_none());
         assert!(bob.connected().await.is_err());
         alice.close(Duration::from_secs(1)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_knows_several_coordinators_goes_over_to_another_one() {
+    within(async {
+        let certificate = Certificate::self_signed(["localhost"]).unwrap();
+        let first = Mortal::start(&certificate, 0).await;
+        let second = Mortal::start(&certificate, 0).await;
+        let names = [first.address, second.address].map(|it| it.to_string());
+        let names = [&names[0][..], &names[1], "nowhere.invalid:4433"];
+        let connect = || Client::connect_to_any(&names, client_config(&certificate));
+        let (alice, bob) = (connect().await.unwrap(), connect().await.unwrap());
+        let (to_bob, to_alice) = pair_of(&alice, &bob).await;
+        round_trip(&to_bob, &to_alice).await;
+        first.kill();
+        round_trip(&to_bob, &to_alice).await;
+        alice.connected().await.unwrap();
+        bob.connected().await.unwrap();
+        second.kill();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_coordinator_that_has_moved_is_found_where_its_name_leads() {
+    within(async {
+        let certificate = Certificate::self_signed(["conec.test"]).unwrap();
+        let coordinator = Mortal::start(&certificate, 0).await;
+        let at = Arc::new(Mutex::new(coordinator.address));
+        let resolve = {
+            let at = Arc::clone(&at);
+            move |name: String| {
+                assert_eq!(name, "conec.test:4433");
+                ready(Ok([*at.lock().unwrap()].into_iter()))
+            }
+        };
+        let lookup = Lookup::of(&["conec.test:4433"], resolve.clone())
+            .await
+            .unwrap();
+        let (client, driver, sockets) = conec_driver::Client::start(
+            Socket::any().unwrap(),
+            &lookup.places(),
+            client_config(&certificate),
+            || tokio::time::Instant::now().into_std(),
+        )
+        .unwrap();
+        tokio::spawn(drive(driver, sockets).unwrap());
+        client.connected().await.unwrap();
+        let keeping_up = tokio::spawn(lookup.keep_up(&client, resolve));
+
+        let elsewhere = Mortal::start(&certificate, 0).await;
+        coordinator.kill();
+        *at.lock().unwrap() = elsewhere.address;
+        let mut sender = client.home().open_uni("anybody?").await.unwrap();
+        sender.send("hello".into()).await.unwrap();
+        let state = client.state_other_than(ClientState::Connected).await;
+        assert!(
+            matches!(state, ClientState::Reconnecting { .. }),
+            "{state:?}"
+        );
+        client.connected().await.unwrap();
+        // Nothing of that outlives the Client.
+        drop((sender, client));
+        keeping_up.await.unwrap();
+        elsewhere.kill();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn names_of_which_none_is_found_are_an_error_at_once() {
+    let certificate = Certificate::self_signed(["localhost"]).unwrap();
+    for names in [
+        &["nowhere.invalid:4433", "localhost"][..],
+        &["nowhere.invalid:4433"],
+        &[],
+    ] {
+        let connected = Client::connect_to_any(names, client_config(&certificate)).await;
+        let error = connected.unwrap_err();
+        match names.len() {
+            0 => assert!(matches!(error, ConnectError::Address(_)), "{error:?}"),
+            _ => assert!(matches!(error, ConnectError::Resolve { .. }), "{error:?}"),
+        }
+    }
+}
+
+/// A Client that ends as its Coordinators do.
+async fn mortal_client(certificate: &Certificate, at: SocketAddr) -> (Client, oneshot::Sender<()>) {
+    let (kill, killed) = oneshot::channel::<()>();
+    let (tell, told) = oneshot::channel();
+    let certificate = certificate.clone();
+    thread::spawn(move || {
+        let mut builder = runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let client = client(&certificate, at).await;
+            let _ = tell.send(client);
+            let _ = killed.await;
+        });
+    });
+    (told.await.unwrap(), kill)
+}
+
+#[tokio::test]
+async fn a_client_that_was_killed_is_missed_soon() {
+    within(async {
+        let certificate = Certificate::self_signed(["localhost"]).unwrap();
+        let coordinator = Mortal::start(&certificate, 0).await;
+        let alice = client(&certificate, coordinator.address).await;
+        let (bob, kill) = mortal_client(&certificate, coordinator.address).await;
+        let (to_bob, to_alice) = pair_of(&alice, &bob).await;
+        round_trip(&to_bob, &to_alice).await;
+        assert!(!to_bob.is_silent());
+        to_bob.audible().await.unwrap();
+        kill.send(()).unwrap();
+        let mut sender = to_bob.open_uni("").await.unwrap();
+        sender.send("anybody?".into()).await.unwrap();
+        let missed = tokio::time::timeout(Duration::from_secs(3), to_bob.silent()).await;
+        missed.expect("in time").unwrap();
+        assert!(to_bob.is_silent());
+        alice.abort(Code(0));
+        assert!(to_bob.silent().await.is_err() && to_bob.audible().await.is_err());
+        coordinator.kill();
     })
     .await;
 }

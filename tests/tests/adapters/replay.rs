@@ -248,6 +248,10 @@ impl Endpoint for Recorder {
         self.client.has_application_events()
     }
 
+    fn state_changed(&mut self) -> bool {
+        self.client.state_changed()
+    }
+
     fn poll_timeout_cause(&self) -> Option<(Instant, TimeoutCause)> {
         self.client.poll_timeout_cause()
     }
@@ -541,6 +545,10 @@ impl Endpoint for Player {
     }
 
     fn has_application_events(&self) -> bool {
+        false
+    }
+
+    fn state_changed(&mut self) -> bool {
         false
     }
 

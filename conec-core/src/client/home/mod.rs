@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use self::outage::Outage;
 pub(super) use self::outage::Watch;
 pub use self::state::ClientState;
-use super::race::{Places, Race};
+use super::race::{Places, Race, normalised};
 use crate::{ChannelId, CloseReason, Name, transport::EngineId, wire::Instance};
 
 /// A Client's way to its Coordinator.
@@ -24,8 +24,9 @@ pub(super) struct Home {
     pub(super) address: Option<SocketAddr>,
     /// That of the former Coordinator, which goes on forwarding for channels that are not resumed yet.
     pub(super) former: Option<SocketAddr>,
-    /// Where to look for a Coordinator.
-    places: Places,
+    /// Where to look for a Coordinator: as the application has it, and as the last one said that was about to stop.
+    given: Places,
+    alternatives: Places,
     /// There while the last home channel is lost, or seems to be.
     outage: Option<Outage>,
     /// As what this Client keeps its peer channels when the home channel is lost; 0 if it does not.
@@ -67,7 +68,8 @@ impl Home {
             engine: None,
             address: None,
             former: None,
-            places: Places::default(),
+            given: Places::default(),
+            alternatives: Places::default(),
             outage: None,
             instance,
         }
@@ -101,6 +103,21 @@ impl Home {
     /// Whether packets from this address are forwarded by a Coordinator.
     pub(super) fn is_at(&self, address: SocketAddr) -> bool {
         self.address == Some(address) || self.former == Some(address)
+    }
+
+    /// Where to look for a Coordinator now. One that is about to stop lets nobody in, but may be all that is known.
+    fn places(&self) -> Places {
+        let all = || self.alternatives.iter().chain(&*self.given);
+        let others = all().map(|(name, at)| {
+            let is_other = |at: &&SocketAddr| self.address != Some(normalised(**at));
+            let others: Vec<_> = at.iter().filter(is_other).copied().collect();
+            (name.clone(), others)
+        });
+        let others: Vec<_> = others.filter(|(_, at)| !at.is_empty()).collect();
+        if self.is_leaving() && !others.is_empty() {
+            return others.into();
+        }
+        all().cloned().collect()
     }
 
     /// Whether it stands, and another one is to be had anyway.

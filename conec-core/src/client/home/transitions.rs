@@ -26,16 +26,15 @@ impl Client {
     pub(in crate::client) fn begin_connecting(
         &mut self,
         now: Instant,
-        host_name: &str,
-        addresses: &[SocketAddr],
+        places: &[(&str, &[SocketAddr])],
     ) -> Result<(), ConnectError> {
         if !matches!(self.home.stage, Stage::Unused) {
             return Err(ConnectError::AlreadyUsed);
         }
-        let places = places_of(&[(host_name, addresses)])?;
+        let places = places_of(places)?;
         let limit = self.config.limits.handshake_timeout;
         let race = Race::new(now, &places, limit).ok_or(ConnectError::NoAddress)?;
-        self.home.places = places;
+        self.home.given = places;
         self.insert_home();
         self.paths.hosts_in_doubt(now);
         self.home.stage = Stage::Connecting(race);
@@ -45,16 +44,21 @@ impl Client {
 
     pub(in crate::client) fn look_for_coordinator(
         &mut self,
+        now: Instant,
         places: &[(&str, &[SocketAddr])],
     ) -> Result<(), ConnectError> {
         if matches!(self.home.stage, Stage::Unused) || self.home.has_ended() {
             return Err(ConnectError::AlreadyUsed);
         }
         let places = places_of(places)?;
-        let now = self.host.now().ok_or(ConnectError::NoAddress)?;
         // Whether any of them can be tried.
         Race::new(now, &places, Duration::from_secs(1)).ok_or(ConnectError::NoAddress)?;
-        self.home.places = places;
+        self.home.given = places;
+        let places = self.home.places();
+        if let Some(race) = self.home.race_mut() {
+            race.widen(&places);
+            self.go_on_racing(now);
+        }
         Ok(())
     }
 
@@ -152,7 +156,9 @@ impl Client {
             None if is_leaving => Duration::from_millis(self.host.random() % 1000),
             Some(outage) => {
                 outage.failed(reason);
-                outage.pause(self.host.random())
+                let pause = outage.pause(self.host.random());
+                self.tell_state(ClientEvent::Reconnecting { reason });
+                pause
             }
             None => self.begin_outage(now, reason),
         };
@@ -188,7 +194,7 @@ impl Client {
     /// Looks for the Coordinator anew.
     fn look_again(&mut self, now: Instant) {
         let limit = self.config.limits.handshake_timeout;
-        let Some(race) = Race::new(now, &self.home.places, limit) else {
+        let Some(race) = Race::new(now, &self.home.places(), limit) else {
             return;
         };
         match &mut self.home.stage {
@@ -468,13 +474,11 @@ impl Client {
         // Whom this Client trusts by its host name is for its own application to say.
         let trusted = |host: &str| match self.config.trust {
             Trust::Pin(_) => is_host_name(host),
-            Trust::Roots(_) => self.home.places.iter().any(|(known, _)| **known == *host),
+            Trust::Roots(_) => self.home.given.iter().any(|(known, _)| **known == *host),
         };
         let places = alternatives.iter().filter(|(host, _)| trusted(host));
         let places: Places = places.map(|(host, at)| (host.clone(), vec![*at])).collect();
-        if !places.is_empty() {
-            self.home.places = places;
-        }
+        self.home.alternatives = places;
         if let Stage::Ready { leaving, .. } = &mut self.home.stage {
             *leaving = true;
             let nanos = u64::try_from(spread.min(MAX_SPREAD).as_nanos()).unwrap_or(u64::MAX);

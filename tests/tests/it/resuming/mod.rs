@@ -3,6 +3,8 @@
 mod draining;
 mod many;
 mod random;
+mod several;
+mod silence;
 
 use std::time::Duration;
 
@@ -223,7 +225,9 @@ fn a_channel_goes_over_to_another_coordinator_with_the_same_key() {
         let address = story.world.address(other);
         for node in story.nodes() {
             let places: [(&str, &[_]); 1] = [(keys::HOST, &[address])];
-            story.world.client(node).set_coordinators(&places).unwrap();
+            let now = story.world.now();
+            let client = story.world.client(node);
+            client.set_coordinators(now, &places).unwrap();
         }
         story.world.crash(story.coordinator);
         story.coordinator = other;

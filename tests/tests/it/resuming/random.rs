@@ -98,10 +98,11 @@ impl Trial {
                 let former = self.coordinator;
                 self.coordinator = self.world.add_coordinator_with(self.config.clone());
                 let address = self.world.address(self.coordinator);
+                let now = self.world.now();
                 for node in nodes {
                     let client = self.world.client(node);
                     client
-                        .set_coordinators(&[(keys::HOST, &[address])])
+                        .set_coordinators(now, &[(keys::HOST, &[address])])
                         .unwrap();
                 }
                 self.world.crash(former);
