@@ -262,6 +262,9 @@ impl Client {
             return;
         };
         tracing::debug!(%address, "reached the coordinator");
+        if self.is_closing() {
+            return self.leave_race(now);
+        }
         let attempts: Vec<_> = race.links().collect();
         if self.home.is_leaving() {
             if let Some(link) = self.host.link(self.home.id) {
@@ -515,6 +518,7 @@ impl Client {
             | Stage::Ready {
                 successor: Some(_), ..
             } => self.go_on_racing(now),
+            Stage::Ready { .. } if self.is_closing() => {}
             Stage::Ready { .. } => {
                 if self.home.outage.is_none() && !self.home.is_leaving() {
                     self.begin_outage(now, CloseReason::TimedOut);
