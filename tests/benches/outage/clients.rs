@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use conec_tokio::{
-    Client, ClientConfig, ClientState, Identity, PathPolicy, Receiver, Sender, Trust,
+    Client, ClientConfig, ClientState, Identity, KeyPin, PathPolicy, Receiver, Sender, Trust,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ring::digest::{Context, SHA256};
@@ -191,10 +191,13 @@ pub(crate) async fn miss(clients: &[Client]) -> Result<()> {
     Ok(())
 }
 
-async fn connect(coordinators: &Coordinators, at: SocketAddr) -> Result<Client> {
-    let identity = Identity::generate()?;
-    let mut config = ClientConfig::new(identity, Trust::Pin(coordinators.pin()));
-    config.reconnect = true;
+/// A Client with a new identity.
+pub(crate) async fn connect(coordinators: &Coordinators, at: SocketAddr) -> Result<Client> {
+    connect_as(Identity::generate()?, coordinators.pin(), at).await
+}
+
+pub(crate) async fn connect_as(identity: Identity, pin: KeyPin, at: SocketAddr) -> Result<Client> {
+    let mut config = ClientConfig::new(identity, Trust::Pin(pin));
     // What is measured is the way through the Coordinator.
     config.paths.policy = PathPolicy::ProxiedOnly;
     Ok(Client::connect(&at.to_string(), config).await?)

@@ -57,7 +57,7 @@ impl Coordinators {
             clients: self.clients,
             memory: self.memory(),
         };
-        Process::start("coordinator", &role).map(Running)
+        Process::start("coordinator", &crate::Role::Coordinator(role)).map(Running)
     }
 }
 

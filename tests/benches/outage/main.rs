@@ -12,11 +12,13 @@
 //! | `stopped` | it is stopped (SIGSTOP) for 20 s, and then goes on |
 //! | `rolling` | two Coordinators hand over to each other, 100 times, with a message every 5 ms under way |
 //! | `herd` | 4096 Clients come back at once to a Coordinator that was killed |
+//! | `peer` | 20 times, one of two Clients is killed, with a message every 5 ms under way, and started anew 4 s later |
 //!
-//! The Coordinator has a process of its own, the Clients share this one. A *gap* is the longest time in which nothing arrives.
+//! The Coordinator has a process of its own, and so has the Client that is killed; the others share this one. A *gap* is the longest time in which nothing arrives.
 
 mod clients;
 mod coordinator;
+mod mortal;
 
 #[path = "../../../conec-tokio/benches/loopback/meter.rs"]
 #[expect(dead_code, reason = "shared with the benchmark on loopback")]
@@ -29,8 +31,8 @@ mod result;
 
 use std::time::Duration;
 
-use conec_tokio::ClientState;
 use lexopt::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::{clients::Transfer, coordinator::Coordinators, result::Result};
 
@@ -40,7 +42,10 @@ fn main() -> Result<()> {
     while let Some(arg) = args.next()? {
         match arg {
             Long("role") => {
-                return coordinator::run(serde_json::from_str(&args.value()?.string()?)?);
+                return match serde_json::from_str(&args.value()?.string()?)? {
+                    Role::Coordinator(role) => coordinator::run(role),
+                    Role::Client(role) => mortal::run(role),
+                };
             }
             // What cargo adds.
             Long("bench") => {}
@@ -66,7 +71,17 @@ fn main() -> Result<()> {
     if is_wanted("herd") {
         runtime.block_on(herd(4096 / part))?;
     }
+    if is_wanted("peer") {
+        runtime.block_on(mortal::peer((20 / part).max(1)))?;
+    }
     Ok(())
+}
+
+/// What this program is started again as.
+#[derive(Serialize, Deserialize)]
+enum Role {
+    Coordinator(coordinator::Role),
+    Client(mortal::Role),
 }
 
 async fn killed(bytes: usize) -> Result<()> {
@@ -136,9 +151,6 @@ async fn herd(count: usize) -> Result<()> {
     let began = std::time::Instant::now();
     for client in &clients {
         client.connected().await?;
-        while client.state() != ClientState::Connected {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
     }
     let took = began.elapsed();
     let memory = second.peak_memory()?;
