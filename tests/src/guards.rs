@@ -973,8 +973,29 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "who was refused for good does not try again",
         file: "conec-core/src/client/home/transitions.rs",
-        text: "&& !is_final(reason) && !is_closing",
-        without: "&& !is_closing",
+        text: "wants && !reason.is_permanent()",
+        without: "wants",
         noticed_by: "resuming::who_is_refused_for_good_or_closed_ends_with_all_channels",
+    },
+    Guard {
+        what: "who is closing does not go over to the Coordinator that it was looking for",
+        file: "conec-core/src/client/home/transitions.rs",
+        text: "        if self.is_closing() {\n            return self.leave_race(now);\n        }\n",
+        without: "",
+        noticed_by: "resuming::a_client_that_looks_for_its_coordinator_can_be_closed",
+    },
+    Guard {
+        what: "who is gone without a word is missed",
+        file: "conec-core/src/transport/link/mod.rs",
+        text: "if self.silence.is_missed(now, rtt) {",
+        without: "if false {",
+        noticed_by: "resuming::silence::a_client_that_was_killed_is_missed_in_three_seconds_and_ends_when_it_is_started_anew",
+    },
+    Guard {
+        what: "where to look is also told to attempts under way",
+        file: "conec-core/src/client/home/transitions.rs",
+        text: "            race.widen(&places);\n",
+        without: "",
+        noticed_by: "resuming::several::where_to_look_can_be_told_while_it_is_looked_for_in_vain",
     },
 ];

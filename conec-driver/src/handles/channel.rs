@@ -134,7 +134,7 @@ impl Channel {
     /// A program that has somebody else to turn to can do that long before the channel ends:
     ///
     /// ```no_run
-    /// # use conec_driver::*;
+    /// # use conec_driver::{Channel, api::CloseReason};
     /// # async fn run(channel: Channel) -> Result<(), CloseReason> {
     /// loop {
     ///     channel.silent().await?;

@@ -76,7 +76,7 @@ impl Client {
     /// before this is asked again is not seen.
     ///
     /// ```no_run
-    /// # use conec_driver::*;
+    /// # use conec_driver::{Client, api::ClientState};
     /// # async fn run(client: Client) {
     /// let mut state = client.state();
     /// while !matches!(state, ClientState::Ended { .. }) {

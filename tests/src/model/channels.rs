@@ -337,6 +337,8 @@ impl Run {
             | ChannelEvent::DatagramsReadable
             | ChannelEvent::DatagramsWritable
             | ChannelEvent::PathChanged { .. }
+            | ChannelEvent::Silent
+            | ChannelEvent::Audible
             | ChannelEvent::Closing => {}
             event => self.fail(&format!("an event that the model does not know: {event:?}")),
         }
