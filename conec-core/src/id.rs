@@ -4,15 +4,19 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
+use crate::text::{TextError, decode, encode};
+
 /// Who a Client is: the SHA-256 hash of its public key's SubjectPublicKeyInfo (RFC 5280, 4.1.2.7).
 ///
-/// Two parties that use the same `ClientId` hold the same private key. Printed and parsed as 64 hexadecimal digits.
+/// Two parties that use the same `ClientId` hold the same private key. Printed and parsed as 56 letters and digits, the last of
+/// which are a checksum.
 ///
 /// ```
 /// use conec_core::{ClientId, Identity};
 ///
 /// let id = Identity::from_seed([7; 32]).id();
 /// assert_eq!(id.to_string().parse::<ClientId>(), Ok(id));
+/// assert!(id.to_string().starts_with(&id.short()));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub(crate) [u8; 32]);
@@ -27,43 +31,44 @@ impl ClientId {
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
+
+    /// How it begins, for people and logs: enough to tell those apart who are there. Who wants to be taken for somebody else can make
+    /// a key whose id begins in the same way.
+    pub fn short(&self) -> String {
+        let mut text = self.to_string();
+        text.truncate(SHORT);
+        text
+    }
 }
 
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&encode::<3>(PURPOSE, &self.0))
     }
 }
 
-/// The first eight digits: enough for a log line.
+/// As [`short`](Self::short) has it.
 impl fmt::Debug for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..4]
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&self.short())
     }
 }
-
-/// A `ClientId` must be written as 64 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a client id is written as 64 hexadecimal digits")]
-pub struct ParseClientIdError;
 
 impl FromStr for ClientId {
-    type Err = ParseClientIdError;
+    type Err = TextError;
 
-    fn from_str(text: &str) -> Result<Self, ParseClientIdError> {
-        let digits = text.as_bytes();
-        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(ParseClientIdError);
-        }
-        let mut id = [0; 32];
-        for (byte, at) in id.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| ParseClientIdError)?;
-        }
-        Ok(Self(id))
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        let bytes = decode::<3>(PURPOSE, text)?;
+        let found = text.len();
+        let bytes = bytes.try_into().map_err(|_| TextError::Length { found })?;
+        Ok(Self(bytes))
     }
 }
+
+/// What the checksum of an id is for.
+const PURPOSE: &str = "conec id";
+/// 40 bits.
+const SHORT: usize = 8;
 
 /// A short label that the Coordinator grants to an identity: 1 to 64 bytes of `[a-z0-9._-]`.
 ///
@@ -230,15 +235,20 @@ mod tests {
     fn an_id_is_read_as_it_was_written() {
         let id = ClientId(std::array::from_fn(|at| 255 - at as u8));
         let written = id.to_string();
+        assert_eq!(written.len(), 56);
         assert_eq!(written.parse(), Ok(id));
         assert_eq!(written.to_uppercase().parse(), Ok(id));
-        let (short, long) = (&written[2..], written.clone() + "00");
-        for other in ["", short, &long, &written.replace('f', "+")] {
-            assert_eq!(
-                other.parse::<ClientId>(),
-                Err(ParseClientIdError),
-                "{other}"
-            );
-        }
+        assert_eq!(format!("{id:?}"), written[..8]);
+        let parse = |text: &str| text.parse::<ClientId>().unwrap_err();
+        assert_eq!(parse(&written[..48]), TextError::Checksum);
+        assert_eq!(parse(&written[..49]), TextError::Length { found: 49 });
+        let wrong = TextError::Character {
+            position: 3,
+            found: '0',
+        };
+        assert_eq!(parse("ab0"), wrong);
+        // A checksum that is right, of something that is no id.
+        let other = encode::<3>(PURPOSE, &[7; 27]);
+        assert_eq!(parse(&other), TextError::Length { found: 48 });
     }
 }

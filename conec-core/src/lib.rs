@@ -67,6 +67,7 @@ mod stats;
 #[cfg(feature = "__testing")]
 #[doc(hidden)]
 pub mod testing;
+mod text;
 mod transport;
 mod util;
 mod wire;
@@ -90,10 +91,7 @@ pub use error::{
     OpenChannelError, OpenStreamError, PairError, RecvEnd, RecvError, SendBatchError,
     SendDatagramError, SendEnd, SendError, StreamEnded, Unreachable, Violation,
 };
-pub use id::{
-    ChannelId, ClientId, Code, Direction, InvalidName, Name, PairId, ParseClientIdError, StreamId,
-    Target,
-};
+pub use id::{ChannelId, ClientId, Code, Direction, InvalidName, Name, PairId, StreamId, Target};
 #[cfg(feature = "self-signed")]
 pub use identity::SelfSignedError;
 pub use identity::{Certificate, CertificateError, Identity, KeyError, KeyPin, NoRandomness};
@@ -103,3 +101,4 @@ pub use limits::{ClientLimits, CoordinatorLimits};
 pub use rustls;
 pub use secret::Secret;
 pub use stats::{EndpointStats, PathStats, Traffic};
+pub use text::{CoordinatorUrl, Invitation, InvitationError, TextError, UrlError};

@@ -4,10 +4,11 @@ pub use conec_core::{
     AnswerError, Certificate, CertificateError, ChannelConfig, ChannelEvent, ChannelId,
     ChannelStats, ClientConfig, ClientId, ClientLimits, ClientState, CloseReason, Code,
     ConfigError, CongestionControl, CoordinatorConfig, CoordinatorEvent, CoordinatorLimits,
-    DatagramStats, Direction, Drain, EndpointStats, ErrorCode, Identity, InvalidName, KeyError,
-    KeyPin, Name, Nat, NoRandomness, OpenChannelError, PairError, PairId, Path, PathConfig,
-    PathPolicy, PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd, Revocation, SendEnd,
-    SendLimit, StreamId, Target, Traffic, Trust,
+    CoordinatorUrl, DatagramStats, Direction, Drain, EndpointStats, ErrorCode, Identity,
+    InvalidName, Invitation, InvitationError, KeyError, KeyPin, Name, Nat, NoRandomness,
+    OpenChannelError, PairError, PairId, Path, PathConfig, PathPolicy, PathStats, PeerInfo, Policy,
+    PrivateAddresses, RecvEnd, Revocation, SendEnd, SendLimit, StreamId, Target, TextError,
+    Traffic, Trust, UrlError,
 };
 
 pub use crate::{

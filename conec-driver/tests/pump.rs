@@ -138,7 +138,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let now = Instant::now();
-        let pin = Trust::Pin("00".repeat(32).parse::<KeyPin>().unwrap());
+        let pin = Trust::Pin(KeyPin::from_bytes([0; 32]));
         let config = ClientConfig::new(Identity::from_seed([1; 32]), pin);
         let mut client = Client::new(config, [2; 32]).unwrap();
         let address = SocketAddr::from(([192, 0, 2, 1], 4433));

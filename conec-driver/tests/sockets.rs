@@ -176,7 +176,7 @@ fn a_link_mtu_that_is_set_or_cannot_be_known_stays() {
 }
 
 fn link_mtu(set: Option<u16>, coordinator: &[SocketAddr]) -> Option<u16> {
-    let pin = Trust::Pin("00".repeat(32).parse::<KeyPin>().unwrap());
+    let pin = Trust::Pin(KeyPin::from_bytes([0; 32]));
     let mut config = ClientConfig::new(Identity::from_seed([1; 32]), pin);
     config.link_mtu = set;
     look_up_link(&mut config, coordinator);

@@ -16,7 +16,7 @@ use crate::task::{drive, fit, now};
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// use conec_tokio::*;
 ///
-/// # let pin = "00".repeat(32).parse()?;
+/// # let pin = KeyPin::from_bytes([0; 32]);
 /// let mut config = ClientConfig::new(Identity::generate()?, Trust::Pin(pin));
 /// config.name = Some("alice".parse()?);
 /// let alice = Client::connect("conec.example.org:4433", config).await?;

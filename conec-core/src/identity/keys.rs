@@ -172,7 +172,7 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// The SHA-256 hash of the SubjectPublicKeyInfo of a Coordinator's key. Printed and parsed as 64 hexadecimal digits.
+/// The SHA-256 hash of the SubjectPublicKeyInfo of a Coordinator's key. Printed and parsed as 56 letters and digits.
 pub type KeyPin = ClientId;
 
 /// The operating system gave no randomness.

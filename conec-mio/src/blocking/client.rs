@@ -27,7 +27,7 @@ use super::{
 /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// use conec_mio::blocking::*;
 ///
-/// # let pin = "00".repeat(32).parse()?;
+/// # let pin = KeyPin::from_bytes([0; 32]);
 /// let mut config = ClientConfig::new(Identity::generate()?, Trust::Pin(pin));
 /// config.name = Some("alice".parse()?);
 /// let alice = Client::connect("conec.example.org:4433", config)?;
