@@ -29,6 +29,19 @@ pub struct Offer {
     pub label: Vec<u8>,
 }
 
+impl Offer {
+    /// The other end of the same channel, where this end is the Client's.
+    pub fn mirrored(&self, client: ClientId) -> Self {
+        Self {
+            role: 1 - self.role,
+            own_route: self.peer_route,
+            peer_route: self.own_route,
+            peer: client,
+            ..self.clone()
+        }
+    }
+}
+
 /// A QUIC variable-length integer in as few bytes as possible.
 pub fn varint(value: u64) -> Vec<u8> {
     match value {
@@ -163,6 +176,26 @@ pub fn channel_closed(route: Route, code: u64) -> Vec<u8> {
     message(6, &[&route, &varint(code)])
 }
 
+/// Coordinator: what an end can be claimed with.
+pub fn ticket(route: Route, ticket: &[u8]) -> Vec<u8> {
+    message(19, &[&route, &frame(ticket)])
+}
+
+/// Coordinator: packets are forwarded again.
+pub fn resumed(route: Route) -> Vec<u8> {
+    message(21, &[&route])
+}
+
+/// Coordinator: is about to stop. Within so many milliseconds, Clients are to go over to one of these.
+pub fn draining(spread: u64, alternatives: &[(&str, SocketAddr)]) -> Vec<u8> {
+    let told = alternatives
+        .iter()
+        .map(|&(host, at)| [frame(host.as_bytes()), address(at)].concat());
+    let count = alternatives.len() as u8;
+    let told: Vec<_> = told.collect();
+    message(23, &[&varint(spread), &[count], &told.concat()])
+}
+
 /// Coordinator: a channel does not come about.
 pub fn open_failed(request: u64, code: u64) -> Vec<u8> {
     message(8, &[&varint(request), &varint(code)])
@@ -267,6 +300,30 @@ pub fn read_open_by_id(message: &[u8]) -> Option<(u64, ClientId, Vec<u8>)> {
     Some((request, id, fields.block()?.to_vec()))
 }
 
+/// What end a Client claims and with which ticket, if the message is that.
+pub fn read_resume(message: &[u8]) -> Option<(Offer, Vec<u8>)> {
+    let mut fields = Fields(message);
+    if fields.varint()? != 11 {
+        return None;
+    }
+    let role = fields.take(1)?[0];
+    let [own_route, peer_route] = [fields.route()?, fields.route()?];
+    let end = Offer {
+        request: None,
+        role,
+        own_route,
+        peer_route,
+        channel: u64::from_be_bytes(fields.take(8)?.try_into().ok()?),
+        peer: ClientId::from_bytes(fields.take(32)?.try_into().ok()?),
+        peer_name: Vec::new(),
+        label: fields.block()?.to_vec(),
+    };
+    let direct = fields.take(1)?[0];
+    let ticket = fields.block()?.to_vec();
+    let fits = role <= 1 && direct <= 1 && end.label.len() <= 255 && ticket.len() <= 64;
+    (fits && fields.0.is_empty()).then_some((end, ticket))
+}
+
 /// The type of a message, and its route where one follows at once.
 pub fn read_kind(message: &[u8]) -> Option<(u64, Option<Route>)> {
     let mut fields = Fields(message);
@@ -290,6 +347,11 @@ impl<'a> Fields<'a> {
         let (taken, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         Some(taken)
+    }
+
+    fn route(&mut self) -> Option<Route> {
+        let route: Route = self.take(6)?.try_into().ok()?;
+        (route[0] & 0x80 != 0).then_some(route)
     }
 
     fn varint(&mut self) -> Option<u64> {

@@ -26,6 +26,7 @@ mod handle;
 pub mod message;
 mod packet;
 pub mod probe;
+pub mod ticket;
 mod tls;
 
 use std::{sync::Arc, time::Duration};
