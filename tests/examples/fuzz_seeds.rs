@@ -97,6 +97,8 @@ fn messages() -> Vec<Vec<u8>> {
         message::open_by_id(300, id, b"files"),
         message::accept(route),
         message::close_channel(route, (1 << 32) + 7),
+        message::close_channel(route, 18),
+        message::resume(&offer, &[7; 36]),
         message::address_echo(1 << 60),
     ];
     let of_coordinators = [
@@ -105,6 +107,12 @@ fn messages() -> Vec<Vec<u8>> {
         message::offer(&unasked),
         message::start(route),
         message::channel_closed(route, 9),
+        message::ticket(route, &[7; 36]),
+        message::resumed(route),
+        message::draining(
+            3000,
+            &[("coordinator.test", addresses[0]), ("", addresses[1])],
+        ),
         message::open_failed(1, 7),
         message::observed_address(1, addresses[1]),
     ];

@@ -135,7 +135,7 @@ impl Copy<'_> {
                 let (code, len) = read_varint(self.rest)?;
                 self.rest = &self.rest[len..];
                 // Unknown ones, and those of other versions, become the one that stands for them.
-                let known = code <= 16 || (1 << 32..1 << 33).contains(&code);
+                let known = code <= 18 || (1 << 32..1 << 33).contains(&code);
                 self.out.extend(varint(if known { code } else { 15 }));
                 Some(())
             }
