@@ -67,8 +67,8 @@
 //! | 91 | [`control::a_coordinator_that_closes_does_not_wait_for_those_that_stall`] |
 //!
 //! Not in the catalogue: probes without end ([`probing`]), lies about which channel this is ([`peers`]) and about who is in
-//! whose network ([`neighbours`]), a Coordinator that swaps keys, leads elsewhere or listens in ([`coordinator`]). Random
-//! behaviour of one participant: `participant`.
+//! whose network ([`neighbours`]), a Coordinator that swaps keys, leads elsewhere or listens in ([`coordinator`]), claims to
+//! what is somebody else's or over ([`claims`]). Random behaviour of one participant: `participant`.
 
 mod asks;
 mod claims;
