@@ -77,8 +77,13 @@ impl Coordinator {
 
     /// Whether a Client may ask for another channel.
     pub(super) fn may_ask(&self, id: ClientId) -> bool {
+        self.may_have(id, self.pairs.len())
+    }
+
+    /// Whether a Client may have another channel among so many others.
+    pub(super) fn may_have(&self, id: ClientId, others: usize) -> bool {
         let (own, limits) = (self.pairs.asked(id), &self.config.limits);
-        let is_place = may_take(own, self.pairs.len(), limits.pairs);
+        let is_place = may_take(own, others, limits.pairs);
         is_place && own < limits.channels_per_client && !self.is_lagging()
     }
 

@@ -80,8 +80,8 @@ enum Phase {
         /// Whether those that have are ready for direct paths.
         direct: bool,
     },
-    /// It stood before, and its ends are to claim it. Then, the application may be asked. Until it goes on, it takes a place of who
-    /// has claimed it first.
+    /// It stood before, and its ends are to claim it. Then, the application may be asked. Until it goes on, it takes a place of its
+    /// initiator if that has claimed it, and else of its acceptor.
     Claimed {
         by: Side,
         /// Whether those that have are ready for direct paths.
@@ -180,6 +180,15 @@ impl Pair {
     pub(super) fn is_incomplete(&self) -> bool {
         let is_absent = |end: &End| end.presence != Presence::There;
         self.ends.iter().any(is_absent)
+    }
+
+    /// Whether it takes another place of the Client at this end, once that has claimed it.
+    pub(super) fn takes_place(&self, side: Side) -> bool {
+        match (self.phase, side) {
+            (Phase::Claimed { by, .. }, Side::Initiator) => self.end(by).id != self.end(side).id,
+            (Phase::Claimed { .. }, Side::Acceptor)
+            | (Phase::Asking | Phase::Offered { .. } | Phase::Started { .. }, _) => false,
+        }
     }
 
     /// The number that both ends bind themselves to.
@@ -349,8 +358,15 @@ impl Pairs {
         };
         let end = &mut pair.ends[side as usize];
         (end.presence, end.instance) = (Presence::There, instance);
-        if let Phase::Claimed { direct, .. } = &mut pair.phase {
+        if let Phase::Claimed { by, direct, .. } = &mut pair.phase {
             *direct = *direct && ready;
+            // It is the initiator's as soon as that is there, as it was before.
+            if side == Side::Initiator {
+                let payer = std::mem::replace(by, side);
+                let [from, _] = pair.ends.each_ref().map(|end| end.id);
+                self.quotas.give_up(pair.ends[payer as usize].id);
+                self.quotas.ask(from);
+            }
         }
         if pair.is_incomplete() {
             return Claimed::Waits;
@@ -380,16 +396,13 @@ impl Pairs {
     /// A pair that stood before goes on.
     pub(super) fn resume(&mut self, id: PairId) {
         if let Some(pair) = self.pairs.get_mut(&id)
-            && let Phase::Claimed { by, direct, .. } = pair.phase
+            && let Phase::Claimed { direct, .. } = pair.phase
         {
             pair.phase = Phase::Started {
                 told: told_if(direct),
             };
             self.deadlines.set(id, None);
-            // From now on, it takes the places that it took before.
-            self.quotas.give_up(pair.end(by).id);
             let [from, to] = pair.ends.each_ref().map(|end| end.id);
-            self.quotas.ask(from);
             self.quotas.offer(to, from);
             self.quotas.accept(to, from);
         }

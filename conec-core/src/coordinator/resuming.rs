@@ -133,6 +133,10 @@ impl Coordinator {
                 if is_new && !self.tickets.is_good(now, client, claim) {
                     return Err(ErrorCode::NotResumed.into());
                 }
+                let takes_place = self.pairs.get(pair).is_some_and(|it| it.takes_place(side));
+                if takes_place && !self.may_have(client, self.pairs.len() - 1) {
+                    return Err(ErrorCode::Limit.into());
+                }
                 pair
             }
             None if self.pairs.find(peer).is_none() => self.enter_claimed(now, client, claim)?,
