@@ -120,6 +120,12 @@ impl Reader {
         self.bytes(len)
     }
 
+    /// The same for what is kept: not in the buffer that it has come in, which may hold much else.
+    pub(super) fn kept_block(&mut self, max: usize) -> Result<Bytes, Malformed> {
+        let block = self.block(max)?;
+        Ok(Bytes::copy_from_slice(&block))
+    }
+
     pub(super) fn client_id(&mut self) -> Result<ClientId, Malformed> {
         self.array().map(ClientId)
     }

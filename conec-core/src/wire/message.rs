@@ -281,7 +281,7 @@ impl RoleMessage for ClientMessage {
                     1 => Target::Id(fields.client_id()?),
                     _ => return Err(Malformed),
                 },
-                label: fields.block(MAX_LABEL)?,
+                label: fields.kept_block(MAX_LABEL)?,
             },
             ACCEPT => Self::Accept {
                 route: fields.route()?,
@@ -300,7 +300,7 @@ impl RoleMessage for ClientMessage {
                 peer_route: fields.route()?,
                 channel: fields.u64()?,
                 peer: fields.client_id()?,
-                label: fields.block(MAX_LABEL)?,
+                label: fields.kept_block(MAX_LABEL)?,
                 direct: fields.bool()?,
                 ticket: fields.block(MAX_TICKET)?,
             }),
@@ -390,7 +390,7 @@ impl RoleMessage for CoordinatorMessage {
                 channel: fields.u64()?,
                 peer: fields.client_id()?,
                 peer_name: fields.optional_name()?,
-                label: fields.block(MAX_LABEL)?,
+                label: fields.kept_block(MAX_LABEL)?,
             }),
             START => Self::Start {
                 route: fields.route()?,
@@ -401,7 +401,7 @@ impl RoleMessage for CoordinatorMessage {
             },
             TICKET => Self::Ticket {
                 route: fields.route()?,
-                ticket: fields.block(MAX_TICKET)?,
+                ticket: fields.kept_block(MAX_TICKET)?,
             },
             RESUMED => Self::Resumed {
                 route: fields.route()?,

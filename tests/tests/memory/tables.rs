@@ -5,7 +5,7 @@ use std::time::Duration;
 use conec_core::{CoordinatorConfig, Policy};
 use conec_tests::{
     keys,
-    raw::{Dial, Key, Raw, message},
+    raw::{Dial, Key, Raw, message, ticket},
     sim::World,
 };
 
@@ -21,6 +21,43 @@ pub(crate) fn pairs_take_what_is_reckoned() {
         let each = (with_pairs(COUNT, accepted) - empty) / COUNT;
         is_tight(what, each, reckoned);
     }
+    let each = (with_claims(COUNT) - with_claims(0)) / COUNT;
+    is_tight("a pair that one end has claimed", each, reckoned);
+}
+
+/// A message, and much that is skipped, which is not kept with it.
+fn with_more(message: &[u8]) -> Vec<u8> {
+    let skipped = [vec![0x3f], vec![0; 700]].concat();
+    [message::frame(message), message::frame(&skipped)].concat()
+}
+
+/// Pairs that stood at another Coordinator.
+fn with_claims(count: usize) -> usize {
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.ticket_key = Some([5; 32].into());
+    let mut world = World::new(14);
+    let coordinator = world.add_coordinator_with(config.clone());
+    let raw = Raw::new(14);
+    world.add_stranger(raw.clone());
+    let conn = log_in(&mut world, &raw, coordinator, 600);
+    for number in 0..count as u8 {
+        let route = |end| [0x80, 0, 0, 0, number, end];
+        let end = message::Offer {
+            request: None,
+            role: 0,
+            own_route: route(0),
+            peer_route: route(1),
+            channel: number.into(),
+            peer: keys::identity(601).id(),
+            peer_name: Vec::new(),
+            label: vec![b'l'; 255],
+        };
+        let ticket = ticket::seal(&[5; 32], 0, keys::identity(600).id(), &end);
+        conn.control_bytes(with_more(&message::resume(&end, &ticket)));
+        world.run_for(Duration::from_millis(20));
+    }
+    assert!(conn.next_of_kind(6).is_none(), "a claim is refused");
+    held(&mut world, coordinator, config)
 }
 
 fn with_pairs(count: usize, accepted: bool) -> usize {
@@ -32,7 +69,9 @@ fn with_pairs(count: usize, accepted: bool) -> usize {
     let [asks, asked] = [600, 601].map(|number| log_in(&mut world, &raw, coordinator, number));
     let target = keys::identity(601).id();
     for request in 0..count as u64 {
-        asks.control(&message::open_by_id(request, target, &[b'l'; 255]));
+        let asked = message::open_by_id(request, target, &[b'l'; 255]);
+        asks.control_bytes(with_more(&asked));
+        world.run_for(Duration::from_millis(20));
     }
     world.run_for(Duration::from_secs(1));
     let mut offers = 0;

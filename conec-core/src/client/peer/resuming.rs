@@ -72,8 +72,7 @@ impl Client {
     pub(in crate::client) fn ticket_given(&mut self, route: Route, ticket: Bytes) {
         let id = self.routes.get(&route).map(|&(id, _)| id);
         if let Some(peer) = id.and_then(|id| self.peer_mut(id)) {
-            // Not the buffer that it has come in.
-            peer.ticket = Some(Bytes::copy_from_slice(&ticket));
+            peer.ticket = Some(ticket);
         }
     }
 
