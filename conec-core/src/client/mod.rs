@@ -501,6 +501,7 @@ impl Role for Client {
     }
 
     fn settled(&mut self, now: Instant) {
+        self.forget_former();
         self.forget_paths();
         self.rearm_paths(now);
     }

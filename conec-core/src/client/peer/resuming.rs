@@ -88,7 +88,11 @@ impl Client {
         if let Some(link) = self.host.link(id) {
             link.nudge();
         }
-        if !self.peers().any(|peer| peer.by_former) {
+    }
+
+    /// The former Coordinator is nobody once it forwards for no channel any more.
+    pub(in crate::client) fn forget_former(&mut self) {
+        if self.home.former.is_some() && !self.peers().any(|peer| peer.by_former) {
             self.home.former = None;
         }
     }

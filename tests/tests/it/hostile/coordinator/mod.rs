@@ -2,6 +2,7 @@
 
 mod channels;
 mod home;
+mod leaving;
 
 use std::net::SocketAddr;
 
@@ -24,7 +25,11 @@ pub(super) struct Den {
 
 impl Den {
     pub(super) fn new(seed: u64) -> Self {
-        let scene = Scene::new(seed);
+        Self::beside(Scene::new(seed))
+    }
+
+    /// The same, beside this honest one.
+    fn beside(scene: Scene) -> Self {
         scene.raw.listen(&Dial::home(Key::Certificate(1)));
         Self { scene, nodes: 0 }
     }
