@@ -1,6 +1,7 @@
 //! Channels between Clients that outlive the Coordinator, and the way to it.
 
 mod draining;
+mod former;
 mod many;
 mod random;
 mod several;
