@@ -16,7 +16,8 @@ use conec_tests::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 fn main() -> io::Result<()> {
-    let corpora: [(&str, Vec<Vec<u8>>); 10] = [
+    let corpora: [(&str, Vec<Vec<u8>>); 11] = [
+        ("claims", claims()),
         ("client_datagrams", datagrams()),
         ("control_stream", control_streams()),
         ("coordinator_datagrams", datagrams()),
@@ -47,6 +48,19 @@ fn frames() -> Vec<Vec<u8>> {
     let mut longer_length = setup.to_vec();
     longer_length.extend([0x40, 1, 9, 0x80, 0, 0, 1, 9]);
     vec![[&setup[..], &stream.concat()].concat(), longer_length]
+}
+
+/// Good claims to ends in some order, among which are others.
+fn claims() -> Vec<Vec<u8>> {
+    random(24, |rng| {
+        let steps = (0..30).flat_map(|_| match rng.random_range(0..4) {
+            0 => (0..12).map(|_| rng.random()).collect(),
+            // A step of any kind, and a claim of this end by who has it, with a ticket that is good.
+            1 => vec![rng.random_range(0..5), rng.random(), 0],
+            _ => vec![15, rng.random(), rng.random(), 0, 0, 0, 0],
+        });
+        steps.collect()
+    })
 }
 
 fn reassemblies() -> Vec<Vec<u8>> {

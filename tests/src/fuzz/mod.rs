@@ -3,6 +3,7 @@
 //! Each target is a function that panics if what it checks does not hold. libFuzzer calls it with bytes of its own, the
 //! ordinary tests with the corpora in `fuzz/corpus`.
 
+pub mod claims;
 pub mod control_stream;
 pub mod datagrams;
 pub mod frame;
@@ -22,7 +23,8 @@ use crate::sim::{NodeId, World};
 pub type Run = fn(&[u8]);
 
 /// All targets, by the names that they and their corpora have.
-pub const TARGETS: [(&str, Run); 10] = [
+pub const TARGETS: [(&str, Run); 11] = [
+    ("claims", claims::run),
     ("client_datagrams", datagrams::client),
     ("control_stream", control_stream::run),
     ("coordinator_datagrams", datagrams::coordinator),

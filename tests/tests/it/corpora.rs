@@ -38,6 +38,7 @@ macro_rules! replay {
 }
 
 replay! {
+    claims
     client_datagrams
     control_stream
     coordinator_datagrams
