@@ -5,17 +5,6 @@ use conec_tests::sim::Clock;
 use super::*;
 
 impl Story {
-    /// Another Coordinator with the same key, which the Clients know of as well.
-    fn add_coordinator(&mut self) -> NodeId {
-        let other = self.world.add_coordinator_with(self.config.clone());
-        let places = [self.coordinator, other].map(|it| self.world.address(it));
-        for node in self.nodes() {
-            let client = self.world.client(node);
-            client.set_coordinators(&[(keys::HOST, &places)]).unwrap();
-        }
-        other
-    }
-
     /// The Clients are at this Coordinator, and their channel goes on there.
     fn moves_to(&mut self, coordinator: NodeId) {
         self.coordinator = coordinator;

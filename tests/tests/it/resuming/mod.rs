@@ -7,7 +7,7 @@ mod random;
 mod several;
 mod silence;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use conec_core::{
     ChannelEvent, ClientConfig, ClientEvent, ClientState, CloseReason, Code, CoordinatorConfig,
@@ -181,6 +181,25 @@ impl Story {
         assert_eq!(self.world.coordinator(self.coordinator).clients(), 2);
     }
 
+    /// Another Coordinator with the same key, which the Clients know of as well.
+    fn add_coordinator(&mut self) -> NodeId {
+        let other = self.world.add_coordinator_with(self.config.clone());
+        let places = [self.coordinator, other].map(|it| self.world.address(it));
+        self.tell_places(&places);
+        other
+    }
+
+    /// Tells the Clients where to look for a Coordinator.
+    fn tell_places(&mut self, places: &[SocketAddr]) {
+        let now = self.world.now();
+        for node in self.nodes() {
+            let client = self.world.client(node);
+            client
+                .set_coordinators(now, &[(keys::HOST, places)])
+                .unwrap();
+        }
+    }
+
     fn state(&mut self, node: NodeId) -> ClientState {
         self.world.client(node).state()
     }
@@ -224,12 +243,7 @@ fn a_channel_goes_over_to_another_coordinator_with_the_same_key() {
         let mut story = Story::new(7, direct);
         let other = story.world.add_coordinator_with(story.config.clone());
         let address = story.world.address(other);
-        for node in story.nodes() {
-            let places: [(&str, &[_]); 1] = [(keys::HOST, &[address])];
-            let now = story.world.now();
-            let client = story.world.client(node);
-            client.set_coordinators(now, &places).unwrap();
-        }
+        story.tell_places(&[address]);
         story.world.crash(story.coordinator);
         story.coordinator = other;
         story.goes_on_within(secs(8));

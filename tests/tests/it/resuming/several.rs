@@ -1,36 +1,15 @@
 //! Several Coordinators that know the same tickets, of which Clients know from the beginning.
 
-use std::net::SocketAddr;
-
 use conec_core::Drain;
 
 use super::*;
-
-/// Clients that were told of several Coordinators, and are connected to the first.
-fn story(seed: u64, direct: bool) -> (Story, NodeId) {
-    let mut story = Story::new(seed, direct);
-    let other = story.world.add_coordinator_with(story.config.clone());
-    let coordinators = [story.coordinator, other];
-    let addresses = coordinators.map(|node| story.world.address(node));
-    tell(&mut story, &addresses);
-    (story, other)
-}
-
-fn tell(story: &mut Story, addresses: &[SocketAddr]) {
-    let now = story.world.now();
-    for node in story.nodes() {
-        let client = story.world.client(node);
-        client
-            .set_coordinators(now, &[(keys::HOST, addresses)])
-            .unwrap();
-    }
-}
 
 #[test]
 fn another_coordinator_takes_over_in_three_seconds_when_one_is_gone_for_good() {
     let mut pauses = Vec::new();
     for seed in 100..140 {
-        let (mut story, other) = story(seed, false);
+        let mut story = Story::new(seed, false);
+        let other = story.add_coordinator();
         story.pass(1);
         story
             .world
@@ -70,13 +49,14 @@ fn where_to_look_can_be_told_while_it_is_looked_for_in_vain() {
     // Attempts at the former one last for seconds each.
     story.pass(6);
     let address = story.world.address(other);
-    tell(&mut story, &[address]);
+    story.tell_places(&[address]);
     story.goes_on_within(secs(2));
 }
 
 #[test]
 fn who_was_sent_to_another_coordinator_finds_back_when_that_one_is_gone() {
-    let (mut story, other) = story(151, false);
+    let mut story = Story::new(151, false);
+    let other = story.add_coordinator();
     let alternative = (keys::HOST.into(), story.world.address(other));
     let now = story.world.now();
     let first = story.coordinator;
