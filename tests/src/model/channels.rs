@@ -1,11 +1,8 @@
 //! Channels: home channels, and those between Clients with what the Coordinator knows of them.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use conec_core::{
     Channel, ChannelEvent, ChannelId, ClientId, ClientLimits, CloseReason, Code, PairId,
     SendDatagramError,
@@ -13,6 +10,7 @@ use conec_core::{
 
 use super::{
     COORDINATOR, Run,
+    datagrams::{Datagrams, HEADER, datagram},
     parties::{ASKING, Phase},
 };
 
@@ -41,12 +39,6 @@ pub(super) struct ChannelModel {
     since: Instant,
     /// From each end to the other.
     datagrams: [Datagrams; 2],
-}
-
-#[derive(Default)]
-struct Datagrams {
-    sent: u32,
-    received: BTreeSet<u32>,
 }
 
 /// A peer channel as the Coordinator's application knows it.
@@ -437,14 +429,14 @@ impl Run {
             return;
         };
         let number = self.channels[index].datagrams[side].sent;
-        let datagram = datagram(index, side, number, 5 * usize::from(size));
+        let datagram = datagram((index, side), number, 5 * usize::from(size));
         let node = self.living(end.life);
         let Some(mut channel) = node.and_then(|node| self.world.channel(node, end.id)) else {
             return;
         };
         match channel.send_datagram(datagram) {
             Ok(()) => self.channels[index].datagrams[side].sent += 1,
-            Err(SendDatagramError::TooLarge { max }) if max < 12 + 5 * usize::from(size) => {}
+            Err(SendDatagramError::TooLarge { max }) if max < HEADER + 5 * usize::from(size) => {}
             Err(SendDatagramError::Blocked | SendDatagramError::Closed) => {}
             Err(error) => self.fail(&format!("cannot send a datagram: {error}")),
         }
@@ -462,11 +454,7 @@ impl Run {
         let received: Vec<_> = std::iter::from_fn(|| channel.recv_datagram()).collect();
         let flow = &mut self.channels[index].datagrams[1 - side];
         for bytes in received {
-            let number = bytes.get(8..12).and_then(|number| number.try_into().ok());
-            let number = number.map_or(u32::MAX, u32::from_be_bytes);
-            let size = bytes.len().saturating_sub(12);
-            let was_sent = number < flow.sent && bytes == datagram(index, 1 - side, number, size);
-            if !was_sent || !flow.received.insert(number) {
+            if !flow.receive((index, 1 - side), &bytes) {
                 self.fail("a datagram that was not sent, or comes twice");
             }
         }
@@ -511,15 +499,6 @@ impl Run {
 
 fn label(index: usize) -> [u8; 4] {
     (index as u32).to_be_bytes()
-}
-
-fn datagram(channel: usize, side: usize, number: u32, size: usize) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(12 + size);
-    bytes.put_u32(channel as u32);
-    bytes.put_u32(side as u32);
-    bytes.put_u32(number);
-    bytes.put_bytes(number as u8, size);
-    bytes.freeze()
 }
 
 /// Whoever is asked for an answer and gives it within this time is in time, whatever the network does.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use conec_core::{Endpoint, RecvEnd, SendEnd, Target};
+use conec_core::{Endpoint, Target};
 
 use super::{
     COORDINATOR, PARTIES, Run,
     channels::ChannelModel,
     parties::{ASKING, Phase},
-    streams::{Flow, StreamModel},
+    streams::StreamModel,
 };
 use crate::sim::LinkConfig;
 
@@ -98,14 +98,7 @@ impl Run {
             return;
         }
         for flow in stream.flows.iter().flatten() {
-            let complete = if flow.reset.is_some() || flow.stopped.is_some() {
-                // One that was cut off before its label arrived is never heard of.
-                let unannounced = stream.halves[1].is_none();
-                flow.send_end.is_some() && flow.recv_end.is_some() || unannounced
-            } else {
-                is_complete(flow)
-            };
-            if !complete {
+            if !flow.is_complete(stream.halves[1].is_none()) {
                 self.fail(&format!(
                     "stream {index} is not complete: {} of {} received, ends {:?} and {:?}",
                     flow.received,
@@ -207,12 +200,6 @@ impl Run {
             self.fail("a channel has not ended");
         }
     }
-}
-
-fn is_complete(flow: &Flow) -> bool {
-    let ended =
-        flow.send_end == Some(SendEnd::Finished) && flow.recv_end == Some(RecvEnd::Finished);
-    flow.received == flow.sent.len() && (ended || !flow.finished)
 }
 
 const STEP: Duration = Duration::from_millis(500);

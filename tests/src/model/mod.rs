@@ -6,7 +6,9 @@
 
 mod channels;
 mod check;
-mod op;
+pub(crate) mod datagrams;
+pub(crate) mod flow;
+pub(crate) mod op;
 mod parties;
 mod streams;
 

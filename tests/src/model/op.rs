@@ -96,7 +96,7 @@ impl Op {
 }
 
 /// The message number so-and-so of a flow, of a size that `size` stands for.
-pub(super) fn message(stream: usize, side: usize, number: usize, size: u8) -> Bytes {
+pub(crate) fn message(stream: usize, side: usize, number: usize, size: u8) -> Bytes {
     let size = match size {
         0..16 => 0,
         16..128 => usize::from(size),

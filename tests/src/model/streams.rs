@@ -1,11 +1,9 @@
 //! Streams: what was sent on them, and how they end.
 
 use bytes::Bytes;
-use conec_core::{
-    Code, Direction, ErrorCode, OpenStreamError, RecvEnd, SendEnd, SendError, Stream, StreamId,
-};
+use conec_core::{Direction, OpenStreamError, RecvEnd, SendEnd, SendError, Stream, StreamId};
 
-use super::{Run, channels::End, op::message};
+use super::{Run, channels::End, flow::Flow, op::message};
 use crate::sim::Half;
 
 pub(super) struct StreamModel {
@@ -21,17 +19,6 @@ pub(super) struct StreamModel {
 pub(super) struct Known {
     life: usize,
     stream: StreamId,
-}
-
-#[derive(Default)]
-pub(super) struct Flow {
-    pub(super) sent: Vec<Bytes>,
-    pub(super) received: usize,
-    pub(super) finished: bool,
-    pub(super) reset: Option<Code>,
-    pub(super) stopped: Option<Code>,
-    pub(super) send_end: Option<SendEnd>,
-    pub(super) recv_end: Option<RecvEnd>,
 }
 
 impl Run {
@@ -78,7 +65,7 @@ impl Run {
             return;
         };
         let message = message(index, side, flow.sent.len(), size);
-        let ended = flow.finished || flow.reset.is_some() || flow.send_end.is_some();
+        let ended = flow.is_over();
         match self.world.try_send(half, message.clone()) {
             Ok(()) if ended => self.fail("a message was taken after the end"),
             Ok(()) => {
@@ -92,9 +79,7 @@ impl Run {
                 let lagging = self.streams[index].halves[side]
                     .is_some_and(|known| self.lives[known.life].lagging);
                 let flow = &self.streams[index].flows[side];
-                let over = flow.as_ref().is_some_and(|flow| {
-                    flow.finished || flow.reset.is_some() || flow.send_end.is_some()
-                });
+                let over = flow.as_ref().is_some_and(Flow::is_over);
                 if !over && !lagging {
                     self.fail("a stream says that it has ended, but no event did");
                 }
@@ -117,13 +102,12 @@ impl Run {
                 break;
             };
             any = true;
-            if flow.sent.get(flow.received) != Some(&received) {
-                let number = flow.received;
+            let number = flow.received;
+            if !flow.receive(&received) {
                 self.fail(&format!(
                     "stream {index}, side {side}: message {number} is wrong"
                 ));
             }
-            flow.received += 1;
         }
         any
     }
@@ -200,14 +184,7 @@ impl Run {
         let Some(flow) = &mut self.streams[index].flows[side] else {
             self.fail("the end of a half that never was");
         };
-        let allowed = match end {
-            SendEnd::Finished => flow.finished && flow.reset.is_none(),
-            SendEnd::Stopped(code) => flow.stopped == Some(code),
-            SendEnd::Reset => flow.reset.is_some(),
-            SendEnd::Closed(_) => true,
-            SendEnd::Refused(_) | _ => false,
-        };
-        if !allowed || flow.send_end.replace(end).is_some() {
+        if !flow.send_ended(end) {
             self.fail(&format!(
                 "stream {index}, side {side}: sending ended so: {end:?}"
             ));
@@ -216,20 +193,11 @@ impl Run {
 
     pub(super) fn recv_ended(&mut self, life: usize, stream: StreamId, end: RecvEnd) {
         let (index, side) = self.find_half(life, stream);
-        // A stream that is reset before its label has arrived is given up by the other side unseen.
         let unseen = self.streams[index].halves[1].is_none();
         let Some(flow) = &mut self.streams[index].flows[1 - side] else {
             self.fail("the end of a half that never was");
         };
-        let allowed = match end {
-            RecvEnd::Finished => flow.finished && flow.received == flow.sent.len(),
-            RecvEnd::Reset(code) => flow.reset == Some(code) || flow.stopped == Some(code),
-            RecvEnd::Stopped => flow.stopped.is_some(),
-            RecvEnd::Closed(_) => true,
-            RecvEnd::Refused(ErrorCode::Dropped) => unseen,
-            RecvEnd::Refused(_) | RecvEnd::Truncated | RecvEnd::TooLarge | _ => false,
-        };
-        if !allowed || flow.recv_end.replace(end).is_some() {
+        if !flow.recv_ended(end, unseen) {
             self.fail(&format!(
                 "stream {index}, side {side}: receiving ended so: {end:?}"
             ));
