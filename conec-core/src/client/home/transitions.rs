@@ -546,6 +546,9 @@ impl Client {
                 ..
             } = former
             {
+                if self.home.outage.is_none() {
+                    self.begin_outage(now, reason);
+                }
                 self.home.stage = Stage::Connecting(*race);
                 return self.go_on_racing(now);
             }
