@@ -145,7 +145,8 @@ impl Client {
 
     /// From now on, looks for the Coordinator, or for another one with the same [ticket key](crate::CoordinatorConfig::ticket_key), at these
     /// addresses under these host names, instead of those that were given before: to name several, or what was looked up anew.
-    /// They are [raced](Self::connect_to_any) together. An attempt that is under way goes on, and tries them too.
+    /// They are [raced](Self::connect_to_any) together, and with those that a Coordinator has named when it was
+    /// [drained](crate::Drain::alternatives). An attempt that is under way goes on, and tries them too.
     pub fn set_coordinators(
         &mut self,
         now: Instant,

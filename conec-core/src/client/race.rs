@@ -215,7 +215,7 @@ fn in_order(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
 }
 
 /// The address as packets from there show it. IPv4 addresses may be hidden in IPv6 ones; a scope belongs to link-local ones.
-pub(super) fn normalised(address: SocketAddr) -> SocketAddr {
+fn normalised(address: SocketAddr) -> SocketAddr {
     let scope = match address {
         SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => v6.scope_id(),
         SocketAddr::V4(_) | SocketAddr::V6(_) => 0,

@@ -16,7 +16,8 @@ pub struct Drain {
     /// default.
     pub deadline: Duration,
     /// Where they find another Coordinator with the same [ticket key](crate::CoordinatorConfig::ticket_key): host names, for their
-    /// certificates, and addresses, of which the first 8 are told. None by default: they look where they have found this one.
+    /// certificates, and addresses, of which the first 8 are told. They are tried before those that the Clients know. None by
+    /// default: they look where they have found this one.
     pub alternatives: Vec<(String, SocketAddr)>,
 }
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use self::outage::Outage;
 pub(super) use self::outage::Watch;
 pub use self::state::ClientState;
-use super::race::{Places, Race, normalised};
+use super::race::{Places, Race};
 use crate::{ChannelId, CloseReason, Name, transport::EngineId, wire::Instance};
 
 /// A Client's way to its Coordinator.
@@ -24,8 +24,9 @@ pub(super) struct Home {
     pub(super) address: Option<SocketAddr>,
     /// That of the former Coordinator, which goes on forwarding for channels that are not resumed yet.
     pub(super) former: Option<SocketAddr>,
-    /// Where to look for a Coordinator: as the application has it, and as the last one said that was about to stop.
+    /// Where to look for a Coordinator, as the application says.
     given: Places,
+    /// Where to look first: the last Coordinator that has sent this Client away has said so.
     alternatives: Places,
     /// There while the last home channel is lost, or seems to be.
     outage: Option<Outage>,
@@ -105,19 +106,14 @@ impl Home {
         self.address == Some(address) || self.former == Some(address)
     }
 
-    /// Where to look for a Coordinator now. One that is about to stop lets nobody in, but may be all that is known.
+    /// Where to look for another Coordinator. Who was told where to go looks there alone, as long as there is no hurry: the others
+    /// may lead to the one that is to be left.
     fn places(&self) -> Places {
-        let all = || self.alternatives.iter().chain(&*self.given);
-        let others = all().map(|(name, at)| {
-            let is_other = |at: &&SocketAddr| self.address != Some(normalised(**at));
-            let others: Vec<_> = at.iter().filter(is_other).copied().collect();
-            (name.clone(), others)
-        });
-        let others: Vec<_> = others.filter(|(_, at)| !at.is_empty()).collect();
-        if self.is_leaving() && !others.is_empty() {
-            return others.into();
+        if self.is_leaving() && !self.alternatives.is_empty() {
+            return Places::clone(&self.alternatives);
         }
-        all().cloned().collect()
+        let all = self.alternatives.iter().chain(&*self.given);
+        all.cloned().collect()
     }
 
     /// Whether it stands, and another one is to be had anyway.

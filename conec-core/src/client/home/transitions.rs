@@ -481,7 +481,9 @@ impl Client {
         };
         let places = alternatives.iter().filter(|(host, _)| trusted(host));
         let places: Places = places.map(|(host, at)| (host.clone(), vec![*at])).collect();
-        self.home.alternatives = places;
+        if !places.is_empty() {
+            self.home.alternatives = places;
+        }
         if let Stage::Ready { leaving, .. } = &mut self.home.stage {
             *leaving = true;
             let nanos = u64::try_from(spread.min(MAX_SPREAD).as_nanos()).unwrap_or(u64::MAX);
