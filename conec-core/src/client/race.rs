@@ -39,10 +39,16 @@ struct Attempt {
 }
 
 impl Race {
-    /// A race that has to be won within `limit`. `None` without a usable address.
-    pub(super) fn new(now: Instant, places: &Places, limit: Duration) -> Option<Self> {
+    /// A race that has to be won within `limit`, to other addresses than those that have `refused`. `None` without a usable one.
+    pub(super) fn new(
+        now: Instant,
+        places: &Places,
+        limit: Duration,
+        refused: &[SocketAddr],
+    ) -> Option<Self> {
         let addresses: Vec<_> = places.iter().flat_map(|(_, it)| it).copied().collect();
-        let waiting = in_order(&addresses);
+        let mut waiting = in_order(&addresses);
+        waiting.retain(|it| !refused.contains(it));
         let count = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
         Some(Self {
             places: Arc::clone(places),
@@ -256,7 +262,7 @@ mod tests {
     fn race(list: &str, limit: Duration) -> (Instant, Race) {
         let now = Instant::now();
         let places = [("localhost".into(), addresses(list))].into();
-        let race = Race::new(now, &places, limit);
+        let race = Race::new(now, &places, limit, &[]);
         (now, race.expect("usable addresses"))
     }
 

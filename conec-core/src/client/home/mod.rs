@@ -28,6 +28,8 @@ pub(super) struct Home {
     given: Places,
     /// Where to look first: the last Coordinator that has sent this Client away has said so.
     alternatives: Places,
+    /// Where Coordinators are that are about to stop, and have refused this Client since one let it in, or a race was lost.
+    refused: Vec<SocketAddr>,
     /// There while the last home channel is lost, or seems to be.
     outage: Option<Outage>,
     /// As what this Client keeps its peer channels when the home channel is lost; 0 if it does not.
@@ -71,6 +73,7 @@ impl Home {
             former: None,
             given: Places::default(),
             alternatives: Places::default(),
+            refused: Vec::new(),
             outage: None,
             instance,
         }

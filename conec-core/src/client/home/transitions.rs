@@ -33,7 +33,7 @@ impl Client {
         }
         let places = places_of(places)?;
         let limit = self.config.limits.handshake_timeout;
-        let race = Race::new(now, &places, limit).ok_or(ConnectError::NoAddress)?;
+        let race = Race::new(now, &places, limit, &[]).ok_or(ConnectError::NoAddress)?;
         self.home.given = places;
         self.insert_home();
         self.paths.hosts_in_doubt(now);
@@ -52,7 +52,8 @@ impl Client {
         }
         let places = places_of(places)?;
         // Whether any of them can be tried.
-        Race::new(now, &places, Duration::from_secs(1)).ok_or(ConnectError::NoAddress)?;
+        let limit = Duration::from_secs(1);
+        Race::new(now, &places, limit, &[]).ok_or(ConnectError::NoAddress)?;
         self.home.given = places;
         let places = self.home.places();
         if let Some(race) = self.home.race_mut() {
@@ -105,6 +106,7 @@ impl Client {
     /// No attempt is left, or none is to be made any more.
     fn lose_race(&mut self, now: Instant, reason: CloseReason) {
         self.leave_race(now);
+        self.home.refused.clear();
         if self.home.is_ready() || self.is_to_reconnect(reason) {
             self.look_again_later(now, reason);
         } else {
@@ -194,7 +196,14 @@ impl Client {
     /// Looks for the Coordinator anew.
     fn look_again(&mut self, now: Instant) {
         let limit = self.config.limits.handshake_timeout;
-        let Some(race) = Race::new(now, &self.home.places(), limit) else {
+        let places = self.home.places();
+        let others = Race::new(now, &places, limit, &self.home.refused);
+        let race = others.or_else(|| {
+            // All have: one of them may have been started anew.
+            self.home.refused.clear();
+            Race::new(now, &places, limit, &[])
+        });
+        let Some(race) = race else {
             return;
         };
         match &mut self.home.stage {
@@ -451,6 +460,7 @@ impl Client {
             leaving: false,
         };
         self.home.outage = None;
+        self.home.refused.clear();
         self.host.set_deadline(self.home.id, None);
         self.tell_connected();
         self.surroundings_changed(now);
@@ -542,6 +552,12 @@ impl Client {
         if self.is_to_reconnect(reason) {
             self.replace_home(now, reason);
             let former = std::mem::replace(&mut self.home.stage, Stage::Waiting);
+            if let (Stage::Registering, Some(address)) = (&former, self.home.address)
+                && reason == CloseReason::Remote(ErrorCode::Shutdown)
+                && !self.home.refused.contains(&address)
+            {
+                self.home.refused.push(address);
+            }
             // Who was looked for already is looked for on.
             if let Stage::Ready {
                 successor: Some(race),
