@@ -139,6 +139,8 @@ impl Coordinator {
                 }
                 pair
             }
+            // The Client is told to go elsewhere, and claims it there.
+            None if self.is_stopping() => return Ok(()),
             None if self.pairs.find(peer).is_none() => self.enter_claimed(now, client, claim)?,
             Some(_) | None => return Err(ErrorCode::NotResumed.into()),
         };
@@ -188,9 +190,6 @@ impl Coordinator {
         client: ClientId,
         claim: &Claim,
     ) -> Result<PairId, WireCode> {
-        if self.is_stopping() {
-            return Err(ErrorCode::Shutdown.into());
-        }
         let is_taken = |route| self.second_routes.contains_key(&route);
         if self.config.channels == Policy::Deny
             || is_taken(claim.own_route)
@@ -233,7 +232,7 @@ impl Coordinator {
         }
     }
 
-    /// Keeps a pair that stands for as long as an end may be claimed.
+    /// Keeps a pair for as long as an end may be claimed.
     fn keep_pair(
         &mut self,
         now: Instant,
