@@ -409,7 +409,7 @@ impl Pairs {
     }
 
     /// The Client at an end, or at both, has lost its home channel, or has another one as the same instance. Whether the pair is kept
-    /// until the deadline.
+    /// until the deadline: if it stands, or the other end has claimed it. That is asked about again when both have.
     pub(super) fn keep(
         &mut self,
         id: PairId,
@@ -417,9 +417,15 @@ impl Pairs {
         presence: Presence,
         deadline: Instant,
     ) -> bool {
-        let Some(pair) = self.pairs.get_mut(&id).filter(|it| it.is_started()) else {
+        let Some(pair) = self.pairs.get_mut(&id) else {
             return false;
         };
+        let is_wanted = |end: &End| end.id != client && end.presence == Presence::There;
+        match &mut pair.phase {
+            Phase::Started { .. } => {}
+            Phase::Claimed { asked, .. } if pair.ends.iter().any(is_wanted) => *asked = false,
+            Phase::Asking | Phase::Offered { .. } | Phase::Claimed { .. } => return false,
+        }
         for end in pair.ends.iter_mut().filter(|end| end.id == client) {
             end.presence = presence;
         }
