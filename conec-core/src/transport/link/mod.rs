@@ -533,6 +533,11 @@ impl Link {
                         newcomer.proven = true;
                     }
                     self.silence.connected(self.their_idle_timeout());
+                    // The first acknowledgement may have been late for another reason than the way.
+                    let first = self.control.latest_acked();
+                    if first.is_some_and(|sent| self.silence.is_doubtful(self.now, sent)) {
+                        self.forget_way(self.now);
+                    }
                     // Nobody has moved before this.
                     let at = Handshaken {
                         remote: self.remote,
