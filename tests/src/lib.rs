@@ -10,6 +10,7 @@ pub mod guards;
 pub mod keys;
 pub mod logs;
 pub mod model;
+pub mod outages;
 pub mod raw;
 pub mod sim;
 

@@ -1,196 +1,127 @@
-//! Whatever befalls Coordinators and networks, channels between Clients that live go on, and nothing is lost.
+//! Random blows against a world and its reference model. What they find becomes a named test below.
 
-use conec_tests::sim::{Clock, NatConfig};
+use conec_core::Direction;
+use conec_tests::outages::{Op, play};
 use proptest::prelude::*;
 
-use super::*;
 use crate::model::cases;
 
-#[derive(Debug, Clone, Copy)]
-enum Blow {
-    /// The Coordinator is killed, and started anew after so long.
-    Restart(Duration),
-    /// Another Coordinator takes over, and the first one is gone for good. The Clients know where it is from before.
-    TakeOver,
-    /// A Client, or the Coordinator, is cut off from the network for so long.
-    Cut(usize, Duration),
-    /// The Coordinator stands still for so long, and then goes on.
-    Stop(Duration),
-    /// A Client gets another address.
-    Move(usize),
-    /// A Client is killed and started anew. It has left its channels, and opens others.
-    Rebirth(usize),
-}
-
-struct Trial {
-    world: World,
-    config: CoordinatorConfig,
-    coordinator: NodeId,
-    clients: Vec<(NodeId, ClientConfig)>,
-    flows: Vec<(NodeId, NodeId, Vec<Flow>)>,
-    moves: u8,
-    nats: bool,
-}
-
-impl Trial {
-    fn new(seed: u64, direct: bool, nats: bool) -> Self {
-        let mut world = World::new(seed);
-        let config = coordinator_config();
-        let coordinator = world.add_coordinator_with(config.clone());
-        let clients = ["alice", "bob", "carol"].map(|name| {
-            let (client, config) = lasting_client(&mut world, name, direct);
-            if nats {
-                let nat = world.add_nat(name, NatConfig::home());
-                world.put(client, nat);
-            }
-            world.connect(client, coordinator);
-            (client, config)
-        });
-        let mut this = Self {
-            world,
-            config,
-            coordinator,
-            clients: clients.to_vec(),
-            flows: Vec::new(),
-            moves: 0,
-            nats,
-        };
-        for (one, other) in [(0, 1), (1, 2), (2, 0)] {
-            this.open(this.clients[one].0, this.clients[other].0);
-        }
-        this
-    }
-
-    fn open(&mut self, from: NodeId, to: NodeId) {
-        // What was opened before is of no interest.
-        for node in [from, to] {
-            while self.world.next_event(node).is_some() {}
-        }
-        let (here, there): (At, At) = self.world.open_channel(from, to);
-        let world = &mut self.world;
-        let ways = [(here, there), (there, here)];
-        let flows = ways.map(|(from, to)| Flow::paced(world, from, to, 100, PACE));
-        self.flows.push((from, to, flows.into()));
-    }
-
-    fn pass(&mut self, time: Duration) {
-        let mut flows: Vec<_> = self
-            .flows
-            .iter_mut()
-            .flat_map(|it| it.2.drain(..))
-            .collect();
-        run(&mut self.world, &mut flows, time);
-        for (_, _, own) in self.flows.iter_mut().rev() {
-            *own = flows.split_off(flows.len() - 2);
-        }
-    }
-
-    fn suffer(&mut self, blow: Blow) {
-        let nodes: Vec<_> = self.clients.iter().map(|it| it.0).collect();
-        match blow {
-            Blow::Restart(time) => {
-                self.world.crash(self.coordinator);
-                self.pass(time);
-                let config = self.config.clone();
-                self.world.restart_coordinator(self.coordinator, config);
-            }
-            Blow::TakeOver => {
-                let former = self.coordinator;
-                self.coordinator = self.world.add_coordinator_with(self.config.clone());
-                let address = self.world.address(self.coordinator);
-                let now = self.world.now();
-                for node in nodes {
-                    let client = self.world.client(node);
-                    client
-                        .set_coordinators(now, &[(keys::HOST, &[address])])
-                        .unwrap();
-                }
-                self.world.crash(former);
-            }
-            Blow::Cut(who, time) => {
-                let node = nodes.get(who).copied().unwrap_or(self.coordinator);
-                self.world.set_up(node, false);
-                self.pass(time);
-                self.world.set_up(node, true);
-            }
-            Blow::Stop(time) => {
-                self.world.sleep(self.coordinator, Clock::Runs, ROOM);
-                self.pass(time);
-                self.world.wake(self.coordinator);
-            }
-            Blow::Move(who) => {
-                self.moves += 1;
-                let address = ([198, 51, 100, self.moves], 4433).into();
-                // Behind a NAT it is the NAT's that counts.
-                if !self.nats {
-                    self.world.rebind(nodes[who], address);
-                }
-            }
-            Blow::Rebirth(who) => {
-                let (node, config) = self.clients[who].clone();
-                self.world.crash(node);
-                self.flows
-                    .retain(|&(from, to, _)| from != node && to != node);
-                self.world.restart_client(node, config);
-                self.world.connect(node, self.coordinator);
-                for other in nodes.into_iter().filter(|&it| it != node) {
-                    self.open(node, other);
-                }
-            }
-        }
-    }
-
-    /// Within so long, everything goes on.
-    fn recovers(&mut self, from: Blow) {
-        self.pass(RECOVERY);
-        let now = self.world.elapsed();
-        for (one, other, flows) in &self.flows {
-            for flow in flows {
-                let last = *flow.arrivals.last().unwrap();
-                assert!(
-                    last + Duration::from_secs(2) >= now,
-                    "{from:?}: nothing from {one:?} and {other:?} since {last:?}, and it is {now:?}"
-                );
-            }
-        }
-    }
-}
-
-fn blow() -> impl Strategy<Value = Blow> {
-    let time = |most: u64| (0..most).prop_map(Duration::from_millis);
-    prop_oneof![
-        3 => time(10_000).prop_map(Blow::Restart),
-        1 => Just(Blow::TakeOver),
-        3 => (0..4_usize, time(20_000)).prop_map(|(who, time)| Blow::Cut(who, time)),
-        1 => time(20_000).prop_map(Blow::Stop),
-        1 => (0..3_usize).prop_map(Blow::Move),
-        1 => (0..3_usize).prop_map(Blow::Rebirth),
-    ]
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    prop::collection::vec(any::<[u8; 4]>().prop_map(Op::from_bytes), 1..30)
 }
 
 proptest! {
-    #![proptest_config(cases(30))]
+    #![proptest_config(cases(600))]
 
     #[test]
     fn channels_outlive_whatever_befalls_coordinators_and_networks(
-        seed in any::<u64>(),
-        direct in any::<bool>(),
-        nats in any::<bool>(),
-        blows in prop::collection::vec(blow(), 1..6),
+        seed in 0..u64::MAX,
+        ops in ops(),
     ) {
-        let mut trial = Trial::new(seed, direct, nats);
-        for blow in blows {
-            trial.suffer(blow);
-            trial.recovers(blow);
-        }
-        let flows = trial.flows.iter_mut().flat_map(|it| &mut it.2);
-        for flow in flows {
-            flow.drain(&mut trial.world);
-        }
+        play(seed, &ops);
     }
 }
 
-/// The longest pause between attempts, and what it takes to notice, to connect and to claim.
-const RECOVERY: Duration = Duration::from_secs(20);
-/// What the system keeps for a process that stands still, in bytes.
-const ROOM: usize = 200_000;
+/// Clients connected through a Coordinator that stood still, and took its pause for the length of the way: so the next outage was
+/// noticed late.
+#[test]
+fn who_has_connected_late_is_not_far_away() {
+    let ops = [
+        Op::TakeOver,
+        Op::Stop(219),
+        Op::Settle,
+        Op::TakeOver,
+        Op::Move(31),
+        Op::OpenChannel(0, 0),
+    ];
+    play(2_908_718_865_698_248_705, &ops);
+}
+
+/// The Coordinator that the Clients were sent to was killed before they came, and so was the one that had sent them. They gave up for
+/// good, as that which they had left was not missed yet. And they knew no place any more but the one they had been told last.
+#[test]
+fn who_is_sent_to_a_coordinator_that_dies_looks_where_it_was_before() {
+    play(0, &[Op::Drain(0, 0), Op::TakeOver]);
+}
+
+/// A Coordinator that was drained stayed, and was the first that a Client tried, each time: it was refused again and again.
+#[test]
+fn who_is_refused_by_one_coordinator_goes_to_the_next() {
+    play(0, &[Op::Drain(0, 0), Op::Drain(0, 192)]);
+}
+
+/// A Client was let in just before the Coordinator was drained. What it claimed there was refused for good, and not left to the next
+/// one.
+#[test]
+fn what_is_claimed_where_it_is_too_late_is_claimed_at_the_next_coordinator() {
+    let ops = [
+        Op::Restart(82),
+        Op::Settle,
+        Op::OpenStream(125, 5, Direction::Bi),
+        Op::Wait(7),
+        Op::Drain(56, 0),
+        Op::TakeOver,
+        Op::Send(194, 104, 0),
+        Op::Wait(93),
+        Op::Drain(0, 10),
+    ];
+    play(11_172_783_517_500_899_103, &ops);
+}
+
+/// Both ends were claimed, and while the application was asked whether the channel may go on, one Client went over to the next
+/// Coordinator. The other one was told that it is gone.
+#[test]
+fn what_is_asked_about_is_kept_for_who_goes_meanwhile() {
+    let ops = [
+        Op::Restart(0),
+        Op::Wait(63),
+        Op::Drain(0, 84),
+        Op::Wait(24),
+        Op::Close(83, 0, 0),
+        Op::Wait(47),
+        Op::Wait(72),
+        Op::Drain(17, 15),
+        Op::OpenChannel(0, 0),
+    ];
+    play(3_270_882_639_364_134_701, &ops);
+}
+
+/// The same, where both had refused it.
+#[test]
+fn who_is_refused_by_all_coordinators_begins_with_the_first_again() {
+    let ops = [
+        Op::Drain(27, 0),
+        Op::TakeOver,
+        Op::Drain(0, 44),
+        Op::Restart(46),
+        Op::Wait(53),
+        Op::Drain(0, 192),
+    ];
+    play(2_082_661_319_972_309_745, &ops);
+}
+
+/// A Client's network was back, and before it had heard of that it looked for its Coordinator anew, and was not there for another. The
+/// model thought that all was well.
+#[test]
+fn who_may_yet_look_for_its_coordinator_has_not_recovered() {
+    let ops = [
+        Op::Cut(170, 70),
+        Op::Settle,
+        Op::OpenChannel(0, 44),
+        Op::Wait(5),
+    ];
+    play(4_276_753_931_443_004_482, &ops);
+}
+
+/// One Coordinator refused a Client, and the other one was killed before it could. The Client was in no hurry to try the first again.
+#[test]
+fn who_is_refused_by_one_coordinator_and_loses_the_next_tries_both() {
+    let ops = [
+        Op::Drain(0, 0),
+        Op::Drain(0, 15),
+        Op::Wait(18),
+        Op::Restart(0),
+        Op::TakeOver,
+    ];
+    play(14_650_108_231_461_775_713, &ops);
+}
