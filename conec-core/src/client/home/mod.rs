@@ -28,7 +28,7 @@ pub(super) struct Home {
     given: Places,
     /// Where to look first: the last Coordinator that has sent this Client away has said so.
     alternatives: Places,
-    /// Where Coordinators are that are about to stop, and have refused this Client since one let it in, or a race was lost.
+    /// Where Coordinators are that are about to stop, and have refused this Client, one after the other and nobody else since.
     refused: Vec<SocketAddr>,
     /// There while the last home channel is lost, or seems to be.
     outage: Option<Outage>,

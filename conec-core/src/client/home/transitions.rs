@@ -552,11 +552,12 @@ impl Client {
         if self.is_to_reconnect(reason) {
             self.replace_home(now, reason);
             let former = std::mem::replace(&mut self.home.stage, Stage::Waiting);
-            if let (Stage::Registering, Some(address)) = (&former, self.home.address)
-                && reason == CloseReason::Remote(ErrorCode::Shutdown)
-                && !self.home.refused.contains(&address)
-            {
-                self.home.refused.push(address);
+            if let (Stage::Registering, Some(address)) = (&former, self.home.address) {
+                if reason == CloseReason::Remote(ErrorCode::Shutdown) {
+                    self.home.refused.push(address);
+                } else {
+                    self.home.refused.clear();
+                }
             }
             // Who was looked for already is looked for on.
             if let Stage::Ready {
