@@ -60,7 +60,7 @@ fn held_by_client(world: &mut World, client: NodeId, config: ClientConfig) -> us
     before.saturating_sub(dhat::HeapStats::get().curr_bytes)
 }
 
-/// A Client that may do anything, and has been let in.
+/// A Client that may do anything, and has been let in, under the longest name.
 fn log_in(world: &mut World, raw: &Raw, coordinator: NodeId, number: u16) -> RawConn {
     let (now, address) = (world.now(), world.address(coordinator));
     let dial = Dial {
@@ -69,7 +69,8 @@ fn log_in(world: &mut World, raw: &Raw, coordinator: NodeId, number: u16) -> Raw
     };
     let conn = raw.connect(now, address, &dial);
     world.run_for(Duration::from_secs(1));
-    conn.control(&message::hello(b"", b""));
+    let name = format!("{number:n>64}");
+    conn.control(&message::hello(name.as_bytes(), b""));
     world.run_for(Duration::from_secs(1));
     conn
 }

@@ -22,7 +22,9 @@ pub(crate) fn pairs_take_what_is_reckoned() {
         is_tight(what, each, reckoned);
     }
     let each = (with_claims(COUNT) - with_claims(0)) / COUNT;
-    is_tight("a pair that one end has claimed", each, reckoned);
+    // It has no names.
+    println!("a pair that one end has claimed: {each} bytes of {reckoned}");
+    assert!(each <= reckoned, "{each} bytes");
 }
 
 /// A message, and much that is skipped, which is not kept with it.
