@@ -22,6 +22,8 @@ pub(super) struct ChannelModel {
     pub(super) gone: [bool; 2],
     /// What its users have done to end it.
     pub(super) ended: [Option<Ending>; 2],
+    /// One of them has begun to end it gracefully, whatever has come after that.
+    graceful: bool,
     /// No streams can be opened there any more.
     pub(super) closing: [bool; 2],
     pub(super) stands: bool,
@@ -77,7 +79,6 @@ impl ChannelModel {
     /// Whether an end may end for this reason, when things have not been well for so long.
     fn may_end(&self, side: usize, reason: CloseReason, trouble: Duration) -> bool {
         let (here, there) = (self.ended[side], self.ended[1 - side]);
-        let gracefully = |it| matches!(it, Some(Ending::Patient | Ending::Impatient));
         // What the ends were to tell each other may have been lost, or have come too late.
         let unheard = self.shaken && (self.is_ending() || !self.stands);
         let abandoned = self.gone[1 - side] || unheard || trouble >= KEPT;
@@ -89,7 +90,7 @@ impl ChannelModel {
         match reason {
             CloseReason::Local => here.is_some(),
             CloseReason::Application(code) => there == Some(Ending::Aborted(code)),
-            CloseReason::Remote(ErrorCode::None) => gracefully(here) || gracefully(there),
+            CloseReason::Remote(ErrorCode::None) => self.graceful,
             CloseReason::Remote(ErrorCode::PeerGone) => abandoned,
             CloseReason::TimedOut => abandoned,
             CloseReason::CoordinatorLost => unmade,
@@ -122,6 +123,7 @@ impl Run {
                 closed: [None; 2],
                 gone: [false; 2],
                 ended: [None; 2],
+                graceful: false,
                 closing: [false; 2],
                 stands: false,
                 shaken: self.trouble.is_some(),
@@ -168,6 +170,7 @@ impl Run {
         let is_troubled = self.trouble.is_some();
         let channel = &mut self.channels[index];
         channel.ended[side] = Some(ending);
+        channel.graceful |= matches!(ending, Ending::Patient | Ending::Impatient);
         channel.closing[side] = true;
         channel.shaken |= is_troubled;
     }

@@ -22,6 +22,22 @@ proptest! {
     }
 }
 
+/// Who had closed a channel gracefully aborted it when that was over at its own end. The other end heard of the former, as it had to;
+/// the model thought that the latter counts.
+#[test]
+fn who_aborts_what_has_ended_gracefully_comes_too_late() {
+    let ops = [
+        Op::OpenStream(103, 6, Direction::Uni),
+        Op::Restart(93),
+        Op::Send(0, 20, 0),
+        Op::Close(71, 215, 18),
+        Op::Finish(0, 156),
+        Op::Wait(3),
+        Op::Abort(73, 187, 0),
+    ];
+    play(3_408_007_588_900_173_038, &ops);
+}
+
 /// Clients connected through a Coordinator that stood still, and took its pause for the length of the way: so the next outage was
 /// noticed late.
 #[test]
