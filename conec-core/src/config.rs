@@ -6,8 +6,8 @@ use bytes::Bytes;
 use rustls::RootCertStore;
 
 use crate::{
-    Certificate, ClientLimits, ConfigError, CoordinatorLimits, Identity, KeyPin, Name, Secret,
-    limits::MAX_TIME,
+    Authorities, Certificate, ClientLimits, ConfigError, CoordinatorLimits, Credential,
+    CredentialError, Identity, KeyPin, Name, Secret, limits::MAX_TIME,
 };
 
 /// How a [`Client`](crate::Client) introduces itself and whom it trusts. Make one with [`new`](Self::new), and set fields.
@@ -20,8 +20,17 @@ pub struct ClientConfig {
     pub trust: Trust,
     /// The name to ask for, if any. None by default.
     pub name: Option<Name>,
-    /// An opaque credential for the Coordinator's application, at most 4096 bytes. Empty by default.
+    /// Something secret for the Coordinator's application, at most 4096 bytes. Empty by default.
     pub token: Secret<Bytes>,
+    /// What an authority says of this Client: shown to the Coordinator, and to other Clients when a channel is set up, once they have
+    /// proved who they are. None by default.
+    pub credential: Option<Credential>,
+    /// Whose word about other Clients is taken, who have to bring it: a [`Credential`]. It is checked at this end, whatever the
+    /// Coordinator says; and a Client to which a channel is opened by name has to be called so in it. By default no other
+    /// Client is asked for one, and what is brought is not looked at.
+    pub peers: Option<Authorities>,
+    /// The time since 1970 at which this Client begins, by which credentials expire. Adapters set it. 0 by default.
+    pub unix_time: Duration,
     /// Whether channels offered by others are accepted at once, without asking the application. They are not by default.
     pub auto_accept: bool,
     /// Whether the Client connects again when its home channel is lost, and keeps its channels to other Clients meanwhile. It does by
@@ -67,6 +76,9 @@ impl ClientConfig {
             trust,
             name: None,
             token: Secret::default(),
+            credential: None,
+            peers: None,
+            unix_time: Duration::ZERO,
             auto_accept: false,
             reconnect: true,
             home: ChannelConfig::default(),
@@ -85,6 +97,11 @@ impl ClientConfig {
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         if self.token.as_ref().len() > MAX_TOKEN {
             return Err(ConfigError::OutOfRange("token", "at most 4096 bytes"));
+        }
+        if let Some(credential) = &self.credential
+            && credential.id() != self.identity.id()
+        {
+            return Err(CredentialError::OtherKey.into());
         }
         self.home.validate()?;
         self.peer.validate()?;
@@ -212,6 +229,9 @@ pub enum Trust {
 pub struct CoordinatorConfig {
     /// Certificate chain and key, shown to every Client.
     pub certificate: Certificate,
+    /// Whose word about Clients is taken, who have to bring it: a [`Credential`]. A Client gets the name that is in there. By default
+    /// nobody is asked for one, and what is brought is not looked at.
+    pub authorities: Option<Authorities>,
     /// Who may connect. Everyone by default.
     pub admission: Policy,
     /// Whether Clients may open channels to each other. They may by default. The Coordinator's own
@@ -231,7 +251,7 @@ pub struct CoordinatorConfig {
     /// with the same secret key can go on with each other's channels. `None`, the default, takes one that follows from the certificate's
     /// private key, so that a Coordinator that was started anew goes on with those from before.
     pub ticket_key: Option<Secret<[u8; 32]>>,
-    /// The time since 1970 at which this Coordinator begins, by which tickets expire, after one to two hours. It need not be exact.
+    /// The time since 1970 at which this Coordinator begins, by which credentials expire, and tickets, after one to two hours.
     /// Adapters set it. 0 by default, which is the same at each start.
     pub unix_time: Duration,
     /// What was [taken away](crate::Coordinator::disconnect) before this Coordinator was started, and stays so:
@@ -258,6 +278,7 @@ impl CoordinatorConfig {
     pub fn new(certificate: Certificate) -> Self {
         Self {
             certificate,
+            authorities: None,
             admission: Policy::Allow,
             channels: Policy::Allow,
             home: ChannelConfig {

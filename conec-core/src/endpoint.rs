@@ -9,8 +9,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    Channel, ChannelEvent, ChannelId, ClientId, Datagram, EndpointStats, Name, PathStats, Transmit,
-    Unreachable,
+    Certified, Channel, ChannelEvent, ChannelId, ClientId, Datagram, EndpointStats, Name,
+    PathStats, Transmit, Unreachable,
 };
 
 /// A protocol endpoint without a socket or a clock: a [`Client`](crate::Client) or a
@@ -171,6 +171,9 @@ pub struct PeerInfo {
     pub name: Option<Name>,
     /// What the channel is for, as its opener said.
     pub label: Bytes,
+    /// What an authority says of it that [is trusted here](crate::ClientConfig::peers), once the channel is open. Of a Coordinator's
+    /// Clients it is not kept.
+    pub certified: Option<Certified>,
 }
 
 /// What an endpoint wants to be [woken](Endpoint::poll_timeout_cause) for.

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::Code;
+use crate::{Code, CredentialError};
 
 /// Why a channel ended. For a Client's home channel: why the Client is no longer connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -25,6 +25,9 @@ pub enum CloseReason {
         "the other side did not prove the expected identity: check the pin, host name or client id"
     )]
     Identity,
+    /// The other side has not shown what this side takes for who it is.
+    #[error("{0}")]
+    Credential(CredentialError),
     /// The other side speaks no version of conec that this side speaks.
     #[error("no common protocol version: the other side is no conec endpoint or needs an update")]
     Version,
@@ -70,6 +73,7 @@ impl CloseReason {
             | Self::Application(_)
             | Self::Violation(_)
             | Self::Identity
+            | Self::Credential(_)
             | Self::Version
             | Self::NoDirectPath => true,
             Self::TimedOut
@@ -167,6 +171,17 @@ pub enum ErrorCode {
     /// The Client has gone over to another Coordinator.
     #[error("the client has gone over to another coordinator")]
     Moved,
+    /// The credential is not good.
+    #[error("the credential was not accepted: the other side knows why")]
+    Credential,
+    /// There is no credential.
+    #[error("the other side wants a credential: have an authority that it trusts issue one")]
+    CredentialMissing,
+    /// The credential has expired, or is not valid yet.
+    #[error(
+        "the credential has expired, or is not valid yet: have another one issued, or check the clocks"
+    )]
+    CredentialExpired,
     /// A code that this version does not know.
     #[error("unknown error")]
     Unknown,
@@ -184,7 +199,10 @@ impl ErrorCode {
             | Self::Superseded
             | Self::Binding
             | Self::TooLarge
-            | Self::NoDirectPath => true,
+            | Self::NoDirectPath
+            | Self::Credential
+            | Self::CredentialMissing
+            | Self::CredentialExpired => true,
             // The name may be held by the Client's own former self.
             Self::NameInUse
             | Self::HelloTimeout
@@ -223,6 +241,9 @@ impl ErrorCode {
             Self::NoDirectPath => 16,
             Self::NotResumed => 17,
             Self::Moved => 18,
+            Self::Credential => 19,
+            Self::CredentialMissing => 20,
+            Self::CredentialExpired => 21,
         }
     }
 
@@ -247,6 +268,9 @@ impl ErrorCode {
             16 => Self::NoDirectPath,
             17 => Self::NotResumed,
             18 => Self::Moved,
+            19 => Self::Credential,
+            20 => Self::CredentialMissing,
+            21 => Self::CredentialExpired,
             _ => Self::Unknown,
         }
     }
@@ -391,6 +415,9 @@ pub enum ConfigError {
     /// The TLS library does not take the key, the certificate or the roots.
     #[error("TLS does not accept the configuration: {0}")]
     Tls(String),
+    /// The credential is not for the Client's own identity.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
 }
 
 /// Why [`Client::connect`](crate::Client::connect) did nothing.
@@ -612,7 +639,7 @@ mod tests {
 
     #[test]
     fn what_is_worth_another_attempt_says_so() {
-        for code in (0..=18).map(ErrorCode::from_wire) {
+        for code in (0..=21).map(ErrorCode::from_wire) {
             assert_eq!(
                 CloseReason::Remote(code).is_permanent(),
                 code.is_permanent()
@@ -627,10 +654,10 @@ mod tests {
 
     #[test]
     fn each_code_is_read_as_it_was_written() {
-        for value in 0..=18 {
+        for value in 0..=21 {
             let code = ErrorCode::from_wire(value);
             assert_eq!(code.to_wire(), value, "{code:?}");
         }
-        assert_eq!(ErrorCode::from_wire(19), ErrorCode::Unknown);
+        assert_eq!(ErrorCode::from_wire(22), ErrorCode::Unknown);
     }
 }

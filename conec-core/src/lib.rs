@@ -92,9 +92,12 @@ pub use error::{
     SendDatagramError, SendEnd, SendError, StreamEnded, Unreachable, Violation,
 };
 pub use id::{ChannelId, ClientId, Code, Direction, InvalidName, Name, PairId, StreamId, Target};
+pub use identity::{
+    Authorities, Certificate, CertificateError, Certified, Credential, CredentialError, Identity,
+    KeyError, KeyPin, NoRandomness,
+};
 #[cfg(feature = "self-signed")]
-pub use identity::SelfSignedError;
-pub use identity::{Certificate, CertificateError, Identity, KeyError, KeyPin, NoRandomness};
+pub use identity::{Ca, CaError, SelfSignedError};
 pub use limits::{ClientLimits, CoordinatorLimits};
 /// Its types are in [`Trust`] and [`Certificate`]: by this they are of the right version.
 #[doc(no_inline)]

@@ -1,14 +1,14 @@
 //! What applications use, whatever drives their endpoints: every adapter re-exports all of it.
 
 pub use conec_core::{
-    AnswerError, Certificate, CertificateError, ChannelConfig, ChannelEvent, ChannelId,
-    ChannelStats, ClientConfig, ClientId, ClientLimits, ClientState, CloseReason, Code,
-    ConfigError, CongestionControl, CoordinatorConfig, CoordinatorEvent, CoordinatorLimits,
-    CoordinatorUrl, DatagramStats, Direction, Drain, EndpointStats, ErrorCode, Identity,
-    InvalidName, Invitation, InvitationError, KeyError, KeyPin, Name, Nat, NoRandomness,
-    OpenChannelError, PairError, PairId, Path, PathConfig, PathPolicy, PathStats, PeerInfo, Policy,
-    PrivateAddresses, RecvEnd, Revocation, SendEnd, SendLimit, StreamId, Target, TextError,
-    Traffic, Trust, UrlError,
+    AnswerError, Authorities, Certificate, CertificateError, Certified, ChannelConfig,
+    ChannelEvent, ChannelId, ChannelStats, ClientConfig, ClientId, ClientLimits, ClientState,
+    CloseReason, Code, ConfigError, CongestionControl, CoordinatorConfig, CoordinatorEvent,
+    CoordinatorLimits, CoordinatorUrl, Credential, CredentialError, DatagramStats, Direction,
+    Drain, EndpointStats, ErrorCode, Identity, InvalidName, Invitation, InvitationError, KeyError,
+    KeyPin, Name, Nat, NoRandomness, OpenChannelError, PairError, PairId, Path, PathConfig,
+    PathPolicy, PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd, Revocation, SendEnd,
+    SendLimit, StreamId, Target, TextError, Traffic, Trust, UrlError,
 };
 
 pub use crate::{
@@ -20,6 +20,9 @@ pub use crate::{
     socket::Socket,
     stored::{StoreError, load_certificate, load_or_create_identity},
 };
+
+#[cfg(feature = "self-signed")]
+pub use conec_core::{Ca, CaError, SelfSignedError};
 
 #[cfg(feature = "self-signed")]
 pub use crate::stored::load_or_create_certificate;

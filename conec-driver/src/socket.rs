@@ -74,11 +74,7 @@ impl Socket {
     /// [second port](CoordinatorConfig::second_port), if there is to be one, at the same address, and finds a
     /// [reset key](CoordinatorConfig::reset_key) that is the same after a restart.
     pub fn prepare(&mut self, config: &mut CoordinatorConfig) -> io::Result<()> {
-        if config.unix_time.is_zero() {
-            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-            // A clock from before 1970 says nothing.
-            config.unix_time = since.unwrap_or_default();
-        }
+        tell_time(&mut config.unix_time);
         if config.reset_key.is_none() {
             let purpose = format!("conec reset key at {}", self.local_addr()?);
             config.reset_key = Some(config.certificate.derive_key(&purpose));
@@ -128,3 +124,12 @@ impl Socket {
 }
 
 const KERNEL_BUFFER: usize = 4 << 20;
+
+/// Sets the time since 1970, unless it was set.
+pub(crate) fn tell_time(unix_time: &mut Duration) {
+    if unix_time.is_zero() {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        // A clock from before 1970 says nothing.
+        *unix_time = since.unwrap_or_default();
+    }
+}

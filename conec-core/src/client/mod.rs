@@ -33,6 +33,7 @@ use crate::{
     error::WireCode,
     host::{Host, HostEvent, Role, earliest},
     transport::{Arrival, EngineId, HomeTls, LinkChange, VIRTUAL},
+    util::WallClock,
     wire::{NO_INSTANCE, PacketKind, Route, classify},
 };
 
@@ -46,6 +47,8 @@ pub struct Client {
     /// Of each channel, what is known of it besides: nothing, of the home channel.
     host: Host<Option<Peer>>,
     home: Home,
+    /// For what expires.
+    clock: WallClock,
     /// The state that a driver knows of.
     known_state: ClientState,
     watch: Watch,
@@ -74,6 +77,7 @@ impl Client {
                 false => NO_INSTANCE,
             }),
             host,
+            clock: WallClock::new(config.unix_time),
             known_state: ClientState::Unused,
             watch: Watch::default(),
             routes: BTreeMap::new(),

@@ -192,6 +192,7 @@ fn weight(reason: CloseReason) -> u8 {
         | CloseReason::Remote(_)
         | CloseReason::Violation(_)
         | CloseReason::Identity
+        | CloseReason::Credential(_)
         | CloseReason::Version
         | CloseReason::Reset
         | CloseReason::Overloaded

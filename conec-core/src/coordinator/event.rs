@@ -4,7 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr};
 
 use bytes::Bytes;
 
-use crate::{ChannelEvent, ChannelId, ClientId, CloseReason, Name, PairId, Secret};
+use crate::{Certified, ChannelEvent, ChannelId, ClientId, CloseReason, Name, PairId, Secret};
 
 /// What a [`Coordinator`](crate::Coordinator) tells its application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub enum CoordinatorEvent {
         name: Option<Name>,
         /// Its credential.
         token: Secret<Bytes>,
+        /// What an authority says of it, if one of [those that are trusted](crate::CoordinatorConfig::authorities) does. Then `name` is what
+        /// it calls the Client.
+        certified: Option<Certified>,
     },
     /// A Client is admitted. That it is gone will be told by the end of its home channel. Where an identity takes its own
     /// session over, this comes before the end of the former one.

@@ -44,6 +44,7 @@ use crate::{
     endpoint::sealed::Sealed,
     host::{Host, HostEvent, Role},
     transport::{Admissions, Arrival, EngineId, LinkChange},
+    util::WallClock,
     wire::{CoordinatorMessage, PacketKind, Route, classify},
 };
 
@@ -62,6 +63,8 @@ pub struct Coordinator {
     registry: Registry,
     pairs: Pairs,
     tickets: Tickets,
+    /// For credentials, which expire.
+    clock: WallClock,
     forwarder: Forwarder,
     /// Whose probes to the second port bear these.
     second_routes: BTreeMap<Route, ChannelId>,
@@ -94,6 +97,7 @@ impl Coordinator {
             registry: Registry::default(),
             pairs: Pairs::new(),
             tickets: Tickets::new(&config),
+            clock: WallClock::new(config.unix_time),
             forwarder: Forwarder::new(limits),
             second_routes: BTreeMap::new(),
             events: Events::new(limits.events),
@@ -388,6 +392,7 @@ impl Endpoint for Coordinator {
             id,
             name: name.cloned(),
             label: Bytes::new(),
+            certified: None,
         })
     }
 

@@ -9,15 +9,14 @@ use bytes::Bytes;
 
 use crate::{
     ClientId, CoordinatorConfig, PairId, Revocation,
+    util::WallClock,
     wire::{Claim, Epoch, TicketKey},
 };
 
 /// What it takes to give out tickets, and to look at them.
 pub(super) struct Tickets {
     key: TicketKey,
-    /// The time since 1970 at which the Coordinator began, and when that was.
-    unix_time: Duration,
-    began: Option<Instant>,
+    clock: WallClock,
     /// Channels that may not be claimed, and since when.
     revoked: BTreeMap<u64, Epoch>,
     most_revoked: usize,
@@ -37,8 +36,7 @@ impl Tickets {
         let key = key.unwrap_or_else(|| certificate.derive_key("conec ticket key"));
         let mut tickets = Self {
             key: TicketKey::new(&key),
-            unix_time: config.unix_time,
-            began: None,
+            clock: WallClock::new(config.unix_time),
             revoked: BTreeMap::new(),
             most_revoked: config.limits.pairs,
             renewal: None,
@@ -117,17 +115,14 @@ impl Tickets {
     }
 
     fn epoch(&mut self, now: Instant) -> Epoch {
-        let began = *self.began.get_or_insert(now);
-        let time = self.unix_time + now.saturating_duration_since(began);
+        let time = self.clock.read(now);
         Epoch::try_from(time.as_secs() / EPOCH.as_secs()).unwrap_or(Epoch::MAX)
     }
 
     /// When the next epoch begins.
     fn next_epoch(&mut self, now: Instant) -> Instant {
         let epoch = self.epoch(now);
-        let began = self.began.unwrap_or(now);
-        let at = EPOCH * epoch.saturating_add(1);
-        began + at.saturating_sub(self.unix_time)
+        self.clock.when(now, EPOCH * epoch.saturating_add(1))
     }
 }
 

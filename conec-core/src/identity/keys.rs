@@ -90,6 +90,13 @@ impl Identity {
         self.id
     }
 
+    /// The public key (RFC 5280, 4.1.2.7), for an authority to [certify](crate::Credential).
+    pub fn public_key(&self) -> SubjectPublicKeyInfoDer<'static> {
+        let key = self.certified.cert.first();
+        let key = key.expect("it is what TLS shows of this identity");
+        key.to_vec().into()
+    }
+
     /// The key as a TLS raw public key (RFC 7250).
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.certified)

@@ -1,12 +1,19 @@
 //! Who is who: keys, how they are checked, and what is known of the other side.
 
+#[cfg(feature = "self-signed")]
+mod ca;
+mod credential;
 mod keys;
 mod pem;
 mod verifier;
 
-#[cfg(feature = "self-signed")]
-pub use self::keys::SelfSignedError;
+pub use self::credential::{Authorities, Certified, Credential, CredentialError};
 pub use self::keys::{Certificate, CertificateError, Identity, KeyError, KeyPin, NoRandomness};
+#[cfg(feature = "self-signed")]
+pub use self::{
+    ca::{Ca, CaError},
+    keys::SelfSignedError,
+};
 pub(crate) use self::{keys::key_hash, verifier::KeyVerifier};
 
 use crate::ClientId;

@@ -55,12 +55,12 @@ impl Certificate {
     }
 }
 
-fn encode(label: &str, der: &[u8]) -> String {
+pub(super) fn encode(label: &str, der: &[u8]) -> String {
     pem_rfc7468::encode_string(label, LineEnding::LF, der)
         .expect("labels are valid, and keys are not gigabytes long")
 }
 
-const PKCS8: &str = "PRIVATE KEY";
+pub(super) const PKCS8: &str = "PRIVATE KEY";
 
 #[cfg(test)]
 mod tests {

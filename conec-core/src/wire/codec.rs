@@ -5,7 +5,7 @@ use std::{
     ops::Deref,
 };
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{ClientId, Name};
 
@@ -160,6 +160,23 @@ impl Reader {
 pub(super) fn write_block(bytes: &[u8], out: &mut impl BufMut) {
     write_varint(bytes.len() as u64, out);
     out.put_slice(bytes);
+}
+
+/// Blocks, one after the other.
+pub(crate) fn write_blocks<'a>(blocks: impl Iterator<Item = &'a [u8]>) -> Bytes {
+    let mut out = BytesMut::new();
+    blocks.for_each(|block| write_block(block, &mut out));
+    out.freeze()
+}
+
+/// What [`write_blocks`] has written.
+pub(crate) fn read_blocks(bytes: Bytes) -> Result<Vec<Bytes>, Malformed> {
+    let (mut rest, mut blocks) = (Reader(bytes), Vec::new());
+    while !rest.0.is_empty() {
+        let max = rest.0.len();
+        blocks.push(rest.block(max)?);
+    }
+    Ok(blocks)
 }
 
 pub(super) fn write_optional_name(name: Option<&Name>, out: &mut impl BufMut) {

@@ -89,6 +89,8 @@ pub(crate) enum ClientMessage {
     AddressEcho { nonce: AddressNonce },
     /// Claims an end of a channel that was there before this home channel.
     Resume(Claim),
+    /// What an authority says of the Client. Before `Hello`.
+    Credential { chain: Bytes },
 }
 
 /// An end of a peer channel, as its Client knows it, and the proof that it is the Client's.
@@ -172,6 +174,8 @@ pub(crate) enum PeerMessage {
     },
     /// The acceptor agrees.
     Bound,
+    /// What an authority says of the sender. Before `Bind` or `Bound`.
+    Credential { chain: Bytes },
     /// The sender is ready for direct paths.
     Direct {
         /// Whether it wants nothing of the application's to travel on another.
@@ -304,6 +308,9 @@ impl RoleMessage for ClientMessage {
                 direct: fields.bool()?,
                 ticket: fields.block(MAX_TICKET)?,
             }),
+            CREDENTIAL => Self::Credential {
+                chain: fields.block(MAX_CONTROL)?,
+            },
             _ => return Ok(None),
         }))
     }
@@ -366,6 +373,10 @@ impl RoleMessage for ClientMessage {
                 write_block(&claim.label, &mut out);
                 out.put_u8(claim.direct.into());
                 write_block(&claim.ticket, &mut out);
+            }
+            Self::Credential { chain } => {
+                write_varint(CREDENTIAL, &mut out);
+                write_block(chain, &mut out);
             }
         }
         out.freeze()
@@ -545,6 +556,9 @@ impl RoleMessage for PeerMessage {
                 label: fields.block(MAX_LABEL)?,
             },
             BOUND => Self::Bound,
+            PEER_CREDENTIAL => Self::Credential {
+                chain: fields.block(MAX_CONTROL)?,
+            },
             DIRECT => Self::Direct {
                 required: fields.bool()?,
             },
@@ -580,6 +594,10 @@ impl RoleMessage for PeerMessage {
                 write_block(label, &mut out);
             }
             Self::Bound => write_varint(BOUND, &mut out),
+            Self::Credential { chain } => {
+                write_varint(PEER_CREDENTIAL, &mut out);
+                write_block(chain, &mut out);
+            }
             Self::Direct { required } => {
                 write_varint(DIRECT, &mut out);
                 out.put_u8((*required).into());
@@ -645,6 +663,7 @@ const ACCEPT: u64 = 0x04;
 const CLOSE_CHANNEL: u64 = 0x06;
 const ADDRESS_ECHO: u64 = 0x08;
 const RESUME: u64 = 0x0b;
+const CREDENTIAL: u64 = 0x0d;
 // Coordinator to Client.
 const WELCOME: u64 = 0x00;
 const OFFER: u64 = 0x02;
@@ -664,6 +683,7 @@ const BIND: u64 = 0x00;
 const BOUND: u64 = 0x02;
 const DIRECT: u64 = 0x01;
 const CANDIDATES: u64 = 0x03;
+const PEER_CREDENTIAL: u64 = 0x05;
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ mod probe;
 mod route;
 mod ticket;
 
+pub(crate) use codec::{read_blocks, write_blocks};
 pub(crate) use frame::{FrameDecoder, FrameTooLarge, frame_header};
 pub(crate) use message::{
     AddressNonce, ChannelMessage, Claim, ClientMessage, CoordinatorMessage, Generation, Instance,

@@ -16,6 +16,7 @@ use futures_core::Stream;
 use crate::{
     BindError, Channel, ConnectError, Driver, Offer, OpenError, Socket, Sockets, look_up_link,
     shared::{EndpointHandle, Items, Shared},
+    socket::tell_time,
 };
 
 /// A Client: connected to one Coordinator, and through it to other Clients.
@@ -51,6 +52,7 @@ impl Client {
     ) -> Result<(Self, Driver<conec_core::Client>, Sockets), ConnectError> {
         let addresses: Vec<_> = coordinators.iter().flat_map(|it| it.1).copied().collect();
         look_up_link(&mut config, &addresses);
+        tell_time(&mut config.unix_time);
         let seed = Identity::generate_seed().map_err(BindError::from)?;
         let mut client = conec_core::Client::new(config, seed).map_err(BindError::from)?;
         client.connect_to_any(clock(), coordinators)?;

@@ -246,6 +246,7 @@ impl Run {
                 id,
                 name,
                 token,
+                certified: _,
             } => {
                 let asking = token.as_ref().try_into().map(u32::from_be_bytes);
                 let asking = asking.map_or(usize::MAX, |life| life as usize);

@@ -14,6 +14,7 @@ mod congestion;
 mod connecting;
 mod corpora;
 mod crashes;
+mod credentials;
 mod direct;
 mod errors;
 mod gaps;

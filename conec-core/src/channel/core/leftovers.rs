@@ -29,6 +29,7 @@ impl ChannelCore {
             CloseReason::Application(_)
             | CloseReason::Violation(_)
             | CloseReason::Identity
+            | CloseReason::Credential(_)
             | CloseReason::Version
             | CloseReason::Overloaded
             | CloseReason::NoDirectPath

@@ -384,10 +384,16 @@ impl Client {
             token: self.config.token.clone(),
             instance: self.home.instance,
         };
+        let credential = self.config.credential.as_ref();
+        let credential = credential.map(|it| ClientMessage::Credential {
+            chain: it.to_wire(),
+        });
         if let Some((entry, link)) = self.host.linked(self.home.id) {
             entry.core.connected(link);
             entry.core.open_control(link);
-            entry.core.send_control(link, hello.encode());
+            for message in credential.iter().chain([&hello]) {
+                entry.core.send_control(link, message.encode());
+            }
         }
     }
 

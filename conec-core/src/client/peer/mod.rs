@@ -9,7 +9,7 @@ pub(super) use self::asks::Asks;
 use bytes::Bytes;
 
 use crate::{
-    ClientId, PathPolicy, PeerInfo, Target,
+    Certified, ClientId, Name, PathPolicy, PeerInfo, Target,
     host::{Account, Party},
     wire::{Claim, Offer, PeerMessage, RequestId, Role as EndRole, Route},
 };
@@ -32,6 +32,10 @@ pub(crate) struct Peer {
     ticket: Option<Bytes>,
     /// The former Coordinator still forwards for it, and the present one does not yet.
     by_former: bool,
+    /// The name by which this Client has asked for the channel.
+    sought: Option<Name>,
+    /// What an authority says of the other end.
+    certified: Option<Certified>,
     stage: Stage,
 }
 
@@ -72,6 +76,7 @@ impl Peer {
             id: offer.peer,
             name: offer.peer_name.clone(),
             label: self.label.clone(),
+            certified: self.certified.clone(),
         })
     }
 

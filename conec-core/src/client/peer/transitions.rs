@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Peer, Stage};
 use crate::{
-    AnswerError, ChannelId, CloseReason, Endpoint, ErrorCode, OpenChannelError, PathPolicy,
-    PeerInfo, Target, Violation,
+    AnswerError, Certified, ChannelId, ClientId, CloseReason, CredentialError, Endpoint, ErrorCode,
+    OpenChannelError, PathPolicy, PeerInfo, Target, Violation,
     channel::{ChannelCore, Notice, Toll},
     client::{Client, ClientEvent, path::Required},
     error::WireCode,
@@ -52,6 +52,11 @@ impl Client {
             offer: None,
             ticket: None,
             by_former: false,
+            sought: match &target {
+                Target::Name(name) => Some(name.clone()),
+                Target::Id(_) => None,
+            },
+            certified: None,
             stage: Stage::Requested {
                 request: None,
                 target,
@@ -117,6 +122,8 @@ impl Client {
             offer: Some(offer),
             ticket: None,
             by_former: false,
+            sought: None,
+            certified: None,
             stage: Stage::Offered,
         };
         let id = self.add_peer(peer);
@@ -272,7 +279,7 @@ impl Client {
         id: ChannelId,
         identity: PeerIdentity,
     ) {
-        let own_id = self.id();
+        let (own_id, credential) = (self.id(), self.credential());
         let Some((peer, core, link)) = self.linked_peer(id) else {
             return;
         };
@@ -286,10 +293,11 @@ impl Client {
         core.connected(link);
         if offer.role == EndRole::Initiator {
             core.open_control(link);
-            if let Some(direct) = peer.direct_message() {
-                core.send_control(link, direct.encode());
+            let bind = peer.bind_message(offer, own_id);
+            let first = peer.direct_message().into_iter().chain(credential);
+            for message in first.chain([bind]) {
+                core.send_control(link, message.encode());
             }
-            core.send_control(link, peer.bind_message(offer, own_id).encode());
         }
         peer.stage = Stage::Binding;
         // Long enough for a keep-alive to show that the other end has been moved by its NAT.
@@ -306,10 +314,13 @@ impl Client {
 
     /// Does what the other end says, if it may say that now.
     fn heed_peer(&mut self, now: Instant, id: ChannelId, payload: Bytes) -> Result<(), Violation> {
-        let own_id = self.id();
+        let (own_id, credential) = (self.id(), self.credential());
+        let peers = self.config.peers.as_ref();
+        let is_wanted = peers.is_some_and(|it| !it.is_optional());
         let Some((peer, core, link)) = self.linked_peer(id) else {
             return Ok(());
         };
+        let is_missing = is_wanted && peer.certified.is_none();
         let message = match PeerMessage::decode(payload) {
             Ok(Some(message)) => message,
             Ok(None) => return Ok(()),
@@ -320,15 +331,26 @@ impl Client {
             (PeerMessage::Direct { required }, Some(_)) if peer.ready.is_none() => {
                 peer.ready = Some(required);
             }
+            (PeerMessage::Credential { chain }, Some((offer, _))) if peer.certified.is_none() => {
+                let peer = offer.peer;
+                self.peer_credential(now, id, peer, chain);
+            }
+            (PeerMessage::Bound, Some((_, EndRole::Initiator))) if is_missing => {
+                refuse(link, now, CredentialError::Missing);
+            }
             (PeerMessage::Bound, Some((_, EndRole::Initiator))) => self.bound(now, id),
             (bind @ PeerMessage::Bind { .. }, Some((offer, EndRole::Acceptor))) => {
                 if bind != peer.bind_message(offer, own_id) {
                     return Err(Violation::Binding);
                 }
-                if let Some(direct) = peer.direct_message() {
-                    core.send_control(link, direct.encode());
+                if is_missing {
+                    refuse(link, now, CredentialError::Missing);
+                    return Ok(());
                 }
-                core.send_control(link, PeerMessage::Bound.encode());
+                let first = peer.direct_message().into_iter().chain(credential);
+                for message in first.chain([PeerMessage::Bound]) {
+                    core.send_control(link, message.encode());
+                }
                 self.bound(now, id);
             }
             (
@@ -342,6 +364,7 @@ impl Client {
             }
             (
                 PeerMessage::Direct { .. }
+                | PeerMessage::Credential { .. }
                 | PeerMessage::Bound
                 | PeerMessage::Bind { .. }
                 | PeerMessage::Candidates { .. },
@@ -349,6 +372,32 @@ impl Client {
             ) => return Err(Violation::Unexpected),
         }
         Ok(())
+    }
+
+    /// The other end has shown what an authority says of it.
+    fn peer_credential(&mut self, now: Instant, id: ChannelId, whose: ClientId, chain: Bytes) {
+        let Some(authorities) = &self.config.peers else {
+            return;
+        };
+        let proved = authorities.check(whose, chain, self.clock.read(now));
+        let Some((peer, _, link)) = self.linked_peer(id) else {
+            return;
+        };
+        // Who was asked for by a name has to be called so by who is trusted, and not only by the Coordinator.
+        let is_sought = |it: &Certified| peer.sought.as_ref().is_none_or(|name| *name == it.name);
+        match proved {
+            Ok(proved) if is_sought(&proved) => peer.certified = Some(proved),
+            Ok(_) => refuse(link, now, CredentialError::BadName),
+            Err(error) => refuse(link, now, error),
+        }
+    }
+
+    /// What this Client shows others.
+    fn credential(&self) -> Option<PeerMessage> {
+        let credential = self.config.credential.as_ref();
+        credential.map(|it| PeerMessage::Credential {
+            chain: it.to_wire(),
+        })
     }
 
     /// The ends know that they mean the same channel.
@@ -439,6 +488,7 @@ impl Client {
             CloseReason::Violation(violation) => violation.code().into(),
             CloseReason::Local => ErrorCode::Dropped.into(),
             CloseReason::NoDirectPath => ErrorCode::NoDirectPath.into(),
+            CloseReason::Credential(error) => error.code().into(),
             CloseReason::Identity
             | CloseReason::Version
             | CloseReason::TimedOut
@@ -472,6 +522,7 @@ impl Client {
             id: peer,
             name,
             label,
+            certified: _,
         } = self.peer(id)?;
         Some(ClientEvent::Offered {
             channel: id,
@@ -604,4 +655,10 @@ fn peer_end(offer: &Offer) -> PeerEnd {
         peer_route: offer.peer_route,
         id: offer.peer,
     }
+}
+
+/// Does not take the other end for who it is.
+fn refuse(link: &mut Link, now: Instant, error: CredentialError) {
+    tracing::debug!(%error, "a credential is not good");
+    link.close(now, error.code().into(), CloseReason::Credential(error));
 }

@@ -4,7 +4,7 @@ mod transitions;
 
 use super::place::{Claim, Place};
 use crate::{
-    ClientId,
+    Certified, ClientId,
     host::{Account, Party},
     util::{Bucket, Network},
     wire::{Instance, ProbeKeys, Route},
@@ -28,16 +28,21 @@ pub(crate) struct Session {
 enum Phase {
     #[default]
     Handshake,
-    /// The Client has proved who it is, and is to introduce itself. Its place is boxed, as most sessions are admitted and have
-    /// it in the registry.
-    Greeting { id: ClientId, place: Box<Place> },
+    /// The Client has proved who it is, and is to introduce itself. Boxed, as most sessions are admitted.
+    Greeting(Box<Newcomer>),
     /// The application is to say whether it may come in.
-    Asking {
-        id: ClientId,
-        place: Box<(Place, Instance)>,
-    },
+    Asking(Box<Newcomer>),
     /// The Client is a member, unless it has another session by now. It was let in from that network.
     Admitted { id: ClientId, from: Network },
+}
+
+/// What is known of a Client before it is let in.
+#[derive(Debug, Clone)]
+struct Newcomer {
+    id: ClientId,
+    place: Place,
+    instance: Instance,
+    certified: Option<Certified>,
 }
 
 impl Session {
@@ -45,15 +50,15 @@ impl Session {
     pub(super) fn admitted(&self) -> Option<ClientId> {
         match self.phase {
             Phase::Admitted { id, .. } => Some(id),
-            Phase::Handshake | Phase::Greeting { .. } | Phase::Asking { .. } => None,
+            Phase::Handshake | Phase::Greeting(_) | Phase::Asking(_) => None,
         }
     }
 
     /// Whether the application has heard of it.
     fn is_announced(&self) -> bool {
         match self.phase {
-            Phase::Handshake | Phase::Greeting { .. } => false,
-            Phase::Asking { .. } | Phase::Admitted { .. } => true,
+            Phase::Handshake | Phase::Greeting(_) => false,
+            Phase::Asking(_) | Phase::Admitted { .. } => true,
         }
     }
 }
@@ -63,7 +68,7 @@ impl Account for Session {
     fn party(&self) -> Option<Party> {
         match self.phase {
             Phase::Admitted { from, .. } => Some(Party::Network(from)),
-            Phase::Handshake | Phase::Greeting { .. } | Phase::Asking { .. } => None,
+            Phase::Handshake | Phase::Greeting(_) | Phase::Asking(_) => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Phase, Session};
+use super::{Newcomer, Phase, Session};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Secret,
     Violation,
@@ -20,7 +20,7 @@ use crate::{
     identity::PeerIdentity,
     transport::Handshaken,
     util::{Bucket, Network},
-    wire::{AddressNonce, ClientMessage, CoordinatorMessage, Instance, RoleMessage},
+    wire::{AddressNonce, ClientMessage, CoordinatorMessage, NO_INSTANCE, RoleMessage},
 };
 
 impl Coordinator {
@@ -45,8 +45,12 @@ impl Coordinator {
             return;
         };
         entry.core.connected(link);
-        let place = Box::new(Place::of_handshake(at));
-        entry.role.phase = Phase::Greeting { id, place };
+        entry.role.phase = Phase::Greeting(Box::new(Newcomer {
+            id,
+            place: Place::of_handshake(at),
+            instance: NO_INSTANCE,
+            certified: None,
+        }));
         self.host
             .set_deadline(client, Some(now + self.config.limits.hello_timeout));
     }
@@ -66,8 +70,14 @@ impl Coordinator {
             return;
         };
         match (&entry.role.phase, message) {
+            (Phase::Greeting(newcomer), ClientMessage::Credential { chain })
+                if newcomer.certified.is_none() =>
+            {
+                let id = newcomer.id;
+                self.credential_shown(now, client, id, chain);
+            }
             (
-                &Phase::Greeting { id, ref place },
+                Phase::Greeting(newcomer),
                 ClientMessage::Hello {
                     version: _,
                     name,
@@ -75,8 +85,11 @@ impl Coordinator {
                     instance,
                 },
             ) => {
-                let place = (**place, instance);
-                self.greeted(now, client, (id, place), name, token)
+                let newcomer = Box::new(Newcomer {
+                    instance,
+                    ..(**newcomer).clone()
+                });
+                self.greeted(now, client, newcomer, name, token)
             }
             (
                 &Phase::Admitted { id, .. },
@@ -99,12 +112,29 @@ impl Coordinator {
                 self.address_confirmed(now, client, id, nonce);
             }
             (
-                Phase::Handshake
-                | Phase::Greeting { .. }
-                | Phase::Asking { .. }
-                | Phase::Admitted { .. },
+                Phase::Handshake | Phase::Greeting(_) | Phase::Asking(_) | Phase::Admitted { .. },
                 _,
             ) => self.violate_session(now, client, Violation::Unexpected),
+        }
+    }
+
+    /// A Client has shown what an authority says of it.
+    fn credential_shown(&mut self, now: Instant, client: ChannelId, id: ClientId, chain: Bytes) {
+        let Some(authorities) = &self.config.authorities else {
+            return;
+        };
+        match authorities.check(id, chain, self.clock.read(now)) {
+            Ok(proved) => {
+                if let Some(entry) = self.host.get_mut(client)
+                    && let Phase::Greeting(newcomer) = &mut entry.role.phase
+                {
+                    newcomer.certified = Some(proved);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(?client, ?id, %error, "a credential is not good");
+                self.turn_away(now, client, error.code().into());
+            }
         }
     }
 
@@ -113,7 +143,7 @@ impl Coordinator {
         &mut self,
         now: Instant,
         client: ChannelId,
-        (id, place): (ClientId, (Place, Instance)),
+        newcomer: Box<Newcomer>,
         name: Option<Name>,
         token: Secret<Bytes>,
     ) {
@@ -123,17 +153,28 @@ impl Coordinator {
         if self.is_lagging() {
             return self.turn_away(now, client, ErrorCode::Limit.into());
         }
+        let authorities = self.config.authorities.as_ref();
+        if newcomer.certified.is_none() && authorities.is_some_and(|it| !it.is_optional()) {
+            return self.turn_away(now, client, ErrorCode::CredentialMissing.into());
+        }
+        let id = newcomer.id;
         let is_taken = |name: &Name| self.registry.is_taken(name, id);
+        // What an authority calls it counts more than what it calls itself.
+        let name = newcomer
+            .certified
+            .as_ref()
+            .map(|it| it.name.clone())
+            .or(name);
         match self.config.admission {
             Policy::Allow if name.as_ref().is_some_and(is_taken) => {
                 self.turn_away(now, client, ErrorCode::NameInUse.into());
             }
-            Policy::Allow => self.let_in(now, client, (id, place), name),
+            Policy::Allow => self.let_in(now, client, &newcomer, name),
             Policy::Deny => self.turn_away(now, client, ErrorCode::Refused.into()),
             Policy::Ask => {
+                let certified = newcomer.certified.clone();
                 if let Some(entry) = self.host.get_mut(client) {
-                    let place = Box::new(place);
-                    entry.role.phase = Phase::Asking { id, place };
+                    entry.role.phase = Phase::Asking(newcomer);
                 }
                 self.host
                     .set_deadline(client, Some(now + self.config.limits.answer_timeout));
@@ -142,6 +183,7 @@ impl Coordinator {
                     id,
                     name,
                     token,
+                    certified,
                 });
             }
         }
@@ -153,13 +195,13 @@ impl Coordinator {
         client: ChannelId,
         name: Option<Name>,
     ) -> Result<(), AnswerError> {
-        let (id, place) = self.asking(client)?;
+        let newcomer = self.asking(client)?.clone();
         if let Some(name) = &name
-            && self.registry.is_taken(name, id)
+            && self.registry.is_taken(name, newcomer.id)
         {
             self.turn_away(now, client, ErrorCode::NameInUse.into());
         } else {
-            self.let_in(now, client, (id, place), name);
+            self.let_in(now, client, &newcomer, name);
         }
         Ok(())
     }
@@ -175,22 +217,22 @@ impl Coordinator {
         Ok(())
     }
 
-    fn asking(&self, client: ChannelId) -> Result<(ClientId, (Place, Instance)), AnswerError> {
+    fn asking(&self, client: ChannelId) -> Result<&Newcomer, AnswerError> {
         match self.host.get(client).map(|entry| &entry.role.phase) {
-            Some(&Phase::Asking { id, ref place }) => Ok((id, **place)),
-            Some(Phase::Handshake | Phase::Greeting { .. } | Phase::Admitted { .. }) | None => {
+            Some(Phase::Asking(newcomer)) => Ok(newcomer),
+            Some(Phase::Handshake | Phase::Greeting(_) | Phase::Admitted { .. }) | None => {
                 Err(AnswerError)
             }
         }
     }
 
-    fn let_in(
-        &mut self,
-        now: Instant,
-        client: ChannelId,
-        (id, (place, instance)): (ClientId, (Place, Instance)),
-        name: Option<Name>,
-    ) {
+    fn let_in(&mut self, now: Instant, client: ChannelId, newcomer: &Newcomer, name: Option<Name>) {
+        let &Newcomer {
+            id,
+            place,
+            instance,
+            certified: _,
+        } = newcomer;
         let before = self.registry.get(id).map(|member| member.session);
         // What is still under way of a Client that was started anew must not push out the one that goes on.
         if before.is_some_and(|before| before > client) {
@@ -300,11 +342,11 @@ impl Coordinator {
         client: ChannelId,
     ) {
         let code = match self.host.get(client).map(|entry| &entry.role.phase) {
-            Some(Phase::Handshake | Phase::Greeting { .. }) => {
+            Some(Phase::Handshake | Phase::Greeting(_)) => {
                 self.host.stats.handshakes_refused += 1;
                 ErrorCode::HelloTimeout
             }
-            Some(Phase::Asking { .. }) => {
+            Some(Phase::Asking(_)) => {
                 self.host.stats.clients_refused += 1;
                 ErrorCode::Refused
             }
@@ -347,6 +389,7 @@ impl Coordinator {
                 | CloseReason::Remote(_)
                 | CloseReason::Violation(_)
                 | CloseReason::Identity
+                | CloseReason::Credential(_)
                 | CloseReason::Version
                 | CloseReason::Overloaded
                 | CloseReason::CoordinatorLost
