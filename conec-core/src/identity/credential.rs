@@ -1,6 +1,6 @@
 //! What authorities say of Clients, beside the keys that these have.
 
-#[cfg(all(test, feature = "self-signed"))]
+#[cfg(test)]
 mod tests;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -87,6 +87,16 @@ pub fn hello_as(name: &[u8], token: &[u8], instance: u64) -> Vec<u8> {
     message(0, &[&varint(1), &frame(name), &frame(token), &instance])
 }
 
+/// Client: shows what an authority says of it, to the Coordinator.
+pub fn credential(chain: &[u8]) -> Vec<u8> {
+    message(0x0d, &[&frame(chain)])
+}
+
+/// Client: shows it to another Client.
+pub fn peer_credential(chain: &[u8]) -> Vec<u8> {
+    message(0x05, &[&frame(chain)])
+}
+
 /// Client: asks for a channel by name.
 pub fn open_by_name(request: u64, name: &[u8], label: &[u8]) -> Vec<u8> {
     message(2, &[&varint(request), &[0], &frame(name), &frame(label)])

@@ -75,6 +75,7 @@ mod asks;
 mod claims;
 mod control;
 mod coordinator;
+mod credentials;
 mod datagrams;
 mod deaf;
 mod forwarding;
