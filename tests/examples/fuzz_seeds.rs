@@ -107,11 +107,13 @@ fn messages() -> Vec<Vec<u8>> {
     };
     let of_clients = [
         message::hello(b"alice", b"secret"),
+        message::credential(&[3, 1, 2, 3]),
         message::open_by_name(1, b"bob", b"files"),
         message::open_by_id(300, id, b"files"),
         message::accept(route),
         message::close_channel(route, (1 << 32) + 7),
         message::close_channel(route, 18),
+        message::close_channel(route, 21),
         message::resume(&offer, &[7; 36]),
         message::address_echo(1 << 60),
     ];
@@ -132,6 +134,7 @@ fn messages() -> Vec<Vec<u8>> {
     ];
     let of_peers = [
         message::bind(1, id, id, b"files"),
+        message::peer_credential(&[3, 1, 2, 3]),
         message::bound(),
         // Ready for direct paths, and where to find the sender.
         vec![1, 1],

@@ -63,6 +63,7 @@ fn fields(sender: Sender, kind: u64) -> Option<&'static [Field]> {
             Choice(&[&[], &[]]),
             Block(64),
         ],
+        (Sender::Client, 13) | (Sender::Peer, 5) => &[Block(8192)],
         (Sender::Coordinator, 0) => &[OptionalName, Address],
         (Sender::Coordinator, 2) => &[
             Choice(&[&[], &[Varint]]),
@@ -135,7 +136,7 @@ impl Copy<'_> {
                 let (code, len) = read_varint(self.rest)?;
                 self.rest = &self.rest[len..];
                 // Unknown ones, and those of other versions, become the one that stands for them.
-                let known = code <= 18 || (1 << 32..1 << 33).contains(&code);
+                let known = code <= 21 || (1 << 32..1 << 33).contains(&code);
                 self.out.extend(varint(if known { code } else { 15 }));
                 Some(())
             }

@@ -51,10 +51,8 @@ fn bad_chains(ca: &Ca) -> Vec<(Vec<u8>, CredentialError)> {
 }
 
 fn code(error: CredentialError) -> End {
-    match error {
-        CredentialError::NotYetValid | CredentialError::Expired => End::Application(21),
-        _ => End::Application(19),
-    }
+    let is_dated = [CredentialError::NotYetValid, CredentialError::Expired].contains(&error);
+    End::Application(if is_dated { 21 } else { 19 })
 }
 
 /// A Coordinator that lets in who has no credential, and nobody with a bad one.
