@@ -299,11 +299,11 @@ impl Transport {
         if let Some(newcomer) = link.newcomer.take() {
             self.handshakes.end(&newcomer);
         }
-        if let Some(engine) = self.engines.get_mut(&link.engine) {
-            if !link.drained {
-                let drained = EndpointEvent::drained();
-                engine.endpoint.handle_event(link.handle, drained);
-            }
+        if let Some(engine) = self.engines.get_mut(&link.engine)
+            && !link.drained
+        {
+            let drained = EndpointEvent::drained();
+            engine.endpoint.handle_event(link.handle, drained);
             engine.links.remove(&link.handle.0);
         }
         self.release_engine(link.engine);
@@ -333,6 +333,10 @@ impl Transport {
                 let drained = EndpointEvent::drained();
                 engine.endpoint.handle_event(link.handle, drained);
                 link.drained = true;
+            }
+            if link.drained {
+                // The engine gives its number to the next link, whether this one is still there or not.
+                engine.links.remove(&link.handle.0);
             }
         }
         if link.drained {
