@@ -567,13 +567,15 @@ impl Client {
             }
             // Who was looked for already is looked for on.
             if let Stage::Ready {
-                successor: Some(race),
+                successor: Some(mut race),
                 ..
             } = former
             {
                 if self.home.outage.is_none() {
                     self.begin_outage(now, reason);
                 }
+                // There is a hurry now, if there was none.
+                race.widen(&self.home.places());
                 self.home.stage = Stage::Connecting(*race);
                 return self.go_on_racing(now);
             }

@@ -38,6 +38,22 @@ fn who_aborts_what_has_ended_gracefully_comes_too_late() {
     play(3_408_007_588_900_173_038, &ops);
 }
 
+/// Both the Coordinator that Clients were sent to and the one that had sent them were killed, and the latter was started anew. They
+/// looked for the former alone, for as long as connecting may take. And the link to the latter had the number of the one that had
+/// ended, with which it was forgotten.
+#[test]
+fn who_loses_the_coordinator_that_has_sent_it_away_looks_everywhere() {
+    let ops = [
+        Op::Drain(0, 0),
+        Op::Stop(240),
+        Op::Settle,
+        Op::Drain(0, 192),
+        Op::TakeOver,
+        Op::OpenStream(0, 0, Direction::Bi),
+    ];
+    play(5_634_433_841_516_625_548, &ops);
+}
+
 /// Clients connected through a Coordinator that stood still, and took its pause for the length of the way: so the next outage was
 /// noticed late.
 #[test]
