@@ -154,7 +154,7 @@ fn what_is_wrong_with_a_credential_is_told_apart() {
         (&["*.example.org"], CredentialError::BadName),
         (&["ALICE"], CredentialError::BadName),
         (&["a\0lice"], CredentialError::NoName),
-        (&["alice."], CredentialError::NoName),
+        (&["alice."], CredentialError::BadName),
     ] {
         assert_eq!(
             scene.check(&scene.issue(names, |_| {})),
