@@ -98,6 +98,9 @@ pub struct CoordinatorLimits {
     /// How long channels between Clients are kept for one that has lost its home channel without a word, and how long one end that
     /// was claimed with a ticket waits for the other. 30 s by default, at most 1 day.
     pub resume_timeout: Duration,
+    /// How long the name of a Client that is gone is kept for it, so that it finds it free when it is back, and nobody else has it
+    /// meanwhile; of as many Clients as there may be at once. 60 s by default, at most 1 day; 0 for not at all.
+    pub names_kept: Duration,
     /// How often in a minute one identity may take its own session over. Two machines with the same key would push each
     /// other out for ever. 6 by default.
     pub takeovers_per_minute: u32,
@@ -140,6 +143,7 @@ impl Default for CoordinatorLimits {
             hello_timeout: HELLO_TIMEOUT,
             answer_timeout: ANSWER_TIMEOUT,
             resume_timeout: Duration::from_secs(30),
+            names_kept: Duration::from_secs(60),
             takeovers_per_minute: 6,
             channels_per_client: CHANNELS_PER_CLIENT,
             pairs: 16_384,
@@ -181,6 +185,9 @@ impl CoordinatorLimits {
             ("answer_timeout", self.answer_timeout),
             ("resume_timeout", self.resume_timeout),
         ])?;
+        if self.names_kept > MAX_TIME {
+            return Err(ConfigError::OutOfRange("names_kept", "at most 1 day"));
+        }
         positive([
             ("clients", self.clients),
             ("clients_per_network", self.clients_per_network.unwrap_or(1)),

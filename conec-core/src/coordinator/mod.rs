@@ -5,6 +5,7 @@ mod drain;
 mod draining;
 mod event;
 mod forward;
+mod names;
 mod pairs;
 mod place;
 mod quotas;

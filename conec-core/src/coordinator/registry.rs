@@ -1,8 +1,12 @@
 //! The members: who is connected, under which name, and where.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Instant};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
-use super::place::Place;
+use super::{names::Names, place::Place};
 use crate::{
     ChannelId, ClientId, CoordinatorLimits, Name, Target,
     util::{Bucket, ByNetwork, Network, may_take},
@@ -13,7 +17,7 @@ use crate::{
 pub(super) struct Registry {
     /// Boxed: tables are half empty.
     members: BTreeMap<ClientId, Box<Member>>,
-    names: BTreeMap<Name, ClientId>,
+    names: Names,
     by_network: ByNetwork,
 }
 
@@ -43,7 +47,7 @@ impl Registry {
 
     pub(super) fn find(&self, target: &Target) -> Option<ClientId> {
         match target {
-            Target::Name(name) => self.names.get(name).copied(),
+            Target::Name(name) => self.names.holder(name),
             Target::Id(id) => self.members.contains_key(id).then_some(*id),
         }
     }
@@ -58,10 +62,9 @@ impl Registry {
         }
     }
 
-    /// Whether the name is another identity's.
-    pub(super) fn is_taken(&self, name: &Name, by_other_than: ClientId) -> bool {
-        let holder = self.names.get(name);
-        holder.is_some_and(|&holder| holder != by_other_than)
+    /// Whether the name is another identity's, or is kept for one.
+    pub(super) fn is_taken(&self, now: Instant, name: &Name, by_other_than: ClientId) -> bool {
+        self.names.is_taken(now, name, by_other_than)
     }
 
     /// Whether the identity may move to another session, which counts as done.
@@ -82,15 +85,17 @@ impl Registry {
     /// Enters a Client, in place of what was known of the same identity. The name must be free, or its own.
     pub(super) fn enter(
         &mut self,
+        now: Instant,
         id: ClientId,
         name: Option<Name>,
         session: ChannelId,
         (place, instance): (Place, Instance),
     ) {
-        let before = self.leave(id);
+        let before = self.forget(id, |names, name| {
+            names.give_up(now, name, Duration::ZERO, 0)
+        });
         if let Some(name) = &name {
-            let replaced = self.names.insert(name.clone(), id);
-            debug_assert!(replaced.is_none(), "one holder for each name");
+            self.names.take(name, id);
         }
         let network = before.as_ref().map(|before| before.network);
         let network = network.unwrap_or_else(|| Network::of(place.address().ip()));
@@ -106,11 +111,20 @@ impl Registry {
         self.members.insert(id, member);
     }
 
-    /// Forgets a Client.
-    pub(super) fn leave(&mut self, id: ClientId) -> Option<Box<Member>> {
+    /// Forgets a Client, and keeps its name for it for a while.
+    pub(super) fn leave(&mut self, now: Instant, id: ClientId, limits: &CoordinatorLimits) {
+        let (time, most) = (limits.names_kept, limits.clients);
+        self.forget(id, |names, name| names.give_up(now, name, time, most));
+    }
+
+    fn forget(
+        &mut self,
+        id: ClientId,
+        give_up: impl FnOnce(&mut Names, &Name),
+    ) -> Option<Box<Member>> {
         let member = self.members.remove(&id)?;
         if let Some(name) = &member.name {
-            self.names.remove(name);
+            give_up(&mut self.names, name);
         }
         self.by_network.remove(member.network);
         Some(member)
@@ -132,6 +146,7 @@ impl Registry {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 mod tests {
     use super::*;
 
@@ -148,14 +163,15 @@ mod tests {
         let [alice, bob] = [1, 2].map(|byte| ClientId::from_bytes([byte; 32]));
         let place = |ip: IpAddr| (Place::test((ip, 1).into(), ip), 0);
         let room = |registry: &Registry| [here, there].map(|ip| registry.has_room(ip, &limits));
-        registry.enter(alice, None, ChannelId(1), place(here));
+        let now = Instant::now();
+        registry.enter(now, alice, None, ChannelId(1), place(here));
         assert_eq!(room(&registry), [false, true]);
-        registry.enter(alice, None, ChannelId(2), place(there));
+        registry.enter(now, alice, None, ChannelId(2), place(there));
         assert_eq!(room(&registry), [false, true]);
-        registry.enter(bob, None, ChannelId(3), place(there));
+        registry.enter(now, bob, None, ChannelId(3), place(there));
         assert_eq!(room(&registry), [false, false]);
-        registry.leave(alice);
-        registry.leave(bob);
+        registry.leave(now, alice, &limits);
+        registry.leave(now, bob, &limits);
         assert_eq!(room(&registry), [true, true]);
         assert_eq!(registry.by_network.len(), 0);
     }

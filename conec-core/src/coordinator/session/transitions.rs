@@ -158,7 +158,7 @@ impl Coordinator {
             return self.turn_away(now, client, ErrorCode::CredentialMissing.into());
         }
         let id = newcomer.id;
-        let is_taken = |name: &Name| self.registry.is_taken(name, id);
+        let is_taken = |name: &Name| self.registry.is_taken(now, name, id);
         // What an authority calls it counts more than what it calls itself.
         let name = newcomer
             .certified
@@ -197,7 +197,7 @@ impl Coordinator {
     ) -> Result<(), AnswerError> {
         let newcomer = self.asking(client)?.clone();
         if let Some(name) = &name
-            && self.registry.is_taken(name, newcomer.id)
+            && self.registry.is_taken(now, name, newcomer.id)
         {
             self.turn_away(now, client, ErrorCode::NameInUse.into());
         } else {
@@ -257,7 +257,7 @@ impl Coordinator {
         }
         let (address, seen_at) = (place.address(), link.remote());
         self.registry
-            .enter(id, name.clone(), client, (place, instance));
+            .enter(now, id, name.clone(), client, (place, instance));
         let from = Network::of(address.ip());
         entry.role.phase = Phase::Admitted { id, from };
         let welcome = CoordinatorMessage::Welcome {
@@ -371,7 +371,7 @@ impl Coordinator {
         }
         let announced = session.is_announced();
         if let Some((id, _)) = self.member(client) {
-            self.registry.leave(id);
+            self.registry.leave(now, id, &self.config.limits);
             self.pairs.forget_refusals(id);
             if reason != MOVED {
                 self.forwarder.forget(id);
