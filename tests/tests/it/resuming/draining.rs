@@ -80,3 +80,15 @@ fn a_client_hears_that_its_coordinator_drains() {
     assert!(heard.is_some());
     assert_eq!(story.state(alice), ClientState::Connected);
 }
+
+/// While the application was asked whether a channel may go on, one Client went over. The other one was told that it is gone.
+#[test]
+fn what_is_asked_about_is_kept_for_who_goes_over_meanwhile() {
+    let mut story = Story::with(34, false, |config| config.channels = Policy::Ask);
+    story.world.crash(story.coordinator);
+    story.restart();
+    story.asked();
+    story.hand_over(secs(3));
+    story.grant();
+    story.goes_on_within(secs(3));
+}
