@@ -7,9 +7,13 @@ use super::*;
 impl Story {
     /// The Coordinator sends its Clients to another one, and stops when they have gone.
     fn hand_over(&mut self, spread: Duration) {
-        let former = self.coordinator;
+        let next = self.world.add_coordinator_with(self.config.clone());
+        self.hand_over_to(next, spread);
+    }
+
+    fn hand_over_to(&mut self, next: NodeId, spread: Duration) {
+        let former = std::mem::replace(&mut self.coordinator, next);
         let now = self.world.now();
-        self.coordinator = self.world.add_coordinator_with(self.config.clone());
         let mut drain = Drain::default();
         drain.spread = spread;
         drain.alternatives = vec![(keys::HOST.into(), self.world.address(self.coordinator))];
@@ -91,4 +95,21 @@ fn what_is_asked_about_is_kept_for_who_goes_over_meanwhile() {
     story.hand_over(secs(3));
     story.grant();
     story.goes_on_within(secs(3));
+}
+
+/// The next Coordinator is so far away that a Client would try others meanwhile: among them the one that has sent it there.
+#[test]
+fn who_is_told_where_to_go_does_not_come_back_on_the_way() {
+    let mut story = Story::new(35, false);
+    let former = story.coordinator;
+    let next = story.world.add_coordinator_with(story.config.clone());
+    for client in story.nodes() {
+        for (from, to) in [(client, next), (next, client)] {
+            story.world.link(from, to).delay = Duration::from_millis(200);
+        }
+    }
+    story.hand_over_to(next, secs(1));
+    let refused = story.world.coordinator(former).stats().clients_refused;
+    assert_eq!(refused, 0);
+    story.goes_on_within(secs(1));
 }
