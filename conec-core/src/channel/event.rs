@@ -96,8 +96,9 @@ pub enum ChannelEvent {
 
 /// What the packets travel on that this end of a channel sends. The other end decides for its own.
 ///
-/// On either, the channel ends with the connection of one of its ends to the Coordinator: with
-/// [`CoordinatorLost`](CloseReason::CoordinatorLost) at that end, with [`PeerGone`](crate::ErrorCode::PeerGone) at the other.
+/// On either, the channel ends when one of its ends has lost its Coordinator for good, or does not
+/// [look for it again](crate::ClientConfig::reconnect): with [`CoordinatorLost`](CloseReason::CoordinatorLost) at that end, with
+/// [`PeerGone`](crate::ErrorCode::PeerGone) at the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Path {
