@@ -11,6 +11,7 @@
 
 mod channels;
 mod connecting;
+mod credentials;
 mod ending;
 mod giving_up;
 mod resuming;
