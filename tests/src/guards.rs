@@ -1089,4 +1089,11 @@ pub const GUARDS: &[Guard] = &[
         without: "let is_missing = false && is_wanted;",
         noticed_by: "credentials::clients_check_each_other_whatever_their_coordinator_takes",
     },
+    Guard {
+        what: "who is owed nothing misses nobody",
+        file: "conec-core/src/transport/link/mod.rs",
+        text: "if owed && self.silence.lasts(now, rtt) {",
+        without: "if self.silence.lasts(now, rtt) {",
+        noticed_by: "resuming::silence::who_has_heard_all_that_there_is_to_hear_looks_for_nobody",
+    },
 ];

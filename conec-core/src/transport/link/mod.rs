@@ -305,7 +305,7 @@ impl Link {
         self.notice_path();
         self.silence.timer_fired();
         let (rtt, owed) = (self.rtt(), self.asked.1 > self.control.latest_acked());
-        if self.silence.lasts(now, rtt) {
+        if owed && self.silence.lasts(now, rtt) {
             self.tell(LinkChange::Silent);
         }
         if self.silence.is_time_to_speak(now, rtt, owed) {
