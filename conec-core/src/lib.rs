@@ -87,14 +87,14 @@ pub use coordinator::{Coordinator, CoordinatorEvent, Drain};
 pub use datagram::{Datagram, Ecn, Transmit};
 pub use endpoint::{Endpoint, PeerInfo, TimeoutCause};
 pub use error::{
-    AnswerError, CloseReason, ConfigError, ConnectError, ErrorCode, MessageTooLarge,
-    OpenChannelError, OpenStreamError, PairError, RecvEnd, RecvError, SendBatchError,
-    SendDatagramError, SendEnd, SendError, StreamEnded, Unreachable, Violation,
+    AnswerError, CloseReason, ConfigError, ConnectError, CredentialError, ErrorCode,
+    MessageTooLarge, OpenChannelError, OpenStreamError, PairError, RecvEnd, RecvError,
+    SendBatchError, SendDatagramError, SendEnd, SendError, StreamEnded, Unreachable, Violation,
 };
 pub use id::{ChannelId, ClientId, Code, Direction, InvalidName, Name, PairId, StreamId, Target};
 pub use identity::{
-    Authorities, Certificate, CertificateError, Certified, Credential, CredentialError, Identity,
-    KeyError, KeyPin, NoRandomness,
+    Authorities, Certificate, CertificateError, Certified, Credential, Identity, KeyError, KeyPin,
+    NoRandomness,
 };
 #[cfg(feature = "self-signed")]
 pub use identity::{Ca, CaError, SelfSignedError};

@@ -7,7 +7,7 @@ mod keys;
 mod pem;
 mod verifier;
 
-pub use self::credential::{Authorities, Certified, Credential, CredentialError};
+pub use self::credential::{Authorities, Certified, Credential};
 pub use self::keys::{Certificate, CertificateError, Identity, KeyError, KeyPin, NoRandomness};
 #[cfg(feature = "self-signed")]
 pub use self::{

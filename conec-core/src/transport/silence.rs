@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Silence {
     /// When something has arrived last; at first, when there was reason to expect something.
     since: Instant,
-    /// Timers that fired since.
+    /// Timers that fired since, where an acknowledgement was owed.
     timeouts: u32,
     /// When to say something.
     speak_at: Option<Instant>,
@@ -63,7 +63,7 @@ impl Silence {
         self.owed_since = None;
     }
 
-    /// One of the link's timers has fired.
+    /// One of the link's timers has fired, and something that was sent is owed an acknowledgement.
     pub(super) fn timer_fired(&mut self) {
         self.timeouts = self.timeouts.saturating_add(1);
     }

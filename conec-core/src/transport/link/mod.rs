@@ -303,9 +303,12 @@ impl Link {
         }
         self.conn.handle_timeout(now);
         self.notice_path();
-        self.silence.timer_fired();
         let (rtt, owed) = (self.rtt(), self.asked.1 > self.control.latest_acked());
-        if owed && self.silence.lasts(now, rtt) {
+        // Until then all that is sent is to be answered.
+        if owed || !self.connected {
+            self.silence.timer_fired();
+        }
+        if self.silence.lasts(now, rtt) {
             self.tell(LinkChange::Silent);
         }
         if self.silence.is_time_to_speak(now, rtt, owed) {

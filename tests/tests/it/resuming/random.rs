@@ -138,3 +138,13 @@ fn who_is_refused_by_one_coordinator_and_loses_the_next_tries_both() {
     ];
     play(14_650_108_231_461_775_713, &ops);
 }
+
+/// Two timers of an idle home channel fired one after the other, and neither for want of an answer. The Client took that for a silence,
+/// looked for its Coordinator anew, and was not there for another.
+#[test]
+fn who_has_nothing_to_hear_misses_nobody() {
+    play(
+        13_214_001_124_494_115_114,
+        &[Op::OpenChannel(45, 53), Op::Wait(54)],
+    );
+}

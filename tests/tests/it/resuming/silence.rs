@@ -1,6 +1,5 @@
 //! Others who are gone without a word: how soon that is known, and to whom.
 
-use conec_core::Direction;
 use conec_tests::sim::LinkConfig;
 
 use super::*;
@@ -129,38 +128,5 @@ fn direct_channels_do_not_notice_that_the_coordinator_is_away() {
         for end in [at_alice, at_bob] {
             assert_eq!(told(&mut story, end), None);
         }
-    }
-}
-
-/// Timers fire where nothing is owed, too, and the way may be very short.
-#[test]
-fn who_has_heard_all_that_there_is_to_hear_looks_for_nobody() {
-    for seed in 0..20 {
-        let mut world = World::new(seed);
-        world.network.default.delay = Duration::from_micros(1 + 100 * (seed % 5));
-        let coordinator = world.add_coordinator_with(coordinator_config());
-        let (alice, _) = lasting_client(&mut world, "alice", false);
-        world.connect(alice, coordinator);
-        let channel = world.client(alice).home();
-        let home = At {
-            node: alice,
-            channel,
-        };
-        // As many as there may be, which nobody accepts; and then one after the other.
-        let id = world.client_id(alice);
-        let there = At {
-            node: coordinator,
-            channel: world.coordinator(coordinator).find(id).unwrap(),
-        };
-        for _ in 0..100 {
-            let stream = world.open(home, Direction::Uni, b"");
-            world.finish(stream);
-            world.run_for(Duration::from_millis(200));
-            let theirs = world.accept_stream(there);
-            world.recv_ended(theirs);
-            world.run_for(Duration::from_millis(700));
-        }
-        world.run_for(secs(60));
-        assert_eq!(world.client(alice).home(), channel, "seed {seed}");
     }
 }
