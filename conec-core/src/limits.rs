@@ -99,7 +99,8 @@ pub struct CoordinatorLimits {
     /// was claimed with a ticket waits for the other. 30 s by default, at most 1 day.
     pub resume_timeout: Duration,
     /// How long the name of a Client that is gone is kept for it, so that it finds it free when it is back, and nobody else has it
-    /// meanwhile; of as many Clients as there may be at once. 60 s by default, at most 1 day; 0 for not at all.
+    /// meanwhile; of as many Clients as there may be at once. 0 by default, not at all: a program that makes itself a new identity at
+    /// each start would have to wait for its own name. At most 1 day.
     pub names_kept: Duration,
     /// How often in a minute one identity may take its own session over. Two machines with the same key would push each
     /// other out for ever. 6 by default.
@@ -143,7 +144,7 @@ impl Default for CoordinatorLimits {
             hello_timeout: HELLO_TIMEOUT,
             answer_timeout: ANSWER_TIMEOUT,
             resume_timeout: Duration::from_secs(30),
-            names_kept: Duration::from_secs(60),
+            names_kept: Duration::ZERO,
             takeovers_per_minute: 6,
             channels_per_client: CHANNELS_PER_CLIENT,
             pairs: 16_384,

@@ -1045,7 +1045,7 @@ pub const GUARDS: &[Guard] = &[
         file: "conec-core/src/coordinator/names.rs",
         text: "if !time.is_zero() && most > 0 {",
         without: "if false {",
-        noticed_by: "names::a_name_belongs_to_its_first_holder",
+        noticed_by: "names::a_name_can_be_kept_for_who_is_gone",
     },
     Guard {
         what: "a link that has ended takes nothing of the one that has its number now",

@@ -116,8 +116,8 @@ fn however_many_have_come_and_gone_there_is_room_for_the_next() {
         config.limits.clients = 2;
         config.limits.handshakes = 2;
     });
-    for number in 0..10 {
-        let client = world.add_client(&format!("client-{number}"));
+    for _ in 0..10 {
+        let client = world.add_client("alice");
         world.connect(client, coordinator);
         let now = world.now();
         world.client(client).close(now, Duration::ZERO);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use conec_core::{ChannelConfig, CloseReason, Endpoint, ErrorCode, Name, Target};
+use conec_core::{
+    ChannelConfig, CloseReason, CoordinatorConfig, Endpoint, ErrorCode, Name, Target,
+};
 use conec_tests::{keys, sim::World};
 
 use crate::{channels::opened, connecting::home};
@@ -19,28 +21,37 @@ fn a_name_belongs_to_its_first_holder() {
     );
     world.run_for(Duration::from_secs(60));
     assert!(world.client(alice).is_connected());
-    // For a while after she is gone it is hers alone, also if she is back and leaves again. Then it is anyone's.
-    let config = world.client_config("alice");
-    let mut again = config.clone();
-    again.identity = keys::identity(1);
-    assert_eq!(again.identity.id(), world.client(alice).id());
-    let alices = [alice, world.add_client_with(again)];
-    for (alice, is_there) in alices.into_iter().zip([true, false]) {
-        if !is_there {
-            world.connect(alice, coordinator);
-        }
+    // Once the name is free, it is anyone's.
+    let now = world.now();
+    world.client(alice).close(now, Duration::from_secs(1));
+    assert_eq!(world.closed(home(alice)), CloseReason::Local);
+    let third = world.add_client("alice");
+    world.connect(third, coordinator);
+}
+
+#[test]
+fn a_name_can_be_kept_for_who_is_gone() {
+    let mut world = World::new(12);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.limits.names_kept = Duration::from_secs(60);
+    let coordinator = world.add_coordinator_with(config);
+    let own = world.client_config("alice");
+    for _ in 0..2 {
+        // Also for who was back, and is gone again.
+        let alice = world.add_client_with(own.clone());
+        world.connect(alice, coordinator);
         let now = world.now();
         world.client(alice).close(now, Duration::from_secs(1));
         assert_eq!(world.closed(home(alice)), CloseReason::Local);
         world.run_for(Duration::from_secs(59));
-        let third = world.add_client_with(config.clone());
-        world.start_connecting(third, coordinator);
+        let other = world.add_client("alice");
+        world.start_connecting(other, coordinator);
         let refused = CloseReason::Remote(ErrorCode::NameInUse);
-        assert_eq!(world.closed(home(third)), refused);
+        assert_eq!(world.closed(home(other)), refused);
     }
     world.run_for(Duration::from_secs(1));
-    let third = world.add_client_with(config);
-    world.connect(third, coordinator);
+    let other = world.add_client("alice");
+    world.connect(other, coordinator);
 }
 
 #[test]
@@ -92,7 +103,7 @@ fn a_client_needs_no_name() {
 }
 
 #[test]
-fn a_name_of_one_who_crashed_is_free_a_while_after_that_is_noticed() {
+fn a_name_of_one_who_crashed_is_free_when_that_is_noticed() {
     let mut world = World::new(9);
     let (coordinator, [alice]) = world.with_clients(["alice"]);
     world.crash(alice);
@@ -114,7 +125,7 @@ fn a_name_of_one_who_crashed_is_free_a_while_after_that_is_noticed() {
     let took = world.elapsed() - start;
     let idle = ChannelConfig::default().idle_timeout;
     assert!(
-        refused > 2 && took < idle + Duration::from_secs(60 + 20),
+        refused > 2 && took < idle + Duration::from_secs(20),
         "{took:?}"
     );
     let name: Name = "alice".parse().unwrap();
@@ -154,7 +165,6 @@ fn a_channel_by_name_leads_to_whoever_bears_it_now() {
     world.closed(home(bob));
     let lost = world.request_channel(alice, Target::Name(name.clone()));
     assert_eq!(world.closed(lost), CloseReason::Remote(ErrorCode::NotFound));
-    world.run_for(Duration::from_secs(60));
     let other = world.add_client("bob");
     world.connect(other, coordinator);
     let found = world.request_channel(alice, Target::Name(name));
