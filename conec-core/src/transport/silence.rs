@@ -19,6 +19,8 @@ pub(super) struct Silence {
     connected: bool,
     /// Whether the other side was asked in this silence for a sign of life.
     asked: bool,
+    /// Since when something waits for an acknowledgement, where more is sent all the time.
+    unanswered: Option<Instant>,
     /// Whether the silence was one to be told of.
     missed: bool,
 }
@@ -34,6 +36,7 @@ impl Silence {
             idle_timeout,
             connected: false,
             asked: false,
+            unanswered: None,
             missed: false,
         }
     }
@@ -56,11 +59,13 @@ impl Silence {
     pub(super) fn acknowledged(&mut self) {
         self.speak_at = None;
         self.owed_since = None;
+        self.unanswered = None;
     }
 
     /// This side could say nothing for a while: nobody owes it anything.
     pub(super) fn pause(&mut self) {
         self.owed_since = None;
+        self.unanswered = None;
     }
 
     /// One of the link's timers has fired, and something that was sent is owed an acknowledgement.
@@ -98,6 +103,15 @@ impl Silence {
         let began = self.owed_since.map(|owed| owed.max(self.since));
         let is_long = began.is_some_and(|began| began + MISSED <= now);
         let due = !self.missed && is_long && self.lasts(now, rtt);
+        self.missed |= due;
+        due
+    }
+
+    /// The same, to be asked when something was sent that is to be acknowledged. The engine's timers begin anew with each packet, and
+    /// never fire where the next one is always sent before that.
+    pub(super) fn is_missed_by_sender(&mut self, now: Instant, rtt: Duration) -> bool {
+        let began = (*self.unanswered.get_or_insert(now)).max(self.since);
+        let due = !self.missed && began + MISSED.max(3 * rtt) <= now;
         self.missed |= due;
         due
     }
@@ -249,6 +263,26 @@ mod tests {
             !silence.is_missed(start + ms(20_000), RTT),
             "this side says nothing"
         );
+    }
+
+    #[test]
+    fn who_sends_all_the_time_misses_the_other_side_as_soon() {
+        let start = Instant::now();
+        let mut silence = Silence::new(start, ms(60_000));
+        let missed = |silence: &mut Silence, from: u64, to: u64| {
+            let mut times = (from..to).step_by(5);
+            times.find(|&at| silence.is_missed_by_sender(start + ms(at), RTT))
+        };
+        assert_eq!(missed(&mut silence, 0, 9000), Some(1500));
+        assert_eq!(missed(&mut silence, 1505, 9000), None, "once");
+        assert!(silence.end(start + ms(9000)));
+        silence.acknowledged();
+        assert_eq!(missed(&mut silence, 9000, 20_000), Some(10_500));
+        silence.end(start + ms(20_000));
+        // What is heard is no acknowledgement, and no silence.
+        assert_eq!(missed(&mut silence, 20_005, 21_000), None);
+        silence.pause();
+        assert_eq!(missed(&mut silence, 30_000, 40_000), Some(31_500));
     }
 
     #[test]

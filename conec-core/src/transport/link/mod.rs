@@ -683,6 +683,9 @@ impl Link {
             + sent.retire_connection_id;
         if asked != self.asked.0 {
             self.asked = (asked, Some(now));
+            if self.silence.is_missed_by_sender(now, self.conn.rtt()) {
+                self.events.push_back(LinkEvent::Presence(false));
+            }
             self.control.sent(size);
         }
     }

@@ -31,6 +31,10 @@ fn a_client_that_was_killed_is_missed_in_three_seconds_and_ends_when_it_is_start
         let mut story = Story::new(seed, direct);
         let (bob, config) = story.clients[1].clone();
         story.flows.truncate(1);
+        // Also where each message is sent before the former could be missed.
+        let pace = [5, 50, 200][seed as usize % 3];
+        story.flows[0].set_pace(&story.world, Duration::from_millis(pace));
+        story.pass(1);
         let [at_alice, _] = story.ends;
         story.world.crash(bob);
         let begin = story.world.elapsed();
