@@ -12,7 +12,7 @@
 //! | `stopped` | it is stopped (SIGSTOP) for 20 s, and then goes on |
 //! | `rolling` | two Coordinators hand over to each other, 100 times, with a message every 5 ms under way |
 //! | `herd` | 4096 Clients come back at once to a Coordinator that was killed |
-//! | `peer` | 20 times, one of two Clients is killed, with a message every 5 ms under way, and started anew 4 s later |
+//! | `peer` | 10 times, one of two Clients is killed, with a message every 5 ms under way, and started anew 8 s after it is missed |
 //!
 //! The Coordinator has a process of its own, and so has the Client that is killed; the others share this one. A *gap* is the longest time in which nothing arrives.
 
@@ -72,7 +72,7 @@ fn main() -> Result<()> {
         runtime.block_on(herd(4096 / part))?;
     }
     if is_wanted("peer") {
-        runtime.block_on(mortal::peer((20 / part).max(1)))?;
+        runtime.block_on(mortal::peer((10 / part).max(1)))?;
     }
     Ok(())
 }

@@ -52,7 +52,8 @@ pub(crate) async fn peer(rounds: usize) -> Result<()> {
         kill(Pid::from_raw(bob.id().try_into()?), Signal::SIGKILL)?;
         channel.silent().await?;
         missed.push(began.elapsed());
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        // One identity may not come back more than 6 times in a minute.
+        tokio::time::sleep(Duration::from_secs(8)).await;
         bob = start(&role)?;
         let began = Instant::now();
         let reason = channel.closed().await;
