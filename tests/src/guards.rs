@@ -985,9 +985,9 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "resuming::a_client_that_looks_for_its_coordinator_can_be_closed",
     },
     Guard {
-        what: "who is gone without a word is missed",
+        what: "who sends all the time misses the other side",
         file: "conec-core/src/transport/link/mod.rs",
-        text: "if self.silence.is_missed(now, rtt) {",
+        text: "if self.silence.is_missed_by_sender(now, self.conn.rtt()) {",
         without: "if false {",
         noticed_by: "resuming::silence::a_client_that_was_killed_is_missed_in_three_seconds_and_ends_when_it_is_started_anew",
     },
