@@ -33,7 +33,6 @@ use crate::{
     error::WireCode,
     host::{Host, HostEvent, Role, earliest},
     transport::{Arrival, EngineId, HomeTls, LinkChange, VIRTUAL},
-    util::WallClock,
     wire::{NO_INSTANCE, PacketKind, Route, classify},
 };
 
@@ -47,8 +46,6 @@ pub struct Client {
     /// Of each channel, what is known of it besides: nothing, of the home channel.
     host: Host<Option<Peer>>,
     home: Home,
-    /// For what expires.
-    clock: WallClock,
     /// The state that a driver knows of.
     known_state: ClientState,
     watch: Watch,
@@ -69,7 +66,7 @@ impl Client {
         config.validate()?;
         let config = config.fit_link();
         let tls = HomeTls::new(&config.identity, &config.trust)?;
-        let mut host = Host::new(seed, config.shares());
+        let mut host = Host::new(seed, config.shares(), config.unix_time);
         Ok(Self {
             tls,
             home: Home::new(match config.reconnect {
@@ -77,7 +74,6 @@ impl Client {
                 false => NO_INSTANCE,
             }),
             host,
-            clock: WallClock::new(config.unix_time),
             known_state: ClientState::Unused,
             watch: Watch::default(),
             routes: BTreeMap::new(),

@@ -45,7 +45,6 @@ use crate::{
     endpoint::sealed::Sealed,
     host::{Host, HostEvent, Role},
     transport::{Admissions, Arrival, EngineId, LinkChange},
-    util::WallClock,
     wire::{CoordinatorMessage, PacketKind, Route, classify},
 };
 
@@ -64,8 +63,6 @@ pub struct Coordinator {
     registry: Registry,
     pairs: Pairs,
     tickets: Tickets,
-    /// For credentials, which expire.
-    clock: WallClock,
     forwarder: Forwarder,
     /// Whose probes to the second port bear these.
     second_routes: BTreeMap<Route, ChannelId>,
@@ -82,7 +79,7 @@ impl Coordinator {
     pub fn new(config: CoordinatorConfig, seed: [u8; 32]) -> Result<Self, ConfigError> {
         config.validate()?;
         let limits = &config.limits;
-        let mut host = Host::new(seed, config.shares());
+        let mut host = Host::new(seed, config.shares(), config.unix_time);
         let admissions = Admissions {
             handshakes: limits.handshakes,
             before_retry: limits.handshakes_before_retry,
@@ -98,7 +95,6 @@ impl Coordinator {
             registry: Registry::default(),
             pairs: Pairs::new(),
             tickets: Tickets::new(&config),
-            clock: WallClock::new(config.unix_time),
             forwarder: Forwarder::new(limits),
             second_routes: BTreeMap::new(),
             events: Events::new(limits.events),

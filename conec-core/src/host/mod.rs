@@ -32,11 +32,12 @@ use crate::{
     channel::{ChannelCore, Notice},
     memory::Shares,
     transport::{Arrival, EngineId, Link, LinkChange, LinkEvent, Received, Transport},
-    util::{Deadlines, share},
+    util::{Deadlines, WallClock, share},
 };
 
 /// The channels of an entity, and what it takes to run them. `R` is what the entity knows of each besides.
 pub(crate) struct Host<R> {
+    clock: WallClock,
     pub(crate) transport: Transport,
     pub(crate) stats: EndpointStats,
     table: Table<R>,
@@ -147,9 +148,10 @@ pub(crate) trait Role {
 }
 
 impl<R: Account> Host<R> {
-    pub(crate) fn new(seed: [u8; 32], shares: Shares) -> Self {
+    pub(crate) fn new(seed: [u8; 32], shares: Shares, unix_time: Duration) -> Self {
         let mut rng = StdRng::from_seed(seed);
         Self {
+            clock: WallClock::new(unix_time),
             transport: Transport::new(rng.random()),
             stats: EndpointStats::default(),
             table: Table::new(),
@@ -185,7 +187,14 @@ impl<R: Account> Host<R> {
     /// Takes note of the time, which does not run backwards.
     pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         let latest = self.now.map_or(now, |latest| latest.max(now));
+        // It begins to run with the first time that is heard of.
+        self.clock.read(latest);
         *self.now.insert(latest)
+    }
+
+    /// The time since 1970, by which credentials expire.
+    pub(crate) fn unix_time(&mut self, now: Instant) -> Duration {
+        self.clock.read(now)
     }
 
     /// What was counted so far.

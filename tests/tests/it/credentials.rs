@@ -154,6 +154,29 @@ fn who_is_not_vouched_for_is_refused_and_told_why() {
 }
 
 #[test]
+fn time_goes_on_where_nobody_looks_at_the_clock() {
+    let mut scene = Scene::with(9, |config, ca| {
+        config.authorities = Some(Authorities::new(ca.roots()).optional());
+    });
+    let mut bare = scene.config("bystander", &scene.ca);
+    bare.credential = None;
+    scene.connect(bare);
+    scene.world.run_for(3 * HOUR);
+    let mut old = scene.config("old", &scene.ca);
+    let mut fresh = scene.config("fresh", &scene.ca);
+    fresh.credential = Some(credential(
+        &scene.ca,
+        &fresh.identity,
+        "fresh",
+        NOW + 3 * HOUR,
+    ));
+    old.credential = Some(credential(&scene.ca, &old.identity, "old", NOW));
+    scene.connect(fresh);
+    let expired = CloseReason::Remote(ErrorCode::CredentialExpired);
+    assert_eq!(scene.refused(old), expired);
+}
+
+#[test]
 fn who_has_the_name_of_another_needs_the_same_key() {
     let mut scene = Scene::new(3);
     scene.client("alice");

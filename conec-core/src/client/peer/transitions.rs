@@ -379,7 +379,7 @@ impl Client {
         let Some(authorities) = &self.config.peers else {
             return;
         };
-        let proved = authorities.check(whose, chain, self.clock.read(now));
+        let proved = authorities.check(whose, chain, self.host.unix_time(now));
         let Some((peer, _, link)) = self.linked_peer(id) else {
             return;
         };

@@ -123,7 +123,7 @@ impl Coordinator {
         let Some(authorities) = &self.config.authorities else {
             return;
         };
-        match authorities.check(id, chain, self.clock.read(now)) {
+        match authorities.check(id, chain, self.host.unix_time(now)) {
             Ok(proved) => {
                 if let Some(entry) = self.host.get_mut(client)
                     && let Phase::Greeting(newcomer) = &mut entry.role.phase
