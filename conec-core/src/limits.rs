@@ -98,9 +98,9 @@ pub struct CoordinatorLimits {
     /// How long channels between Clients are kept for one that has lost its home channel without a word, and how long one end that
     /// was claimed with a ticket waits for the other. 30 s by default, at most 1 day.
     pub resume_timeout: Duration,
-    /// How long the name of a Client that is gone is kept for it, so that it finds it free when it is back, and nobody else has it
-    /// meanwhile; of as many Clients as there may be at once. 0 by default, not at all: a program that makes itself a new identity at
-    /// each start would have to wait for its own name. At most 1 day.
+    /// For how long nobody else gets the name of a Client that is gone, so that the Client finds it free when it is back. As many
+    /// names are kept as there may be `clients`. At most 1 day; 0 by default, which keeps none: a program that makes a new identity at
+    /// each start would have to wait for its own name.
     pub names_kept: Duration,
     /// How often in a minute one identity may take its own session over. Two machines with the same key would push each
     /// other out for ever. 6 by default.

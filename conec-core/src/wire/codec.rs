@@ -120,7 +120,8 @@ impl Reader {
         self.bytes(len)
     }
 
-    /// The same for what is kept: not in the buffer that it has come in, which may hold much else.
+    /// Like [`block`](Self::block), but copied, for what is kept longer than the message: a slice would keep the whole buffer that the
+    /// message has come in.
     pub(super) fn kept_block(&mut self, max: usize) -> Result<Bytes, Malformed> {
         let block = self.block(max)?;
         Ok(Bytes::copy_from_slice(&block))

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Peer, Stage};
 use crate::{
-    AnswerError, Certified, ChannelId, ClientId, CloseReason, CredentialError, Endpoint, ErrorCode,
-    OpenChannelError, PathPolicy, PeerInfo, Target, Violation,
+    AnswerError, Certified, ChannelId, ClientId, CloseReason, Credential, CredentialError,
+    Endpoint, ErrorCode, OpenChannelError, PathPolicy, PeerInfo, Target, Violation,
     channel::{ChannelCore, Notice, Toll},
     client::{Client, ClientEvent, path::Required},
     error::WireCode,
@@ -279,7 +279,7 @@ impl Client {
         id: ChannelId,
         identity: PeerIdentity,
     ) {
-        let (own_id, credential) = (self.id(), self.credential());
+        let (own_id, credential) = (self.id(), self.config.credential.clone());
         let Some((peer, core, link)) = self.linked_peer(id) else {
             return;
         };
@@ -294,7 +294,8 @@ impl Client {
         if offer.role == EndRole::Initiator {
             core.open_control(link);
             let bind = peer.bind_message(offer, own_id);
-            let first = peer.direct_message().into_iter().chain(credential);
+            let shown = credential.as_ref().map(credential_message);
+            let first = peer.direct_message().into_iter().chain(shown);
             for message in first.chain([bind]) {
                 core.send_control(link, message.encode());
             }
@@ -314,7 +315,7 @@ impl Client {
 
     /// Does what the other end says, if it may say that now.
     fn heed_peer(&mut self, now: Instant, id: ChannelId, payload: Bytes) -> Result<(), Violation> {
-        let (own_id, credential) = (self.id(), self.credential());
+        let (own_id, credential) = (self.id(), self.config.credential.clone());
         let peers = self.config.peers.as_ref();
         let is_wanted = peers.is_some_and(|it| !it.is_optional());
         let Some((peer, core, link)) = self.linked_peer(id) else {
@@ -347,7 +348,8 @@ impl Client {
                     refuse(link, now, CredentialError::Missing);
                     return Ok(());
                 }
-                let first = peer.direct_message().into_iter().chain(credential);
+                let shown = credential.as_ref().map(credential_message);
+                let first = peer.direct_message().into_iter().chain(shown);
                 for message in first.chain([PeerMessage::Bound]) {
                     core.send_control(link, message.encode());
                 }
@@ -390,14 +392,6 @@ impl Client {
             Ok(_) => refuse(link, now, CredentialError::BadName),
             Err(error) => refuse(link, now, error),
         }
-    }
-
-    /// What this Client shows others.
-    fn credential(&self) -> Option<PeerMessage> {
-        let credential = self.config.credential.as_ref();
-        credential.map(|it| PeerMessage::Credential {
-            chain: it.to_wire(),
-        })
     }
 
     /// The ends know that they mean the same channel.
@@ -654,6 +648,13 @@ fn peer_end(offer: &Offer) -> PeerEnd {
         own_route: offer.own_route,
         peer_route: offer.peer_route,
         id: offer.peer,
+    }
+}
+
+/// What a Client with this credential shows others.
+fn credential_message(credential: &Credential) -> PeerMessage {
+    PeerMessage::Credential {
+        chain: credential.to_wire(),
     }
 }
 

@@ -304,7 +304,7 @@ impl Link {
         self.conn.handle_timeout(now);
         self.notice_path();
         let (rtt, owed) = (self.rtt(), self.asked.1 > self.control.latest_acked());
-        // Until then all that is sent is to be answered.
+        // During the handshake, everything that is sent is to be answered.
         if owed || !self.connected {
             self.silence.timer_fired();
         }
