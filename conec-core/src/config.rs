@@ -420,6 +420,9 @@ impl Default for ChannelConfig {
 #[non_exhaustive]
 pub enum CongestionControl {
     /// Takes an equal share beside others that do the same: CUBIC (RFC 9438), as most of the Internet's traffic does.
+    ///
+    /// Where packets overtake each other by so much that some that seem lost are only late, those count as they do for
+    /// [`LossTolerant`](Self::LossTolerant).
     #[default]
     Fair,
     /// For paths that lose packets though there is room, such as radio links: CUBIC, but losses count only when packets

@@ -61,7 +61,7 @@ pub(super) fn transport_config(
 /// used as one, packets overtake each other: with the usual 3 (RFC 9002, section 6.1.1) most of them count as lost. The
 /// engine's receiver drops what comes more than 128 packets late.
 const PACKET_THRESHOLD: u32 = 128;
-/// The same in round-trip times, for when packets do not come close after each other. With 1.5, jitter of ±5 ms on 20 ms
-/// leaves 5 % of the throughput, with 1.625 all of it. More makes repairs slower and wins nothing.
+/// The same in round-trip times, for when packets do not come close after each other. More makes repairs
+/// slower. What comes later still is sent twice, and is [no sign of congestion](super::congestion).
 const TIME_THRESHOLD: f32 = 1.75;
 const MIN_MTU: u16 = 1200;

@@ -38,6 +38,25 @@ fn reordering_costs_nothing() {
     }
 }
 
+/// Each packet takes 5 to 15 ms. Those that were overtaken by more than the engine waits for were taken for lost, five in a
+/// second, and the window never grew to where packets wait in the queue and all take about as long: 0.2 of the rate.
+#[test]
+fn what_was_only_overtaken_is_no_sign_of_congestion() {
+    for seed in 1..=8 {
+        let (mut world, _, from, to) = pair(seed);
+        world.run_for(Duration::from_secs(2));
+        let network = LinkConfig {
+            jitter: Duration::from_millis(10),
+            ..queue(RATE as usize / 20)
+        };
+        world.network.set_all(&network);
+        let mut flow = Flow::new(&mut world, from, to, 64 << 10);
+        rate_of(&mut world, &mut flow, Duration::from_secs(1));
+        let rate = rate_of(&mut world, &mut flow, Duration::from_secs(3));
+        assert!(rate > 0.8, "seed {seed}: {rate}");
+    }
+}
+
 /// The choice takes effect while the channel lives, each end's for what it sends.
 #[test]
 fn a_channel_can_be_told_that_losses_say_nothing() {

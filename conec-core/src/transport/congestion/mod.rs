@@ -1,15 +1,16 @@
 //! How much may be under way: congestion control, for each path of a link.
 //!
 //! The engine asks a [`PathController`], one for each path. It measures round trips, sees to what is special about
-//! links that change their paths, and leaves the size of the window to one of three algorithms.
+//! links that change their paths, and leaves the size of the window to one of two algorithms. Not every loss is told to it.
 
 mod background;
 mod control;
 mod cubic;
 mod feedback;
 mod hystart;
-mod loss_tolerant;
+mod reordering;
 mod round_trips;
+mod tolerance;
 
 use std::{
     any::Any,
@@ -28,8 +29,9 @@ use self::{
     control::Shared,
     cubic::Cubic,
     feedback::{Ack, Loss, initial_window},
-    loss_tolerant::LossTolerant,
+    reordering::Reordering,
     round_trips::RoundTrips,
+    tolerance::Tolerance,
 };
 use crate::CongestionControl;
 
@@ -46,6 +48,8 @@ impl ControllerFactory for Shared {
                 u64::MAX
             },
             trips: RoundTrips::new(now),
+            reordering: Reordering::default(),
+            tolerance: Tolerance::default(),
             algorithm: Algorithm::new(choice, mtu),
             choice,
             mtu,
@@ -58,17 +62,15 @@ impl ControllerFactory for Shared {
 
 #[derive(Debug, Clone)]
 enum Algorithm {
-    Fair(Cubic),
-    LossTolerant(LossTolerant),
+    Cubic(Cubic),
     Background(Background),
 }
 
 impl Algorithm {
     fn new(choice: CongestionControl, mtu: u16) -> Self {
         match choice {
-            CongestionControl::Fair => Self::Fair(Cubic::new(mtu)),
-            CongestionControl::LossTolerant => {
-                Self::LossTolerant(LossTolerant::new(mtu, Cubic::new(mtu)))
+            CongestionControl::Fair | CongestionControl::LossTolerant => {
+                Self::Cubic(Cubic::new(mtu))
             }
             CongestionControl::Background => Self::Background(Background::new(mtu)),
         }
@@ -76,42 +78,38 @@ impl Algorithm {
 
     /// One that goes on where another one was.
     fn resume(choice: CongestionControl, now: Instant, mtu: u16, window: u64) -> Self {
-        let cubic = || Cubic::resume(mtu, window);
         match choice {
-            CongestionControl::Fair => Self::Fair(cubic()),
-            CongestionControl::LossTolerant => Self::LossTolerant(LossTolerant::new(mtu, cubic())),
+            CongestionControl::Fair | CongestionControl::LossTolerant => {
+                Self::Cubic(Cubic::resume(mtu, window))
+            }
             CongestionControl::Background => Self::Background(Background::resume(now, mtu, window)),
         }
     }
 
     fn on_ack(&mut self, ack: &Ack<'_>) {
         match self {
-            Self::Fair(cubic) => cubic.on_ack(ack),
-            Self::LossTolerant(tolerant) => tolerant.on_ack(ack),
+            Self::Cubic(cubic) => cubic.on_ack(ack),
             Self::Background(background) => background.on_ack(ack),
         }
     }
 
-    fn on_loss(&mut self, loss: &Loss, trips: &RoundTrips) {
+    fn on_loss(&mut self, loss: &Loss) {
         match self {
-            Self::Fair(cubic) => cubic.on_loss(loss),
-            Self::LossTolerant(tolerant) => tolerant.on_loss(loss, trips.queue_builds()),
+            Self::Cubic(cubic) => cubic.on_loss(loss),
             Self::Background(background) => background.on_loss(loss),
         }
     }
 
     fn set_mtu(&mut self, mtu: u16) {
         match self {
-            Self::Fair(cubic) => cubic.set_mtu(mtu),
-            Self::LossTolerant(tolerant) => tolerant.set_mtu(mtu),
+            Self::Cubic(cubic) => cubic.set_mtu(mtu),
             Self::Background(background) => background.set_mtu(mtu),
         }
     }
 
     fn window(&self) -> u64 {
         match self {
-            Self::Fair(cubic) => cubic.window(),
-            Self::LossTolerant(tolerant) => tolerant.window(),
+            Self::Cubic(cubic) => cubic.window(),
             Self::Background(background) => background.window(),
         }
     }
@@ -125,6 +123,8 @@ struct PathController {
     /// Up to which window the path before says that there is no need for caution. All, on a link's first path.
     known: u64,
     trips: RoundTrips,
+    reordering: Reordering,
+    tolerance: Tolerance,
     algorithm: Algorithm,
     choice: CongestionControl,
     mtu: u16,
@@ -159,7 +159,10 @@ impl PathController {
             return;
         }
         let round_began = !is_former && self.trips.on_ack(now, sent, acked.packets);
-        self.algorithm.on_ack(&Ack {
+        if !is_former {
+            self.reordering.on_ack(now, sent, round_began);
+        }
+        let ack = Ack {
             now,
             sent,
             bytes: acked.bytes,
@@ -168,7 +171,9 @@ impl PathController {
             trips: &self.trips,
             round_began,
             cautious,
-        });
+        };
+        self.tolerance.on_ack(&ack);
+        self.algorithm.on_ack(&ack);
     }
 }
 
@@ -201,6 +206,7 @@ impl Controller for PathController {
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, _: Option<u64>) {
         self.learn();
+        self.reordering.on_end_acks();
         self.control.set_in_flight(in_flight);
         self.control.set_app_limited(app_limited);
         let choice = self.control.choice();
@@ -229,7 +235,13 @@ impl Controller for PathController {
                 bytes: lost_bytes,
                 persistent: is_persistent_congestion,
             };
-            self.algorithm.on_loss(&loss, &self.trips);
+            let is_doubtful =
+                self.choice == CongestionControl::LossTolerant || self.reordering.explains(&loss);
+            let queue_builds = self.trips.queue_builds();
+            let is_congestion = self.tolerance.on_loss(&loss, self.mtu, queue_builds);
+            if is_congestion || !is_doubtful {
+                self.algorithm.on_loss(&loss);
+            }
         }
     }
 
