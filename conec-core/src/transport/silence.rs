@@ -98,18 +98,11 @@ impl Silence {
     }
 
     /// Whether to tell that nothing is heard though an acknowledgement is owed: once, when that has lasted for so long that it is
-    /// more than a few lost packets. To be asked when a timer has fired, as [one](Self::is_time_to_speak) does every second then.
+    /// more than a few lost packets.
+    ///
+    /// To be asked when something was sent that is to be acknowledged, as is done [every second](Self::is_time_to_speak) then at
+    /// least. The engine's timers begin anew with each packet, and never fire where the next one is always sent before that.
     pub(super) fn is_missed(&mut self, now: Instant, rtt: Duration) -> bool {
-        let began = self.owed_since.map(|owed| owed.max(self.since));
-        let is_long = began.is_some_and(|began| began + MISSED <= now);
-        let due = !self.missed && is_long && self.lasts(now, rtt);
-        self.missed |= due;
-        due
-    }
-
-    /// The same, to be asked when something was sent that is to be acknowledged. The engine's timers begin anew with each packet, and
-    /// never fire where the next one is always sent before that.
-    pub(super) fn is_missed_by_sender(&mut self, now: Instant, rtt: Duration) -> bool {
         let began = (*self.unanswered.get_or_insert(now)).max(self.since);
         let due = !self.missed && began + MISSED.max(3 * rtt) <= now;
         self.missed |= due;
@@ -234,44 +227,12 @@ mod tests {
     }
 
     #[test]
-    fn who_owes_an_acknowledgement_is_missed_once_in_a_silence() {
-        let start = Instant::now();
-        let mut silence = Silence::new(start, ms(60_000));
-        silence.timer_fired();
-        silence.timer_fired();
-        assert!(!silence.is_missed(start + ms(5000), RTT), "nothing is owed");
-        silence.is_time_to_speak(start + ms(5000), RTT, true);
-        assert!(!silence.is_missed(start + ms(6499), RTT));
-        silence.is_time_to_speak(start + ms(6000), RTT, true);
-        assert!(silence.is_missed(start + ms(6500), RTT));
-        assert!(!silence.is_missed(start + ms(6501), RTT));
-        assert!(silence.end(start + ms(7000)));
-        assert!(!silence.end(start + ms(7001)));
-        // Packets come, and no acknowledgement: that is no silence.
-        for _ in 0..3 {
-            assert!(!silence.is_missed(start + ms(9000), RTT));
-            silence.end(start + ms(9000));
-        }
-        silence.timer_fired();
-        silence.timer_fired();
-        assert!(silence.is_missed(start + ms(10_500), RTT));
-        silence.end(start + ms(11_000));
-        silence.pause();
-        silence.timer_fired();
-        silence.timer_fired();
-        assert!(
-            !silence.is_missed(start + ms(20_000), RTT),
-            "this side says nothing"
-        );
-    }
-
-    #[test]
     fn who_sends_all_the_time_misses_the_other_side_as_soon() {
         let start = Instant::now();
         let mut silence = Silence::new(start, ms(60_000));
         let missed = |silence: &mut Silence, from: u64, to: u64| {
             let mut times = (from..to).step_by(5);
-            times.find(|&at| silence.is_missed_by_sender(start + ms(at), RTT))
+            times.find(|&at| silence.is_missed(start + ms(at), RTT))
         };
         assert_eq!(missed(&mut silence, 0, 9000), Some(1500));
         assert_eq!(missed(&mut silence, 1505, 9000), None, "once");

@@ -314,9 +314,6 @@ impl Link {
         if self.silence.is_time_to_speak(now, rtt, owed) {
             self.nudge();
         }
-        if self.silence.is_missed(now, rtt) {
-            self.events.push_back(LinkEvent::Presence(false));
-        }
         if self.silence.is_time_to_ask(now) {
             self.ping();
         }
@@ -683,7 +680,7 @@ impl Link {
             + sent.retire_connection_id;
         if asked != self.asked.0 {
             self.asked = (asked, Some(now));
-            if self.silence.is_missed_by_sender(now, self.conn.rtt()) {
+            if self.silence.is_missed(now, self.conn.rtt()) {
                 self.events.push_back(LinkEvent::Presence(false));
             }
             self.control.sent(size);
