@@ -139,7 +139,7 @@ impl Coordinator {
         code: Code,
     ) -> Result<(), AnswerError> {
         let pair = self.pairs.get(id).ok_or(AnswerError)?;
-        self.tickets.revoke(now, pair.number());
+        self.tickets.revoke(self.host.unix_time(now), pair.number());
         self.close_pair(now, id, None, WireCode::Application(code));
         Ok(())
     }

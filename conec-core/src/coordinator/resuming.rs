@@ -98,6 +98,7 @@ impl Coordinator {
 
     /// Gives the Clients of a pair what it takes to claim their ends, if they are going to.
     pub(super) fn give_tickets(&mut self, now: Instant, id: PairId) {
+        let time = self.host.unix_time(now);
         for side in Side::BOTH {
             let Some(pair) = self.pairs.get(id) else {
                 return;
@@ -105,7 +106,7 @@ impl Coordinator {
             let end = pair.end(side);
             if end.instance != NO_INSTANCE {
                 let (bearer, route) = (end.id, end.route);
-                let ticket = self.tickets.give(now, bearer, &pair.claim(side));
+                let ticket = self.tickets.give(now, time, bearer, &pair.claim(side));
                 self.tell(bearer, &CoordinatorMessage::Ticket { route, ticket });
             }
         }
@@ -130,7 +131,11 @@ impl Coordinator {
         let pair = match known {
             Some(pair) if self.is_of(pair, client, claim) => {
                 // What stands needs no ticket.
-                if is_new && !self.tickets.is_good(now, client, claim) {
+                if is_new
+                    && !self
+                        .tickets
+                        .is_good(self.host.unix_time(now), client, claim)
+                {
                     return Err(ErrorCode::NotResumed.into());
                 }
                 let takes_place = self.pairs.get(pair).is_some_and(|it| it.takes_place(side));
@@ -195,7 +200,9 @@ impl Coordinator {
             || is_taken(claim.own_route)
             || is_taken(claim.peer_route)
             || claim.own_route == claim.peer_route
-            || !self.tickets.is_good(now, client, claim)
+            || !self
+                .tickets
+                .is_good(self.host.unix_time(now), client, claim)
         {
             return Err(ErrorCode::NotResumed.into());
         }

@@ -9,14 +9,12 @@ use bytes::Bytes;
 
 use crate::{
     ClientId, CoordinatorConfig, PairId, Revocation,
-    util::WallClock,
     wire::{Claim, Epoch, TicketKey},
 };
 
 /// What it takes to give out tickets, and to look at them.
 pub(super) struct Tickets {
     key: TicketKey,
-    clock: WallClock,
     /// Channels that may not be claimed, and since when.
     revoked: BTreeMap<u64, Epoch>,
     most_revoked: usize,
@@ -36,7 +34,6 @@ impl Tickets {
         let key = key.unwrap_or_else(|| certificate.derive_key("conec ticket key"));
         let mut tickets = Self {
             key: TicketKey::new(&key),
-            clock: WallClock::new(config.unix_time),
             revoked: BTreeMap::new(),
             most_revoked: config.limits.pairs,
             renewal: None,
@@ -52,22 +49,26 @@ impl Tickets {
         revoked.map(|(&channel, &hour)| Revocation { channel, hour })
     }
 
-    /// From now on, nobody may claim the channel with this number.
-    pub(super) fn revoke(&mut self, now: Instant, channel: u64) {
-        let epoch = self.epoch(now);
+    /// From this time since 1970 on, nobody may claim the channel with this number.
+    pub(super) fn revoke(&mut self, time: Duration, channel: u64) {
+        let epoch = epoch(time);
         self.revoked.retain(|_, &mut since| !is_over(since, epoch));
         self.revoke_since(channel, epoch);
     }
 
-    /// A ticket for what a Client has.
-    pub(super) fn give(&mut self, now: Instant, client: ClientId, end: &Claim) -> Bytes {
-        let epoch = self.epoch(now);
-        if self.renewal.is_none() {
-            self.renewal = Some(Renewal {
-                due: self.next_epoch(now),
-                next: PairId(0),
-            });
-        }
+    /// A ticket for what a Client has, made `now`, at this time since 1970.
+    pub(super) fn give(
+        &mut self,
+        now: Instant,
+        time: Duration,
+        client: ClientId,
+        end: &Claim,
+    ) -> Bytes {
+        let epoch = epoch(time);
+        self.renewal.get_or_insert_with(|| Renewal {
+            due: now + (EPOCH * epoch.saturating_add(1)).saturating_sub(time),
+            next: PairId(0),
+        });
         self.key.seal(epoch, client, end)
     }
 
@@ -105,25 +106,19 @@ impl Tickets {
         self.revoked.insert(channel, epoch);
     }
 
-    /// Whether a Client may claim this.
-    pub(super) fn is_good(&mut self, now: Instant, client: ClientId, claim: &Claim) -> bool {
-        let present = self.epoch(now);
+    /// Whether a Client may claim this, at this time since 1970.
+    pub(super) fn is_good(&self, time: Duration, client: ClientId, claim: &Claim) -> bool {
+        let present = epoch(time);
         let made = self.key.open(client, claim);
         // Another Coordinator's clock may be ahead.
         made.is_some_and(|made| made <= present.saturating_add(1) && !is_over(made, present))
             && !self.revoked.contains_key(&claim.channel)
     }
+}
 
-    fn epoch(&mut self, now: Instant) -> Epoch {
-        let time = self.clock.read(now);
-        Epoch::try_from(time.as_secs() / EPOCH.as_secs()).unwrap_or(Epoch::MAX)
-    }
-
-    /// When the next epoch begins.
-    fn next_epoch(&mut self, now: Instant) -> Instant {
-        let epoch = self.epoch(now);
-        self.clock.when(now, EPOCH * epoch.saturating_add(1))
-    }
+/// In which epoch this time since 1970 is.
+fn epoch(time: Duration) -> Epoch {
+    Epoch::try_from(time.as_secs() / EPOCH.as_secs()).unwrap_or(Epoch::MAX)
 }
 
 /// Whether tickets that were made then have expired.

@@ -23,9 +23,4 @@ impl WallClock {
         let began = *self.began.get_or_insert(now);
         self.set_to + now.saturating_duration_since(began)
     }
-
-    /// When it will show this time, which is not over.
-    pub(crate) fn when(&mut self, now: Instant, time: Duration) -> Instant {
-        now + time.saturating_sub(self.read(now))
-    }
 }

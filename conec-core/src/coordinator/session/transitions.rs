@@ -154,7 +154,7 @@ impl Coordinator {
             return self.turn_away(now, client, ErrorCode::Limit.into());
         }
         let authorities = self.config.authorities.as_ref();
-        if newcomer.certified.is_none() && authorities.is_some_and(|it| !it.is_optional()) {
+        if newcomer.certified.is_none() && authorities.is_some_and(|it| it.is_required()) {
             return self.turn_away(now, client, ErrorCode::CredentialMissing.into());
         }
         let id = newcomer.id;
