@@ -782,11 +782,25 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "congestion::reordering_costs_nothing",
     },
     Guard {
+        what: "what may only have been overtaken is no sign of congestion",
+        file: "conec-core/src/transport/congestion/mod.rs",
+        text: "|| self.reordering.explains(&loss);",
+        without: "|| (self.reordering.explains(&loss) && false);",
+        noticed_by: "congestion::what_was_only_overtaken_is_no_sign_of_congestion",
+    },
+    Guard {
+        what: "only what came after what was sent later was overtaken",
+        file: "conec-core/src/transport/congestion/reordering.rs",
+        text: "self.before.is_some_and(|before| sent < before)",
+        without: "self.before.is_some()",
+        noticed_by: "transport::congestion::reordering::tests::what_comes_in_order_explains_nothing_however_late",
+    },
+    Guard {
         what: "losses in a full queue count, whatever else is tolerated",
-        file: "conec-core/src/transport/congestion/loss_tolerant.rs",
+        file: "conec-core/src/transport/congestion/tolerance.rs",
         text: "|| queue_builds",
         without: "|| (queue_builds && false)",
-        noticed_by: "transport::congestion::loss_tolerant::tests::a_loss_with_a_queue_means_that_it_is_full",
+        noticed_by: "transport::congestion::tolerance::tests::a_loss_with_a_queue_means_that_it_is_full",
     },
     Guard {
         what: "private addresses are for neighbours",
@@ -987,7 +1001,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "who sends all the time misses the other side",
         file: "conec-core/src/transport/link/mod.rs",
-        text: "if self.silence.is_missed_by_sender(now, self.conn.rtt()) {",
+        text: "if self.silence.is_missed(now, self.conn.rtt()) {",
         without: "if false {",
         noticed_by: "resuming::silence::a_client_that_was_killed_is_missed_in_three_seconds_and_ends_when_it_is_started_anew",
     },
@@ -1071,7 +1085,7 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "who has no credential is not let in where there has to be one",
         file: "conec-core/src/coordinator/session/transitions.rs",
-        text: "if newcomer.certified.is_none() && authorities.is_some_and(|it| !it.is_optional()) {",
+        text: "if newcomer.certified.is_none() && authorities.is_some_and(|it| it.is_required()) {",
         without: "if false {",
         noticed_by: "credentials::who_is_not_vouched_for_is_refused_and_told_why",
     },

@@ -145,8 +145,8 @@ impl Authorities {
         Ok(self)
     }
 
-    pub(crate) fn is_optional(&self) -> bool {
-        self.optional
+    pub(crate) fn is_required(&self) -> bool {
+        !self.optional
     }
 
     /// What is proved by the credential in these bytes of who has this key, at a time since 1970.

@@ -317,7 +317,7 @@ impl Client {
     fn heed_peer(&mut self, now: Instant, id: ChannelId, payload: Bytes) -> Result<(), Violation> {
         let (own_id, credential) = (self.id(), self.config.credential.clone());
         let peers = self.config.peers.as_ref();
-        let is_wanted = peers.is_some_and(|it| !it.is_optional());
+        let is_wanted = peers.is_some_and(|it| it.is_required());
         let Some((peer, core, link)) = self.linked_peer(id) else {
             return Ok(());
         };
