@@ -7,7 +7,7 @@ use rustls::RootCertStore;
 
 use crate::{
     Authorities, Certificate, ClientLimits, ConfigError, CoordinatorLimits, Credential,
-    CredentialError, Identity, KeyPin, Name, Secret, limits::MAX_TIME,
+    CredentialError, Identity, KeyPin, Name, Rules, Secret, limits::MAX_TIME,
 };
 
 /// How a [`Client`](crate::Client) introduces itself and whom it trusts. Make one with [`new`](Self::new), and set fields.
@@ -237,6 +237,9 @@ pub struct CoordinatorConfig {
     /// Whether Clients may open channels to each other. They may by default. The Coordinator's own
     /// [`connect`](crate::Coordinator::connect) is always allowed.
     pub channels: Policy,
+    /// Who may connect, and who may reach whom, where that is not the same for all: in place of `admission` and `channels`, which do not
+    /// count then. None by default. They [can be changed](crate::Coordinator::set_rules) later.
+    pub rules: Option<Rules>,
     /// The home channels. By default they have 16 streams of either kind, no more than 500 new ones a second, messages of up to
     /// 1 MiB, and no keep-alive, which Clients see to.
     pub home: ChannelConfig,
@@ -281,6 +284,7 @@ impl CoordinatorConfig {
             authorities: None,
             admission: Policy::Allow,
             channels: Policy::Allow,
+            rules: None,
             home: ChannelConfig {
                 bi_streams: 16,
                 uni_streams: 16,
@@ -297,6 +301,11 @@ impl CoordinatorConfig {
             memory: 512 << 20,
             limits: CoordinatorLimits::default(),
         }
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        let of_policies = || Rules::of_policies(self.admission, self.channels);
+        self.rules.clone().unwrap_or_else(of_policies)
     }
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {

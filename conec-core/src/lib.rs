@@ -48,6 +48,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod buffers;
 mod channel;
 mod client;
@@ -75,6 +76,7 @@ mod wire;
 #[doc = include_str!("../PROTOCOL.md")]
 pub mod protocol {}
 
+pub use access::{RuleProblem, Rules, RulesError};
 pub use channel::{
     Batch, Channel, ChannelEvent, ChannelStats, DatagramStats, Path, SendLimit, Stream,
 };
@@ -83,7 +85,7 @@ pub use config::{
     ChannelConfig, ClientConfig, CongestionControl, CoordinatorConfig, PathConfig, PathPolicy,
     Policy, PrivateAddresses, Revocation, Trust,
 };
-pub use coordinator::{Coordinator, CoordinatorEvent, Drain};
+pub use coordinator::{ClientInfo, Coordinator, CoordinatorEvent, Drain, PairInfo};
 pub use datagram::{Datagram, Ecn, Transmit};
 pub use endpoint::{Endpoint, PeerInfo, TimeoutCause};
 pub use error::{

@@ -27,12 +27,12 @@ use rustls::{
     client::{AlwaysResolvesClientRawPublicKeys, Resumption},
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivatePkcs8KeyDer},
-    server::NoServerSessionStorage,
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::CertifiedKey,
     version::TLS13,
 };
 
-use super::{Network, Node, address, certificate, conec::SETTLED};
+use super::{Authority, Network, Node, address, certificate, conec::SETTLED};
 
 /// An endpoint and its connections.
 pub(crate) struct Bare {
@@ -217,6 +217,7 @@ pub(crate) struct World {
     number: u8,
     transport: Arc<TransportConfig>,
     pin: KeyPin,
+    authority: Option<Arc<Authority>>,
     clients: u16,
 }
 
@@ -226,16 +227,40 @@ impl World {
         Self::with(0, transport(server, false), transport(client, true))
     }
 
+    /// The same with the default settings of channels, and clients whose certificates an authority has issued.
+    pub(crate) fn certified(authority: &Arc<Authority>) -> Self {
+        let config = ChannelConfig::default();
+        let (server, client) = (transport(&config, false), transport(&config, true));
+        Self::of(0, server, client, Some(Arc::clone(authority)))
+    }
+
     /// One of several worlds in a network, with the engine's own settings: the server's, and the clients'.
     pub(crate) fn with(
         number: u8,
         server: Arc<TransportConfig>,
         client: Arc<TransportConfig>,
     ) -> Self {
+        Self::of(number, server, client, None)
+    }
+
+    fn of(
+        number: u8,
+        server: Arc<TransportConfig>,
+        client: Arc<TransportConfig>,
+        authority: Option<Arc<Authority>>,
+    ) -> Self {
         let (certificate, key) = certificate();
         let pin = Certificate::new(vec![certificate.clone()], key.clone_key().into());
         let pin = pin.expect("a valid certificate").pin();
-        let tls = server_tls(certificate, key);
+        let verifier = match &authority {
+            None => client_verifier(),
+            Some(authority) => {
+                WebPkiClientVerifier::builder_with_provider(authority.roots(), provider())
+                    .build()
+                    .expect("roots")
+            }
+        };
+        let tls = server_tls(certificate, key, verifier);
         let mut config = quinn_proto::ServerConfig::with_crypto(Arc::new(tls));
         config.transport_config(server);
         let seed = Some([1; 32]);
@@ -246,6 +271,7 @@ impl World {
             number,
             transport: client,
             pin,
+            authority,
             clients: 0,
         }
     }
@@ -258,7 +284,10 @@ impl World {
             Endpoint::new(endpoint_config(), None, true, Some(seed)),
             address(self.number, self.clients),
         );
-        let mut config = quinn_proto::ClientConfig::new(Arc::new(client_tls(self.pin)));
+        let mut config = quinn_proto::ClientConfig::new(Arc::new(client_tls(
+            self.pin,
+            self.authority.as_deref(),
+        )));
         config.transport_config(Arc::clone(&self.transport));
         let server = self.server.address;
         let connected = client
@@ -315,11 +344,12 @@ fn transport(config: &ChannelConfig, keep_alive: bool) -> Arc<TransportConfig> {
 fn server_tls(
     certificate: CertificateDer<'static>,
     key: PrivatePkcs8KeyDer<'static>,
+    verifier: Arc<dyn ClientCertVerifier>,
 ) -> QuicServerConfig {
     let mut config = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .expect("TLS 1.3 is there")
-        .with_client_cert_verifier(client_verifier())
+        .with_client_cert_verifier(verifier)
         .with_single_cert(vec![certificate], key.into())
         .expect("a valid certificate");
     config.send_tls13_tickets = 0;
@@ -327,17 +357,27 @@ fn server_tls(
     QuicServerConfig::try_from(config).expect("a valid configuration")
 }
 
-fn client_tls(pin: KeyPin) -> QuicClientConfig {
-    let (_, key) = certificate();
-    let key = crypto::sign::any_eddsa_type(&key).expect("a key");
-    let public = CertificateDer::from(key.public_key().expect("has one").to_vec());
-    let certified = Arc::new(CertifiedKey::new(vec![public], key));
-    let mut config = rustls::ClientConfig::builder_with_provider(provider())
+fn client_tls(pin: KeyPin, authority: Option<&Authority>) -> QuicClientConfig {
+    let config = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .expect("TLS 1.3 is there")
         .dangerous()
-        .with_custom_certificate_verifier(server_verifier(pin))
-        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(certified)));
+        .with_custom_certificate_verifier(server_verifier(pin));
+    let mut config = match authority {
+        Some(authority) => {
+            let (certificate, key) = authority.client();
+            let config = config.with_client_auth_cert(vec![certificate], key.into());
+            config.expect("a valid certificate")
+        }
+        None => {
+            let (_, key) = certificate();
+            let key = crypto::sign::any_eddsa_type(&key).expect("a key");
+            let public = CertificateDer::from(key.public_key().expect("has one").to_vec());
+            let certified = Arc::new(CertifiedKey::new(vec![public], key));
+            let resolver = AlwaysResolvesClientRawPublicKeys::new(certified);
+            config.with_client_cert_resolver(Arc::new(resolver))
+        }
+    };
     config.resumption = Resumption::disabled();
     QuicClientConfig::try_from(config).expect("a valid configuration")
 }

@@ -4,17 +4,18 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     num::NonZeroUsize,
-    time::{Duration, Instant},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::{Bytes, BytesMut};
 use conec_core::{
-    Certificate, ChannelConfig, ChannelEvent, ChannelId, Client, ClientConfig, Coordinator,
-    CoordinatorConfig, Datagram, Direction, Endpoint, Identity, KeyPin, StreamId, Target, Transmit,
-    Trust,
+    Authorities, Certificate, ChannelConfig, ChannelEvent, ChannelId, Client, ClientConfig,
+    Coordinator, CoordinatorConfig, Credential, Datagram, Direction, Endpoint, Identity, KeyPin,
+    StreamId, Target, Transmit, Trust,
 };
 
-use super::{Network, Node, address, certificate};
+use super::{Authority, Network, Node, address, certificate};
 
 /// An endpoint whose application notes what happens on channels.
 pub(crate) struct Conec<E> {
@@ -113,6 +114,7 @@ pub(crate) struct World {
     pub(crate) coordinator: Conec<Coordinator>,
     number: u8,
     settings: Box<dyn Fn(&mut ChannelConfig)>,
+    authority: Option<Arc<Authority>>,
     pin: KeyPin,
     clients: u16,
 }
@@ -122,14 +124,35 @@ impl World {
         Self::with(0, |_| {})
     }
 
+    /// With Clients for whom an authority vouches, and nobody else.
+    pub(crate) fn certified(authority: &Arc<Authority>) -> Self {
+        let mut config = coordinator_config();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        config.unix_time = now.expect("it is later than 1970");
+        config.authorities = Some(Authorities::new(authority.roots()));
+        Self {
+            authority: Some(Arc::clone(authority)),
+            ..Self::of(0, config, |_| {})
+        }
+    }
+
     /// One of several worlds in a network, whose channels are all set like this.
     pub(crate) fn with(number: u8, settings: impl Fn(&mut ChannelConfig) + 'static) -> Self {
         let mut config = coordinator_config();
         settings(&mut config.home);
+        Self::of(number, config, settings)
+    }
+
+    fn of(
+        number: u8,
+        config: CoordinatorConfig,
+        settings: impl Fn(&mut ChannelConfig) + 'static,
+    ) -> Self {
         Self {
             network: Network::new(),
             number,
             settings: Box::new(settings),
+            authority: None,
             pin: config.certificate.pin(),
             coordinator: Conec {
                 endpoint: Coordinator::new(config, [1; 32]).expect("a valid configuration"),
@@ -144,6 +167,11 @@ impl World {
     pub(crate) fn client(&mut self) -> Conec<Client> {
         self.clients += 1;
         let mut config = client_config(self.pin);
+        if let Some(authority) = &self.authority {
+            let (certificate, key) = authority.client();
+            config.identity = Identity::from_pkcs8(key).expect("a key");
+            config.credential = Credential::new(vec![certificate]).ok();
+        }
         (self.settings)(&mut config.home);
         (self.settings)(&mut config.peer);
         let mut seed = [2; 32];

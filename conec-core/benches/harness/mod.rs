@@ -8,12 +8,16 @@ pub(crate) mod table;
 use std::{
     net::SocketAddr,
     num::NonZeroUsize,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
 use conec_core::{Datagram, Transmit};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+};
 
 /// Something that datagrams go into and come out of.
 pub(crate) trait Node {
@@ -116,6 +120,48 @@ pub(crate) fn certificate() -> (CertificateDer<'static>, PrivatePkcs8KeyDer<'sta
     let certificate = params.and_then(|params| params.self_signed(&key));
     let certificate = certificate.expect("a certificate").der().clone();
     (certificate, key.serialize_der().into())
+}
+
+/// An authority that vouches for Clients, to whom all of them show what it says.
+pub(crate) struct Authority {
+    root: CertificateDer<'static>,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Arc<Self> {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root = params
+            .self_signed(&key)
+            .expect("a certificate")
+            .der()
+            .clone();
+        let issuer = rcgen::Issuer::new(params, key);
+        Arc::new(Self { root, issuer })
+    }
+
+    pub(crate) fn roots(&self) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root.clone()).expect("a root");
+        Arc::new(roots)
+    }
+
+    /// A fresh key, and a certificate for it.
+    pub(crate) fn client(&self) -> (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>) {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
+        let name = format!("client-{}", hex(&key.public_key_raw()[..8]));
+        let mut params = rcgen::CertificateParams::new([name]).expect("a name");
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &self.issuer);
+        let certificate = certificate.expect("a certificate").der().clone();
+        (certificate, key.serialize_der().into())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where a node is: of this world, this one; 0 is the server.

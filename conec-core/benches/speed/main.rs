@@ -18,7 +18,10 @@ mod streams;
 
 use std::time::Duration;
 
-use harness::table::{Table, figure, median, ratio};
+use harness::{
+    Authority,
+    table::{Table, figure, median, ratio},
+};
 use lexopt::prelude::*;
 
 fn main() -> Result<(), lexopt::Error> {
@@ -83,6 +86,18 @@ fn main() -> Result<(), lexopt::Error> {
             figure(median(conec.clone())),
             figure(median(bare.clone())),
             ratio(ratios(&conec, &bare), Some(("≥", 0.9))),
+        ]);
+        let authority = Authority::new();
+        let (conec, bare) = interleaved(
+            rounds,
+            || handshakes::conec_certified(&authority, time),
+            || handshakes::bare_certified(&authority, time),
+        );
+        table.row([
+            "the same, with certificates of Clients".to_owned(),
+            figure(median(conec.clone())),
+            figure(median(bare.clone())),
+            ratio(ratios(&conec, &bare), Some(("≥", 0.85))),
         ]);
     }
     table.print();

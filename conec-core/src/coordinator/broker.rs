@@ -33,18 +33,25 @@ impl Coordinator {
         if !self.may_ask(id) {
             return self.open_failed(id, request, ErrorCode::Limit.into());
         }
-        let pair = match (self.config.channels, self.registry.find(target)) {
-            // A Client that may not be reached looks like one that is not there.
-            (Policy::Deny, _) | (_, None) => None,
-            (Policy::Allow | Policy::Ask, Some(to)) => {
-                self.add_pair(now, id, to, label, Some(request))
-            }
-        };
-        match (pair, self.config.channels) {
+        // A Client that may not be reached looks like one that is not there.
+        let to = self.registry.find(target);
+        let policy = to.map_or(Policy::Deny, |to| self.may_reach(id, to, &label));
+        let pair = to
+            .filter(|_| policy != Policy::Deny)
+            .and_then(|to| self.add_pair(now, [id, to], target, label, Some(request)));
+        match (pair, policy) {
             (Some(pair), Policy::Ask) => self.ask_for_pair(pair),
             (Some(pair), Policy::Allow | Policy::Deny) => self.offer_or_close_pair(now, pair),
             (None, _) => self.refuse_request(now, now, id, request, ErrorCode::NotFound.into()),
         }
+    }
+
+    /// Whether rules let one have a channel to the other, both of whom are there.
+    pub(super) fn may_reach(&self, from: ClientId, to: ClientId, label: &[u8]) -> Policy {
+        let [from, to] = [from, to].map(|id| Some(self.registry.get(id)?.standing(id)));
+        from.zip(to).map_or(Policy::Deny, |(from, to)| {
+            self.rules.reach(&from, &to, label)
+        })
     }
 
     /// A request that was made at `asked` cannot be met, for what the target is or for what was decided.
@@ -56,18 +63,16 @@ impl Coordinator {
         request: RequestId,
         code: WireCode,
     ) {
-        match self.config.channels {
-            Policy::Allow | Policy::Deny => self.open_failed(id, request, code),
-            // Neither the answer nor when it comes may tell whether somebody is there.
-            Policy::Ask => {
-                let told = if code == ErrorCode::Limit.into() {
-                    ErrorCode::Limit
-                } else {
-                    ErrorCode::NotFound
-                };
-                self.pairs.refuse(now, asked, id, request, told.into());
-            }
+        if !self.rules.may_ask_about_channels() {
+            return self.open_failed(id, request, code);
         }
+        // Neither the answer nor when it comes may tell whether somebody is there.
+        let told = if code == ErrorCode::Limit.into() {
+            ErrorCode::Limit
+        } else {
+            ErrorCode::NotFound
+        };
+        self.pairs.refuse(now, asked, id, request, told.into());
     }
 
     pub(super) fn open_failed(&mut self, id: ClientId, request: RequestId, code: WireCode) {
@@ -97,14 +102,14 @@ impl Coordinator {
         if label.len() > MAX_LABEL {
             return Err(PairError::LabelTooLong);
         }
-        let (Some(from), Some(to)) = (self.registry.find(from), self.registry.find(to)) else {
+        let (Some(from), Some(id)) = (self.registry.find(from), self.registry.find(to)) else {
             return Err(PairError::NotFound);
         };
         if !self.may_ask(from) {
             return Err(PairError::TooMany);
         }
         let label = Bytes::copy_from_slice(label);
-        let pair = self.add_pair(now, from, to, label, None);
+        let pair = self.add_pair(now, [from, id], to, label, None);
         let pair = pair.ok_or(PairError::NotFound)?;
         if !self.offer_pair(now, pair) {
             self.pairs.remove(pair);
@@ -138,10 +143,25 @@ impl Coordinator {
         id: PairId,
         code: Code,
     ) -> Result<(), AnswerError> {
-        let pair = self.pairs.get(id).ok_or(AnswerError)?;
-        self.tickets.revoke(self.host.unix_time(now), pair.number());
-        self.close_pair(now, id, None, WireCode::Application(code));
+        self.pairs.get(id).ok_or(AnswerError)?;
+        self.revoke_pair(now, id, WireCode::Application(code));
         Ok(())
+    }
+
+    /// Ends a pair, which nobody can claim any more.
+    pub(super) fn revoke_pair(&mut self, now: Instant, id: PairId, code: WireCode) {
+        if let Some(pair) = self.pairs.get(id) {
+            self.tickets.revoke(self.host.unix_time(now), pair.number());
+            self.close_pair(now, id, None, code);
+        }
+    }
+
+    /// What rules say of a pair whose ends are there.
+    pub(super) fn policy_of(&self, id: PairId) -> Policy {
+        self.pairs.get(id).map_or(Policy::Deny, |pair| {
+            let [from, to] = pair.ends.each_ref().map(|end| end.id);
+            self.may_reach(from, to, &pair.label)
+        })
     }
 
     /// One end accepts what it was offered.
@@ -229,17 +249,21 @@ impl Coordinator {
         });
     }
 
-    /// Enters a pair which `from` [may ask](Self::may_ask) for, if both are there.
+    /// Enters a pair which the first [may ask](Self::may_ask) for, if both are there.
     fn add_pair(
         &mut self,
         now: Instant,
-        from: ClientId,
-        to: ClientId,
+        [from, to]: [ClientId; 2],
+        target: &Target,
         label: Bytes,
         request: Option<RequestId>,
     ) -> Option<PairId> {
         let initiator = self.new_end(from, None)?;
-        let acceptor = self.new_end(to, Some(initiator.route))?;
+        let mut acceptor = self.new_end(to, Some(initiator.route))?;
+        // It may have others, and is told to who asks by the one that was asked for.
+        if let Target::Name(name) = target {
+            acceptor.name = Some(name.clone());
+        }
         let id = PairId(self.host.fresh_id().0);
         let number = self.host.random();
         let times = (now, self.config.limits.answer_timeout);
@@ -252,7 +276,7 @@ impl Coordinator {
         let member = self.registry.get(id)?;
         // One that is being closed is as good as gone.
         let session = self.host.get(member.session)?;
-        let name = session.core.is_open().then(|| member.name.clone())?;
+        let name = session.core.is_open().then(|| member.name().cloned())?;
         let instance = member.instance;
         let route = loop {
             let route = Route::from_bits(self.host.random());

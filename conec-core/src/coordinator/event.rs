@@ -10,7 +10,7 @@ use crate::{Certified, ChannelEvent, ChannelId, ClientId, CloseReason, Name, Pai
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CoordinatorEvent {
-    /// A Client wants to be admitted, and the admission policy is [`Ask`](crate::Policy::Ask):
+    /// A Client wants to be admitted, and the policy or the [rules](crate::Rules) say [`Ask`](crate::Policy::Ask):
     /// [`admit`](crate::Coordinator::admit) or [`refuse`](crate::Coordinator::refuse) it. Without an answer it is
     /// refused after [`answer_timeout`](crate::CoordinatorLimits::answer_timeout).
     ClientAsks {
@@ -18,13 +18,22 @@ pub enum CoordinatorEvent {
         client: ChannelId,
         /// Who it is, proved by its key.
         id: ClientId,
-        /// The name that it would like. Another identity may have it: see [`find`](crate::Coordinator::find).
+        /// The name that it would like, or that rules give it. Another identity may have it: see
+        /// [`find`](crate::Coordinator::find).
         name: Option<Name>,
         /// Its credential.
         token: Secret<Bytes>,
         /// What an authority says of it, if one of [those that are trusted](crate::CoordinatorConfig::authorities) does. Then `name` is what
         /// it calls the Client.
         certified: Option<Certified>,
+    },
+    /// A Client has used an [invitation](crate::Coordinator::invite). From now on it is let in by its key: the
+    /// [rules](crate::Coordinator::rules) say so, and are to be stored. [`ClientConnected`](Self::ClientConnected) follows.
+    ClientJoined {
+        /// The Client's home channel.
+        client: ChannelId,
+        /// Who it is, proved by its key.
+        id: ClientId,
     },
     /// A Client is admitted. That it is gone will be told by the end of its home channel. Where an identity takes its own
     /// session over, this comes before the end of the former one.
@@ -38,10 +47,11 @@ pub enum CoordinatorEvent {
         /// Where its packets come from.
         address: SocketAddr,
     },
-    /// A Client wants a channel to another, or both want one to go on [here](Self::PairResumed), and the policy is
-    /// [`Ask`](crate::Policy::Ask):
+    /// A Client wants a channel to another, or both want one to go on [here](Self::PairResumed), and the policy or the
+    /// [rules](crate::Rules) say [`Ask`](crate::Policy::Ask):
     /// [`grant`](crate::Coordinator::grant) or [`deny`](crate::Coordinator::deny) it. Without an answer it is denied
-    /// after [`answer_timeout`](crate::CoordinatorLimits::answer_timeout).
+    /// after [`answer_timeout`](crate::CoordinatorLimits::answer_timeout). What is known of the two, and was proved,
+    /// [`info`](crate::Coordinator::info) tells.
     PairAsks {
         /// The two ends to be.
         pair: PairId,

@@ -5,6 +5,7 @@ mod drain;
 mod draining;
 mod event;
 mod forward;
+mod info;
 mod names;
 mod pairs;
 mod place;
@@ -12,6 +13,7 @@ mod quotas;
 mod refusals;
 mod registry;
 mod resuming;
+mod ruling;
 mod second_port;
 mod session;
 mod tickets;
@@ -27,7 +29,11 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 pub(crate) use self::forward::run_length;
-pub use self::{drain::Drain, event::CoordinatorEvent};
+pub use self::{
+    drain::Drain,
+    event::CoordinatorEvent,
+    info::{ClientInfo, PairInfo},
+};
 use self::{
     drain::Draining,
     event::Events,
@@ -40,7 +46,7 @@ use self::{
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
     Datagram, Endpoint, EndpointStats, KeyPin, Name, PairError, PairId, PathStats, PeerInfo,
-    Revocation, Target, TimeoutCause, Transmit, Unreachable,
+    Revocation, Rules, Secret, Target, TimeoutCause, Transmit, Unreachable,
     channel::{ChannelCore, Notice},
     endpoint::sealed::Sealed,
     host::{Host, HostEvent, Role},
@@ -58,6 +64,7 @@ use crate::{
 /// Coordinator says goodbye to nobody; the Clients notice by their idle timeouts. [`close`](Endpoint::close) it first.
 pub struct Coordinator {
     config: CoordinatorConfig,
+    rules: Rules,
     host: Host<Session>,
     engine: EngineId,
     registry: Registry,
@@ -94,6 +101,7 @@ impl Coordinator {
             engine,
             registry: Registry::default(),
             pairs: Pairs::new(),
+            rules: config.rules(),
             tickets: Tickets::new(&config),
             forwarder: Forwarder::new(limits),
             second_routes: BTreeMap::new(),
@@ -131,6 +139,48 @@ impl Coordinator {
         code: Code,
     ) -> Result<(), AnswerError> {
         self.command(now, |it, now| it.refuse_asking(now, client, code))
+    }
+
+    /// Who may connect, and who may reach whom, at present.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// From now on, other rules count, also for what stands: Clients that may not connect are disconnected, with
+    /// [`Refused`](crate::ErrorCode::Refused), and channels that may not be end with it, and cannot be claimed any more. Clients keep
+    /// their names until they connect again, and get the tags that the rules give them.
+    pub fn set_rules(&mut self, now: Instant, rules: Rules) {
+        self.command(now, |it, now| it.rule(now, rules));
+    }
+
+    /// Adds a rule in front of all others by which this key may not connect, and [applies](Self::set_rules) it.
+    pub fn forbid(&mut self, now: Instant, id: ClientId) {
+        let mut rules = self.rules.clone();
+        rules.forbid(id);
+        self.set_rules(now, rules);
+    }
+
+    /// Takes back what [`forbid`](Self::forbid) has added. Whether there was such a rule.
+    pub fn permit(&mut self, id: ClientId) -> bool {
+        self.rules.permit(id)
+    }
+
+    /// Adds a rule in front of all others by which somebody may connect, once, who shows the token that this gives: as
+    /// [`ClientConfig::token`](crate::ClientConfig::token), mostly from an [`Invitation`](crate::Invitation). It counts for so long.
+    /// The first of the names is the one that others see; none leaves the choice to the Client. The tags are names for
+    /// other [rules](Rules).
+    ///
+    /// Who comes with it is from then on known by its key, and [`ClientJoined`](CoordinatorEvent::ClientJoined) tells. Of the token
+    /// itself only a hash is kept.
+    pub fn invite(
+        &mut self,
+        now: Instant,
+        names: impl IntoIterator<Item = Name>,
+        tags: impl IntoIterator<Item = Name>,
+        valid: Duration,
+    ) -> Secret<Bytes> {
+        let (names, tags) = (names.into_iter().collect(), tags.into_iter().collect());
+        self.command(now, |it, now| it.invite_somebody(now, names, tags, valid))
     }
 
     /// Connects two Clients. Each is offered the channel and can reject it, `from` as its initiator.
@@ -217,7 +267,30 @@ impl Coordinator {
     /// Who is connected on this home channel, and under which name.
     pub fn client(&self, client: ChannelId) -> Option<(ClientId, Option<&Name>)> {
         let (id, member) = self.member(client)?;
-        Some((id, member.name.as_ref()))
+        Some((id, member.name()))
+    }
+
+    /// What is known of a connected Client.
+    pub fn info(&self, target: impl Into<Target>) -> Option<ClientInfo> {
+        let id = self.registry.find(&target.into())?;
+        Some(self.client_info(id, self.registry.get(id)?))
+    }
+
+    /// The connected Clients, so many at most of those whose ids come after this one: to be asked again, with the last one's id,
+    /// until there are no more.
+    pub fn list(&self, after: Option<ClientId>, most: usize) -> Vec<ClientInfo> {
+        let members = self.registry.after(after).take(most);
+        members
+            .map(|(id, member)| self.client_info(id, member))
+            .collect()
+    }
+
+    /// The channels between Clients, those being arranged included, so many at most of those that come after this one: to be asked
+    /// again, with the last one, until there are no more.
+    pub fn pairs(&self, after: Option<PairId>, most: usize) -> Vec<PairInfo> {
+        let first = after.map_or(PairId(0), |it| PairId(it.0 + 1));
+        let pairs = self.pairs.from(first).take(most);
+        pairs.filter_map(|id| self.pair_info(id)).collect()
     }
 
     /// How many Clients are connected.
@@ -403,6 +476,7 @@ impl Endpoint for Coordinator {
         match event {
             CoordinatorEvent::Channel { channel, event } => Ok((channel, event)),
             event @ (CoordinatorEvent::ClientAsks { .. }
+            | CoordinatorEvent::ClientJoined { .. }
             | CoordinatorEvent::ClientConnected { .. }
             | CoordinatorEvent::PairAsks { .. }
             | CoordinatorEvent::PairStarted { .. }

@@ -547,6 +547,11 @@ impl Pairs {
             .unwrap_or_default()
     }
 
+    /// To how many ends a Client has.
+    pub(super) fn count_of(&self, id: ClientId) -> usize {
+        self.by_member.get(&id).map_or(0, BTreeMap::len)
+    }
+
     /// The pairs from this one on.
     pub(super) fn from(&self, first: PairId) -> impl Iterator<Item = PairId> {
         self.pairs.range(first..).map(|(&id, _)| id)

@@ -3,12 +3,14 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    ops::Bound,
     time::{Duration, Instant},
 };
 
 use super::{names::Names, place::Place};
 use crate::{
-    ChannelId, ClientId, CoordinatorLimits, Name, Target,
+    Certified, ChannelId, ClientId, CoordinatorLimits, Name, Target,
+    access::{Standing, Tags},
     util::{Bucket, ByNetwork, Network, may_take},
     wire::Instance,
 };
@@ -26,7 +28,10 @@ pub(super) struct Registry {
 pub(super) struct Member {
     /// Its home channel.
     pub(super) session: ChannelId,
-    pub(super) name: Option<Name>,
+    /// What it is called. The first is what others are told.
+    pub(super) names: Vec<Name>,
+    pub(super) tags: Tags,
+    pub(super) certified: Option<Certified>,
     pub(super) place: Place,
     pub(super) instance: Instance,
     /// Of which network it counts: of the one that the identity first came from, wherever it goes. Else Clients could leave
@@ -34,6 +39,33 @@ pub(super) struct Member {
     network: Network,
     /// How often the identity may still move to another session, once it has.
     takeovers: Option<Box<Bucket>>,
+}
+
+/// A Client that is let in.
+#[derive(Debug)]
+pub(super) struct Entrant {
+    pub(super) session: ChannelId,
+    pub(super) names: Vec<Name>,
+    pub(super) tags: Tags,
+    pub(super) certified: Option<Certified>,
+    pub(super) place: Place,
+    pub(super) instance: Instance,
+}
+
+impl Member {
+    pub(super) fn name(&self) -> Option<&Name> {
+        self.names.first()
+    }
+
+    /// What rules see of it.
+    pub(super) fn standing(&self, id: ClientId) -> Standing<'_> {
+        Standing {
+            id,
+            names: &self.names,
+            tags: &self.tags,
+            certified: self.certified.is_some(),
+        }
+    }
 }
 
 impl Registry {
@@ -82,19 +114,20 @@ impl Registry {
         })
     }
 
-    /// Enters a Client, in place of what was known of the same identity. The name must be free, or its own.
-    pub(super) fn enter(
-        &mut self,
-        now: Instant,
-        id: ClientId,
-        name: Option<Name>,
-        session: ChannelId,
-        (place, instance): (Place, Instance),
-    ) {
+    /// Enters a Client, in place of what was known of the same identity. The names must be free, or its own.
+    pub(super) fn enter(&mut self, now: Instant, id: ClientId, entrant: Entrant) {
+        let Entrant {
+            session,
+            names,
+            tags,
+            certified,
+            place,
+            instance,
+        } = entrant;
         let before = self.forget(id, |names, name| {
             names.give_up(now, name, Duration::ZERO, 0)
         });
-        if let Some(name) = &name {
+        for name in &names {
             self.names.take(name, id);
         }
         let network = before.as_ref().map(|before| before.network);
@@ -102,7 +135,9 @@ impl Registry {
         self.by_network.add(network);
         let member = Box::new(Member {
             session,
-            name,
+            names,
+            tags,
+            certified,
             place,
             instance,
             network,
@@ -111,7 +146,7 @@ impl Registry {
         self.members.insert(id, member);
     }
 
-    /// Forgets a Client, and keeps its name for it for a while.
+    /// Forgets a Client, and keeps its names for it for a while.
     pub(super) fn leave(&mut self, now: Instant, id: ClientId, limits: &CoordinatorLimits) {
         let (time, most) = (limits.names_kept, limits.clients);
         self.forget(id, |names, name| names.give_up(now, name, time, most));
@@ -120,10 +155,10 @@ impl Registry {
     fn forget(
         &mut self,
         id: ClientId,
-        give_up: impl FnOnce(&mut Names, &Name),
+        mut give_up: impl FnMut(&mut Names, &Name),
     ) -> Option<Box<Member>> {
         let member = self.members.remove(&id)?;
-        if let Some(name) = &member.name {
+        for name in &member.names {
             give_up(&mut self.names, name);
         }
         self.by_network.remove(member.network);
@@ -134,6 +169,13 @@ impl Registry {
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
         self.members.len() + self.names.len() + self.by_network.len()
+    }
+
+    /// Those whose ids come after this one.
+    pub(super) fn after(&self, id: Option<ClientId>) -> impl Iterator<Item = (ClientId, &Member)> {
+        let first = id.map_or(Bound::Unbounded, Bound::Excluded);
+        let members = self.members.range((first, Bound::Unbounded));
+        members.map(|(&id, member)| (id, &**member))
     }
 
     pub(super) fn ids(&self) -> Vec<ClientId> {
@@ -161,14 +203,21 @@ mod tests {
         };
         let [here, there] = [[192, 0, 2, 1], [198, 51, 100, 1]].map(IpAddr::from);
         let [alice, bob] = [1, 2].map(|byte| ClientId::from_bytes([byte; 32]));
-        let place = |ip: IpAddr| (Place::test((ip, 1).into(), ip), 0);
+        let entrant = |session, ip: IpAddr| Entrant {
+            session: ChannelId(session),
+            names: Vec::new(),
+            tags: Tags::new(),
+            certified: None,
+            place: Place::test((ip, 1).into(), ip),
+            instance: 0,
+        };
         let room = |registry: &Registry| [here, there].map(|ip| registry.has_room(ip, &limits));
         let now = Instant::now();
-        registry.enter(now, alice, None, ChannelId(1), place(here));
+        registry.enter(now, alice, entrant(1, here));
         assert_eq!(room(&registry), [false, true]);
-        registry.enter(now, alice, None, ChannelId(2), place(there));
+        registry.enter(now, alice, entrant(2, there));
         assert_eq!(room(&registry), [false, true]);
-        registry.enter(now, bob, None, ChannelId(3), place(there));
+        registry.enter(now, bob, entrant(3, there));
         assert_eq!(room(&registry), [false, false]);
         registry.leave(now, alice, &limits);
         registry.leave(now, bob, &limits);

@@ -155,12 +155,15 @@ impl Coordinator {
             Claimed::Waits if is_new => {}
             // That the other end is missing is for it to mend.
             Claimed::Waits => self.tell(client, &CoordinatorMessage::Resumed { route: own }),
+            Claimed::GoesOn if self.policy_of(pair) == Policy::Deny => {
+                self.revoke_pair(now, pair, ErrorCode::NotResumed.into());
+            }
             Claimed::GoesOn => {
                 self.tell(client, &CoordinatorMessage::Resumed { route: own });
                 self.forward_for(pair);
                 self.tell_neighbours(now, pair);
             }
-            Claimed::MayStart => match self.config.channels {
+            Claimed::MayStart => match self.policy_of(pair) {
                 Policy::Allow => self.resume_pair(now, pair),
                 Policy::Ask => {
                     let deadline = now + self.config.limits.answer_timeout;
@@ -196,7 +199,7 @@ impl Coordinator {
         claim: &Claim,
     ) -> Result<PairId, WireCode> {
         let is_taken = |route| self.second_routes.contains_key(&route);
-        if self.config.channels == Policy::Deny
+        if self.rules.allow_no_channels()
             || is_taken(claim.own_route)
             || is_taken(claim.peer_route)
             || claim.own_route == claim.peer_route

@@ -7,9 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use conec_core::{
-    AnswerError, ChannelId, ClientId, Code, CoordinatorConfig, CoordinatorEvent, Drain, Endpoint,
-    EndpointStats, Identity, KeyPin, Name, PairError, PairId, Revocation, Target,
+    AnswerError, ChannelId, ClientId, ClientInfo, Code, CoordinatorConfig, CoordinatorEvent, Drain,
+    Endpoint, EndpointStats, Identity, KeyPin, Name, PairError, PairId, PairInfo, Revocation,
+    Rules, Secret, Target,
 };
 use futures_core::Stream;
 
@@ -107,6 +109,37 @@ impl Coordinator {
             .command(|core, now| core.refuse(now, client, code))
     }
 
+    /// Who may connect, and who may reach whom, at present.
+    pub fn rules(&self) -> Rules {
+        self.core(|core| core.rules().clone())
+    }
+
+    /// From now on, other rules count, also for what stands, as [`conec_core::Coordinator::set_rules`] has it.
+    pub fn set_rules(&self, rules: Rules) {
+        self.shared.command(|core, now| core.set_rules(now, rules));
+    }
+
+    /// Lets nobody in who has this key, and disconnects who has it: a rule in front of all others.
+    pub fn forbid(&self, id: ClientId) {
+        self.shared.command(|core, now| core.forbid(now, id));
+    }
+
+    /// Takes back what [`forbid`](Self::forbid) has added. Whether there was such a rule.
+    pub fn permit(&self, id: ClientId) -> bool {
+        self.shared.command(|core, _| core.permit(id))
+    }
+
+    /// The token by which somebody may connect, once, within this time, as [`conec_core::Coordinator::invite`] has it.
+    pub fn invite(
+        &self,
+        names: impl IntoIterator<Item = Name>,
+        tags: impl IntoIterator<Item = Name>,
+        valid: Duration,
+    ) -> Secret<Bytes> {
+        self.shared
+            .command(|core, now| core.invite(now, names, tags, valid))
+    }
+
     /// Connects two Clients. Each is offered the channel and can reject it, `from` as its initiator.
     ///
     /// [`PairStarted`](CoordinatorEvent::PairStarted) or [`PairClosed`](CoordinatorEvent::PairClosed) follows.
@@ -151,6 +184,21 @@ impl Coordinator {
     /// Who is connected on this home channel, and under which name.
     pub fn client(&self, client: ChannelId) -> Option<(ClientId, Option<Name>)> {
         self.core(|core| core.client(client).map(|(id, name)| (id, name.cloned())))
+    }
+
+    /// What is known of a connected Client.
+    pub fn info(&self, target: impl Into<Target>) -> Option<ClientInfo> {
+        self.core(|core| core.info(target))
+    }
+
+    /// The connected Clients, page by page, as [`conec_core::Coordinator::list`] has it.
+    pub fn list(&self, after: Option<ClientId>, most: usize) -> Vec<ClientInfo> {
+        self.core(|core| core.list(after, most))
+    }
+
+    /// The channels between Clients, page by page, as [`conec_core::Coordinator::pairs`] has it.
+    pub fn pairs(&self, after: Option<PairId>, most: usize) -> Vec<PairInfo> {
+        self.core(|core| core.pairs(after, most))
     }
 
     /// How many Clients are connected.

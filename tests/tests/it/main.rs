@@ -36,6 +36,7 @@ mod racing;
 mod rebinding;
 mod reckoning;
 mod resuming;
+mod rules;
 mod secrets;
 mod sleep;
 mod stats;

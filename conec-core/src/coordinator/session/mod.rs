@@ -4,7 +4,9 @@ mod transitions;
 
 use super::place::{Claim, Place};
 use crate::{
-    Certified, ClientId,
+    Certified, ClientId, ErrorCode, Name,
+    access::{Tags, TokenHash},
+    error::WireCode,
     host::{Account, Party},
     util::{Bucket, Network},
     wire::{Instance, ProbeKeys, Route},
@@ -43,7 +45,15 @@ struct Newcomer {
     place: Place,
     instance: Instance,
     certified: Option<Certified>,
+    /// What rules have decided about it: what it is to be called, and its tags.
+    names: Vec<Name>,
+    tags: Tags,
+    /// Which invitation it has shown.
+    invitation: Option<TokenHash>,
 }
+
+/// What those are told who may not be here, or not any more.
+pub(super) const REFUSED: WireCode = WireCode::Protocol(ErrorCode::Refused);
 
 impl Session {
     /// Who it is, if it was let in.

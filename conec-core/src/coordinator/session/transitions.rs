@@ -11,10 +11,12 @@ use super::{Newcomer, Phase, Session};
 use crate::{
     AnswerError, ChannelId, ClientId, CloseReason, Code, ErrorCode, Name, Policy, Secret,
     Violation,
+    access::{Applicant, Tags},
     channel::{ChannelCore, Toll},
     coordinator::{
         Coordinator, CoordinatorEvent,
         place::{Claim, Place},
+        registry::Entrant,
     },
     error::WireCode,
     identity::PeerIdentity,
@@ -50,6 +52,9 @@ impl Coordinator {
             place: Place::of_handshake(at),
             instance: NO_INSTANCE,
             certified: None,
+            names: Vec::new(),
+            tags: Tags::new(),
+            invitation: None,
         }));
         self.host
             .set_deadline(client, Some(now + self.config.limits.hello_timeout));
@@ -143,7 +148,7 @@ impl Coordinator {
         &mut self,
         now: Instant,
         client: ChannelId,
-        newcomer: Box<Newcomer>,
+        mut newcomer: Box<Newcomer>,
         name: Option<Name>,
         token: Secret<Bytes>,
     ) {
@@ -158,21 +163,31 @@ impl Coordinator {
             return self.turn_away(now, client, ErrorCode::CredentialMissing.into());
         }
         let id = newcomer.id;
-        let is_taken = |name: &Name| self.registry.is_taken(now, name, id);
         // What an authority calls it counts more than what it calls itself.
         let name = newcomer
             .certified
             .as_ref()
             .map(|it| it.name.clone())
             .or(name);
-        match self.config.admission {
-            Policy::Allow if name.as_ref().is_some_and(is_taken) => {
-                self.turn_away(now, client, ErrorCode::NameInUse.into());
-            }
-            Policy::Allow => self.let_in(now, client, &newcomer, name),
+        let admission = self.rules.admission(&Applicant {
+            id,
+            name: name.as_ref(),
+            certified: newcomer.certified.is_some(),
+            token: &token,
+            time: self.host.unix_time(now),
+        });
+        newcomer.names = match admission.names {
+            names if names.is_empty() => name.into_iter().collect(),
+            names => names,
+        };
+        newcomer.tags = admission.tags;
+        newcomer.invitation = admission.invitation;
+        match admission.policy {
+            Policy::Allow => self.let_in_named(now, client, *newcomer),
             Policy::Deny => self.turn_away(now, client, ErrorCode::Refused.into()),
             Policy::Ask => {
                 let certified = newcomer.certified.clone();
+                let name = newcomer.names.first().cloned();
                 if let Some(entry) = self.host.get_mut(client) {
                     entry.role.phase = Phase::Asking(newcomer);
                 }
@@ -195,14 +210,10 @@ impl Coordinator {
         client: ChannelId,
         name: Option<Name>,
     ) -> Result<(), AnswerError> {
-        let newcomer = self.asking(client)?.clone();
-        if let Some(name) = &name
-            && self.registry.is_taken(now, name, newcomer.id)
-        {
-            self.turn_away(now, client, ErrorCode::NameInUse.into());
-        } else {
-            self.let_in(now, client, &newcomer, name);
-        }
+        let mut newcomer = self.asking(client)?.clone();
+        // Others that it is called by stay.
+        newcomer.names.splice(..newcomer.names.len().min(1), name);
+        self.let_in_named(now, client, newcomer);
         Ok(())
     }
 
@@ -226,12 +237,24 @@ impl Coordinator {
         }
     }
 
-    fn let_in(&mut self, now: Instant, client: ChannelId, newcomer: &Newcomer, name: Option<Name>) {
-        let &Newcomer {
+    /// Lets a Client in, unless others are called as it would be.
+    fn let_in_named(&mut self, now: Instant, client: ChannelId, newcomer: Newcomer) {
+        let is_taken = |name: &Name| self.registry.is_taken(now, name, newcomer.id);
+        if newcomer.names.iter().any(is_taken) {
+            return self.turn_away(now, client, ErrorCode::NameInUse.into());
+        }
+        self.let_in(now, client, newcomer);
+    }
+
+    fn let_in(&mut self, now: Instant, client: ChannelId, newcomer: Newcomer) {
+        let Newcomer {
             id,
             place,
             instance,
-            certified: _,
+            certified,
+            names,
+            tags,
+            invitation,
         } = newcomer;
         let before = self.registry.get(id).map(|member| member.session);
         // What is still under way of a Client that was started anew must not push out the one that goes on.
@@ -255,9 +278,23 @@ impl Coordinator {
         if link.is_closed() {
             return;
         }
+        if let Some(hash) = invitation
+            && !self.rules.joined(hash, id)
+        {
+            // Somebody else was faster.
+            return self.turn_away(now, client, ErrorCode::Refused.into());
+        }
         let (address, seen_at) = (place.address(), link.remote());
-        self.registry
-            .enter(now, id, name.clone(), client, (place, instance));
+        let name = names.first().cloned();
+        let entrant = Entrant {
+            session: client,
+            names,
+            tags,
+            certified,
+            place,
+            instance,
+        };
+        self.registry.enter(now, id, entrant);
         let from = Network::of(address.ip());
         entry.role.phase = Phase::Admitted { id, from };
         let welcome = CoordinatorMessage::Welcome {
@@ -267,6 +304,10 @@ impl Coordinator {
         entry.core.send_control(link, welcome.encode());
         entry.core.open(link, now);
         tracing::debug!(?client, ?id, ?name, %address, "client connected");
+        if invitation.is_some() {
+            self.events
+                .push(CoordinatorEvent::ClientJoined { client, id });
+        }
         self.events.push(CoordinatorEvent::ClientConnected {
             client,
             id,

@@ -1,0 +1,73 @@
+//! What an operator can see of Clients and channels.
+
+use std::{collections::BTreeSet, net::SocketAddr};
+
+use bytes::Bytes;
+
+use super::{Coordinator, pairs::Side, registry::Member};
+use crate::{Certified, ChannelId, ClientId, Name, PairId};
+
+/// What a [`Coordinator`](crate::Coordinator) knows of a Client that is connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientInfo {
+    /// Its home channel.
+    pub channel: ChannelId,
+    /// Who it is, proved by its key.
+    pub id: ClientId,
+    /// What it is called. The first is what others are told.
+    pub names: Vec<Name>,
+    /// By what [rules](crate::Rules) know it.
+    pub tags: BTreeSet<Name>,
+    /// What an authority says of it, if one of [those that are trusted](crate::CoordinatorConfig::authorities) does.
+    pub certified: Option<Certified>,
+    /// Where its packets come from: the last address that it has confirmed.
+    pub address: SocketAddr,
+    /// To how many channels with others it is an end, those being arranged included.
+    pub channels: usize,
+}
+
+/// What a [`Coordinator`](crate::Coordinator) knows of a channel between two Clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PairInfo {
+    /// The two ends.
+    pub pair: PairId,
+    /// Who began.
+    pub from: ClientId,
+    /// The other.
+    pub to: ClientId,
+    /// What for.
+    pub label: Bytes,
+    /// Whether both have accepted it.
+    pub started: bool,
+    /// Whether both are connected, and have said that they still have it where one was away.
+    pub complete: bool,
+}
+
+impl Coordinator {
+    pub(super) fn client_info(&self, id: ClientId, member: &Member) -> ClientInfo {
+        ClientInfo {
+            channel: member.session,
+            id,
+            names: member.names.clone(),
+            tags: member.tags.clone(),
+            certified: member.certified.clone(),
+            address: member.place.address(),
+            channels: self.pairs.count_of(id),
+        }
+    }
+
+    pub(super) fn pair_info(&self, id: PairId) -> Option<PairInfo> {
+        let pair = self.pairs.get(id)?;
+        let [from, to] = Side::BOTH.map(|side| pair.end(side).id);
+        Some(PairInfo {
+            pair: id,
+            from,
+            to,
+            label: pair.label.clone(),
+            started: pair.is_started(),
+            complete: !pair.is_incomplete(),
+        })
+    }
+}
