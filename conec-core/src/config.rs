@@ -138,6 +138,9 @@ pub struct PathConfig {
     /// For how long a direct path is kept open while the application sends nothing on it, at most 1 day. After that, NATs may
     /// forget it, and it is looked for again when there is something to send. 120 s by default; `None` keeps it always.
     pub keep_warm: Option<Duration>,
+    /// Whether the Coordinator is told of each channel whether this end's packets travel directly, for its
+    /// [operator](crate::PairInfo) to see. It is not by default; it sees in any case what it forwards.
+    pub report: bool,
 }
 
 impl Default for PathConfig {
@@ -147,6 +150,7 @@ impl Default for PathConfig {
             private: PrivateAddresses::SameNetwork,
             loopback: false,
             keep_warm: Some(Duration::from_secs(120)),
+            report: false,
         }
     }
 }

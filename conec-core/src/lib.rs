@@ -37,7 +37,7 @@
 //! * No input from the network panics or disturbs anyone but its sender. Every table, queue, rate and wait is bounded by
 //!   [`ClientLimits`], [`CoordinatorLimits`] and [`ChannelConfig`].
 //! * Opening a channel by [`ClientId`] reaches the holder of that key or fails. Opening by [`Name`] trusts the Coordinator
-//!   to know who bears the name.
+//!   to know who bears the name, if nothing else is asked for. [Who can do what](trust) about names, keys and certificates is in a table.
 //!
 //! # Features
 //!
@@ -75,6 +75,9 @@ mod wire;
 
 #[doc = include_str!("../PROTOCOL.md")]
 pub mod protocol {}
+
+#[doc = include_str!("../TRUST.md")]
+pub mod trust {}
 
 pub use access::{RuleProblem, Rules, RulesError};
 pub use channel::{

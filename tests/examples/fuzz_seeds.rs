@@ -116,6 +116,7 @@ fn messages() -> Vec<Vec<u8>> {
         message::close_channel(route, 21),
         message::resume(&offer, &[7; 36]),
         message::address_echo(1 << 60),
+        message::path_report(route, true),
     ];
     let of_coordinators = [
         message::welcome(b"alice", addresses[0]),

@@ -188,6 +188,13 @@ impl Coordinator {
         }
     }
 
+    /// One end says whether what it sends travels directly.
+    pub(super) fn path_reported(&mut self, id: ClientId, route: Route, direct: bool) {
+        if let Some((pair, side)) = self.end_of(id, route) {
+            self.pairs.path_reported(pair, side, direct);
+        }
+    }
+
     pub(super) fn pair_deadline_passed(&mut self, now: Instant, id: PairId) {
         let code = match self.pairs.get(id) {
             Some(pair) if pair.is_incomplete() => ErrorCode::PeerGone,
@@ -290,6 +297,7 @@ impl Coordinator {
             route,
             instance,
             presence: Presence::There,
+            direct: None,
         })
     }
 

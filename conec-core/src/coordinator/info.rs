@@ -43,6 +43,13 @@ pub struct PairInfo {
     pub started: bool,
     /// Whether both are connected, and have said that they still have it where one was away.
     pub complete: bool,
+    /// Whether what each end sends, `from` first, travels directly: as its Client says, if it
+    /// [does](crate::PathConfig::report).
+    pub direct: [Option<bool>; 2],
+    /// Datagrams that were taken to be forwarded, in both directions, since both Clients were here.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 impl Coordinator {
@@ -61,6 +68,7 @@ impl Coordinator {
     pub(super) fn pair_info(&self, id: PairId) -> Option<PairInfo> {
         let pair = self.pairs.get(id)?;
         let [from, to] = Side::BOTH.map(|side| pair.end(side).id);
+        let carried = Side::BOTH.map(|side| self.forwarder.carried(pair.end(side).route));
         Some(PairInfo {
             pair: id,
             from,
@@ -68,6 +76,9 @@ impl Coordinator {
             label: pair.label.clone(),
             started: pair.is_started(),
             complete: !pair.is_incomplete(),
+            direct: pair.ends.each_ref().map(|end| end.direct),
+            packets: carried.iter().map(|it| it.packets).sum(),
+            bytes: carried.iter().map(|it| it.bytes).sum(),
         })
     }
 }

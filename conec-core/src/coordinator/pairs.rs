@@ -52,6 +52,8 @@ pub(super) struct End {
     pub(super) route: Route,
     pub(super) instance: Instance,
     pub(super) presence: Presence,
+    /// Whether what it sends travels directly, if its Client has said.
+    pub(super) direct: Option<bool>,
 }
 
 /// Whether the Client at an end has a home channel, and the end as well.
@@ -431,6 +433,13 @@ impl Pairs {
         }
         self.deadlines.set(id, Some(deadline));
         true
+    }
+
+    /// An end that stands says whether what it sends travels directly.
+    pub(super) fn path_reported(&mut self, id: PairId, side: Side, direct: bool) {
+        if let Some(pair) = self.pairs.get_mut(&id).filter(|it| it.is_started()) {
+            pair.ends[side as usize].direct = Some(direct);
+        }
     }
 
     pub(super) fn get(&self, id: PairId) -> Option<&Pair> {

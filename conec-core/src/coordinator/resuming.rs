@@ -215,6 +215,7 @@ impl Coordinator {
             route,
             instance: NO_INSTANCE,
             presence: Presence::Gone,
+            direct: None,
         };
         let own = end(client, claim.own_route);
         let peer = end(claim.peer, claim.peer_route);

@@ -91,6 +91,8 @@ pub(crate) enum ClientMessage {
     Resume(Claim),
     /// What an authority says of the Client. Before `Hello`.
     Credential { chain: Bytes },
+    /// Whether what is sent from the channel end with this route travels directly.
+    PathReport { route: Route, direct: bool },
 }
 
 /// An end of a peer channel, as its Client knows it, and the proof that it is the Client's.
@@ -311,6 +313,10 @@ impl RoleMessage for ClientMessage {
             CREDENTIAL => Self::Credential {
                 chain: fields.block(MAX_CONTROL)?,
             },
+            PATH_REPORT => Self::PathReport {
+                route: fields.route()?,
+                direct: fields.bool()?,
+            },
             _ => return Ok(None),
         }))
     }
@@ -351,6 +357,11 @@ impl RoleMessage for ClientMessage {
             }
             Self::Accept { route, direct } => {
                 write_varint(ACCEPT, &mut out);
+                out.put_slice(&route.to_bytes());
+                out.put_u8((*direct).into());
+            }
+            Self::PathReport { route, direct } => {
+                write_varint(PATH_REPORT, &mut out);
                 out.put_slice(&route.to_bytes());
                 out.put_u8((*direct).into());
             }
@@ -664,6 +675,7 @@ const CLOSE_CHANNEL: u64 = 0x06;
 const ADDRESS_ECHO: u64 = 0x08;
 const RESUME: u64 = 0x0b;
 const CREDENTIAL: u64 = 0x0d;
+const PATH_REPORT: u64 = 0x11;
 // Coordinator to Client.
 const WELCOME: u64 = 0x00;
 const OFFER: u64 = 0x02;
@@ -748,6 +760,7 @@ mod tests {
         }
         for direct in [false, true] {
             round_trip(ClientMessage::Accept { route, direct });
+            round_trip(ClientMessage::PathReport { route, direct });
         }
         round_trip(ClientMessage::CloseChannel { route, code });
         round_trip(ClientMessage::AddressEcho { nonce: u64::MAX });

@@ -52,6 +52,7 @@ fn fields(sender: Sender, kind: u64) -> Option<&'static [Field]> {
         (Sender::Client, 2) => &[Varint, Choice(&[&[Name], &[Id]]), Block(255)],
         (Sender::Client, 4) => &[Route, Choice(&[&[], &[]])],
         (Sender::Client, 6) => &[Route, Code],
+        (Sender::Client, 17) => &[Route, Choice(&[&[], &[]])],
         (Sender::Client, 8) => &[U64],
         (Sender::Client, 11) => &[
             Choice(&[&[], &[]]),

@@ -140,6 +140,11 @@ pub fn read_ticket(message: &[u8]) -> Option<Vec<u8>> {
     (message.first() == Some(&19)).then(|| message[8..].to_vec())
 }
 
+/// Client: what this end sends travels directly, or does not.
+pub fn path_report(route: [u8; 6], direct: bool) -> Vec<u8> {
+    message(17, &[&route, &[direct.into()]])
+}
+
 /// Client: has heard a nonce.
 pub fn address_echo(nonce: u64) -> Vec<u8> {
     message(8, &[&nonce.to_be_bytes()])

@@ -41,7 +41,7 @@ fn each_guard_has_a_test_that_is_there() {
 }
 
 /// All that is written in Rust below a folder.
-fn read(folder: &Path, sources: &mut String) {
+pub(crate) fn read(folder: &Path, sources: &mut String) {
     let entries = fs::read_dir(folder).unwrap();
     let paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     for path in paths {

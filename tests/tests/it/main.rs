@@ -42,6 +42,7 @@ mod sleep;
 mod stats;
 mod streams;
 mod talk;
+mod trust;
 mod unread;
 mod wakeups;
 mod world;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use conec_core::{
     ChannelId, ClientConfig, CloseReason, CoordinatorConfig, CoordinatorEvent, Endpoint, ErrorCode,
-    Name, Rules, Secret, Target,
+    Name, Path, Rules, Secret, Target,
 };
 use conec_tests::{
     keys,
@@ -302,6 +302,42 @@ fn an_operator_sees_who_is_there_page_by_page() {
     );
     assert_eq!(coordinator.pairs(Some(pairs[0].pair), 100), pairs[1..]);
     assert_eq!([pairs[0].from, pairs[0].to], [pairs[1].to, pairs[1].from]);
+}
+
+/// Those see on which path a channel is whose Clients say so. What is forwarded is seen in any case.
+#[test]
+fn an_operator_sees_paths_where_clients_agree() {
+    let (mut world, coordinator) = world(10, &Rules::everybody());
+    let [alice, bob] = ["alice", "bob"].map(|name| {
+        let mut config = world.client_config(name);
+        config.paths.report = name == "alice";
+        let client = world.add_client_with(config);
+        world.connect(client, coordinator);
+        client
+    });
+    let (at_alice, _) = world.open_channel(alice, bob);
+    world.wait_for("a direct path", Duration::from_secs(10), |world| {
+        let channel = world.channel(alice, at_alice.channel)?;
+        matches!(channel.path(), Path::Direct(_)).then_some(())
+    });
+    world.run_for(Duration::from_secs(1));
+    let [pair] = &world.coordinator(coordinator).pairs(None, 9)[..] else {
+        panic!("there is one")
+    };
+    assert_eq!(pair.direct, [Some(true), None]);
+    assert!(pair.packets > 4 && pair.bytes > 4800, "the handshake");
+    let (now, address) = (pair.packets, world.address(coordinator));
+    for client in [alice, bob] {
+        // From now on, the way between them is closed.
+        let others = [alice, bob].into_iter().find(|&it| it != client).unwrap();
+        world.link(client, others).loss = 1.0;
+    }
+    let stream = world.open_stream(at_alice, b"");
+    world.send(stream, "hello");
+    world.run_for(Duration::from_secs(20));
+    let pair = world.coordinator(coordinator).pairs(None, 9).remove(0);
+    assert_eq!(pair.direct, [Some(false), None], "by way of {address}");
+    assert!(pair.packets > now);
 }
 
 /// Rules that ask leave it to the application, which hears what they would call the Client.

@@ -337,6 +337,7 @@ impl Client {
                 if let Path::Direct(_) = path {
                     self.peer_direct(now, id);
                 }
+                self.report_path(id);
             }
             Action::GiveUp => {
                 let code = ErrorCode::NoDirectPath;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Stage;
 use crate::{
-    ChannelId, CloseReason,
+    ChannelId, CloseReason, Path,
     client::Client,
     transport::Link,
     wire::{ClientMessage, Route},
@@ -87,6 +87,20 @@ impl Client {
         }
         if let Some(link) = self.host.link(id) {
             link.nudge();
+        }
+        self.report_path(id);
+    }
+
+    /// Tells the Coordinator whether a channel's packets travel directly, if it is to know.
+    pub(in crate::client) fn report_path(&mut self, id: ChannelId) {
+        let path = self.host.channel(id).map(|channel| channel.path());
+        let route = self.peer_mut(id).and_then(|peer| peer.route());
+        if let Some((path, route)) = path.zip(route)
+            && self.config.paths.report
+            && self.is_connected()
+        {
+            let direct = matches!(path, Path::Direct(_));
+            self.send_home(&ClientMessage::PathReport { route, direct });
         }
     }
 

@@ -73,6 +73,14 @@ struct Entry {
     /// The Client that the route belongs to.
     to: ClientId,
     to_place: Place,
+    carried: Carried,
+}
+
+/// What was taken to be forwarded for a route.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Carried {
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
 }
 
 /// A run of packets from one GRO batch.
@@ -125,8 +133,16 @@ impl Forwarder {
             from_address: from.1.address(),
             to: to.0,
             to_place: to.1,
+            carried: self.carried(route),
         };
         self.routes.insert(route, entry);
+    }
+
+    /// What was taken to be forwarded for a route, as long as it is known.
+    pub(super) fn carried(&self, route: Route) -> Carried {
+        self.routes
+            .get(&route)
+            .map_or_else(Carried::default, |entry| entry.carried)
     }
 
     pub(super) fn remove(&mut self, route: Route) {
@@ -163,7 +179,7 @@ impl Forwarder {
     pub(super) fn forward(&mut self, now: Instant, route: Route, mut run: Run) {
         let size = run.segment_size.clamp(1, run.payload.len().max(1));
         let packets = run.payload.len().div_ceil(size);
-        let Some(entry) = self.routes.get(&route) else {
+        let Some(entry) = self.routes.get_mut(&route) else {
             return;
         };
         if entry.from_address != run.source {
@@ -184,6 +200,8 @@ impl Forwarder {
             run.payload.truncate(affordable * size);
         }
         if affordable > 0 {
+            entry.carried.packets += affordable as u64;
+            entry.carried.bytes += run.payload.len() as u64;
             let packets = Transmit {
                 destination: entry.to_place.address(),
                 source_ip: entry.to_place.local_ip(),

@@ -110,6 +110,9 @@ impl Coordinator {
             (&Phase::Admitted { id, .. }, ClientMessage::CloseChannel { route, code }) => {
                 self.end_closed(now, id, route, code);
             }
+            (&Phase::Admitted { id, .. }, ClientMessage::PathReport { route, direct }) => {
+                self.path_reported(id, route, direct);
+            }
             (&Phase::Admitted { id, .. }, ClientMessage::Resume(claim)) => {
                 self.end_claimed(now, id, &claim);
             }
