@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Coordinator, pairs::Side, registry::Member};
 use crate::{Certified, ChannelId, ClientId, Name, PairId};
 
-/// What a [`Coordinator`](crate::Coordinator) knows of a Client that is connected.
+/// What a [`Coordinator`] knows of a Client that is connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientInfo {
@@ -27,7 +27,7 @@ pub struct ClientInfo {
     pub channels: usize,
 }
 
-/// What a [`Coordinator`](crate::Coordinator) knows of a channel between two Clients.
+/// What a [`Coordinator`] knows of a channel between two Clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PairInfo {
