@@ -37,7 +37,8 @@ use crate::{ClientId, Name, Policy, Secret, crypto::digest, text::encode};
 /// | `connect` DECISION WHO [`until` TIME] [`as` NAME,...] [`tag` TAG,...] | whether who is like this may connect. It gets the first name, instead of the one that it asks for, and can be reached by the others as well; and the tags, by which other rules know it |
 /// | `reach` DECISION WHO `to` WHO [`label` PATTERN] | whether the first may have a channel to the second; that one reaches the first by it, too, as soon as it stands. Who may not reach somebody learns no more than that nobody is there |
 ///
-/// A decision is `allow`, `deny`, or `ask`, which asks the application as [`Policy::Ask`] does. A time is in seconds since 1970.
+/// A decision is `allow`, `deny`, or `ask`, which asks the application as [`Policy::Ask`] does. A time is in seconds since 1970, and
+/// counts when somebody connects.
 ///
 /// | WHO | is |
 /// | --- | --- |

@@ -28,6 +28,8 @@ pub(super) struct Registry {
 pub(super) struct Member {
     /// Its home channel.
     pub(super) session: ChannelId,
+    /// What it wanted to be called.
+    pub(super) wanted: Option<Name>,
     /// What it is called. The first is what others are told.
     pub(super) names: Vec<Name>,
     pub(super) tags: Tags,
@@ -45,6 +47,7 @@ pub(super) struct Member {
 #[derive(Debug)]
 pub(super) struct Entrant {
     pub(super) session: ChannelId,
+    pub(super) wanted: Option<Name>,
     pub(super) names: Vec<Name>,
     pub(super) tags: Tags,
     pub(super) certified: Option<Certified>,
@@ -118,6 +121,7 @@ impl Registry {
     pub(super) fn enter(&mut self, now: Instant, id: ClientId, entrant: Entrant) {
         let Entrant {
             session,
+            wanted,
             names,
             tags,
             certified,
@@ -135,6 +139,7 @@ impl Registry {
         self.by_network.add(network);
         let member = Box::new(Member {
             session,
+            wanted,
             names,
             tags,
             certified,
@@ -205,6 +210,7 @@ mod tests {
         let [alice, bob] = [1, 2].map(|byte| ClientId::from_bytes([byte; 32]));
         let entrant = |session, ip: IpAddr| Entrant {
             session: ChannelId(session),
+            wanted: None,
             names: Vec::new(),
             tags: Tags::new(),
             certified: None,

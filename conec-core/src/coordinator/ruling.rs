@@ -65,7 +65,7 @@ impl Coordinator {
         };
         let admission = self.rules.admission(&Applicant {
             id,
-            name: member.names.first(),
+            name: member.wanted.as_ref(),
             certified: member.certified.is_some(),
             token: &Secret::default(),
             time,

@@ -167,6 +167,22 @@ fn who_is_forbidden_is_gone_until_that_is_taken_back() {
     assert_eq!(rules, Rules::everybody());
 }
 
+/// Who was let in for the name that it wanted to have stays, whatever it is called now.
+#[test]
+fn when_they_change_what_a_client_wanted_to_be_called_counts() {
+    let rules = "connect allow name:printer-* as printer tag old\nreach allow any to any";
+    let (mut world, coordinator) = world(11, &rules.parse().unwrap());
+    let [printer] = join(&mut world, coordinator, ["printer-7"]);
+    let (now, rules) = (world.now(), rules.replace("old", "new"));
+    world
+        .coordinator(coordinator)
+        .set_rules(now, rules.parse().unwrap());
+    world.run_for(Duration::from_secs(1));
+    assert!(world.client(printer).is_connected());
+    let info = world.coordinator(coordinator).info(name("printer"));
+    assert!(info.unwrap().tags.contains(&name("new")));
+}
+
 /// A Client that was away when rules changed claims a channel that may not be any more.
 #[test]
 fn what_was_away_is_judged_when_it_is_back() {

@@ -45,6 +45,8 @@ struct Newcomer {
     place: Place,
     instance: Instance,
     certified: Option<Certified>,
+    /// What it wants to be called, or what an authority calls it.
+    wanted: Option<Name>,
     /// What rules have decided about it: what it is to be called, and its tags.
     names: Vec<Name>,
     tags: Tags,

@@ -52,6 +52,7 @@ impl Coordinator {
             place: Place::of_handshake(at),
             instance: NO_INSTANCE,
             certified: None,
+            wanted: None,
             names: Vec::new(),
             tags: Tags::new(),
             invitation: None,
@@ -180,9 +181,10 @@ impl Coordinator {
             time: self.host.unix_time(now),
         });
         newcomer.names = match admission.names {
-            names if names.is_empty() => name.into_iter().collect(),
+            names if names.is_empty() => name.iter().cloned().collect(),
             names => names,
         };
+        newcomer.wanted = name;
         newcomer.tags = admission.tags;
         newcomer.invitation = admission.invitation;
         match admission.policy {
@@ -214,8 +216,13 @@ impl Coordinator {
         name: Option<Name>,
     ) -> Result<(), AnswerError> {
         let mut newcomer = self.asking(client)?.clone();
-        // Others that it is called by stay.
-        newcomer.names.splice(..newcomer.names.len().min(1), name);
+        match name {
+            // Others by which rules call it stay.
+            Some(_) => {
+                newcomer.names.splice(..newcomer.names.len().min(1), name);
+            }
+            None => newcomer.names.clear(),
+        }
         self.let_in_named(now, client, newcomer);
         Ok(())
     }
@@ -255,6 +262,7 @@ impl Coordinator {
             place,
             instance,
             certified,
+            wanted,
             names,
             tags,
             invitation,
@@ -291,6 +299,7 @@ impl Coordinator {
         let name = names.first().cloned();
         let entrant = Entrant {
             session: client,
+            wanted,
             names,
             tags,
             certified,
