@@ -7,7 +7,7 @@ use rustls::RootCertStore;
 
 use crate::{
     Authorities, Certificate, ClientLimits, ConfigError, CoordinatorLimits, Credential,
-    CredentialError, Identity, KeyPin, Name, Rules, Secret, limits::MAX_TIME,
+    CredentialError, Identity, KeyPin, KnownClients, Name, Rules, Secret, limits::MAX_TIME,
 };
 
 /// How a [`Client`](crate::Client) introduces itself and whom it trusts. Make one with [`new`](Self::new), and set fields.
@@ -29,6 +29,25 @@ pub struct ClientConfig {
     /// Coordinator says; and a Client to which a channel is opened by name has to be called so in it. By default no other
     /// Client is asked for one, and what is brought is not looked at.
     pub peers: Option<Authorities>,
+    /// Which key is known to belong to which name: nobody else is taken for who bears it, whatever the Coordinator says. Names that are
+    /// new are learned when a channel is set up, as [`KnownClients`] has it:
+    ///
+    /// * A channel that is opened by a name ends with [`KeyChanged`](crate::CloseReason::KeyChanged) if the Coordinator gives that
+    ///   name to another key than is known, before the other end was sent anything. An offer of somebody who is called so is
+    ///   rejected. The application is told of both by [`ClientEvent::KeyChanged`](crate::ClientEvent::KeyChanged).
+    /// * The name by which this Client opens a channel, and that of an offer which its application accepts, are learned
+    ///   once the other end has proved its key: [`ClientEvent::Learned`](crate::ClientEvent::Learned). Those of offers that are accepted
+    ///   [automatically](Self::auto_accept) are not; nor are those of Clients to which channels are opened by [`ClientId`](crate::ClientId),
+    ///   who are whom they should be in any case: where the Coordinator calls one of these by another's name, the channel
+    ///   opens and shows [no name](crate::PeerInfo::name).
+    /// * When [`known_names`](ClientLimits::known_names) are known, no more are learned: channels to other names open as they would
+    ///   without this, and [`ClientEvent::NotLearned`](crate::ClientEvent::NotLearned) tells.
+    /// * [`Client::known_mut`](crate::Client::known_mut) forgets a name, or gives it another key. Channels that stand are not
+    ///   concerned.
+    ///
+    /// Where [`peers`](Self::peers) is set as well, both have to agree. `None`, the default, knows and learns nothing. Drivers' handles
+    /// store what is learned in the [file](KnownClients::file) that it was read from, if any.
+    pub known: Option<KnownClients>,
     /// The time since 1970 at which this Client begins, by which credentials expire. Adapters set it. 0 by default.
     pub unix_time: Duration,
     /// Whether channels offered by others are accepted at once, without asking the application. They are not by default.
@@ -78,6 +97,7 @@ impl ClientConfig {
             token: Secret::default(),
             credential: None,
             peers: None,
+            known: None,
             unix_time: Duration::ZERO,
             auto_accept: false,
             reconnect: true,

@@ -104,7 +104,8 @@ pub trait Endpoint: sealed::Sealed {
     #[must_use]
     fn has_application_events(&self) -> bool;
 
-    /// Whether a Client's [state](crate::Client::state) is another one than when this was asked last. A Coordinator has none.
+    /// Whether a Client's [state](crate::Client::state) is another one than when this was asked last, or it has something new to
+    /// [tell of names](crate::KnownClients::poll_key_change). A Coordinator has neither.
     #[must_use = "says so once"]
     fn state_changed(&mut self) -> bool;
 
@@ -167,7 +168,7 @@ pub trait Endpoint: sealed::Sealed {
 pub struct PeerInfo {
     /// Who it is: proved by its key, once the channel is open.
     pub id: ClientId,
-    /// What the Coordinator calls it.
+    /// What the Coordinator calls it, unless somebody else is [known](crate::ClientConfig::known) by that.
     pub name: Option<Name>,
     /// What the channel is for, as its opener said.
     pub label: Bytes,

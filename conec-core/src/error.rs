@@ -28,6 +28,12 @@ pub enum CloseReason {
     /// The other side has not shown what this side takes for who it is.
     #[error("{0}")]
     Credential(CredentialError),
+    /// The Coordinator gives the name by which this side asked for the other to somebody else than it is
+    /// [known](crate::ClientConfig::known) to belong to: [`KeyChanged`](crate::ClientEvent::KeyChanged) says whom.
+    #[error(
+        "the name belongs to another key than the one that is known: somebody may pose as the other side. Ask it which id is right, by another way"
+    )]
+    KeyChanged,
     /// The other side speaks no version of conec that this side speaks.
     #[error("no common protocol version: the other side is no conec endpoint or needs an update")]
     Version,
@@ -74,6 +80,7 @@ impl CloseReason {
             | Self::Violation(_)
             | Self::Identity
             | Self::Credential(_)
+            | Self::KeyChanged
             | Self::Version
             | Self::NoDirectPath => true,
             Self::TimedOut
@@ -230,6 +237,11 @@ pub enum ErrorCode {
         "the credential has expired, or is not valid yet: have another one issued, or check the clocks"
     )]
     CredentialExpired,
+    /// The other side knows this one's name with another key.
+    #[error(
+        "the other side knows this client's name with another key: have it replace that, if the name is this client's"
+    )]
+    KeyChanged,
     /// A code that this version does not know.
     #[error("unknown error")]
     Unknown,
@@ -250,7 +262,8 @@ impl ErrorCode {
             | Self::NoDirectPath
             | Self::Credential
             | Self::CredentialMissing
-            | Self::CredentialExpired => true,
+            | Self::CredentialExpired
+            | Self::KeyChanged => true,
             // The name may be held by the Client's own former self.
             Self::NameInUse
             | Self::HelloTimeout
@@ -292,6 +305,7 @@ impl ErrorCode {
             Self::Credential => 19,
             Self::CredentialMissing => 20,
             Self::CredentialExpired => 21,
+            Self::KeyChanged => 22,
         }
     }
 
@@ -319,6 +333,7 @@ impl ErrorCode {
             19 => Self::Credential,
             20 => Self::CredentialMissing,
             21 => Self::CredentialExpired,
+            22 => Self::KeyChanged,
             _ => Self::Unknown,
         }
     }
@@ -687,7 +702,7 @@ mod tests {
 
     #[test]
     fn what_is_worth_another_attempt_says_so() {
-        for code in (0..=21).map(ErrorCode::from_wire) {
+        for code in (0..=22).map(ErrorCode::from_wire) {
             assert_eq!(
                 CloseReason::Remote(code).is_permanent(),
                 code.is_permanent()
@@ -702,10 +717,10 @@ mod tests {
 
     #[test]
     fn each_code_is_read_as_it_was_written() {
-        for value in 0..=21 {
+        for value in 0..=22 {
             let code = ErrorCode::from_wire(value);
             assert_eq!(code.to_wire(), value, "{code:?}");
         }
-        assert_eq!(ErrorCode::from_wire(22), ErrorCode::Unknown);
+        assert_eq!(ErrorCode::from_wire(23), ErrorCode::Unknown);
     }
 }

@@ -131,7 +131,7 @@ impl TryFrom<&str> for Name {
 /// Whom a Client wants a channel to.
 ///
 /// By id is safe even against the Coordinator: only the holder of that key can be at the other end. By name trusts the
-/// Coordinator to know who bears the name.
+/// Coordinator to know who bears the name, unless that is [known](crate::ClientConfig::known) already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Target {

@@ -37,7 +37,8 @@
 //! * No input from the network panics or disturbs anyone but its sender. Every table, queue, rate and wait is bounded by
 //!   [`ClientLimits`], [`CoordinatorLimits`] and [`ChannelConfig`].
 //! * Opening a channel by [`ClientId`] reaches the holder of that key or fails. Opening by [`Name`] trusts the Coordinator
-//!   to know who bears the name, if nothing else is asked for. [Who can do what](trust) about names, keys and certificates is in a table.
+//!   to know who bears the name, the first time at least where names are [remembered](ClientConfig::known). [Who can do what](trust) about
+//!   names, keys and certificates is in a table.
 //!
 //! # Features
 //!
@@ -98,8 +99,8 @@ pub use error::{
 };
 pub use id::{ChannelId, ClientId, Code, Direction, InvalidName, Name, PairId, StreamId, Target};
 pub use identity::{
-    Authorities, Certificate, CertificateError, Certified, Credential, Identity, KeyError, KeyPin,
-    NoRandomness,
+    Authorities, Certificate, CertificateError, Certified, Credential, Identity, KeyChange,
+    KeyError, KeyPin, KnownClients, NoRandomness,
 };
 #[cfg(feature = "self-signed")]
 pub use identity::{Ca, CaError, SelfSignedError};

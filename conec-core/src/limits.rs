@@ -29,6 +29,9 @@ pub struct ClientLimits {
     pub probe_rate: u32,
     /// How many IP addresses that have not answered are probed within a minute. 4096 by default.
     pub probe_targets: usize,
+    /// When how many names are [known](crate::ClientConfig::known) no more are learned. What the application gives itself is not
+    /// bounded by it; with 0 nothing else is known. 4096 by default.
+    pub known_names: usize,
 }
 
 impl Default for ClientLimits {
@@ -42,6 +45,7 @@ impl Default for ClientLimits {
             control_burst: CONTROL_BURST,
             probe_rate: 200,
             probe_targets: 4096,
+            known_names: 4096,
         }
     }
 }

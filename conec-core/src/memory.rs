@@ -83,8 +83,17 @@ impl ClientConfig {
             // Those that it has asked for, and those that others have.
             times(limits.channels_per_client, peer).saturating_mul(2),
             times(limits.probe_targets, TARGET),
+            times(self.names(), KNOWN),
             MAX_BUFFERS as u64,
         ])
+    }
+}
+
+impl ClientConfig {
+    /// How many names may be known.
+    fn names(&self) -> usize {
+        let known = self.known.as_ref();
+        known.map_or(0, |known| known.len().max(self.limits.known_names))
     }
 }
 
@@ -166,3 +175,5 @@ const PAIR: u64 = 2 << 10;
 const EVENT: u64 = 8 << 10;
 /// An address that is probed.
 const TARGET: u64 = 128;
+/// A name, in all tables, and whose it is.
+const KNOWN: u64 = 512;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::{ChannelEvent, ChannelId, ClientId, CloseReason, Name};
+use crate::{ChannelEvent, ChannelId, ClientId, CloseReason, KeyChange, Name};
 
 /// What a [`Client`](crate::Client) tells its application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,30 @@ pub enum ClientEvent {
         name: Option<Name>,
         /// What the channel is for, as its opener said.
         label: Bytes,
+    },
+    /// A name was learned, to be [known](crate::ClientConfig::known) from now on, and to be stored where that is to last. Told before
+    /// the channel is [open](ChannelEvent::Opened).
+    Learned {
+        /// The name.
+        name: Name,
+        /// Whose it is.
+        id: ClientId,
+    },
+    /// A name was not learned, as [as many](crate::ClientLimits::known_names) are known as may be: who comes under it next may be somebody
+    /// else. [Forget](crate::KnownClients::forget) others, or give it by [`insert`](crate::KnownClients::insert). Only the
+    /// last of these events waits.
+    NotLearned {
+        /// The name.
+        name: Name,
+    },
+    /// The Coordinator gives a name to somebody else than it is [known](crate::ClientConfig::known) to belong to. A channel that this
+    /// Client had asked for by that name ends with [`KeyChanged`](CloseReason::KeyChanged), and one that it was offered was
+    /// rejected. Of each name, only the last of these events waits.
+    KeyChanged {
+        /// The channel that ends by it: one that this Client had asked for by that name.
+        channel: Option<ChannelId>,
+        /// The name, and the two to whom it cannot both belong.
+        change: KeyChange,
     },
     /// Something happened on a channel.
     Channel {

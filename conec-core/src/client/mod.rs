@@ -26,8 +26,8 @@ use self::{
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientConfig, ClientId, CloseReason, Code,
-    ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, Name, OpenChannelError,
-    PathPolicy, PathStats, PeerInfo, Target, TimeoutCause, Transmit, Unreachable,
+    ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, KnownClients, Name,
+    OpenChannelError, PathPolicy, PathStats, PeerInfo, Target, TimeoutCause, Transmit, Unreachable,
     channel::ChannelCore,
     endpoint::sealed::Sealed,
     error::WireCode,
@@ -54,6 +54,8 @@ pub struct Client {
     paths: Paths,
     mapping: Mapping,
     asks: Asks,
+    /// Whose which name is.
+    known: Option<KnownClients>,
     events: VecDeque<ClientEvent>,
     /// Channels that others want, of which the application has not heard.
     offers: BTreeSet<ChannelId>,
@@ -64,7 +66,7 @@ impl Client {
     /// outside of tests.
     pub fn new(config: ClientConfig, seed: [u8; 32]) -> Result<Self, ConfigError> {
         config.validate()?;
-        let config = config.fit_link();
+        let mut config = config.fit_link();
         let tls = HomeTls::new(&config.identity, &config.trust)?;
         let mut host = Host::new(seed, config.shares(), config.unix_time);
         Ok(Self {
@@ -80,6 +82,7 @@ impl Client {
             paths: Paths::new(&config.limits),
             mapping: Mapping::default(),
             asks: Asks::new(),
+            known: config.known.take(),
             events: VecDeque::new(),
             offers: BTreeSet::new(),
             config,
@@ -246,6 +249,16 @@ impl Client {
         Some(id)
     }
 
+    /// Whose which name is, as far as this Client knows, and has learned. `None` where it was [not configured](ClientConfig::known) to.
+    pub fn known(&self) -> Option<&KnownClients> {
+        self.known.as_ref()
+    }
+
+    /// The same, to forget names, or to give them other keys. It holds for channels that are set up from now on.
+    pub fn known_mut(&mut self) -> Option<&mut KnownClients> {
+        self.known.as_mut()
+    }
+
     /// Tells the Client at which other addresses it can be reached, such as that of a port which a router forwards,
     /// instead of those it was told before.
     ///
@@ -373,6 +386,9 @@ impl Endpoint for Client {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
+        if let Some(event) = self.known.as_mut().and_then(known_event) {
+            return Some(event);
+        }
         while let Some(id) = self.poll_offer() {
             if let Some(offered) = self.offer(id) {
                 return Some(offered);
@@ -392,8 +408,9 @@ impl Endpoint for Client {
     }
 
     fn state_changed(&mut self) -> bool {
+        let has_news = self.known.as_mut().is_some_and(KnownClients::take_news);
         let state = self.home.state();
-        std::mem::replace(&mut self.known_state, state) != state
+        std::mem::replace(&mut self.known_state, state) != state || has_news
     }
 
     fn poll_transmit(&mut self, now: Instant, max_segments: NonZeroUsize) -> Option<Transmit> {
@@ -421,7 +438,12 @@ impl Endpoint for Client {
     }
 
     fn poll_timeout_cause(&self) -> Option<(Instant, TimeoutCause)> {
-        if !self.events.is_empty() || self.has_application_events() || self.host.is_eventful() {
+        let has_names = self.known.as_ref().is_some_and(KnownClients::is_eventful);
+        if !self.events.is_empty()
+            || has_names
+            || self.has_application_events()
+            || self.host.is_eventful()
+        {
             return Some((self.host.now()?, TimeoutCause::Events));
         }
         self.wakeup()
@@ -452,7 +474,10 @@ impl Endpoint for Client {
             | ClientEvent::Draining
             | ClientEvent::AddressObserved { .. }
             | ClientEvent::Throttled { .. }
-            | ClientEvent::Offered { .. }) => Err(event),
+            | ClientEvent::Offered { .. }
+            | ClientEvent::Learned { .. }
+            | ClientEvent::NotLearned { .. }
+            | ClientEvent::KeyChanged { .. }) => Err(event),
         }
     }
 
@@ -615,6 +640,15 @@ impl Client {
         let tables = self.routes.len() + self.asks.entries() + self.paths.entries();
         tables + self.events.len() + self.offers.len() + self.host.entries()
     }
+}
+
+/// The next thing to tell about names.
+fn known_event(known: &mut KnownClients) -> Option<ClientEvent> {
+    if let Some((name, id)) = known.poll_learned() {
+        return Some(ClientEvent::Learned { name, id });
+    }
+    let (change, channel) = known.poll_key_change()?;
+    Some(ClientEvent::KeyChanged { channel, change })
 }
 
 impl fmt::Debug for Client {

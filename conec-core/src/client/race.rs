@@ -193,6 +193,7 @@ fn weight(reason: CloseReason) -> u8 {
         | CloseReason::Violation(_)
         | CloseReason::Identity
         | CloseReason::Credential(_)
+        | CloseReason::KeyChanged
         | CloseReason::Version
         | CloseReason::Reset
         | CloseReason::Overloaded

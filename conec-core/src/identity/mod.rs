@@ -4,11 +4,13 @@
 mod ca;
 mod credential;
 mod keys;
+mod known;
 mod pem;
 mod verifier;
 
 pub use self::credential::{Authorities, Certified, Credential};
 pub use self::keys::{Certificate, CertificateError, Identity, KeyError, KeyPin, NoRandomness};
+pub use self::known::{KeyChange, KnownClients};
 #[cfg(feature = "self-signed")]
 pub use self::{
     ca::{Ca, CaError},

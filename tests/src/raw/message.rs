@@ -301,6 +301,15 @@ pub fn read_offer(message: &[u8]) -> Option<Offer> {
     })
 }
 
+/// The number of a request for a channel, if the message is one.
+pub fn read_request(message: &[u8]) -> Option<u64> {
+    let mut fields = Fields(message);
+    if fields.varint()? != 2 {
+        return None;
+    }
+    fields.varint()
+}
+
 /// What a Client asks for by id, if the message is that: the request's number, whom, and the label.
 pub fn read_open_by_id(message: &[u8]) -> Option<(u64, ClientId, Vec<u8>)> {
     let mut fields = Fields(message);

@@ -30,6 +30,7 @@ impl ChannelCore {
             | CloseReason::Violation(_)
             | CloseReason::Identity
             | CloseReason::Credential(_)
+            | CloseReason::KeyChanged
             | CloseReason::Version
             | CloseReason::Overloaded
             | CloseReason::NoDirectPath

@@ -188,7 +188,11 @@ impl Client {
     }
 
     /// Tells the application something that makes earlier events of its kind worthless, if it lags behind.
-    fn tell_latest(&mut self, news: ClientEvent, is_stale: fn(&ClientEvent) -> bool) {
+    pub(in crate::client) fn tell_latest(
+        &mut self,
+        news: ClientEvent,
+        is_stale: fn(&ClientEvent) -> bool,
+    ) {
         self.events.retain(|event| !is_stale(event));
         self.events.push_back(news);
     }
@@ -516,6 +520,9 @@ impl Client {
             | ClientEvent::Draining
             | ClientEvent::AddressObserved { .. }
             | ClientEvent::Offered { .. }
+            | ClientEvent::Learned { .. }
+            | ClientEvent::NotLearned { .. }
+            | ClientEvent::KeyChanged { .. }
             | ClientEvent::Channel { .. } => None,
         });
         match waiting {

@@ -1,6 +1,7 @@
 //! Peer channels, and how far they have come.
 
 mod asks;
+mod names;
 mod resuming;
 mod transitions;
 
@@ -83,6 +84,11 @@ impl Peer {
     /// The offer, if the channel has come just as far as this.
     fn offer_at(&self, stage: &Stage) -> Option<&Offer> {
         self.offer.as_ref().filter(|_| self.stage == *stage)
+    }
+
+    /// Whether this Client has asked for whoever has a key, and not for who bears a name.
+    fn is_asked_by_id(&self) -> bool {
+        self.asked && self.sought.is_none()
     }
 
     /// Whether its packets go by way of the former Coordinator.

@@ -109,6 +109,9 @@ impl Client {
         if !self.is_home_open() {
             return self.decline(route, ErrorCode::Shutdown.into());
         }
+        if !self.is_as_known(&offer, None) {
+            return self.decline(route, ErrorCode::KeyChanged.into());
+        }
         if !self.has_place(&offer) {
             return self.decline(route, ErrorCode::Limit.into());
         }
@@ -139,7 +142,7 @@ impl Client {
     }
 
     /// The Coordinator's answer to a request of this Client.
-    fn answered(&mut self, now: Instant, request: RequestId, offer: Offer) {
+    fn answered(&mut self, now: Instant, request: RequestId, mut offer: Offer) {
         let route = offer.own_route;
         let id = self.asks.answered(request);
         self.ask(now);
@@ -160,7 +163,17 @@ impl Client {
             self.decline(route, ErrorCode::Binding.into());
             return self.end_peer(now, id, CloseReason::Identity, None);
         }
-        let policy = peer.policy;
+        let (policy, by_name) = (peer.policy, peer.sought.is_some());
+        if !self.is_as_known(&offer, by_name.then_some(id)) {
+            if by_name {
+                self.decline(route, ErrorCode::KeyChanged.into());
+                return self.end_peer(now, id, CloseReason::KeyChanged, None);
+            }
+            offer.peer_name = None;
+        }
+        let Some(peer) = self.peer_mut(id) else {
+            return;
+        };
         peer.offer = Some(offer);
         peer.stage = Stage::Offered;
         self.routes.insert(route, (id, None));
@@ -318,7 +331,7 @@ impl Client {
         let (own_id, credential) = (self.id(), self.config.credential.clone());
         let peers = self.config.peers.as_ref();
         let is_wanted = peers.is_some_and(|it| it.is_required());
-        let Some((peer, core, link)) = self.linked_peer(id) else {
+        let Some((peer, _, link)) = self.linked_peer(id) else {
             return Ok(());
         };
         let is_missing = is_wanted && peer.certified.is_none();
@@ -339,7 +352,11 @@ impl Client {
             (PeerMessage::Bound, Some((_, EndRole::Initiator))) if is_missing => {
                 refuse(link, now, CredentialError::Missing);
             }
-            (PeerMessage::Bound, Some((_, EndRole::Initiator))) => self.bound(now, id),
+            (PeerMessage::Bound, Some((_, EndRole::Initiator))) => {
+                if self.recognised(now, id) {
+                    self.bound(now, id);
+                }
+            }
             (bind @ PeerMessage::Bind { .. }, Some((offer, EndRole::Acceptor))) => {
                 if bind != peer.bind_message(offer, own_id) {
                     return Err(Violation::Binding);
@@ -348,6 +365,12 @@ impl Client {
                     refuse(link, now, CredentialError::Missing);
                     return Ok(());
                 }
+                if !self.recognised(now, id) {
+                    return Ok(());
+                }
+                let Some((peer, core, link)) = self.linked_peer(id) else {
+                    return Ok(());
+                };
                 let shown = credential.as_ref().map(credential_message);
                 let first = peer.direct_message().into_iter().chain(shown);
                 for message in first.chain([PeerMessage::Bound]) {
@@ -392,6 +415,15 @@ impl Client {
             Ok(_) => refuse(link, now, CredentialError::BadName),
             Err(error) => refuse(link, now, error),
         }
+    }
+
+    /// Whether the other end, which has proved its key, has the one that belongs to its name. Otherwise it is not talked to.
+    fn recognised(&mut self, now: Instant, id: ChannelId) -> bool {
+        let is_recognised = self.recognise(id);
+        if !is_recognised && let Some(link) = self.host.link(id) {
+            link.close(now, ErrorCode::KeyChanged.into(), CloseReason::KeyChanged);
+        }
+        is_recognised
     }
 
     /// The ends know that they mean the same channel.
@@ -483,6 +515,7 @@ impl Client {
             CloseReason::Local => ErrorCode::Dropped.into(),
             CloseReason::NoDirectPath => ErrorCode::NoDirectPath.into(),
             CloseReason::Credential(error) => error.code().into(),
+            CloseReason::KeyChanged => ErrorCode::KeyChanged.into(),
             CloseReason::Identity
             | CloseReason::Version
             | CloseReason::TimedOut

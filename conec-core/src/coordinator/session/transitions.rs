@@ -443,6 +443,7 @@ impl Coordinator {
                 | CloseReason::Violation(_)
                 | CloseReason::Identity
                 | CloseReason::Credential(_)
+                | CloseReason::KeyChanged
                 | CloseReason::Version
                 | CloseReason::Overloaded
                 | CloseReason::CoordinatorLost

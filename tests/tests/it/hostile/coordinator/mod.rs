@@ -3,6 +3,7 @@
 mod channels;
 mod home;
 mod leaving;
+mod names;
 
 use std::net::SocketAddr;
 
