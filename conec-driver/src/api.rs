@@ -5,10 +5,10 @@ pub use conec_core::{
     ChannelEvent, ChannelId, ChannelStats, ClientConfig, ClientId, ClientLimits, ClientState,
     CloseReason, Code, ConfigError, CongestionControl, CoordinatorConfig, CoordinatorEvent,
     CoordinatorLimits, CoordinatorUrl, Credential, CredentialError, DatagramStats, Direction,
-    Drain, EndpointStats, ErrorCode, Identity, InvalidName, Invitation, InvitationError, KeyError,
-    KeyPin, Name, Nat, NoRandomness, OpenChannelError, PairError, PairId, Path, PathConfig,
-    PathPolicy, PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd, Revocation, SendEnd,
-    SendLimit, StreamId, Target, TextError, Traffic, Trust, UrlError,
+    Drain, EndpointStats, ErrorCode, Identity, InvalidName, Invitation, InvitationError, KeyChange,
+    KeyError, KeyPin, KnownClients, Name, Nat, NoRandomness, OpenChannelError, PairError, PairId,
+    Path, PathConfig, PathPolicy, PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd,
+    Revocation, SendEnd, SendLimit, StreamId, Target, TextError, Traffic, Trust, UrlError,
 };
 
 pub use crate::{
@@ -17,6 +17,7 @@ pub use crate::{
         TryError, TryOpenStreamError, TryRecvError, TrySendError,
     },
     handles::{Channel, IncomingStream, Offer, Receiver, Sender},
+    known::{KnownError, KnownFile, KnownLineError},
     socket::Socket,
     stored::{StoreError, load_certificate, load_or_create_identity},
 };

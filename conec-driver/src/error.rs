@@ -5,7 +5,8 @@
 use std::io;
 
 use conec_core::{
-    CloseReason, ConfigError, MessageTooLarge, NoRandomness, OpenChannelError, RecvEnd, SendEnd,
+    CloseReason, ConfigError, KeyChange, MessageTooLarge, NoRandomness, OpenChannelError, RecvEnd,
+    SendEnd,
 };
 use thiserror::Error;
 
@@ -63,7 +64,7 @@ impl ConnectError {
 }
 
 /// Why a channel did not come about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// It could not even be asked for.
@@ -72,15 +73,19 @@ pub enum OpenError {
     /// The Coordinator or the other end did not want it, or did not answer.
     #[error("the channel did not open")]
     Closed(#[from] CloseReason),
+    /// The Coordinator gives the name to somebody else than it is [known](conec_core::ClientConfig::known) to belong to.
+    #[error(transparent)]
+    KeyChanged(#[from] KeyChange),
 }
 
 impl OpenError {
     /// Whether to open the channel again would end in the same way, as [`CloseReason::is_permanent`] has it.
     #[must_use]
-    pub fn is_permanent(self) -> bool {
+    pub fn is_permanent(&self) -> bool {
         match self {
             Self::Refused(error) => error.is_permanent(),
             Self::Closed(reason) => reason.is_permanent(),
+            Self::KeyChanged(_) => true,
         }
     }
 }

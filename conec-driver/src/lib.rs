@@ -45,8 +45,10 @@ mod error;
 mod handles;
 mod hosts;
 mod io;
+mod known;
 mod link;
 mod lookup;
+mod off_thread;
 mod pump;
 mod shared;
 mod slots;
@@ -66,6 +68,7 @@ pub use error::{
 };
 pub use handles::{Channel, Client, Coordinator, IncomingStream, Offer, Receiver, Sender};
 pub use io::{Udp, is_blocked};
+pub use known::{KnownError, KnownFile, KnownLineError};
 pub use link::look_up_link;
 pub use lookup::Lookup;
 pub use pump::{Access, Io, Pump};

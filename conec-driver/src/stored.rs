@@ -7,6 +7,7 @@ use std::{
 };
 
 use conec_core::{CertificateError, Identity, KeyError, NoRandomness, Secret};
+use tempfile::{NamedTempFile, PersistError};
 use thiserror::Error;
 
 /// Why a key could not be loaded, or made and stored.
@@ -135,33 +136,56 @@ fn load(path: &Path) -> Result<Secret<Vec<u8>>, StoreError> {
 
 /// Stores a text in a file that others cannot read, unless there is one by now.
 fn store(path: &Path, text: &[u8]) -> io::Result<()> {
+    match write(path, text, NamedTempFile::persist_noclobber) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        written => written,
+    }
+}
+
+/// Stores a text in a file that others cannot read, in the place of one that is there. Whenever the machine stops, it is one of
+/// them as a whole.
+pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    write(path, text, NamedTempFile::persist)
+}
+
+/// Stores a text in a new file, which gets its name by `persist` once it is there as a whole.
+fn write<'a>(
+    path: &'a Path,
+    text: &[u8],
+    persist: fn(NamedTempFile, &'a Path) -> Result<fs::File, PersistError>,
+) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
     };
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(text)?;
     file.as_file().sync_all()?;
-    match file.persist_noclobber(path) {
-        Ok(_) => {}
-        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        Err(failed) => return Err(failed.error),
-    }
+    persist(file, path).map_err(|failed| failed.error)?;
     // So that the name lasts, too.
     #[cfg(unix)]
     fs::File::open(folder)?.sync_all()?;
     Ok(())
 }
 
-#[cfg(unix)]
 fn is_private(file: &fs::File) -> io::Result<bool> {
+    Ok(rights_of_others(file)? == 0)
+}
+
+/// Whether nobody else can write to a file.
+pub(crate) fn is_private_to_write(file: &fs::File) -> io::Result<bool> {
+    Ok(rights_of_others(file)? & 0o022 == 0)
+}
+
+#[cfg(unix)]
+fn rights_of_others(file: &fs::File) -> io::Result<u32> {
     use std::os::unix::fs::PermissionsExt;
-    Ok(file.metadata()?.permissions().mode() & 0o077 == 0)
+    Ok(file.metadata()?.permissions().mode() & 0o077)
 }
 
 #[cfg(not(unix))]
-fn is_private(_: &fs::File) -> io::Result<bool> {
-    Ok(true)
+fn rights_of_others(_: &fs::File) -> io::Result<u32> {
+    Ok(0)
 }
 
 fn at(path: &Path, error: io::Error) -> StoreError {

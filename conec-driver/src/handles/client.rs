@@ -9,12 +9,15 @@ use std::{
 
 use conec_core::{
     ChannelId, ClientConfig, ClientId, ClientState, CloseReason, Code, Endpoint, EndpointStats,
-    Identity, Name, Nat, PathPolicy, Target,
+    Identity, KeyChange, KnownClients, Name, Nat, PathPolicy, Target,
 };
 use futures_core::Stream;
 
 use crate::{
-    BindError, Channel, ConnectError, Driver, Offer, OpenError, Socket, Sockets, look_up_link,
+    BindError, Channel, ConnectError, Driver, KnownError, KnownFile, Offer, OpenError, Socket,
+    Sockets,
+    known::Keeper,
+    look_up_link,
     shared::{EndpointHandle, Items, Shared},
     socket::tell_time,
 };
@@ -36,6 +39,8 @@ pub struct Client {
     shared: Arc<Shared<conec_core::Client>>,
     /// The first home channel, which keeps the Client from being closed.
     first: Channel,
+    /// Where names were loaded from a file.
+    keeper: Option<Arc<Keeper>>,
 }
 
 impl Client {
@@ -54,6 +59,8 @@ impl Client {
         look_up_link(&mut config, &addresses);
         tell_time(&mut config.unix_time);
         let seed = Identity::generate_seed().map_err(BindError::from)?;
+        let known = config.known.as_ref().and_then(KnownClients::file);
+        let known = known.map(KnownFile::new);
         let mut client = conec_core::Client::new(config, seed).map_err(BindError::from)?;
         client.connect_to_any(clock(), coordinators)?;
         let shared = Shared::new(client, clock);
@@ -61,7 +68,13 @@ impl Client {
         let handle = Arc::new(EndpointHandle(shared.clone()));
         let first = Channel::new(shared.clone(), handle, home);
         let (driver, sockets) = Driver::new(socket, Arc::clone(&shared));
-        Ok((Self { shared, first }, driver, sockets))
+        let keeper = known.map(|file| Keeper::new(file, Arc::clone(&shared)));
+        let this = Self {
+            shared,
+            first,
+            keeper,
+        };
+        Ok((this, driver, sockets))
     }
 
     /// Waits until the Client is connected, for the first time or [again](ClientConfig::reconnect), or will not be.
@@ -151,6 +164,9 @@ impl Client {
     /// Opens a channel to another Client, by name or by id, under a label of at most 255 bytes.
     ///
     /// Waits until the other end has accepted. Dropped before, the channel is given up.
+    ///
+    /// By a name that is [known](ClientConfig::known) to belong to another key than the Coordinator says, it fails with
+    /// [`KeyChanged`](OpenError::KeyChanged).
     pub async fn open(
         &self,
         target: impl Into<Target>,
@@ -192,6 +208,41 @@ impl Client {
         })
     }
 
+    /// Whose which name is, as far as this Client [knows](ClientConfig::known), and has learned, by now.
+    pub fn known(&self) -> Option<KnownClients> {
+        self.core(|core| core.known().cloned())
+    }
+
+    /// From now on, a name belongs to this key, whichever it belonged to before; that is given. For names that were told by
+    /// another way, and for those whose Clients have made a new key.
+    ///
+    /// Where names were [loaded](crate::KnownFile) from a file, it is stored there first, for which this waits. Fails if it
+    /// cannot be, and where the Client remembers no names.
+    pub fn set_known(&self, name: Name, id: ClientId) -> Result<Option<ClientId>, KnownError> {
+        if self.core(|core| core.known().is_none()) {
+            return Err(KnownError::Unused);
+        }
+        if let Some(keeper) = &self.keeper {
+            keeper.file.set(&name, id)?;
+        }
+        Ok(self.with_known(|known| known.insert(name, id)))
+    }
+
+    /// Forgets whose a name is: who comes under it next is learned anew. Gives whose it was. Likewise in the file, first.
+    pub fn forget_known(&self, name: &Name) -> Result<Option<ClientId>, KnownError> {
+        if let Some(keeper) = &self.keeper {
+            keeper.file.forget(name)?;
+        }
+        Ok(self.with_known(|known| known.forget(name)))
+    }
+
+    /// Waits until the Coordinator gives a name to somebody else than it is [known](ClientConfig::known) to belong to, be it in
+    /// an offer, which was rejected, or in answer to [`open`](Self::open), which then fails too. `None` once this Client has
+    /// ended.
+    pub async fn key_changed(&self) -> Option<KeyChange> {
+        self.shared.wait(|state| state.next_key_change()).await
+    }
+
     /// Closes all channels gracefully, the one with the Coordinator last, and waits for the end. After `patience`
     /// everything ends in any case.
     ///
@@ -223,18 +274,40 @@ impl Client {
         policy: Option<PathPolicy>,
     ) -> Result<Channel, OpenError> {
         let now = self.shared.now();
+        let name = match &target {
+            Target::Name(name) => Some(name.clone()),
+            Target::Id(_) | _ => None,
+        };
         let opened = self
             .shared
             .with(|state| state.open_channel(now, target, label, policy));
         let channel = self.first.sibling(opened?);
-        channel.opened().await?;
+        match (channel.opened().await, name) {
+            (Err(reason @ CloseReason::KeyChanged), Some(name)) => {
+                let change = self.core(|core| core.known()?.key_change(&name));
+                // The application may have changed its mind meanwhile.
+                return Err(change.map_or(reason.into(), OpenError::KeyChanged));
+            }
+            (opened, name) => {
+                opened?;
+                if let Some(keeper) = &self.keeper {
+                    keeper.keep(name.and_then(|_| channel.peer())).await?;
+                }
+            }
+        }
         Ok(channel)
+    }
+
+    fn with_known<T>(&self, f: impl FnOnce(&mut KnownClients) -> Option<T>) -> Option<T> {
+        self.shared
+            .with(|state| state.endpoint_mut().known_mut().and_then(f))
     }
 
     fn offer(&self, id: ChannelId) -> Offer {
         Offer {
             channel: self.first.sibling(id),
             shared: Arc::clone(&self.shared),
+            keeper: self.keeper.clone(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use conec_core::{CloseReason, Code, Endpoint, PathPolicy, PeerInfo};
 
-use crate::{Channel, shared::Shared};
+use crate::{Channel, known::Keeper, shared::Shared};
 
 /// A channel that somebody wants with this Client.
 ///
@@ -19,6 +19,7 @@ use crate::{Channel, shared::Shared};
 pub struct Offer {
     pub(super) channel: Channel,
     pub(super) shared: Arc<Shared<conec_core::Client>>,
+    pub(super) keeper: Option<Arc<Keeper>>,
 }
 
 impl Offer {
@@ -29,7 +30,8 @@ impl Offer {
 
     /// Accepts the channel, and waits until it is open.
     ///
-    /// Fails if the other end has given up, does not prove its identity, or the offer has expired. Dropped before it is
+    /// Fails if the other end has given up, does not prove its identity, or the offer has expired; and if its name is
+    /// [known](conec_core::ClientConfig::known) with another key by now. Dropped before it is
     /// done, the channel is closed.
     pub async fn accept(self) -> Result<Channel, CloseReason> {
         self.answer(None).await
@@ -65,6 +67,10 @@ impl Offer {
             };
         });
         self.channel.opened().await?;
+        if let Some(keeper) = &self.keeper {
+            let kept = keeper.keep(self.channel.peer()).await;
+            kept.map_err(|_| CloseReason::KeyChanged)?;
+        }
         Ok(self.channel)
     }
 }

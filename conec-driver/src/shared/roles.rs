@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use conec_core::{
     ChannelId, Client, ClientState, CloseReason, Coordinator, CoordinatorEvent, Endpoint,
-    OpenChannelError, PathPolicy, PeerInfo, Target,
+    KeyChange, KnownClients, OpenChannelError, PathPolicy, PeerInfo, Target,
 };
 
 use super::{State, state::Held, waiters::Subject};
@@ -80,6 +80,16 @@ impl State<Client> {
         }?;
         self.hold(id, false, None);
         Ok(id)
+    }
+
+    /// The next name under which somebody else came than is known by it. `None` once the Client is not connected any more.
+    pub(crate) fn next_key_change(&mut self) -> Result<Option<KeyChange>, Subject> {
+        let known = self.endpoint.known_mut();
+        if let Some((change, _)) = known.and_then(KnownClients::poll_key_change) {
+            return Ok(Some(change));
+        }
+        let over = self.how_ended();
+        over.map(|_| None).ok_or(Subject::Application)
     }
 
     /// The next channel that is offered, which is held from here on. `None` once the Client is not connected any more.
