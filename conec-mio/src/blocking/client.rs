@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conec_core::{ClientConfig, ClientState, CloseReason, PathPolicy, Target};
+use conec_core::{ClientConfig, ClientState, CloseReason, KeyChange, PathPolicy, Target};
 use conec_driver::{BindError, ConnectError, Lookup, OpenError, Socket};
 
 use super::{
@@ -128,6 +128,8 @@ impl Client {
         state_other_than, state_other_than_timeout [&self,] (known: ClientState) -> ClientState {
             self.0.state_other_than(known)
         }
+
+        key_changed, key_changed_timeout [&self,] () -> Option<KeyChange> { self.0.key_changed() }
 
         connected, connected_timeout [&self,] () -> Result<(), ConnectError> { self.0.connected() }
 

@@ -14,6 +14,7 @@ mod connecting;
 mod credentials;
 mod ending;
 mod giving_up;
+mod known;
 mod resuming;
 mod streams;
 

@@ -3,13 +3,14 @@
 use std::{error::Error, io};
 
 use conec_core::{
-    CloseReason, Code, ConfigError, ErrorCode, NoRandomness, OpenChannelError, RecvEnd, SendEnd,
-    Unreachable, Violation,
+    CloseReason, Code, ConfigError, ErrorCode, InvalidName, KeyChange, NoRandomness,
+    OpenChannelError, RecvEnd, SendEnd, Unreachable, Violation,
 };
 use conec_driver::{
-    BindError, ConnectError, OpenError, OpenStreamError, SendError, TryOpenStreamError,
-    TryRecvError, TrySendError,
+    BindError, ConnectError, KnownError, KnownLineError, OpenError, OpenStreamError, SendError,
+    TryOpenStreamError, TryRecvError, TrySendError,
 };
+use conec_tests::keys;
 
 #[test]
 fn an_error_does_not_repeat_its_source() {
@@ -54,6 +55,7 @@ fn all() -> Vec<Box<dyn Error>> {
         CloseReason::Violation(Violation::Flood),
         CloseReason::Unreachable(Unreachable::Port),
         CloseReason::TimedOut,
+        CloseReason::KeyChanged,
     ];
     let mut errors: Vec<Box<dyn Error>> = Vec::new();
     for reason in reasons {
@@ -91,5 +93,17 @@ fn all() -> Vec<Box<dyn Error>> {
     let refused = OpenChannelError::NotConnected;
     errors.push(Box::new(OpenError::Refused(refused)));
     errors.push(Box::new(TryOpenStreamError::Failed(closed)));
+    let [known, found] = [1, 2].map(|number| keys::identity(number).id());
+    let change = KeyChange::new("bob".parse().unwrap(), known, found);
+    errors.push(Box::new(OpenError::KeyChanged(change)));
+    let path = || "known_clients".into();
+    errors.push(Box::new(KnownError::Io {
+        path: path(),
+        error: missing(),
+    }));
+    for error in [KnownLineError::Words, KnownLineError::Name(InvalidName)] {
+        let (path, line) = (path(), 3);
+        errors.push(Box::new(KnownError::Line { path, line, error }));
+    }
     errors
 }
