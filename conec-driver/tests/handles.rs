@@ -5,6 +5,7 @@
     reason = "a test fails where something is not as it must be"
 )]
 
+mod known;
 mod world;
 
 use std::{cell::Cell, pin::pin, task::Poll, time::Duration};

@@ -286,7 +286,7 @@ impl Client {
             (Err(reason @ CloseReason::KeyChanged), Some(name)) => {
                 let change = self.core(|core| core.known()?.key_change(&name));
                 // The application may have changed its mind meanwhile.
-                return Err(change.map_or(reason.into(), OpenError::KeyChanged));
+                return Err(change.map_or(OpenError::Closed(reason), OpenError::KeyChanged));
             }
             (opened, name) => {
                 opened?;

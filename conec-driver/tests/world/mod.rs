@@ -47,6 +47,15 @@ impl World {
 
     /// With so many events that may wait at the Coordinator.
     pub(crate) fn with_events(events: usize) -> Self {
+        Self::with(events, |_, _| {})
+    }
+
+    /// With changes to how its Clients, by their numbers, are configured: Alice is number 1.
+    pub(crate) fn with_clients(change: impl Fn(u8, &mut ClientConfig)) -> Self {
+        Self::with(16, change)
+    }
+
+    fn with(events: usize, change: impl Fn(u8, &mut ClientConfig)) -> Self {
         let network = Network::default();
         let certificate = Certificate::self_signed(["localhost"]).unwrap();
         let trust = Trust::Pin(certificate.pin());
@@ -54,8 +63,7 @@ impl World {
         config.limits.events = events;
         let coordinator = Coordinator::start(socket(), config, clock).unwrap();
         let coordinator = Node::new(coordinator, 0);
-        let alice = client(&trust, 1);
-        let bob = client(&trust, 2);
+        let [alice, bob] = [1, 2].map(|number| client(&trust, number, &change));
         let mut world = Self {
             network,
             trust,
@@ -99,7 +107,7 @@ impl World {
     pub(crate) fn connect_many(&mut self, count: u8) -> usize {
         for _ in 0..count {
             let number = 3 + self.others.len() as u8;
-            self.others.push(client(&self.trust, number));
+            self.others.push(client(&self.trust, number, |_, _| {}));
             self.run();
         }
         let new = &self.others[self.others.len() - usize::from(count)..];
@@ -206,9 +214,14 @@ impl Io for Wire<'_> {
     }
 }
 
-fn client(trust: &Trust, number: u8) -> Node<Client, conec_core::Client> {
+fn client(
+    trust: &Trust,
+    number: u8,
+    change: impl Fn(u8, &mut ClientConfig),
+) -> Node<Client, conec_core::Client> {
     let mut config = ClientConfig::new(Identity::generate().unwrap(), trust.clone());
     config.paths.policy = PathPolicy::ProxiedOnly;
+    change(number, &mut config);
     let client = Client::start(socket(), &[("localhost", &[address(0)])], config, clock).unwrap();
     Node::new(client, number)
 }
