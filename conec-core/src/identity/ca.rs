@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ED25519, PublicKeyData, SignatureAlgorithm,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PublicKeyData, SignatureAlgorithm,
 };
 use rustls::{
     RootCertStore,
@@ -17,8 +17,8 @@ use time::OffsetDateTime;
 
 use super::{
     Certificate, Credential,
-    keys::raw_key,
     pem::{PKCS8, encode},
+    raw::{KeyKind, RawKey},
 };
 use crate::{Name, Secret};
 
@@ -191,11 +191,14 @@ struct ClientKey {
 
 impl ClientKey {
     fn new(key: &SubjectPublicKeyInfoDer<'_>) -> Option<Self> {
-        let key = CertificateDer::from(key.as_ref());
-        let key = raw_key(&key)?;
+        let key = RawKey::new(key)?;
+        let algorithm = match key.kind() {
+            KeyKind::Ed25519 => &PKCS_ED25519,
+            KeyKind::P256 => &PKCS_ECDSA_P256_SHA256,
+        };
         Some(Self {
-            algorithm: &PKCS_ED25519,
-            bits: key.as_ref().last_chunk::<32>()?.to_vec(),
+            algorithm,
+            bits: key.bits().to_vec(),
         })
     }
 }

@@ -20,16 +20,16 @@ use rustls::{
 };
 use thiserror::Error;
 
+use super::raw::{RawKey, hash_of_spki};
 use crate::{
     ClientId, Secret,
     crypto::{
-        digest,
         hkdf::{HKDF_SHA256, Salt},
         provider,
     },
 };
 
-/// A Client's Ed25519 key pair, which proves who the Client is.
+/// A Client's key pair, Ed25519 or ECDSA P-256, which proves who the Client is.
 #[derive(Clone)]
 pub struct Identity {
     id: ClientId,
@@ -38,7 +38,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// A fresh identity from the operating system's randomness.
+    /// A fresh identity from the operating system's randomness, with an Ed25519 key.
     pub fn generate() -> Result<Self, NoRandomness> {
         Self::generate_seed().map(Self::from_seed)
     }
@@ -62,20 +62,23 @@ impl Identity {
             .expect("the prefix and any 32 bytes are a valid Ed25519 key")
     }
 
-    /// The identity of an Ed25519 private key in PKCS#8 form (RFC 8410), as most tools write it.
+    /// The identity of a private key in PKCS#8 form, as most tools write it: Ed25519 (RFC 8410), or ECDSA P-256 (RFC 5915) with the public
+    /// key beside the private one.
     pub fn from_pkcs8(key: PrivatePkcs8KeyDer<'static>) -> Result<Self, KeyError> {
-        let signing = provider::sign::any_eddsa_type(&key).map_err(|_| KeyError::NotEd25519)?;
-        let public = signing
-            .public_key()
-            .ok_or(KeyError::NotEd25519)?
-            .as_ref()
-            .to_vec();
+        let signing = match provider::sign::any_eddsa_type(&key) {
+            Ok(signing) => signing,
+            Err(_) => {
+                let key = PrivateKeyDer::Pkcs8(key.secret_pkcs8_der().into());
+                provider::sign::any_ecdsa_type(&key).map_err(|_| KeyError::NotEd25519OrP256)?
+            }
+        };
+        // Other curves can be read as well.
+        let public = signing.public_key().ok_or(KeyError::NotEd25519OrP256)?;
+        let public = public.as_ref().to_vec();
+        let id = RawKey::new(&public).ok_or(KeyError::NotEd25519OrP256)?.id();
         Ok(Self {
-            id: hash_of_spki(&public),
-            certified: Arc::new(CertifiedKey::new(
-                vec![CertificateDer::from(public)],
-                signing,
-            )),
+            id,
+            certified: certified(public, signing),
             pkcs8: Arc::new(key),
         })
     }
@@ -191,11 +194,15 @@ pub struct NoRandomness;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// A Client's identity must be an Ed25519 key in PKCS#8 form.
-    #[error("a client identity must be an Ed25519 key in PKCS#8 form")]
-    NotEd25519,
+    /// A Client's key must be an Ed25519 or ECDSA P-256 key in PKCS#8 form.
+    #[error(
+        "the key is not Ed25519 or ECDSA P-256, or is damaged or in another form: make one with `openssl genpkey -algorithm ed25519`, or `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
+    )]
+    NotEd25519OrP256,
     /// The text holds no private key in PKCS#8 form, or is damaged.
-    #[error("there is no `PRIVATE KEY` in the text, or it is damaged")]
+    #[error(
+        "there is no `PRIVATE KEY` in the text, or it is damaged: `openssl pkcs8 -topk8 -nocrypt` makes one of an `EC PRIVATE KEY`"
+    )]
     NotPem,
 }
 
@@ -229,7 +236,8 @@ pub enum SelfSignedError {
 
 /// The hash of the key that was shown, as a raw one or in a certificate.
 pub(crate) fn key_hash(shown: &CertificateDer<'_>) -> Option<ClientId> {
-    raw_key_hash(shown).or_else(|| certificate_key_hash(shown))
+    let raw = RawKey::new(shown);
+    raw.map(RawKey::id).or_else(|| certificate_key_hash(shown))
 }
 
 /// The hash of the key of an X.509 certificate, unless that is damaged.
@@ -238,26 +246,10 @@ pub(super) fn certificate_key_hash(certificate: &CertificateDer<'_>) -> Option<K
     Some(hash_of_spki(certificate.subject_public_key_info().as_ref()))
 }
 
-pub(super) fn raw_key_hash(key: &CertificateDer<'_>) -> Option<ClientId> {
-    raw_key(key).map(|key| hash_of_spki(key.as_ref()))
-}
-
-/// The raw key if it is an Ed25519 key in its one valid encoding (RFC 8410, 4), so that a key has just one id.
-pub(super) fn raw_key<'a>(key: &'a CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'a>> {
-    const PREFIX: [u8; 12] = [
-        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-    ];
-    let key = key.as_ref();
-    (key.len() == PREFIX.len() + 32 && key.starts_with(&PREFIX))
-        .then(|| SubjectPublicKeyInfoDer::from(key))
-}
-
-/// The hash of a public key, given as its SubjectPublicKeyInfo.
-fn hash_of_spki(spki: &[u8]) -> ClientId {
-    let hash = digest::digest(&digest::SHA256, spki);
-    let mut id = [0; 32];
-    id.copy_from_slice(hash.as_ref());
-    ClientId(id)
+/// What TLS shows of a Client and signs with: the raw key in the place of a certificate.
+fn certified(public: Vec<u8>, signing: Arc<dyn SigningKey>) -> Arc<CertifiedKey> {
+    let shown = vec![CertificateDer::from(public)];
+    Arc::new(CertifiedKey::new(shown, signing))
 }
 
 /// A PKCS#8 version 1 wrapping of an Ed25519 private key, up to the key itself (RFC 8410, 7).
@@ -267,7 +259,42 @@ const ED25519_PKCS8_PREFIX: [u8; 16] = [
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::samples::{ED25519, P256, P384, Sample},
+        *,
+    };
+
+    #[test]
+    fn a_private_key_of_each_kind_is_an_identity() {
+        for sample in [ED25519, P256] {
+            let identity = Identity::from_pkcs8(sample.pkcs8()).unwrap();
+            assert_eq!(identity.public_key().as_ref(), sample.spki());
+            assert_eq!(identity.id(), hash_of_spki(&sample.spki()));
+            let key = identity.to_pkcs8();
+            assert_eq!(key.as_ref(), sample.pkcs8().secret_pkcs8_der());
+            let text = identity.to_pem();
+            let same = Identity::from_pem(text.as_ref()).unwrap();
+            assert_eq!(same.id(), identity.id());
+        }
+    }
+
+    #[test]
+    fn a_private_key_that_no_client_can_have_or_that_is_damaged_is_refused() {
+        let der = |sample: Sample| sample.pkcs8().secret_pkcs8_der().to_vec();
+        let mut refused = vec![der(P384), Vec::new(), b"no key".to_vec(), P256.spki()];
+        for sample in [ED25519, P256] {
+            let der = der(sample);
+            refused.extend((0..der.len()).map(|cut| der[..cut].to_vec()));
+        }
+        // Its public key is another one.
+        let mut torn = der(P256);
+        *torn.last_mut().unwrap() ^= 1;
+        refused.push(torn);
+        for der in refused {
+            let refused = Identity::from_pkcs8(der.clone().into()).map(|it| it.id());
+            assert_eq!(refused, Err(KeyError::NotEd25519OrP256), "{der:x?}");
+        }
+    }
 
     #[test]
     fn no_two_identities_that_are_generated_are_the_same() {

@@ -6,6 +6,9 @@ mod credential;
 mod keys;
 mod known;
 mod pem;
+mod raw;
+#[cfg(test)]
+mod samples;
 mod verifier;
 
 pub use self::credential::{Authorities, Certified, Credential};

@@ -38,7 +38,7 @@ pub use self::{
     endpoint::{Filter, Raw},
     handle::RawConn,
     packet::{destination, initial_len, route_of},
-    tls::Key,
+    tls::{Ecdsa, Key},
 };
 
 /// How a raw endpoint connects or accepts.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, SignatureAlgorithm, SignatureScheme,
     client::{
@@ -14,10 +14,7 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, ring},
-    pki_types::{
-        CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer,
-        UnixTime,
-    },
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
     server::{
         AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage, ResolvesServerCert,
         danger::{ClientCertVerified, ClientCertVerifier},
@@ -37,18 +34,43 @@ pub enum Key {
     Stolen(u16),
     /// The identity's public key in an encoding that says the same in more bytes.
     Padded(u16),
-    /// A raw key of another kind than Ed25519, said to be able to sign as if it were one.
-    Ecdsa,
+    /// A raw ECDSA key.
+    Ecdsa(Ecdsa),
     /// An X.509 certificate, of the key that [`certificate_with`](crate::keys::certificate_with) this number has.
     Certificate(u8),
     /// Nothing.
     None,
 }
 
+/// What is shown for an ECDSA key, and how is signed with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ecdsa {
+    /// The key of [P-256 identity](crate::keys::p256_identity) 0, as Clients have.
+    P256,
+    /// That identity's public key, without its private key.
+    Stolen,
+    /// It signs, and says that it does so by Ed25519.
+    CalledEd25519,
+    /// It signs, and says that it does so with a larger curve.
+    CalledP384,
+    /// An Ed25519 key signs for it.
+    SignedByEd25519,
+    /// It signs for [identity](crate::keys::identity) number so-and-so.
+    ForIdentity(u16),
+    /// One coordinate of its point, and a bit that tells which of two the other one is.
+    Compressed,
+    /// A point beside it, which is not on the curve.
+    OffCurve,
+    /// A key on a larger curve, which signs as such keys do.
+    P384,
+    /// The same, as if it were on P-256.
+    P384CalledP256,
+}
+
 impl Key {
     fn is_raw(self) -> bool {
         match self {
-            Self::Identity(_) | Self::Stolen(_) | Self::Padded(_) | Self::Ecdsa => true,
+            Self::Identity(_) | Self::Stolen(_) | Self::Padded(_) | Self::Ecdsa(_) => true,
             Self::Certificate(_) | Self::None => false,
         }
     }
@@ -72,15 +94,7 @@ impl Key {
                 public[3] += 2;
                 (public, key)
             }
-            Self::Ecdsa => {
-                let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a new key");
-                let der = PrivatePkcs8KeyDer::from(pair.serialize_der());
-                let key = ring::sign::any_ecdsa_type(&PrivateKeyDer::Pkcs8(der)).expect("a key");
-                (
-                    public_key(&*key),
-                    Arc::new(Pretender) as Arc<dyn SigningKey>,
-                )
-            }
+            Self::Ecdsa(how) => how.shown_and_signing(),
             Self::Certificate(number) => {
                 let der = PrivatePkcs8KeyDer::from(pkcs8(&[number; 32]));
                 let pair =
@@ -97,6 +111,49 @@ impl Key {
             vec![CertificateDer::from(public)],
             key,
         )))
+    }
+}
+
+impl Ecdsa {
+    fn shown_and_signing(self) -> (Vec<u8>, Arc<dyn SigningKey>) {
+        let own = ecdsa(crate::keys::p256(0));
+        let public = public_key(&*own);
+        let scheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+        let (shown, key, scheme) = match self {
+            Self::P256 => (public, own, scheme),
+            Self::Stolen => (public, ecdsa(crate::keys::p256(1)), scheme),
+            Self::CalledEd25519 => (public, own, SignatureScheme::ED25519),
+            Self::CalledP384 => (public, own, SignatureScheme::ECDSA_NISTP384_SHA384),
+            Self::SignedByEd25519 => (public, ed25519(&[0xbd; 32]), SignatureScheme::ED25519),
+            Self::ForIdentity(number) => {
+                let theirs = ed25519(&identity_seed(number));
+                (public_key(&*theirs), own, scheme)
+            }
+            Self::Compressed => {
+                let (x, y) = public[27..].split_at(32);
+                let mut shown = public[..23].to_vec();
+                shown[1] -= 32;
+                // SEC 1, 2.3.3.
+                shown.extend([0x03, 0x22, 0x00, 2 | (y[31] & 1)]);
+                shown.extend_from_slice(x);
+                (shown, own, scheme)
+            }
+            Self::OffCurve => {
+                let mut shown = public;
+                shown[90] ^= 1;
+                (shown, own, scheme)
+            }
+            Self::P384 | Self::P384CalledP256 => {
+                let pair = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).expect("a new key");
+                let key = ecdsa(pair.serialize_der().into());
+                let called = match self == Self::P384 {
+                    true => SignatureScheme::ECDSA_NISTP384_SHA384,
+                    false => scheme,
+                };
+                (public_key(&*key), key, called)
+            }
+        };
+        (shown, Arc::new(Calls(key, scheme)))
     }
 }
 
@@ -151,6 +208,10 @@ fn identity_seed(number: u16) -> [u8; 32] {
     seed
 }
 
+fn ecdsa(der: PrivatePkcs8KeyDer<'static>) -> Arc<dyn SigningKey> {
+    ring::sign::any_ecdsa_type(&PrivateKeyDer::Pkcs8(der)).expect("a valid key")
+}
+
 fn ed25519(seed: &[u8; 32]) -> Arc<dyn SigningKey> {
     let der = PrivatePkcs8KeyDer::from(pkcs8(seed));
     ring::sign::any_eddsa_type(&der).expect("a valid key")
@@ -189,31 +250,32 @@ impl ResolvesServerCert for Presents {
     }
 }
 
-/// Says that it signs with Ed25519, and makes signatures up.
-#[derive(Debug)]
-struct Pretender;
+/// Signs with a key, whatever the other side takes, and calls that so.
+#[derive(Debug, Clone)]
+struct Calls(Arc<dyn SigningKey>, SignatureScheme);
 
-impl SigningKey for Pretender {
+impl SigningKey for Calls {
     fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        Some(Box::new(Self))
-    }
-
-    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
-        None
+        Some(Box::new(self.clone()))
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
-        SignatureAlgorithm::ED25519
+        self.0.algorithm()
     }
 }
 
-impl Signer for Pretender {
-    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Error> {
-        Ok(vec![7; 64])
+impl Signer for Calls {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let signer = self.0.choose_scheme(&[
+            SignatureScheme::ED25519,
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+        ]);
+        signer.expect("it has one of these").sign(message)
     }
 
     fn scheme(&self) -> SignatureScheme {
-        SignatureScheme::ED25519
+        self.1
     }
 }
 
@@ -245,7 +307,10 @@ macro_rules! any_signature {
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            vec![SignatureScheme::ED25519]
+            vec![
+                SignatureScheme::ED25519,
+                SignatureScheme::ECDSA_NISTP256_SHA256,
+            ]
         }
 
         fn requires_raw_public_keys(&self) -> bool {

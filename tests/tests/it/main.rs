@@ -21,6 +21,7 @@ mod gaps;
 mod guards;
 mod hostile;
 mod jumbo;
+mod keys;
 mod known;
 mod limits;
 mod many_streams;

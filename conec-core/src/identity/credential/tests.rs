@@ -2,13 +2,17 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ED25519,
-    RevocationReason, RevokedCertParams, SanType, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, RevocationReason, RevokedCertParams, SanType,
+    SerialNumber, SignatureAlgorithm,
 };
 use time::OffsetDateTime;
 
-use super::*;
-use crate::{Ca, Identity};
+use super::{
+    super::samples::{P256, P384},
+    *,
+};
+use crate::{Ca, CaError, Identity};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const NOW: Duration = Duration::from_secs(1_800_000_000);
@@ -23,7 +27,12 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        Self::with(&PKCS_ED25519, &PKCS_ED25519)
+    }
+
+    /// With these kinds of keys.
+    fn with(authority: &'static SignatureAlgorithm, client: &'static SignatureAlgorithm) -> Self {
+        let key = KeyPair::generate_for(authority).unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "root");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -32,7 +41,7 @@ impl Scene {
         let issuer = Issuer::new(params, key);
         let mut roots = RootCertStore::empty();
         roots.add(root.der().clone()).unwrap();
-        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let key = KeyPair::generate_for(client).unwrap();
         let identity = Identity::from_pkcs8(key.serialize_der().into()).unwrap();
         Self {
             issuer,
@@ -89,6 +98,34 @@ fn whoever_is_vouched_for_has_the_name_that_the_authority_gave() {
         params.subject_alt_names.push(ip);
     });
     assert_eq!(scene.check(&other), name("alice"));
+}
+
+#[test]
+fn keys_of_each_kind_vouch_and_are_vouched_for() {
+    let kinds = [&PKCS_ED25519, &PKCS_ECDSA_P256_SHA256];
+    for (authority, client) in kinds.iter().flat_map(|it| kinds.map(|client| (it, client))) {
+        let scene = Scene::with(authority, client);
+        let credential = scene.issue(&["alice"], |_| {});
+        assert_eq!(credential.id(), scene.id);
+        assert_eq!(scene.check(&credential), name("alice"));
+        let other = Scene::with(authority, client);
+        let checked = other.authorities.check(scene.id, credential.to_wire(), NOW);
+        assert_eq!(checked, Err(CredentialError::UnknownIssuer));
+    }
+}
+
+#[test]
+fn an_authority_of_ones_own_vouches_for_each_kind_of_key_that_a_client_can_have() {
+    let ca = Ca::generate().unwrap();
+    let alice = &"alice".parse().unwrap();
+    let identity = Identity::from_pkcs8(P256.pkcs8()).unwrap();
+    let credential = ca.certify(&identity.public_key(), alice, NOW, DAY).unwrap();
+    assert_eq!(credential.id(), identity.id());
+    let authorities = Authorities::new(ca.roots());
+    let checked = authorities.check(identity.id(), credential.to_wire(), NOW);
+    assert_eq!(checked, name("alice"));
+    let refused = ca.certify(&P384.spki().into(), alice, NOW, DAY);
+    assert_eq!(refused.unwrap_err(), CaError::Key);
 }
 
 #[test]

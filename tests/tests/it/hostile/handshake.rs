@@ -267,7 +267,6 @@ fn nobody_gets_in_without_a_raw_key_of_its_own() {
         // It does not offer a raw key where one is wanted.
         (Key::Certificate(5), vec![alert(43), alert(40), alert(116)]),
         // bad_certificate.
-        (Key::Ecdsa, vec![alert(42)]),
         (Key::Padded(666), vec![alert(42)]),
         // decrypt_error: the signature is not by that key.
         (Key::Stolen(1), vec![alert(51), alert(42)]),

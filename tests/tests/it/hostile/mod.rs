@@ -10,7 +10,7 @@
 //! | 1 | [`handshake::spoofed_handshakes_get_retries_then_silence_and_never_more_than_three_times_their_bytes`], [`handshake::a_network_full_of_silent_clients_leaves_room_for_those_of_others`] |
 //! | 2 | [`handshake::a_handshake_kept_alive_by_pings_is_ended_at_its_deadline`] |
 //! | 3 | [`handshake::who_says_nothing_after_the_handshake_is_thrown_out`] |
-//! | 4, 62 | [`handshake::nobody_gets_in_without_a_raw_key_of_its_own`], [`peers::another_key_than_the_one_asked_for_opens_nothing`], [`coordinator::home::only_the_pinned_key_is_a_coordinators`]. Expiry and chains are webpki's |
+//! | 4, 62 | [`handshake::nobody_gets_in_without_a_raw_key_of_its_own`], [`keys_of_two_kinds`], [`peers::another_key_than_the_one_asked_for_opens_nothing`], [`coordinator::home::only_the_pinned_key_is_a_coordinators`]. Expiry and chains are webpki's |
 //! | 5 | [`handshake::a_client_whose_certificate_is_refused_is_never_connected`] |
 //! | 6 | not ours: Clients have bare keys, and webpki matches the Coordinator's name |
 //! | 7 | [`control::a_name_that_is_held_is_refused_and_its_holder_untouched`] |
@@ -81,6 +81,7 @@ mod deaf;
 mod forwarding;
 mod half_claims;
 mod handshake;
+mod keys_of_two_kinds;
 mod leftovers;
 mod lobby;
 mod neighbours;
