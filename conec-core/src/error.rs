@@ -34,6 +34,11 @@ pub enum CloseReason {
         "the name belongs to another key than the one that is known: somebody may pose as the other side. Ask it which id is right, by another way"
     )]
     KeyChanged,
+    /// Who has this side's key did not sign with it, or not as a [`Signer`](crate::Signer) has to.
+    #[error(
+        "this side's signer did not sign, or not with the key that it says it has: see its own log, or conec's on DEBUG"
+    )]
+    Signer,
     /// The other side speaks no version of conec that this side speaks.
     #[error("no common protocol version: the other side is no conec endpoint or needs an update")]
     Version,
@@ -83,7 +88,8 @@ impl CloseReason {
             | Self::KeyChanged
             | Self::Version
             | Self::NoDirectPath => true,
-            Self::TimedOut
+            Self::Signer
+            | Self::TimedOut
             | Self::Unreachable(_)
             | Self::Reset
             | Self::Overloaded

@@ -100,7 +100,7 @@ pub use error::{
 pub use id::{ChannelId, ClientId, Code, Direction, InvalidName, Name, PairId, StreamId, Target};
 pub use identity::{
     Authorities, Certificate, CertificateError, Certified, Credential, Identity, KeyChange,
-    KeyError, KeyPin, KnownClients, NoRandomness,
+    KeyError, KeyPin, KnownClients, NoRandomness, Signer,
 };
 #[cfg(feature = "self-signed")]
 pub use identity::{Ca, CaError, SelfSignedError};

@@ -8,7 +8,7 @@ pub use conec_core::{
     Drain, EndpointStats, ErrorCode, Identity, InvalidName, Invitation, InvitationError, KeyChange,
     KeyError, KeyPin, KnownClients, Name, Nat, NoRandomness, OpenChannelError, PairError, PairId,
     Path, PathConfig, PathPolicy, PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd,
-    Revocation, SendEnd, SendLimit, StreamId, Target, TextError, Traffic, Trust, UrlError,
+    Revocation, SendEnd, SendLimit, Signer, StreamId, Target, TextError, Traffic, Trust, UrlError,
 };
 
 pub use crate::{

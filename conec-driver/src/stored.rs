@@ -75,7 +75,11 @@ pub enum StoreError {
 /// ```
 pub fn load_or_create_identity(path: impl AsRef<Path>) -> Result<Identity, StoreError> {
     let path = path.as_ref();
-    let text = load_or_create(path, || Ok(Identity::generate()?.to_pem()))?;
+    let create = || {
+        let key = Identity::generate()?.to_pem();
+        Ok(key.expect("it was made here, and is kept nowhere else"))
+    };
+    let text = load_or_create(path, create)?;
     Identity::from_pem(text.as_ref()).map_err(|error| {
         let path = path.into();
         StoreError::Identity { path, error }

@@ -104,6 +104,7 @@ impl Client {
     ///
     /// * [`Identity`](CloseReason::Identity), at once, if a server at one of the addresses does not prove to be the
     ///   Coordinator: to try others would only hide it.
+    /// * [`Signer`](CloseReason::Signer), at once, if the Client's [own](crate::Signer) has failed.
     /// * [`Unreachable`](CloseReason::Unreachable), as soon as it is known of all addresses. It takes a
     ///   [driver](Endpoint::handle_unreachable) that asks the system; those of this project do. That nothing listens at an
     ///   address is told within a second where the system hears of it.

@@ -194,6 +194,7 @@ fn weight(reason: CloseReason) -> u8 {
         | CloseReason::Identity
         | CloseReason::Credential(_)
         | CloseReason::KeyChanged
+        | CloseReason::Signer
         | CloseReason::Version
         | CloseReason::Reset
         | CloseReason::Overloaded

@@ -20,7 +20,11 @@ use rustls::{
 };
 use thiserror::Error;
 
-use super::raw::{RawKey, hash_of_spki};
+use super::{
+    Signer,
+    raw::{RawKey, hash_of_spki},
+    signer::Elsewhere,
+};
 use crate::{
     ClientId, Secret,
     crypto::{
@@ -34,7 +38,8 @@ use crate::{
 pub struct Identity {
     id: ClientId,
     certified: Arc<CertifiedKey>,
-    pkcs8: Arc<PrivatePkcs8KeyDer<'static>>,
+    /// Unless the private key is elsewhere.
+    pkcs8: Option<Arc<PrivatePkcs8KeyDer<'static>>>,
 }
 
 impl Identity {
@@ -79,13 +84,28 @@ impl Identity {
         Ok(Self {
             id,
             certified: certified(public, signing),
-            pkcs8: Arc::new(key),
+            pkcs8: Some(Arc::new(key)),
         })
     }
 
-    /// The private key in PKCS#8 form (RFC 5958), to be stored where nobody else can read it.
-    pub fn to_pkcs8(&self) -> Secret<Bytes> {
-        Bytes::copy_from_slice(self.pkcs8.secret_pkcs8_der()).into()
+    /// The identity of a key that is kept elsewhere. Asks only for the public key: whether the signer signs as it should shows in the first
+    /// handshake.
+    pub fn from_signer(signer: Arc<dyn Signer>) -> Result<Self, KeyError> {
+        let public = signer.public_key().as_ref().to_vec();
+        let key = RawKey::new(&public).ok_or(KeyError::NotEd25519OrP256)?;
+        let (id, signing) = (key.id(), Arc::new(Elsewhere::new(signer, key)));
+        Ok(Self {
+            id,
+            certified: certified(public, signing),
+            pkcs8: None,
+        })
+    }
+
+    /// The private key in PKCS#8 form (RFC 5958), to be stored where nobody else can read it. `None` if it is kept
+    /// [elsewhere](Self::from_signer).
+    pub fn to_pkcs8(&self) -> Option<Secret<Bytes>> {
+        let key = self.pkcs8.as_ref()?;
+        Some(Bytes::copy_from_slice(key.secret_pkcs8_der()).into())
     }
 
     /// The identity's public name.
@@ -194,7 +214,8 @@ pub struct NoRandomness;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// A Client's key must be an Ed25519 or ECDSA P-256 key in PKCS#8 form.
+    /// A Client's key must be an Ed25519 or ECDSA P-256 key; a private one in PKCS#8 form, a public one in the form that
+    /// [`Signer`] has.
     #[error(
         "the key is not Ed25519 or ECDSA P-256, or is damaged or in another form: make one with `openssl genpkey -algorithm ed25519`, or `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
     )]
@@ -270,9 +291,9 @@ mod tests {
             let identity = Identity::from_pkcs8(sample.pkcs8()).unwrap();
             assert_eq!(identity.public_key().as_ref(), sample.spki());
             assert_eq!(identity.id(), hash_of_spki(&sample.spki()));
-            let key = identity.to_pkcs8();
+            let key = identity.to_pkcs8().unwrap();
             assert_eq!(key.as_ref(), sample.pkcs8().secret_pkcs8_der());
-            let text = identity.to_pem();
+            let text = identity.to_pem().unwrap();
             let same = Identity::from_pem(text.as_ref()).unwrap();
             assert_eq!(same.id(), identity.id());
         }

@@ -9,17 +9,19 @@ mod pem;
 mod raw;
 #[cfg(test)]
 mod samples;
+mod signer;
 mod verifier;
 
 pub use self::credential::{Authorities, Certified, Credential};
 pub use self::keys::{Certificate, CertificateError, Identity, KeyError, KeyPin, NoRandomness};
 pub use self::known::{KeyChange, KnownClients};
+pub use self::signer::Signer;
 #[cfg(feature = "self-signed")]
 pub use self::{
     ca::{Ca, CaError},
     keys::SelfSignedError,
 };
-pub(crate) use self::{keys::key_hash, verifier::KeyVerifier};
+pub(crate) use self::{keys::key_hash, signer::NOT_SIGNED, verifier::KeyVerifier};
 
 use crate::ClientId;
 

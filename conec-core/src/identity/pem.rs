@@ -13,7 +13,8 @@ impl Identity {
     /// use conec_core::Identity;
     ///
     /// let identity = Identity::generate()?;
-    /// let same = Identity::from_pem(identity.to_pem().as_ref())?;
+    /// let text = identity.to_pem().ok_or("its key is kept elsewhere")?;
+    /// let same = Identity::from_pem(text.as_ref())?;
     /// assert_eq!(same.id(), identity.id());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -22,9 +23,10 @@ impl Identity {
         Self::from_pkcs8(key)
     }
 
-    /// The private key as text, to be stored where nobody else can read it.
-    pub fn to_pem(&self) -> Secret<Vec<u8>> {
-        encode(PKCS8, self.to_pkcs8().as_ref()).into_bytes().into()
+    /// The private key as text, to be stored where nobody else can read it. `None` if it is kept [elsewhere](Self::from_signer).
+    pub fn to_pem(&self) -> Option<Secret<Vec<u8>>> {
+        let key = self.to_pkcs8()?;
+        Some(encode(PKCS8, key.as_ref()).into_bytes().into())
     }
 }
 
@@ -69,16 +71,17 @@ mod tests {
     #[test]
     fn an_identity_is_the_same_as_text() {
         let identity = Identity::from_seed([7; 32]);
-        let text = identity.to_pem();
+        let text = identity.to_pem().unwrap();
         assert!(text.as_ref().starts_with(b"-----BEGIN PRIVATE KEY-----\n"));
         let same = Identity::from_pem(text.as_ref()).expect("it was one");
         assert_eq!(same.id(), identity.id());
-        assert_eq!(same.to_pkcs8().as_ref(), identity.to_pkcs8().as_ref());
+        let [again, key] = [&same, &identity].map(|it| it.to_pkcs8().unwrap());
+        assert_eq!(again.as_ref(), key.as_ref());
     }
 
     #[test]
     fn what_is_no_key_is_refused() {
-        let text = Identity::from_seed([7; 32]).to_pem();
+        let text = Identity::from_seed([7; 32]).to_pem().unwrap();
         let text = text.as_ref();
         for bad in [
             &b""[..],

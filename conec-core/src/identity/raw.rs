@@ -1,6 +1,11 @@
 //! The raw public keys that Clients have (RFC 7250): which there are, and how they sign.
 
-use rustls::{SignatureScheme, pki_types::SubjectPublicKeyInfoDer};
+use rustls::{
+    SignatureAlgorithm, SignatureScheme,
+    crypto::WebPkiSupportedAlgorithms,
+    pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer},
+};
+use webpki::RawPublicKeyEntity;
 
 use crate::{ClientId, crypto::digest};
 
@@ -20,6 +25,13 @@ impl KeyKind {
         match self {
             Self::Ed25519 => SignatureScheme::ED25519,
             Self::P256 => SignatureScheme::ECDSA_NISTP256_SHA256,
+        }
+    }
+
+    pub(super) fn algorithm(self) -> SignatureAlgorithm {
+        match self {
+            Self::Ed25519 => SignatureAlgorithm::ED25519,
+            Self::P256 => SignatureAlgorithm::ECDSA,
         }
     }
 
@@ -89,6 +101,21 @@ impl<'a> RawKey<'a> {
         };
         &self.spki[self.kind.prefix().len() - point..]
     }
+
+    /// Whether this is this key's signature of a message.
+    pub(super) fn has_signed(
+        self,
+        message: &[u8],
+        signature: &[u8],
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> bool {
+        let spki = self.spki();
+        let key = RawPublicKeyEntity::try_from(&spki).ok();
+        let verified = key
+            .zip(algorithm(self.kind, algorithms))
+            .map(|(key, algorithm)| key.verify_signature(algorithm, message, signature));
+        matches!(verified, Some(Ok(())))
+    }
 }
 
 /// The hash of a public key, given as its SubjectPublicKeyInfo.
@@ -97,6 +124,16 @@ pub(super) fn hash_of_spki(spki: &[u8]) -> ClientId {
     let mut id = [0; 32];
     id.copy_from_slice(hash.as_ref());
     ClientId(id)
+}
+
+fn algorithm(
+    kind: KeyKind,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Option<&'static dyn SignatureVerificationAlgorithm> {
+    let mut mapping = algorithms.mapping.iter();
+    let (_, algorithms) = mapping.find(|(scheme, _)| *scheme == kind.scheme())?;
+    // For TLS 1.3 it is the first one.
+    algorithms.first().copied()
 }
 
 /// The prime of the field in which the coordinates of P-256 are (FIPS 186-5; SP 800-186, 3.2.1.3).

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use quinn_proto::{ConnectionError, TransportErrorCode};
 
+use super::tls;
 use crate::{CloseReason, Direction, error::WireCode, identity::PeerIdentity};
 
 /// Something happened on a link.
@@ -88,6 +89,9 @@ pub(crate) enum Read {
 pub(super) fn close_reason(error: ConnectionError) -> CloseReason {
     match error {
         ConnectionError::VersionMismatch => CloseReason::Version,
+        ConnectionError::TransportError(error) if error.code == tls::not_signed() => {
+            CloseReason::Signer
+        }
         ConnectionError::TransportError(error) => transport_reason(error.code),
         ConnectionError::ConnectionClosed(close) => transport_reason(close.error_code),
         ConnectionError::ApplicationClosed(close) => {

@@ -29,6 +29,7 @@ use quinn_proto::{
 use super::{
     announced::{Contents, Limits, Parameters},
     intake::Intake,
+    tls,
 };
 use crate::Direction;
 
@@ -228,7 +229,7 @@ impl Session for WatchedSession {
     }
 
     fn read_handshake(&mut self, buf: &[u8]) -> Result<bool, TransportError> {
-        self.inner.read_handshake(buf)
+        self.inner.read_handshake(buf).map_err(tls::blame)
     }
 
     fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {

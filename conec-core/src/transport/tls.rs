@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn_proto::{
+    TransportError, TransportErrorCode,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
 use rustls::{
     Error,
     client::{
@@ -24,7 +27,7 @@ use crate::{
             TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
         },
     },
-    identity::{KeyVerifier, PeerIdentity, key_hash},
+    identity::{KeyVerifier, NOT_SIGNED, PeerIdentity, key_hash},
 };
 
 /// What a home channel's sides agree to speak (RFC 7301).
@@ -79,6 +82,20 @@ pub(super) fn peer_identity(session: &dyn quinn_proto::crypto::Session) -> Optio
         .ok()?;
     let id = key_hash(chain.first()?)?;
     Some(PeerIdentity { id })
+}
+
+/// What a failed handshake is for the other side. That this side's signer has failed is no fault of the other, as which the engine would
+/// have it.
+pub(super) fn blame(error: TransportError) -> TransportError {
+    if error.reason.ends_with(NOT_SIGNED) {
+        return not_signed().into();
+    }
+    error
+}
+
+/// What it is that this side's signer has failed (RFC 8446, 6.2: `internal_error`). TLS itself never says so here.
+pub(super) fn not_signed() -> TransportErrorCode {
+    TransportErrorCode::crypto(80)
 }
 
 /// The suite that comes first is the one that is used: the client's order counts.

@@ -33,8 +33,9 @@ pub(crate) async fn peer(rounds: usize) -> Result<()> {
     let at = coordinator.ready.address;
     let alice = connect(&coordinators, at).await?;
     let identity = Identity::generate()?;
+    let key = identity.to_pem().ok_or("it was made here")?;
     let role = Role {
-        identity: String::from_utf8(identity.to_pem().as_ref().to_vec())?,
+        identity: String::from_utf8(key.as_ref().to_vec())?,
         pin: coordinators.pin().to_string(),
         coordinator: at,
     };

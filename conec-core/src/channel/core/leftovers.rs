@@ -31,6 +31,7 @@ impl ChannelCore {
             | CloseReason::Identity
             | CloseReason::Credential(_)
             | CloseReason::KeyChanged
+            | CloseReason::Signer
             | CloseReason::Version
             | CloseReason::Overloaded
             | CloseReason::NoDirectPath

@@ -319,8 +319,8 @@ impl Client {
             return;
         }
         race.fail(now, link, reason);
-        if reason == CloseReason::Identity {
-            // That is an answer, and one to look into. Another address would hide it, or give the same.
+        if matches!(reason, CloseReason::Identity | CloseReason::Signer) {
+            // That is an answer, and one to look into. Another address would hide it, or give the same: of this side, too.
             self.lose_race(now, reason);
         } else {
             self.go_on_racing(now);

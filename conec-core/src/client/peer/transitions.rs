@@ -517,6 +517,7 @@ impl Client {
             CloseReason::Credential(error) => error.code().into(),
             CloseReason::KeyChanged => ErrorCode::KeyChanged.into(),
             CloseReason::Identity
+            | CloseReason::Signer
             | CloseReason::Version
             | CloseReason::TimedOut
             | CloseReason::Unreachable(_)

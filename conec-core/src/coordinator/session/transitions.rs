@@ -444,6 +444,7 @@ impl Coordinator {
                 | CloseReason::Identity
                 | CloseReason::Credential(_)
                 | CloseReason::KeyChanged
+                | CloseReason::Signer
                 | CloseReason::Version
                 | CloseReason::Overloaded
                 | CloseReason::CoordinatorLost
