@@ -2,13 +2,14 @@
 
 pub use conec_core::{
     AnswerError, Authorities, Certificate, CertificateError, Certified, ChannelConfig,
-    ChannelEvent, ChannelId, ChannelStats, ClientConfig, ClientId, ClientLimits, ClientState,
-    CloseReason, Code, ConfigError, CongestionControl, CoordinatorConfig, CoordinatorEvent,
-    CoordinatorLimits, CoordinatorUrl, Credential, CredentialError, DatagramStats, Direction,
-    Drain, EndpointStats, ErrorCode, Identity, InvalidName, Invitation, InvitationError, KeyChange,
-    KeyError, KeyPin, KnownClients, Name, Nat, NoRandomness, OpenChannelError, PairError, PairId,
-    Path, PathConfig, PathPolicy, PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd,
-    Revocation, SendEnd, SendLimit, Signer, StreamId, Target, TextError, Traffic, Trust, UrlError,
+    ChannelEvent, ChannelId, ChannelStats, ClientConfig, ClientId, ClientInfo, ClientLimits,
+    ClientState, CloseReason, Code, ConfigError, CongestionControl, CoordinatorConfig,
+    CoordinatorEvent, CoordinatorLimits, CoordinatorUrl, Credential, CredentialError,
+    DatagramStats, Direction, Drain, EndpointStats, ErrorCode, Identity, InvalidName, Invitation,
+    InvitationError, KeyChange, KeyError, KeyPin, KnownClients, Name, Nat, NoRandomness,
+    OpenChannelError, PairError, PairId, PairInfo, Path, PathConfig, PathPolicy, PathStats,
+    PeerInfo, Policy, PrivateAddresses, RecvEnd, Revocation, RuleProblem, Rules, RulesError,
+    Secret, SendEnd, SendLimit, Signer, StreamId, Target, TextError, Traffic, Trust, UrlError,
 };
 
 pub use crate::{
