@@ -145,7 +145,11 @@ impl Rules {
             tags: admission.tags,
             ..Connect::of(Policy::Allow, Who::Token(hash))
         };
-        self.connect.insert(0, rule);
+        // Who is forbidden is, invited or not.
+        let forbids = |it: &Connect| it.policy == Policy::Deny && matches!(it.who, Who::Key(_));
+        let others = self.connect.iter().position(|it| !forbids(it));
+        self.connect
+            .insert(others.unwrap_or(self.connect.len()), rule);
     }
 
     /// An invitation was used: from now on it is the key of who did that lets it in. Whether there was one.

@@ -175,6 +175,17 @@ fn who_is_forbidden_is_until_that_is_taken_back() {
     let mut rules = Rules::listed([id(1), id(2)]);
     rules.forbid(id(1));
     rules.forbid(id(1));
+    let (hash, until) = (TokenHash::of(b"token"), Duration::from_secs(2000));
+    rules.invite(hash, until, Admission::default());
+    assert_eq!(
+        admission(&rules, 1, "x", false, "token").policy,
+        Policy::Deny
+    );
+    assert_eq!(
+        admission(&rules, 3, "x", false, "token").policy,
+        Policy::Allow
+    );
+    rules.tidy(until);
     assert_eq!(admission(&rules, 1, "x", false, "").policy, Policy::Deny);
     assert_eq!(admission(&rules, 2, "x", false, "").policy, Policy::Allow);
     assert!(rules.permit(id(1)) && !rules.permit(id(1)));

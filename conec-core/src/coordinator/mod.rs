@@ -165,7 +165,8 @@ impl Coordinator {
         self.rules.permit(id)
     }
 
-    /// Adds a rule in front of all others by which somebody may connect, once, who shows the token that this gives: as
+    /// Adds a rule in front of all others but for what [forbids](Self::forbid) keys, by which somebody may connect, once, who shows the token
+    /// that this gives: as
     /// [`ClientConfig::token`](crate::ClientConfig::token), mostly from an [`Invitation`](crate::Invitation). It counts for so long.
     /// The first of the names is the one that others see; none leaves the choice to the Client. The tags are names for
     /// other [rules](Rules).

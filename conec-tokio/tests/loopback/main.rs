@@ -16,6 +16,7 @@ mod ending;
 mod giving_up;
 mod known;
 mod resuming;
+mod rules;
 mod streams;
 
 use std::{
