@@ -27,6 +27,9 @@ use crate::{ClientId, Name, Policy, Secret, crypto::digest, text::encode};
 ///     reach allow tag:staff to any
 ///     reach allow any to tag:office label print/*
 ///     reach allow any to same-tag
+///
+///     # Who may have others connected to each other.
+///     introduce allow name:lobby
 /// ".parse()?;
 /// assert_eq!(rules.to_string().parse(), Ok(rules));
 /// # Ok::<(), conec_core::RulesError>(())
@@ -36,6 +39,7 @@ use crate::{ClientId, Name, Policy, Secret, crypto::digest, text::encode};
 /// | --- | --- |
 /// | `connect` DECISION WHO [`until` TIME] [`as` NAME,...] [`tag` TAG,...] | whether who is like this may connect. It gets the first name, instead of the one that it asks for, and can be reached by the others as well; and the tags, by which other rules know it |
 /// | `reach` DECISION WHO `to` WHO [`label` PATTERN] | whether the first may have a channel to the second; that one reaches the first by it, too, as soon as it stands. Who may not reach somebody learns no more than that nobody is there |
+/// | `introduce` DECISION WHO | whether who is like this may have any two connected that may reach each other |
 ///
 /// A decision is `allow`, `deny`, or `ask`, which asks the application as [`Policy::Ask`] does. A time is in seconds since 1970, and
 /// counts when somebody connects.
@@ -57,6 +61,7 @@ use crate::{ClientId, Name, Policy, Secret, crypto::digest, text::encode};
 pub struct Rules {
     connect: Vec<Connect>,
     reach: Vec<Reach>,
+    introduce: Vec<Introduce>,
 }
 
 impl Rules {
@@ -103,6 +108,7 @@ impl Rules {
         Self {
             connect: vec![Connect::of(connect, Who::Anyone)],
             reach: vec![Reach::all(reach)],
+            introduce: Vec::new(),
         }
     }
 
@@ -124,6 +130,12 @@ impl Rules {
     /// Whether one may have a channel to the other, for what is in its label.
     pub(crate) fn reach(&self, from: &Standing<'_>, to: &Standing<'_>, label: &[u8]) -> Policy {
         let rule = self.reach.iter().find(|rule| rule.fits(from, to, label));
+        rule.map_or(Policy::Deny, |rule| rule.policy)
+    }
+
+    /// Whether somebody may have others connected.
+    pub(crate) fn introduction(&self, by: &Standing<'_>) -> Policy {
+        let rule = self.introduce.iter().find(|rule| rule.who.fits(by));
         rule.map_or(Policy::Deny, |rule| rule.policy)
     }
 
@@ -316,6 +328,12 @@ impl Reach {
         let is_for = |pattern: &Pattern| pattern.fits_bytes(label);
         reaches && self.from.fits(from) && self.label.as_ref().is_none_or(is_for)
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Introduce {
+    policy: Policy,
+    who: Who,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

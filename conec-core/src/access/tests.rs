@@ -90,7 +90,8 @@ fn the_first_that_fits_decides_and_where_none_does_nobody_may() {
 fn who_reaches_whom_may_depend_on_both_and_on_what_for() {
     let rules = rules(
         "reach deny any to name:vault\nreach allow tag:staff to any\n\
-         reach ask any to tag:office label print/*\nreach allow any to same-tag",
+         reach ask any to tag:office label print/*\nreach allow any to same-tag\n\
+         introduce allow name:lobby\nintroduce ask certified",
     );
     let reach = |from: &Client, to: &Client, label: &[u8]| {
         rules.reach(&from.standing(), &to.standing(), label)
@@ -105,6 +106,14 @@ fn who_reaches_whom_may_depend_on_both_and_on_what_for() {
     assert_eq!(reach(&guest, &printer, b"\xff"), Policy::Deny);
     assert_eq!(reach(&guest, &client("other", &["b"]), b""), Policy::Allow);
     assert!(rules.may_ask_about_channels() && !rules.allow_no_channels());
+    let introduction = |who: &Client| rules.introduction(&who.standing());
+    assert_eq!(introduction(&client("lobby", &[])), Policy::Allow);
+    assert_eq!(introduction(&guest), Policy::Deny);
+    let certified = Client {
+        certified: true,
+        ..guest
+    };
+    assert_eq!(introduction(&certified), Policy::Ask);
     assert!(Rules::default().allow_no_channels());
 }
 
@@ -238,6 +247,7 @@ fn what_is_no_rule_is_said_with_its_line() {
             "reach allow any to any for x",
             RuleProblem::Word("for".into()),
         ),
+        ("introduce allow any to any", RuleProblem::Word("to".into())),
     ] {
         let text = format!("# Rules\n\nconnect allow any # everybody\n{line}\n");
         let error = text.parse::<Rules>().unwrap_err();

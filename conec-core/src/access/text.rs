@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use thiserror::Error;
 
-use super::{Connect, Pattern, Reach, Rules, TokenHash, Who, Whom};
+use super::{Connect, Introduce, Pattern, Reach, Rules, TokenHash, Who, Whom};
 use crate::{
     Name, Policy,
     text::{TextError, decode},
@@ -25,7 +25,7 @@ pub struct RulesError {
 #[non_exhaustive]
 pub enum RuleProblem {
     /// It begins with something else.
-    #[error("a rule begins with connect or reach, and not with {0:?}")]
+    #[error("a rule begins with connect, reach or introduce, and not with {0:?}")]
     Kind(String),
     /// Something else stands where the decision should.
     #[error("a rule says allow, deny or ask, and not {0:?}")]
@@ -88,6 +88,10 @@ impl Rules {
         match kind {
             "connect" => self.connect.push(words.connect()?),
             "reach" => self.reach.push(words.reach()?),
+            "introduce" => self.introduce.push(Introduce {
+                policy: words.decision()?,
+                who: words.who()?,
+            }),
             _ => return Err(RuleProblem::Kind(kind.into())),
         }
         match words.next() {
@@ -259,6 +263,9 @@ impl fmt::Display for Rules {
                 write!(f, " label {label}")?;
             }
             writeln!(f)?;
+        }
+        for rule in &self.introduce {
+            writeln!(f, "introduce {} {}", word(rule.policy), rule.who)?;
         }
         Ok(())
     }
