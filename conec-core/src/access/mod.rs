@@ -17,18 +17,18 @@ use crate::{ClientId, Name, Policy, Secret, crypto::digest, text::encode};
 /// use conec_core::Rules;
 ///
 /// let rules: Rules = "
-///     # Who may connect. `certified` is whom one of the Coordinator's authorities calls by a name.
+///     ## Who may connect. `certified` is whom one of the Coordinator's authorities calls by a name.
 ///     connect deny  cyfxzc5mg5uxbfpakcehr6s3eh6tqmlkaqhwzuxgxgp5pdnpq5ba6s4q
 ///     connect allow certified tag staff
 ///     connect allow name:printer-* tag office
 ///     connect ask   any
 ///
-///     # Who may reach whom, and what for: the label of the channel.
+///     ## Who may reach whom, and what for: the label of the channel.
 ///     reach allow tag:staff to any
 ///     reach allow any to tag:office label print/*
 ///     reach allow any to same-tag
 ///
-///     # Who may have others connected to each other.
+///     ## Who may have others connected to each other.
 ///     introduce allow name:lobby
 /// ".parse()?;
 /// assert_eq!(rules.to_string().parse(), Ok(rules));
@@ -139,9 +139,11 @@ impl Rules {
         rule.map_or(Policy::Deny, |rule| rule.policy)
     }
 
-    /// Whether the application may be asked who may reach whom.
+    /// Whether the application may be asked about a channel that a Client wants, for itself or for others.
     pub(crate) fn may_ask_about_channels(&self) -> bool {
-        self.reach.iter().any(|rule| rule.policy == Policy::Ask)
+        let reach = self.reach.iter().map(|rule| rule.policy);
+        let introduce = self.introduce.iter().map(|rule| rule.policy);
+        reach.chain(introduce).any(|policy| policy == Policy::Ask)
     }
 
     /// Whether there are no channels between Clients at all.
