@@ -175,6 +175,9 @@ pub struct PeerInfo {
     /// What an authority says of it that [is trusted here](crate::ClientConfig::peers), once the channel is open. Of a Coordinator's
     /// Clients it is not kept.
     pub certified: Option<Certified>,
+    /// Who has asked for the channel, if the Coordinator says that it is a third, which has [introduced](crate::Client::introduce) both
+    /// ends to each other.
+    pub introducer: Option<ClientId>,
 }
 
 /// What an endpoint wants to be [woken](Endpoint::poll_timeout_cause) for.

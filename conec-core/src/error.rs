@@ -539,6 +539,38 @@ impl OpenChannelError {
     }
 }
 
+/// Why an introduction could not be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum IntroduceError {
+    /// The Client is not connected to its Coordinator, or just not now.
+    #[error("not connected to the coordinator")]
+    NotConnected,
+    /// As many introductions are under way, or over without that the application has heard of it, as there may be channels.
+    #[error(
+        "too many introductions: wait until some are over, or raise channels_per_client in the limits"
+    )]
+    TooMany,
+    /// Requests were made faster than the protocol allows, and as many as may wait for their turn do.
+    #[error("too many requests wait for their turn: wait until some have been answered")]
+    TooFast,
+    /// A label is at most 255 bytes.
+    #[error("a label is at most 255 bytes")]
+    LabelTooLong,
+}
+
+impl IntroduceError {
+    /// Whether to ask again would end in the same way, as [`CloseReason::is_permanent`] has it.
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::LabelTooLong => true,
+            // It may connect again.
+            Self::NotConnected | Self::TooMany | Self::TooFast => false,
+        }
+    }
+}
+
 /// Why a Coordinator could not connect two Clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -718,6 +750,8 @@ mod tests {
         assert!(CloseReason::Identity.is_permanent() && !CloseReason::TimedOut.is_permanent());
         assert!(!OpenChannelError::TooFast.is_permanent());
         assert!(OpenChannelError::LabelTooLong.is_permanent());
+        assert!(IntroduceError::LabelTooLong.is_permanent());
+        assert!(!IntroduceError::NotConnected.is_permanent());
         assert!(PairError::LabelTooLong.is_permanent() && !PairError::NotFound.is_permanent());
     }
 

@@ -178,6 +178,16 @@ impl fmt::Debug for PairId {
     }
 }
 
+/// What a Client has asked for between [two others](crate::Client::introduce). Never used again for another introduction of the same Client.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IntroductionId(pub(crate) u64);
+
+impl fmt::Debug for IntroductionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "introduction{}", self.0)
+    }
+}
+
 /// One data stream of an endpoint. Never used again for another stream of the same endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {

@@ -94,10 +94,14 @@ pub use datagram::{Datagram, Ecn, Transmit};
 pub use endpoint::{Endpoint, PeerInfo, TimeoutCause};
 pub use error::{
     AnswerError, CloseReason, ConfigError, ConnectError, CredentialError, ErrorCode,
-    MessageTooLarge, OpenChannelError, OpenStreamError, PairError, RecvEnd, RecvError,
-    SendBatchError, SendDatagramError, SendEnd, SendError, StreamEnded, Unreachable, Violation,
+    IntroduceError, MessageTooLarge, OpenChannelError, OpenStreamError, PairError, RecvEnd,
+    RecvError, SendBatchError, SendDatagramError, SendEnd, SendError, StreamEnded, Unreachable,
+    Violation,
 };
-pub use id::{ChannelId, ClientId, Code, Direction, InvalidName, Name, PairId, StreamId, Target};
+pub use id::{
+    ChannelId, ClientId, Code, Direction, IntroductionId, InvalidName, Name, PairId, StreamId,
+    Target,
+};
 pub use identity::{
     Authorities, Certificate, CertificateError, Certified, Credential, Identity, KeyChange,
     KeyError, KeyPin, KnownClients, NoRandomness, Signer,

@@ -117,6 +117,7 @@ fn messages() -> Vec<Vec<u8>> {
         message::resume(&offer, &[7; 36]),
         message::address_echo(1 << 60),
         message::path_report(route, true),
+        message::introduce(301, id, b"bob", b"files"),
     ];
     let of_coordinators = [
         message::welcome(b"alice", addresses[0]),
@@ -132,6 +133,8 @@ fn messages() -> Vec<Vec<u8>> {
         ),
         message::open_failed(1, 7),
         message::observed_address(1, addresses[1]),
+        message::introduced(301),
+        message::introducer(route, id),
     ];
     let of_peers = [
         message::bind(1, id, id, b"files"),

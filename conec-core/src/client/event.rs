@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::{ChannelEvent, ChannelId, ClientId, CloseReason, KeyChange, Name};
+use crate::{ChannelEvent, ChannelId, ClientId, CloseReason, IntroductionId, KeyChange, Name};
 
 /// What a [`Client`](crate::Client) tells its application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,19 @@ pub enum ClientEvent {
         channel: Option<ChannelId>,
         /// The name, and the two to whom it cannot both belong.
         change: KeyChange,
+    },
+    /// Two others have accepted the channel that this Client has [asked for them](crate::Client::introduce).
+    Introduced {
+        /// What was asked for.
+        introduction: IntroductionId,
+    },
+    /// Two others have no channel that this Client has [asked for them](crate::Client::introduce), or it is not known whether they have.
+    IntroductionFailed {
+        /// What was asked for.
+        introduction: IntroductionId,
+        /// Why. [`TimedOut`](CloseReason::TimedOut) also where the Coordinator is of a version that does not know what an introduction is;
+        /// [`CoordinatorLost`](CloseReason::CoordinatorLost) if the home channel was lost meanwhile, and the two may have a channel.
+        reason: CloseReason,
     },
     /// Something happened on a channel.
     Channel {

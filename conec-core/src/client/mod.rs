@@ -2,6 +2,7 @@
 
 mod event;
 mod home;
+mod introducing;
 mod nat;
 mod path;
 mod peer;
@@ -20,14 +21,16 @@ use bytes::BytesMut;
 pub use self::{event::ClientEvent, home::ClientState, nat::Nat};
 use self::{
     home::{Home, Watch},
+    introducing::Introductions,
     nat::Mapping,
     path::Paths,
     peer::{Asks, Peer},
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientConfig, ClientId, CloseReason, Code,
-    ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, KnownClients, Name,
-    OpenChannelError, PathPolicy, PathStats, PeerInfo, Target, TimeoutCause, Transmit, Unreachable,
+    ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, IntroduceError, IntroductionId,
+    KnownClients, Name, OpenChannelError, PathPolicy, PathStats, PeerInfo, Target, TimeoutCause,
+    Transmit, Unreachable,
     channel::ChannelCore,
     endpoint::sealed::Sealed,
     error::WireCode,
@@ -56,6 +59,7 @@ pub struct Client {
     asks: Asks,
     /// Whose which name is.
     known: Option<KnownClients>,
+    introductions: Introductions,
     events: VecDeque<ClientEvent>,
     /// Channels that others want, of which the application has not heard.
     offers: BTreeSet<ChannelId>,
@@ -83,6 +87,7 @@ impl Client {
             mapping: Mapping::default(),
             asks: Asks::new(),
             known: config.known.take(),
+            introductions: Introductions::new(),
             events: VecDeque::new(),
             offers: BTreeSet::new(),
             config,
@@ -204,6 +209,61 @@ impl Client {
         })
     }
 
+    /// Asks for a channel between two others, or between a third and this Client itself, under a label of at most 255 bytes.
+    ///
+    /// Both are offered it, `from` as its initiator, learn [who has introduced them](crate::PeerInfo::introducer), and decide. It is theirs
+    /// alone: this Client is no end of it. The Coordinator has to let this Client introduce others, which by default it does not, and
+    /// `from` reach `to`: its [`Rules`](crate::Rules) say whom it lets.
+    ///
+    /// [`ClientEvent::Introduced`] follows when both have accepted, or [`ClientEvent::IntroductionFailed`]: with the code of who has rejected
+    /// it; with [`NotFound`](crate::ErrorCode::NotFound) where one is not there, or that may not be; within the timeouts of
+    /// [`ClientLimits`](crate::ClientLimits) in any case. Channels and introductions that this Client asks for wait for the same
+    /// [turns](Self::open_channel). What is asked for counts among this Client's channels at the Coordinator, for as long as it stands, and
+    /// among those that others ask the two for. While the Client is not connected, nothing is asked for, and when the home channel is
+    /// lost, what was asked for is not asked for again.
+    ///
+    /// ```
+    /// # use conec_core::{Client, ClientEvent, ClientId, Endpoint, IntroduceError};
+    /// # use std::time::Instant;
+    /// fn connect_others(client: &mut Client, now: Instant, alice: ClientId, bob: ClientId) -> Result<(), IntroduceError> {
+    ///     let introduction = client.introduce(now, alice, bob, b"chat")?;
+    ///     println!("{introduction:?} is under way");
+    ///     Ok(())
+    /// }
+    ///
+    /// fn tell(event: &ClientEvent) {
+    ///     match event {
+    ///         ClientEvent::Introduced { introduction } => println!("{introduction:?}: they talk"),
+    ///         ClientEvent::IntroductionFailed { introduction, reason } => println!("{introduction:?}: {reason}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// ```
+    pub fn introduce(
+        &mut self,
+        now: Instant,
+        from: impl Into<Target>,
+        to: impl Into<Target>,
+        label: &[u8],
+    ) -> Result<IntroductionId, IntroduceError> {
+        self.command(now, |it, now| {
+            it.request_introduction(now, from.into(), to.into(), label)
+        })
+    }
+
+    /// What has become of an introduction, once that is known: told once, here or by an event.
+    ///
+    /// For drivers that take [channel events by themselves](Endpoint::poll_channel_event).
+    pub fn poll_introduction(&mut self, id: IntroductionId) -> Option<Result<(), CloseReason>> {
+        self.introductions.take(id)
+    }
+
+    /// Nobody wants to know any more what becomes of an introduction. If it waits for its turn, it is not asked for; otherwise it goes
+    /// its way.
+    pub fn ignore_introduction(&mut self, id: IntroductionId) {
+        self.forget_introduction(id);
+    }
+
     /// Accepts an [offered](ClientEvent::Offered) channel. [`ChannelEvent::Opened`] or [`ChannelEvent::Closed`] follows.
     pub fn accept(&mut self, now: Instant, id: ChannelId) -> Result<(), AnswerError> {
         self.accept_with(now, id, self.config.paths.policy)
@@ -271,6 +331,7 @@ impl Client {
 
     /// Ends all channels at once and tells the other sides this code.
     pub fn abort(&mut self, now: Instant, code: Code) {
+        self.end_introductions(CloseReason::Local);
         // The home channel is the way to all others: they end before it does.
         let home = self.home.id;
         let mut ids = self.host.ids();
@@ -353,6 +414,7 @@ impl Endpoint for Client {
         if self.asks.next_due().is_some_and(|due| due <= now) {
             self.ask(now);
         }
+        self.end_late_introductions(now);
         self.settle(now);
     }
 
@@ -390,6 +452,15 @@ impl Endpoint for Client {
         if let Some(event) = self.known.as_mut().and_then(known_event) {
             return Some(event);
         }
+        if let Some((introduction, outcome)) = self.introductions.pop() {
+            return Some(match outcome {
+                Ok(()) => ClientEvent::Introduced { introduction },
+                Err(reason) => ClientEvent::IntroductionFailed {
+                    introduction,
+                    reason,
+                },
+            });
+        }
         while let Some(id) = self.poll_offer() {
             if let Some(offered) = self.offer(id) {
                 return Some(offered);
@@ -405,7 +476,7 @@ impl Endpoint for Client {
     }
 
     fn has_application_events(&self) -> bool {
-        !self.offers.is_empty()
+        !self.offers.is_empty() || self.introductions.has_news()
     }
 
     fn state_changed(&mut self) -> bool {
@@ -478,12 +549,15 @@ impl Endpoint for Client {
             | ClientEvent::Offered { .. }
             | ClientEvent::Learned { .. }
             | ClientEvent::NotLearned { .. }
-            | ClientEvent::KeyChanged { .. }) => Err(event),
+            | ClientEvent::KeyChanged { .. }
+            | ClientEvent::Introduced { .. }
+            | ClientEvent::IntroductionFailed { .. }) => Err(event),
         }
     }
 
     fn close(&mut self, now: Instant, patience: Duration) {
         self.command(now, |it, now| {
+            it.end_introductions(CloseReason::Local);
             it.close_peers(now, patience);
             if let Some(mut home) = it.channel(it.home.id) {
                 home.close(now, patience);
@@ -537,6 +611,9 @@ impl Role for Client {
         let (path, port) = (self.paths.next_timeout(), self.mapping.next_due());
         earliest([
             self.asks.next_due().map(|at| (at, TimeoutCause::Setup)),
+            self.introductions
+                .next_due()
+                .map(|at| (at, TimeoutCause::Setup)),
             path.map(|at| (at, TimeoutCause::Path)),
             self.watch
                 .next_due()
@@ -639,6 +716,7 @@ impl Client {
     #[cfg(feature = "__testing")]
     pub(crate) fn entries(&self) -> usize {
         let tables = self.routes.len() + self.asks.entries() + self.paths.entries();
+        let tables = tables + self.introductions.entries();
         tables + self.events.len() + self.offers.len() + self.host.entries()
     }
 }

@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 use super::{
     Coordinator, CoordinatorEvent,
-    pairs::{End, Presence, Side, patience},
+    pairs::{Asker, End, Presence, Seat, Side, patience},
 };
 use crate::{
-    AnswerError, ClientId, Code, ErrorCode, PairError, PairId, Policy, Target, Violation,
+    AnswerError, ChannelId, ClientId, Code, ErrorCode, PairError, PairId, Policy, Target,
+    Violation,
     channel::ChannelCore,
     error::WireCode,
     util::{are_neighbours, may_take},
@@ -36,14 +37,64 @@ impl Coordinator {
         // A Client that may not be reached looks like one that is not there.
         let to = self.registry.find(target);
         let policy = to.map_or(Policy::Deny, |to| self.may_reach(id, to, &label));
+        let asker = Asker::Initiator(request);
         let pair = to
             .filter(|_| policy != Policy::Deny)
-            .and_then(|to| self.add_pair(now, [id, to], target, label, Some(request)));
+            .and_then(|to| self.add_pair(now, [id, to], target, label, asker));
+        self.decide_on_pair(now, id, request, pair, policy);
+    }
+
+    /// A Client asks for a channel between two others, on this home channel.
+    pub(super) fn introduction_requested(
+        &mut self,
+        now: Instant,
+        (id, session): (ClientId, ChannelId),
+        request: RequestId,
+        [from, to]: [&Target; 2],
+        label: Bytes,
+    ) {
+        if self.is_stopping() {
+            return self.open_failed(id, request, ErrorCode::Shutdown.into());
+        }
+        if !self.may_ask(id) {
+            return self.open_failed(id, request, ErrorCode::Limit.into());
+        }
+        // Who may not introduce, or not these two, learns of neither whether it is there.
+        let ends = self.registry.find(from).zip(self.registry.find(to));
+        let policy = ends.map_or(Policy::Deny, |(from, to)| {
+            stricter(self.may_introduce(id), self.may_reach(from, to, &label))
+        });
+        let asker = Asker::Introducer {
+            id,
+            session,
+            request,
+        };
+        let pair = ends
+            .filter(|_| policy != Policy::Deny)
+            .and_then(|(from, other)| self.add_pair(now, [from, other], to, label, asker));
+        self.decide_on_pair(now, id, request, pair, policy);
+    }
+
+    /// Does what rules say about a pair that a Client has asked for, if it is to be.
+    fn decide_on_pair(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        request: RequestId,
+        pair: Option<PairId>,
+        policy: Policy,
+    ) {
         match (pair, policy) {
             (Some(pair), Policy::Ask) => self.ask_for_pair(pair),
             (Some(pair), Policy::Allow | Policy::Deny) => self.offer_or_close_pair(now, pair),
             (None, _) => self.refuse_request(now, now, id, request, ErrorCode::NotFound.into()),
         }
+    }
+
+    /// Whether rules let somebody who is there introduce others to each other.
+    fn may_introduce(&self, id: ClientId) -> Policy {
+        let member = self.registry.get(id);
+        member.map_or(Policy::Deny, |it| self.rules.introduction(&it.standing(id)))
     }
 
     /// Whether rules let one have a channel to the other, both of whom are there.
@@ -109,7 +160,7 @@ impl Coordinator {
             return Err(PairError::TooMany);
         }
         let label = Bytes::copy_from_slice(label);
-        let pair = self.add_pair(now, [from, id], to, label, None);
+        let pair = self.add_pair(now, [from, id], to, label, Asker::Nobody);
         let pair = pair.ok_or(PairError::NotFound)?;
         if !self.offer_pair(now, pair) {
             self.pairs.remove(pair);
@@ -160,7 +211,14 @@ impl Coordinator {
     pub(super) fn policy_of(&self, id: PairId) -> Policy {
         self.pairs.get(id).map_or(Policy::Deny, |pair| {
             let [from, to] = pair.ends.each_ref().map(|end| end.id);
-            self.may_reach(from, to, &pair.label)
+            let reach = self.may_reach(from, to, &pair.label);
+            match pair.asker() {
+                // Of who is gone nothing is known, and what it has begun goes on.
+                Asker::Introducer { id, .. } if self.registry.get(id).is_some() => {
+                    stricter(self.may_introduce(id), reach)
+                }
+                Asker::Introducer { .. } | Asker::Initiator(_) | Asker::Nobody => reach,
+            }
         })
     }
 
@@ -239,16 +297,29 @@ impl Coordinator {
             if knows(side, end) || end.presence == Presence::Gone {
                 continue;
             }
-            let route = end.route;
-            let message = match (pair.is_offered(), side, pair.request()) {
-                (true, _, _) => CoordinatorMessage::ChannelClosed { route, code },
-                (false, Side::Initiator, Some(request)) => {
-                    self.refuse_request(now, pair.since(), end.id, request, code);
-                    continue;
-                }
-                (false, Side::Initiator | Side::Acceptor, _) => continue,
-            };
-            self.tell(end.id, &message);
+            if pair.is_offered() {
+                let route = end.route;
+                self.tell(end.id, &CoordinatorMessage::ChannelClosed { route, code });
+            }
+        }
+        let told = match pair.asker() {
+            // The offer was its answer.
+            Asker::Initiator(request) => {
+                let end = pair.end(Side::Initiator);
+                let waits = !pair.is_offered() && !knows(Side::Initiator, end);
+                waits.then_some((end.id, request))
+            }
+            Asker::Introducer {
+                id,
+                session,
+                request,
+            } => self.is_on(id, session).then_some((id, request)),
+            Asker::Nobody => None,
+        };
+        match told {
+            Some((id, request)) if pair.is_offered() => self.open_failed(id, request, code),
+            Some((id, request)) => self.refuse_request(now, pair.since(), id, request, code),
+            None => {}
         }
         self.events.push(CoordinatorEvent::PairClosed {
             pair: id,
@@ -263,7 +334,7 @@ impl Coordinator {
         [from, to]: [ClientId; 2],
         target: &Target,
         label: Bytes,
-        request: Option<RequestId>,
+        asker: Asker,
     ) -> Option<PairId> {
         let initiator = self.new_end(from, None)?;
         let mut acceptor = self.new_end(to, Some(initiator.route))?;
@@ -275,7 +346,7 @@ impl Coordinator {
         let number = self.host.random();
         let times = (now, self.config.limits.answer_timeout);
         self.pairs
-            .add(id, [initiator, acceptor], label, number, request, times);
+            .add(id, [initiator, acceptor], label, number, asker, times);
         Some(id)
     }
 
@@ -298,16 +369,28 @@ impl Coordinator {
             instance,
             presence: Presence::There,
             direct: None,
+            seat: Seat::None,
         })
     }
 
     pub(super) fn ask_for_pair(&mut self, id: PairId) {
-        if let Some(pair) = self.pairs.get(id) {
-            self.events.push(CoordinatorEvent::PairAsks {
-                pair: id,
-                from: pair.end(Side::Initiator).id,
-                to: pair.end(Side::Acceptor).id,
-                label: pair.label.clone(),
+        if let Some(it) = self.pairs.get(id) {
+            let [from, to] = it.ends.each_ref().map(|end| end.id);
+            let (pair, label) = (id, it.label.clone());
+            self.events.push(match it.asker() {
+                Asker::Introducer { id: by, .. } => CoordinatorEvent::IntroductionAsks {
+                    pair,
+                    by,
+                    from,
+                    to,
+                    label,
+                },
+                Asker::Initiator(_) | Asker::Nobody => CoordinatorEvent::PairAsks {
+                    pair,
+                    from,
+                    to,
+                    label,
+                },
             });
         }
     }
@@ -318,7 +401,7 @@ impl Coordinator {
         }
     }
 
-    /// Asks both ends of a pair whether they want it, if each has room for the question and the acceptor for the pair.
+    /// Asks both ends of a pair whether they want it, if each has room for the question, and for the pair where it is not its own.
     fn offer_pair(&mut self, now: Instant, id: PairId) -> bool {
         let Some(pair) = self.pairs.get(id) else {
             return false;
@@ -331,19 +414,29 @@ impl Coordinator {
         if pair.ends.iter().any(behind) {
             return false;
         }
-        match self
-            .pairs
-            .room_for(id, self.config.limits.channels_per_client)
-        {
-            Ok(None) => {}
-            Ok(Some(other)) => self.close_pair(now, other, None, ErrorCode::Limit.into()),
-            Err(()) => return false,
+        let limit = self.config.limits.channels_per_client;
+        let has_none = |&side: &Side| self.pairs.room_for(id, side, limit).is_err();
+        // Nothing gives way at one end in vain.
+        if Side::BOTH.iter().any(has_none) {
+            return false;
+        }
+        for side in Side::BOTH {
+            match self.pairs.room_for(id, side, limit) {
+                Ok(None) => {}
+                Ok(Some(other)) => self.close_pair(now, other, None, ErrorCode::Limit.into()),
+                Err(()) => return false,
+            }
+            self.pairs.seat(id, side);
         }
         let deadline = now + patience(self.config.limits.answer_timeout);
         self.pairs.grant(id, deadline);
         for side in Side::BOTH {
             if let Some(pair) = self.pairs.get(id) {
                 let (id, offer) = (pair.end(side).id, pair.offer(side));
+                if let Asker::Introducer { id: by, .. } = pair.asker() {
+                    let route = offer.own_route;
+                    self.tell(id, &CoordinatorMessage::Introducer { route, id: by });
+                }
                 self.tell(id, &CoordinatorMessage::Offer(offer));
             }
         }
@@ -379,6 +472,15 @@ impl Coordinator {
         self.tell_neighbours(now, id);
         let start = CoordinatorMessage::Start { route: from.route };
         self.tell(from.id, &start);
+        if let Asker::Introducer {
+            id: by,
+            session,
+            request,
+        } = self.pairs.take_asker(id)
+            && self.is_on(by, session)
+        {
+            self.tell(by, &CoordinatorMessage::Introduced { request });
+        }
         self.give_tickets(now, id);
         self.events.push(CoordinatorEvent::PairStarted {
             pair: id,
@@ -387,10 +489,25 @@ impl Coordinator {
         });
     }
 
+    /// Whether a Client is there, and on this home channel.
+    fn is_on(&self, id: ClientId, session: ChannelId) -> bool {
+        let member = self.registry.get(id);
+        member.is_some_and(|member| member.session == session)
+    }
+
     /// The end with this route, if it is the Client's.
     fn end_of(&self, id: ClientId, route: Route) -> Option<(PairId, Side)> {
         let (pair, side) = self.pairs.find(route)?;
         let end = self.pairs.get(pair)?.end(side);
         (end.id == id).then_some((pair, side))
+    }
+}
+
+/// What is decided where two rules are to let something happen.
+fn stricter(one: Policy, other: Policy) -> Policy {
+    match (one, other) {
+        (Policy::Deny, _) | (_, Policy::Deny) => Policy::Deny,
+        (Policy::Ask, _) | (_, Policy::Ask) => Policy::Ask,
+        (Policy::Allow, Policy::Allow) => Policy::Allow,
     }
 }

@@ -62,6 +62,22 @@ pub enum CoordinatorEvent {
         /// What for.
         label: Bytes,
     },
+    /// A Client wants two others to be connected, one of which may be itself, and the [rules](crate::Rules) say
+    /// [`Ask`](crate::Policy::Ask): of who introduces, or of who may reach whom.
+    /// [`grant`](crate::Coordinator::grant) or [`deny`](crate::Coordinator::deny) it, as what a Client
+    /// [asks for itself](Self::PairAsks).
+    IntroductionAsks {
+        /// The two ends to be.
+        pair: PairId,
+        /// Who asks.
+        by: ClientId,
+        /// Who is to reach the other.
+        from: ClientId,
+        /// The other.
+        to: ClientId,
+        /// What for.
+        label: Bytes,
+    },
     /// Both Clients have accepted a channel between them; packets are forwarded from now on.
     PairStarted {
         /// The two ends.

@@ -37,6 +37,9 @@ pub struct PairInfo {
     pub from: ClientId,
     /// The other.
     pub to: ClientId,
+    /// For whom it counts: who has asked for it, if not one of the two then a third that has
+    /// [introduced](crate::Client::introduce) them.
+    pub asked_by: ClientId,
     /// What for.
     pub label: Bytes,
     /// Whether both have accepted it.
@@ -73,6 +76,7 @@ impl Coordinator {
             pair: id,
             from,
             to,
+            asked_by: pair.payer(),
             label: pair.label.clone(),
             started: pair.is_started(),
             complete: !pair.is_incomplete(),

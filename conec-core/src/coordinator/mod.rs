@@ -200,12 +200,14 @@ impl Coordinator {
         })
     }
 
-    /// Lets a Client have the channel that it [asked](CoordinatorEvent::PairAsks) for, if the other end wants it too.
+    /// Lets a Client have the channel that it [asked](CoordinatorEvent::PairAsks) for, if the other end wants it too; or
+    /// [two others](CoordinatorEvent::IntroductionAsks), if both do.
     pub fn grant(&mut self, now: Instant, pair: PairId) -> Result<(), AnswerError> {
         self.command(now, |it, now| it.grant_pair(now, pair))
     }
 
-    /// Denies a Client the channel that it [asked](CoordinatorEvent::PairAsks) for. It learns no more than that no such
+    /// Denies a Client the channel that it asked for, for [itself](CoordinatorEvent::PairAsks) or for
+    /// [others](CoordinatorEvent::IntroductionAsks). It learns no more than that no such
     /// Client could be found, a whole number of seconds after it has asked: after the first one, if nobody is there. An
     /// application that takes longer than a second to say no tells by that that somebody is.
     pub fn deny(&mut self, now: Instant, pair: PairId) -> Result<(), AnswerError> {
@@ -464,6 +466,7 @@ impl Endpoint for Coordinator {
             name: name.cloned(),
             label: Bytes::new(),
             certified: None,
+            introducer: None,
         })
     }
 
@@ -480,6 +483,7 @@ impl Endpoint for Coordinator {
             | CoordinatorEvent::ClientJoined { .. }
             | CoordinatorEvent::ClientConnected { .. }
             | CoordinatorEvent::PairAsks { .. }
+            | CoordinatorEvent::IntroductionAsks { .. }
             | CoordinatorEvent::PairStarted { .. }
             | CoordinatorEvent::PairResumed { .. }
             | CoordinatorEvent::PairClosed { .. }) => Err(event),

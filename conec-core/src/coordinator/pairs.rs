@@ -12,7 +12,7 @@ use super::{
     refusals::Refusals,
 };
 use crate::{
-    ClientId, Name, PairId,
+    ChannelId, ClientId, Name, PairId,
     error::WireCode,
     util::Deadlines,
     wire::{Claim, Instance, Offer, RequestId, Role, Route},
@@ -38,8 +38,10 @@ pub(super) struct Pair {
     pub(super) label: Bytes,
     /// The number that both ends bind themselves to.
     number: u64,
-    /// The initiator's own number, if it was the initiator that asked.
-    request: Option<RequestId>,
+    /// Who has asked for it, and where the answer goes.
+    asker: Asker,
+    /// Among whose it counts: of what it has asked for, and at each end that is another's.
+    payer: ClientId,
     /// When it was asked for.
     since: Instant,
     phase: Phase,
@@ -54,6 +56,31 @@ pub(super) struct End {
     pub(super) presence: Presence,
     /// Whether what it sends travels directly, if its Client has said.
     pub(super) direct: Option<bool>,
+    pub(super) seat: Seat,
+}
+
+/// Who has asked for a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// No Client; or it has its answer.
+    Nobody,
+    /// The initiator, by this number of its own.
+    Initiator(RequestId),
+    /// A third, by this number of its own on this home channel: on another, the number is another one's.
+    Introducer {
+        id: ClientId,
+        session: ChannelId,
+        request: RequestId,
+    },
+}
+
+/// Whether a pair takes a place at an end, as one that the Client there has not asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seat {
+    None,
+    /// The Client has not accepted. It may have to give way.
+    Waiting,
+    Taken,
 }
 
 /// Whether the Client at an end has a home channel, and the end as well.
@@ -82,10 +109,9 @@ enum Phase {
         /// Whether those that have are ready for direct paths.
         direct: bool,
     },
-    /// It stood before, and its ends are to claim it. Then, the application may be asked. Until it goes on, it takes a place of its
-    /// initiator if that has claimed it, and else of its acceptor.
+    /// It stood before, and its ends are to claim it. Then, the application may be asked. Until it goes on, its payer is its
+    /// initiator if that has claimed it, and else its acceptor.
     Claimed {
-        by: Side,
         /// Whether those that have are ready for direct paths.
         direct: bool,
         asked: bool,
@@ -150,8 +176,13 @@ impl Pair {
         &self.ends[side as usize]
     }
 
-    pub(super) fn request(&self) -> Option<RequestId> {
-        self.request
+    pub(super) fn asker(&self) -> Asker {
+        self.asker
+    }
+
+    /// Among whose it counts.
+    pub(super) fn payer(&self) -> ClientId {
+        self.payer
     }
 
     pub(super) fn since(&self) -> Instant {
@@ -187,7 +218,7 @@ impl Pair {
     /// Whether it takes another place of the Client at this end, once that has claimed it.
     pub(super) fn takes_place(&self, side: Side) -> bool {
         match (self.phase, side) {
-            (Phase::Claimed { by, .. }, Side::Initiator) => self.end(by).id != self.end(side).id,
+            (Phase::Claimed { .. }, Side::Initiator) => self.payer != self.end(side).id,
             (Phase::Claimed { .. }, Side::Acceptor)
             | (Phase::Asking | Phase::Offered { .. } | Phase::Started { .. }, _) => false,
         }
@@ -198,12 +229,10 @@ impl Pair {
         self.number
     }
 
-    /// Whether its acceptor has been asked and has not accepted.
-    fn waits(&self) -> bool {
-        match self.phase {
-            Phase::Offered { accepted, .. } => !accepted[Side::Acceptor as usize],
-            Phase::Asking | Phase::Claimed { .. } | Phase::Started { .. } => false,
-        }
+    /// Whether this Client has been asked by that one, and has not accepted.
+    fn waits(&self, at: ClientId, by: ClientId) -> bool {
+        let waits = |end: &End| end.id == at && end.seat == Seat::Waiting;
+        self.payer == by && self.ends.iter().any(waits)
     }
 
     /// What one end is, as its Client would claim it.
@@ -224,9 +253,11 @@ impl Pair {
     /// What one end is told.
     pub(super) fn offer(&self, side: Side) -> Offer {
         let (own, peer) = (self.end(side), self.end(side.other()));
-        let request = match side {
-            Side::Initiator => self.request,
-            Side::Acceptor => None,
+        let request = match (side, self.asker) {
+            (Side::Initiator, Asker::Initiator(request)) => Some(request),
+            (Side::Initiator, Asker::Nobody | Asker::Introducer { .. }) | (Side::Acceptor, _) => {
+                None
+            }
         };
         Offer {
             request,
@@ -263,27 +294,48 @@ impl Pairs {
         self.quotas.asked(id)
     }
 
-    /// Whether a pair can be offered to its acceptor, which others may ask for `limit` in all: `Ok` if so, with the offer
-    /// that has to give way first, if one has.
-    pub(super) fn room_for(&self, id: PairId, limit: usize) -> Result<Option<PairId>, ()> {
+    /// Whether a pair can be offered to an end, which others may ask for `limit` in all: `Ok` if so, with the offer that has to
+    /// give way first, if one has.
+    pub(super) fn room_for(
+        &self,
+        id: PairId,
+        side: Side,
+        limit: usize,
+    ) -> Result<Option<PairId>, ()> {
         let pair = self.pairs.get(&id).ok_or(())?;
-        let [from, to] = pair.ends.each_ref().map(|end| end.id);
-        match self.quotas.room(to, pair.request.map(|_| from), limit) {
+        let (at, payer) = (pair.end(side).id, pair.payer);
+        if at == payer {
+            return Ok(None);
+        }
+        let by = match pair.asker {
+            Asker::Nobody => None,
+            Asker::Initiator(_) | Asker::Introducer { .. } => Some(payer),
+        };
+        match self.quotas.room(at, by, limit) {
             Room::Free => Ok(None),
             Room::InsteadOf(asker) => {
                 let pairs = self
                     .by_member
-                    .get(&to)
+                    .get(&at)
                     .into_iter()
                     .flat_map(BTreeMap::values);
-                let waits = |pair: &Pair| {
-                    pair.ends.each_ref().map(|end| end.id) == [asker, to] && pair.waits()
-                };
+                let waits = |pair: &Pair| pair.waits(at, asker);
                 let waiting = pairs.filter(|&id| self.pairs.get(id).is_some_and(waits));
                 // Its latest.
                 waiting.max().copied().map(Some).ok_or(())
             }
             Room::None => Err(()),
+        }
+    }
+
+    /// An end takes a place at its Client, unless that pays for the pair itself.
+    pub(super) fn seat(&mut self, id: PairId, side: Side) {
+        if let Some(pair) = self.pairs.get_mut(&id) {
+            let (payer, end) = (pair.payer, &mut pair.ends[side as usize]);
+            if end.id != payer && end.seat == Seat::None {
+                end.seat = Seat::Waiting;
+                self.quotas.offer(end.id, payer);
+            }
         }
     }
 
@@ -294,15 +346,20 @@ impl Pairs {
         ends: [End; 2],
         label: Bytes,
         number: u64,
-        request: Option<RequestId>,
+        asker: Asker,
         (since, patience): (Instant, Duration),
     ) {
-        self.quotas.ask(ends[Side::Initiator as usize].id);
+        let payer = match asker {
+            Asker::Nobody | Asker::Initiator(_) => ends[Side::Initiator as usize].id,
+            Asker::Introducer { id, .. } => id,
+        };
+        self.quotas.ask(payer);
         let pair = Pair {
             ends,
             label,
             number,
-            request,
+            asker,
+            payer,
             since,
             phase: Phase::Asking,
         };
@@ -319,15 +376,16 @@ impl Pairs {
         by: Side,
         (since, patience): (Instant, Duration),
     ) {
-        self.quotas.ask(ends[by as usize].id);
+        let payer = ends[by as usize].id;
+        self.quotas.ask(payer);
         let pair = Pair {
             ends,
             label,
             number,
-            request: None,
+            asker: Asker::Nobody,
+            payer,
             since,
             phase: Phase::Claimed {
-                by,
                 direct: true,
                 asked: false,
             },
@@ -360,14 +418,14 @@ impl Pairs {
         };
         let end = &mut pair.ends[side as usize];
         (end.presence, end.instance) = (Presence::There, instance);
-        if let Phase::Claimed { by, direct, .. } = &mut pair.phase {
+        let from = end.id;
+        if let Phase::Claimed { direct, .. } = &mut pair.phase {
             *direct = *direct && ready;
-            // It is the initiator's as soon as that is there, as it was before.
+            // It is the initiator's as soon as that is there.
             if side == Side::Initiator {
-                let payer = std::mem::replace(by, side);
-                let [from, _] = pair.ends.each_ref().map(|end| end.id);
-                self.quotas.give_up(pair.ends[payer as usize].id);
+                self.quotas.give_up(pair.payer);
                 self.quotas.ask(from);
+                pair.payer = from;
             }
         }
         if pair.is_incomplete() {
@@ -404,10 +462,28 @@ impl Pairs {
                 told: told_if(direct),
             };
             self.deadlines.set(id, None);
-            let [from, to] = pair.ends.each_ref().map(|end| end.id);
-            self.quotas.offer(to, from);
-            self.quotas.accept(to, from);
+            for side in Side::BOTH {
+                self.seat(id, side);
+                self.take_seat(id, side);
+            }
         }
+    }
+
+    /// The Client at an end has accepted what waits there.
+    fn take_seat(&mut self, id: PairId, side: Side) {
+        if let Some(pair) = self.pairs.get_mut(&id) {
+            let end = &mut pair.ends[side as usize];
+            if end.seat == Seat::Waiting {
+                end.seat = Seat::Taken;
+                self.quotas.accept(end.id, pair.payer);
+            }
+        }
+    }
+
+    /// Who has asked for a pair that is started is answered. Who that is.
+    pub(super) fn take_asker(&mut self, id: PairId) -> Asker {
+        let asker = self.pairs.get_mut(&id).map(|pair| &mut pair.asker);
+        asker.map_or(Asker::Nobody, |it| std::mem::replace(it, Asker::Nobody))
     }
 
     /// The Client at an end, or at both, has lost its home channel, or has another one as the same instance. Whether the pair is kept
@@ -460,8 +536,6 @@ impl Pairs {
                 direct: true,
             };
             self.deadlines.set(id, Some(deadline));
-            let [from, to] = pair.ends.each_ref().map(|end| end.id);
-            self.quotas.offer(to, from);
         }
     }
 
@@ -475,14 +549,11 @@ impl Pairs {
                 *direct &= ready;
                 let both = *accepted == [true; 2];
                 let told = told_if(*direct);
-                if side == Side::Acceptor {
-                    let [from, to] = pair.ends.each_ref().map(|end| end.id);
-                    self.quotas.accept(to, from);
-                }
                 if both {
                     pair.phase = Phase::Started { told };
                     self.deadlines.set(id, None);
                 }
+                self.take_seat(id, side);
                 Ok(both)
             }
             Phase::Asking
@@ -520,16 +591,13 @@ impl Pairs {
     pub(super) fn remove(&mut self, id: PairId) -> Option<Pair> {
         let pair = self.pairs.remove(&id)?;
         self.deadlines.set(id, None);
-        let [from, to] = pair.ends.each_ref().map(|end| end.id);
-        match pair.phase {
-            Phase::Claimed { by, .. } => self.quotas.give_up(pair.end(by).id),
-            Phase::Asking => self.quotas.give_up(from),
-            Phase::Offered { .. } | Phase::Started { .. } => {
-                self.quotas.give_up(from);
-                self.quotas.end(to, from, !pair.waits());
-            }
-        }
+        self.quotas.give_up(pair.payer);
         for end in &pair.ends {
+            match end.seat {
+                Seat::None => {}
+                Seat::Waiting => self.quotas.end(end.id, pair.payer, false),
+                Seat::Taken => self.quotas.end(end.id, pair.payer, true),
+            }
             self.by_route.remove(&end.route);
             if let Some(routes) = self.by_member.get_mut(&end.id) {
                 routes.remove(&end.route);

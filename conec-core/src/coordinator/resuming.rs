@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{
     Coordinator, CoordinatorEvent,
-    pairs::{Claimed, End, Presence, Side},
+    pairs::{Claimed, End, Presence, Seat, Side},
 };
 use crate::{
     ClientId, ErrorCode, PairId, Policy,
@@ -216,6 +216,7 @@ impl Coordinator {
             instance: NO_INSTANCE,
             presence: Presence::Gone,
             direct: None,
+            seat: Seat::None,
         };
         let own = end(client, claim.own_route);
         let peer = end(claim.peer, claim.peer_route);

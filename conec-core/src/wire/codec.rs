@@ -7,7 +7,7 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{ClientId, Name};
+use crate::{ClientId, Name, Target};
 
 /// Bytes that are not what they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,14 @@ impl Reader {
             .ok_or(Malformed)
     }
 
+    pub(super) fn target(&mut self) -> Result<Target, Malformed> {
+        match self.u8()? {
+            0 => self.name().map(Target::Name),
+            1 => self.client_id().map(Target::Id),
+            _ => Err(Malformed),
+        }
+    }
+
     pub(super) fn address(&mut self) -> Result<SocketAddr, Malformed> {
         let ip = match self.u8()? {
             4 => IpAddr::from(Ipv4Addr::from(self.array::<4>()?)),
@@ -182,6 +190,19 @@ pub(crate) fn read_blocks(bytes: Bytes) -> Result<Vec<Bytes>, Malformed> {
 
 pub(super) fn write_optional_name(name: Option<&Name>, out: &mut impl BufMut) {
     write_block(name.map_or(&[], |name| name.as_str().as_bytes()), out);
+}
+
+pub(super) fn write_target(target: &Target, out: &mut impl BufMut) {
+    match target {
+        Target::Name(name) => {
+            out.put_u8(0);
+            write_optional_name(Some(name), out);
+        }
+        Target::Id(id) => {
+            out.put_u8(1);
+            out.put_slice(id.as_bytes());
+        }
+    }
 }
 
 pub(super) fn write_address(address: SocketAddr, out: &mut impl BufMut) {

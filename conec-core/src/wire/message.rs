@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{
     codec::{
         Malformed, Reader, split_type, write_address, write_block, write_optional_name,
-        write_varint,
+        write_target, write_varint,
     },
     preamble::MAX_LABEL,
     route::Route,
@@ -20,7 +20,7 @@ use crate::{ClientId, Name, Secret, Target, config::MAX_TOKEN, error::WireCode};
 /// The largest control message, in bytes.
 pub(crate) const MAX_CONTROL: usize = 8 << 10;
 
-/// A Client's number for a channel that it asks for.
+/// A Client's number for a channel that it asks for, for itself or for others.
 pub(crate) type RequestId = u64;
 /// Tells a Client that was started anew from one that has lost its home channel.
 pub(crate) type Instance = u64;
@@ -75,6 +75,13 @@ pub(crate) enum ClientMessage {
     OpenChannel {
         request: RequestId,
         target: Target,
+        label: Bytes,
+    },
+    /// Asks for a channel between two others.
+    Introduce {
+        request: RequestId,
+        from: Target,
+        to: Target,
         label: Bytes,
     },
     /// Takes the offer of the channel end with this route.
@@ -136,6 +143,10 @@ pub(crate) enum CoordinatorMessage {
     ChannelClosed { route: Route, code: WireCode },
     /// The channel asked for by this request will not come.
     OpenFailed { request: RequestId, code: WireCode },
+    /// The two others that this request was about have accepted.
+    Introduced { request: RequestId },
+    /// Who has asked for the channel that is offered next, for the end with this route, and is not the other end.
+    Introducer { route: Route, id: ClientId },
     /// So many of the Client's packets were not forwarded, as they exceeded its rate.
     Throttled { packets: u64 },
     /// The Coordinator has a second port, at which probes with this route are the Client's.
@@ -264,6 +275,8 @@ impl CoordinatorMessage {
             | Self::Draining { .. }
             | Self::ChannelClosed { .. }
             | Self::OpenFailed { .. }
+            | Self::Introduced { .. }
+            | Self::Introducer { .. }
             | Self::Throttled { .. }
             | Self::SecondPort { .. }
             | Self::SeenAt { .. } => 0,
@@ -282,11 +295,13 @@ impl RoleMessage for ClientMessage {
             },
             OPEN_CHANNEL => Self::OpenChannel {
                 request: fields.varint()?,
-                target: match fields.u8()? {
-                    0 => Target::Name(fields.name()?),
-                    1 => Target::Id(fields.client_id()?),
-                    _ => return Err(Malformed),
-                },
+                target: fields.target()?,
+                label: fields.kept_block(MAX_LABEL)?,
+            },
+            INTRODUCE => Self::Introduce {
+                request: fields.varint()?,
+                from: fields.target()?,
+                to: fields.target()?,
                 label: fields.kept_block(MAX_LABEL)?,
             },
             ACCEPT => Self::Accept {
@@ -343,16 +358,19 @@ impl RoleMessage for ClientMessage {
             } => {
                 write_varint(OPEN_CHANNEL, &mut out);
                 write_varint(*request, &mut out);
-                match target {
-                    Target::Name(name) => {
-                        out.put_u8(0);
-                        write_optional_name(Some(name), &mut out);
-                    }
-                    Target::Id(id) => {
-                        out.put_u8(1);
-                        out.put_slice(id.as_bytes());
-                    }
-                }
+                write_target(target, &mut out);
+                write_block(label, &mut out);
+            }
+            Self::Introduce {
+                request,
+                from,
+                to,
+                label,
+            } => {
+                write_varint(INTRODUCE, &mut out);
+                write_varint(*request, &mut out);
+                write_target(from, &mut out);
+                write_target(to, &mut out);
                 write_block(label, &mut out);
             }
             Self::Accept { route, direct } => {
@@ -448,6 +466,13 @@ impl RoleMessage for CoordinatorMessage {
                 request: fields.varint()?,
                 code: fields.code()?,
             },
+            INTRODUCED => Self::Introduced {
+                request: fields.varint()?,
+            },
+            INTRODUCER => Self::Introducer {
+                route: fields.route()?,
+                id: fields.client_id()?,
+            },
             THROTTLED => Self::Throttled {
                 packets: fields.varint()?,
             },
@@ -532,6 +557,15 @@ impl RoleMessage for CoordinatorMessage {
                 write_varint(OPEN_FAILED, &mut out);
                 write_varint(*request, &mut out);
                 write_varint(code.to_wire(), &mut out);
+            }
+            Self::Introduced { request } => {
+                write_varint(INTRODUCED, &mut out);
+                write_varint(*request, &mut out);
+            }
+            Self::Introducer { route, id } => {
+                write_varint(INTRODUCER, &mut out);
+                out.put_slice(&route.to_bytes());
+                out.put_slice(id.as_bytes());
             }
             Self::Throttled { packets } => {
                 write_varint(THROTTLED, &mut out);
@@ -676,6 +710,7 @@ const ADDRESS_ECHO: u64 = 0x08;
 const RESUME: u64 = 0x0b;
 const CREDENTIAL: u64 = 0x0d;
 const PATH_REPORT: u64 = 0x11;
+const INTRODUCE: u64 = 0x0f;
 // Coordinator to Client.
 const WELCOME: u64 = 0x00;
 const OFFER: u64 = 0x02;
@@ -690,6 +725,8 @@ const NEIGHBOUR: u64 = 0x11;
 const TICKET: u64 = 0x13;
 const RESUMED: u64 = 0x15;
 const DRAINING: u64 = 0x17;
+const INTRODUCED: u64 = 0x19;
+const INTRODUCER: u64 = 0x1b;
 // Between peers.
 const BIND: u64 = 0x00;
 const BOUND: u64 = 0x02;
@@ -752,9 +789,16 @@ mod tests {
             name.clone().map(Target::Name),
             Some(Target::Id(ClientId([3; 32]))),
         ] {
+            let target = target.expect("the name is valid");
+            round_trip(ClientMessage::Introduce {
+                request: 6,
+                from: target.clone(),
+                to: Target::Id(ClientId([4; 32])),
+                label: Bytes::from_static(b"files"),
+            });
             round_trip(ClientMessage::OpenChannel {
                 request: 5,
-                target: target.expect("the name is valid"),
+                target,
                 label: Bytes::from_static(b"files"),
             });
         }
@@ -791,6 +835,9 @@ mod tests {
             code: WireCode::Protocol(ErrorCode::PeerGone),
         });
         round_trip(CoordinatorMessage::OpenFailed { request: 1, code });
+        round_trip(CoordinatorMessage::Introduced { request: 1 });
+        let id = ClientId([5; 32]);
+        round_trip(CoordinatorMessage::Introducer { route, id });
         round_trip(CoordinatorMessage::Throttled { packets: 1 << 40 });
         round_trip(CoordinatorMessage::SecondPort { route, port: 4434 });
         round_trip(CoordinatorMessage::SeenAt {

@@ -64,6 +64,12 @@ fn fields(sender: Sender, kind: u64) -> Option<&'static [Field]> {
             Choice(&[&[], &[]]),
             Block(64),
         ],
+        (Sender::Client, 15) => &[
+            Varint,
+            Choice(&[&[Name], &[Id]]),
+            Choice(&[&[Name], &[Id]]),
+            Block(255),
+        ],
         (Sender::Client, 13) | (Sender::Peer, 5) => &[Block(8192)],
         (Sender::Coordinator, 0) => &[OptionalName, Address],
         (Sender::Coordinator, 2) => &[
@@ -87,6 +93,8 @@ fn fields(sender: Sender, kind: u64) -> Option<&'static [Field]> {
         (Sender::Coordinator, 19) => &[Route, Block(64)],
         (Sender::Coordinator, 21) => &[Route],
         (Sender::Coordinator, 23) => &[Varint, Hosts(8)],
+        (Sender::Coordinator, 25) => &[Varint],
+        (Sender::Coordinator, 27) => &[Route, Id],
         (Sender::Peer, 0) => &[U64, Id, Id, Block(255)],
         (Sender::Peer, 1) => &[Choice(&[&[], &[]])],
         (Sender::Peer, 2) => &[],

@@ -233,9 +233,10 @@ impl Run {
                 ..
             } => self.offered(life, channel, peer, &label),
             ClientEvent::Channel { channel, event } => self.channel_event(life, channel, event),
-            event @ (ClientEvent::Reconnecting { .. } | _) => {
-                self.fail(&format!("an event that the model does not know: {event:?}"))
-            }
+            event @ (ClientEvent::Reconnecting { .. }
+            | ClientEvent::Introduced { .. }
+            | ClientEvent::IntroductionFailed { .. }
+            | _) => self.fail(&format!("an event that the model does not know: {event:?}")),
         }
     }
 
@@ -290,9 +291,9 @@ impl Run {
             CoordinatorEvent::Channel { channel, event } => {
                 self.channel_event(life, channel, event);
             }
-            event @ (CoordinatorEvent::PairResumed { .. } | _) => {
-                self.fail(&format!("an event that the model does not know: {event:?}"))
-            }
+            event @ (CoordinatorEvent::IntroductionAsks { .. }
+            | CoordinatorEvent::PairResumed { .. }
+            | _) => self.fail(&format!("an event that the model does not know: {event:?}")),
         }
     }
 }

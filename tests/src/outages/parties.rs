@@ -167,9 +167,11 @@ impl Run {
             | ClientEvent::Draining
             | ClientEvent::AddressObserved { .. } => {}
             ClientEvent::Channel { channel, event } => self.channel_event(client, channel, event),
-            event @ (ClientEvent::Offered { .. } | ClientEvent::Throttled { .. } | _) => {
-                self.fail(&format!("what nobody has caused: {event:?}"))
-            }
+            event @ (ClientEvent::Offered { .. }
+            | ClientEvent::Throttled { .. }
+            | ClientEvent::Introduced { .. }
+            | ClientEvent::IntroductionFailed { .. }
+            | _) => self.fail(&format!("what nobody has caused: {event:?}")),
         }
     }
 
@@ -185,9 +187,9 @@ impl Run {
             | CoordinatorEvent::PairResumed { .. }
             | CoordinatorEvent::PairClosed { .. }
             | CoordinatorEvent::Channel { .. } => {}
-            event @ (CoordinatorEvent::ClientAsks { .. } | _) => {
-                self.fail(&format!("what nobody has caused: {event:?}"))
-            }
+            event @ (CoordinatorEvent::ClientAsks { .. }
+            | CoordinatorEvent::IntroductionAsks { .. }
+            | _) => self.fail(&format!("what nobody has caused: {event:?}")),
         }
     }
 }

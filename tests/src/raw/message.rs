@@ -107,6 +107,21 @@ pub fn open_by_id(request: u64, id: ClientId, label: &[u8]) -> Vec<u8> {
     message(2, &[&varint(request), &[1], id.as_bytes(), &frame(label)])
 }
 
+/// Client: asks for a channel between two others, of whom one is said by id and one by name.
+pub fn introduce(request: u64, from: ClientId, to: &[u8], label: &[u8]) -> Vec<u8> {
+    message(
+        15,
+        &[
+            &varint(request),
+            &[1],
+            from.as_bytes(),
+            &[0],
+            &frame(to),
+            &frame(label),
+        ],
+    )
+}
+
 /// Client: takes an offer, ready for direct paths.
 pub fn accept(route: Route) -> Vec<u8> {
     message(4, &[&route, &[1]])
@@ -194,6 +209,16 @@ pub fn channel_closed(route: Route, code: u64) -> Vec<u8> {
 /// Coordinator: what an end can be claimed with.
 pub fn ticket(route: Route, ticket: &[u8]) -> Vec<u8> {
     message(19, &[&route, &frame(ticket)])
+}
+
+/// Coordinator: two others have accepted.
+pub fn introduced(request: u64) -> Vec<u8> {
+    message(25, &[&varint(request)])
+}
+
+/// Coordinator: who has asked for the channel that is offered next.
+pub fn introducer(route: Route, id: ClientId) -> Vec<u8> {
+    message(27, &[&route, id.as_bytes()])
 }
 
 /// Coordinator: packets are forwarded again.

@@ -20,6 +20,7 @@ mod errors;
 mod gaps;
 mod guards;
 mod hostile;
+mod introductions;
 mod jumbo;
 mod keys;
 mod known;

@@ -14,7 +14,7 @@ use crate::{
     channel::{ChannelCore, Notice},
     client::{
         Client, ClientEvent,
-        peer::Peer,
+        peer::{Ask, Peer},
         race::{Places, Race},
     },
     host::Hosted,
@@ -302,7 +302,7 @@ impl Client {
                 leave(link, now);
             }
         }
-        self.introduce(now);
+        self.say_hello(now);
     }
 
     /// An attempt has failed by itself.
@@ -378,7 +378,7 @@ impl Client {
     }
 
     /// The home channel's link is connected: this Client introduces itself.
-    fn introduce(&mut self, now: Instant) {
+    fn say_hello(&mut self, now: Instant) {
         // The Coordinator may still wait for the last of the handshake, and then for the Hello.
         let patience = self.config.limits.introduction();
         self.host.set_deadline(self.home.id, Some(now + patience));
@@ -433,11 +433,26 @@ impl Client {
                 }
             }
             CoordinatorMessage::OpenFailed { request, code } => {
-                if let Some(id) = self.asks.answered(request) {
-                    self.end_peer(now, id, code.into(), None);
+                match self.asks.answered(request) {
+                    Some(Ask::Channel(id)) => self.end_peer(now, id, code.into(), None),
+                    Some(Ask::Introduction(id)) => {
+                        self.introduction_answered(id, Err(code.into()));
+                    }
+                    None => {}
                 }
                 self.ask(now);
             }
+            CoordinatorMessage::Introduced { request } => {
+                match self.asks.answered(request) {
+                    Some(Ask::Introduction(id)) => self.introduction_answered(id, Ok(())),
+                    Some(Ask::Channel(_)) => {
+                        return self.violate_home(now, Violation::Unexpected);
+                    }
+                    None => {}
+                }
+                self.ask(now);
+            }
+            CoordinatorMessage::Introducer { route, id } => self.introductions.announce(route, id),
             CoordinatorMessage::SecondPort { route, port } => self.second_port(now, route, port),
             CoordinatorMessage::SeenAt { echo, address } => self.seen_at(echo, address),
             CoordinatorMessage::Throttled { packets } => self.throttled(packets),
@@ -523,6 +538,8 @@ impl Client {
             | ClientEvent::Learned { .. }
             | ClientEvent::NotLearned { .. }
             | ClientEvent::KeyChanged { .. }
+            | ClientEvent::Introduced { .. }
+            | ClientEvent::IntroductionFailed { .. }
             | ClientEvent::Channel { .. } => None,
         });
         match waiting {

@@ -5,7 +5,7 @@ mod names;
 mod resuming;
 mod transitions;
 
-pub(super) use self::asks::Asks;
+pub(super) use self::asks::{Ask, Asks};
 
 use bytes::Bytes;
 
@@ -21,6 +21,8 @@ pub(crate) struct Peer {
     label: Bytes,
     /// Whether this Client has asked for it.
     asked: bool,
+    /// Who has asked for it, if it is neither this Client nor, as far as is known, the other end.
+    introducer: Option<ClientId>,
     /// What its packets may travel on.
     policy: PathPolicy,
     /// The other end is ready for direct paths, and whether it wants no other.
@@ -71,6 +73,15 @@ enum Stage {
     Bound,
 }
 
+/// Who has asked for a channel that is offered: who introduces the two, or else its initiator. Where that is the end that is
+/// told, the Coordinator wants it.
+fn asker(offer: &Offer, introducer: Option<ClientId>) -> Option<ClientId> {
+    introducer.or(match offer.role {
+        EndRole::Initiator => None,
+        EndRole::Acceptor => Some(offer.peer),
+    })
+}
+
 impl Peer {
     pub(super) fn info(&self) -> Option<PeerInfo> {
         self.offer.as_ref().map(|offer| PeerInfo {
@@ -78,7 +89,14 @@ impl Peer {
             name: offer.peer_name.clone(),
             label: self.label.clone(),
             certified: self.certified.clone(),
+            introducer: self.introducer,
         })
+    }
+
+    /// Who has asked this Client for it, if another one has.
+    fn asker(&self) -> Option<ClientId> {
+        let offer = self.offer.as_ref().filter(|_| !self.asked)?;
+        asker(offer, self.introducer)
     }
 
     /// The offer, if the channel has come just as far as this.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::Stage;
+use super::{Ask, Stage};
 use crate::{
     ChannelId, CloseReason, Path,
     client::Client,
@@ -17,6 +17,7 @@ impl Client {
     /// is asked for again; all else ends.
     pub(in crate::client) fn orphan_peers(&mut self, now: Instant) {
         self.asks.clear();
+        self.end_introductions(CloseReason::CoordinatorLost);
         self.mapping.forget();
         let has_moved = self.home.former.is_some();
         for id in self.peer_ids() {
@@ -26,7 +27,7 @@ impl Client {
             match &mut peer.stage {
                 Stage::Requested { request, .. } => {
                     *request = None;
-                    self.asks.add(id);
+                    self.asks.add(Ask::Channel(id));
                 }
                 Stage::Accepted | Stage::Binding | Stage::Seeking | Stage::Bound
                     if peer.ticket.is_some() =>
@@ -45,6 +46,7 @@ impl Client {
     /// The home channel is lost for good: nobody forwards packets any more.
     pub(in crate::client) fn end_peers(&mut self, now: Instant) {
         self.asks.clear();
+        self.end_introductions(CloseReason::CoordinatorLost);
         for id in self.peer_ids() {
             self.lose_peer(now, id);
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Peer, Stage};
+use super::{Ask, Peer, Stage, asker};
 use crate::{
     AnswerError, Certified, ChannelId, ClientId, CloseReason, Credential, CredentialError,
     Endpoint, ErrorCode, OpenChannelError, PathPolicy, PeerInfo, Target, Violation,
@@ -46,6 +46,7 @@ impl Client {
         let peer = Peer {
             label: Bytes::copy_from_slice(label),
             asked: true,
+            introducer: None,
             policy,
             ready: None,
             neighbour: false,
@@ -66,12 +67,12 @@ impl Client {
         if !is_open {
             self.host.set_deadline(id, Some(now + self.ask_patience()));
         }
-        self.asks.add(id);
+        self.asks.add(Ask::Channel(id));
         self.ask(now);
         Ok(id)
     }
 
-    /// Asks for the channels whose turn it is.
+    /// Asks for the channels whose turn it is, and introductions.
     pub(in crate::client) fn ask(&mut self, now: Instant) {
         if !self.is_connected() {
             return;
@@ -80,7 +81,14 @@ impl Client {
         while let Some(id) = self.asks.pop_claim(now) {
             self.claim_peer(id);
         }
-        while let Some((number, id)) = self.asks.pop(now) {
+        while let Some((number, ask)) = self.asks.pop(now) {
+            let id = match ask {
+                Ask::Channel(id) => id,
+                Ask::Introduction(id) => {
+                    self.ask_to_introduce(now, id, number);
+                    continue;
+                }
+            };
             let Some(peer) = self.peer_mut(id) else {
                 continue;
             };
@@ -100,6 +108,7 @@ impl Client {
 
     pub(in crate::client) fn offered(&mut self, now: Instant, offer: Offer) {
         let route = offer.own_route;
+        let introducer = self.introductions.take_introducer(route);
         if self.routes.contains_key(&route) {
             return self.violate_home(now, Violation::Unexpected);
         }
@@ -112,13 +121,14 @@ impl Client {
         if !self.is_as_known(&offer, None) {
             return self.decline(route, ErrorCode::KeyChanged.into());
         }
-        if !self.has_place(&offer) {
+        if !self.has_place(asker(&offer, introducer)) {
             return self.decline(route, ErrorCode::Limit.into());
         }
         let policy = self.config.paths.policy;
         let peer = Peer {
             label: offer.label.clone(),
             asked: false,
+            introducer,
             policy,
             ready: None,
             neighbour: false,
@@ -144,7 +154,13 @@ impl Client {
     /// The Coordinator's answer to a request of this Client.
     fn answered(&mut self, now: Instant, request: RequestId, mut offer: Offer) {
         let route = offer.own_route;
-        let id = self.asks.answered(request);
+        let id = match self.asks.answered(request) {
+            Some(Ask::Channel(id)) => Some(id),
+            Some(Ask::Introduction(_)) => {
+                return self.violate_home(now, Violation::Unexpected);
+            }
+            None => None,
+        };
         self.ask(now);
         // The application may have given the request up.
         let Some((id, peer)) = id.and_then(|id| Some((id, self.peer_mut(id)?))) else {
@@ -551,6 +567,7 @@ impl Client {
             name,
             label,
             certified: _,
+            introducer: _,
         } = self.peer(id)?;
         Some(ClientEvent::Offered {
             channel: id,
@@ -649,7 +666,7 @@ impl Client {
     }
 
     /// How long a channel may take that is asked for: the Coordinator answers within its own time; this is for when it does not.
-    fn ask_patience(&self) -> Duration {
+    pub(in crate::client) fn ask_patience(&self) -> Duration {
         let limits = &self.config.limits;
         limits.answer_timeout + limits.hello_timeout
     }
@@ -659,20 +676,11 @@ impl Client {
         channels.filter_map(|(_, channel)| channel.role.as_ref())
     }
 
-    /// Whether there is a place for a channel that this Client has not asked for.
-    fn has_place(&self, offer: &Offer) -> bool {
-        let asked_for = |peer: &&Peer| !peer.asked;
-        let from = |peer: &Peer| peer.offer.as_ref().map(|offer| offer.peer);
-        let taken = self.peers().filter(asked_for).count();
-        let own = match offer.role {
-            // The Coordinator wants it, and not the other end.
-            EndRole::Initiator => 0,
-            EndRole::Acceptor => self
-                .peers()
-                .filter(asked_for)
-                .filter(|peer| from(peer) == Some(offer.peer))
-                .count(),
-        };
+    /// Whether there is a place for a channel that this Client has not asked for, but this one, if another Client has.
+    fn has_place(&self, asker: Option<ClientId>) -> bool {
+        let taken = self.peers().filter(|peer| !peer.asked).count();
+        let is_its = |peer: &&Peer| peer.asker() == asker;
+        let own = asker.map_or(0, |_| self.peers().filter(is_its).count());
         may_take(own, taken, self.config.limits.channels_per_client)
     }
 }

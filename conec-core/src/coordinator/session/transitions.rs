@@ -105,6 +105,17 @@ impl Coordinator {
                     label,
                 },
             ) => self.channel_requested(now, id, request, &target, label),
+            (
+                &Phase::Admitted { id, .. },
+                ClientMessage::Introduce {
+                    request,
+                    from,
+                    to,
+                    label,
+                },
+            ) => {
+                self.introduction_requested(now, (id, client), request, [&from, &to], label);
+            }
             (&Phase::Admitted { id, .. }, ClientMessage::Accept { route, direct }) => {
                 self.end_accepted(now, id, route, direct);
             }

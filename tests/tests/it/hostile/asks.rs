@@ -118,7 +118,12 @@ pub(super) fn take_offer(scene: &mut Scene, node: NodeId) -> Option<ChannelId> {
 
 /// Somebody who has never been heard of has a channel with it in either direction.
 pub(super) fn can_reach_and_be_reached(scene: &mut Scene, victim: NodeId) {
-    let carol = scene.world.add_client("carol");
+    can_reach_and_be_reached_by(scene, victim, "carol");
+}
+
+/// The same of somebody of this name.
+pub(super) fn can_reach_and_be_reached_by(scene: &mut Scene, victim: NodeId, name: &str) {
+    let carol = scene.world.add_client(name);
     scene.world.connect(carol, scene.coordinator);
     let id = scene.world.client_id(carol);
     scene.world.request_channel(victim, Target::Id(id));

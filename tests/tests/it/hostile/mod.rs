@@ -68,8 +68,8 @@
 //!
 //! Not in the catalogue: probes without end ([`probing`]), lies about which channel this is ([`peers`]) and about who is in
 //! whose network ([`neighbours`]), a Coordinator that swaps keys, leads elsewhere or listens in ([`coordinator`]), claims to
-//! what is somebody else's or over ([`claims`]), or that nobody meets ([`half_claims`]). Random behaviour of one
-//! participant: `participant`.
+//! what is somebody else's or over ([`claims`]), or that nobody meets ([`half_claims`]), and who introduces others to each
+//! other without end ([`introductions`]). Random behaviour of one participant: `participant`.
 
 mod asks;
 mod claims;
@@ -81,6 +81,7 @@ mod deaf;
 mod forwarding;
 mod half_claims;
 mod handshake;
+mod introductions;
 mod keys_of_two_kinds;
 mod leftovers;
 mod lobby;

@@ -61,7 +61,7 @@ impl Den {
         self.welcome_with(name, |_| {})
     }
 
-    fn welcome_with(
+    pub(super) fn welcome_with(
         &mut self,
         name: &str,
         change: impl FnOnce(&mut ClientConfig),
