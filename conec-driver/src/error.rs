@@ -5,8 +5,8 @@
 use std::io;
 
 use conec_core::{
-    CloseReason, ConfigError, KeyChange, MessageTooLarge, NoRandomness, OpenChannelError, RecvEnd,
-    SendEnd,
+    CloseReason, ConfigError, IntroduceError, KeyChange, MessageTooLarge, NoRandomness,
+    OpenChannelError, RecvEnd, SendEnd,
 };
 use thiserror::Error;
 
@@ -86,6 +86,29 @@ impl OpenError {
             Self::Refused(error) => error.is_permanent(),
             Self::Closed(reason) => reason.is_permanent(),
             Self::KeyChanged(_) => true,
+        }
+    }
+}
+
+/// Why two others have no channel that this Client has asked for them, or why it is not known whether they have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum IntroductionError {
+    /// It could not even be asked for.
+    #[error(transparent)]
+    Refused(#[from] IntroduceError),
+    /// The Coordinator or one of the two did not want it, or did not answer; or the connection to the Coordinator was lost meanwhile.
+    #[error("the introduction has failed")]
+    Failed(#[from] CloseReason),
+}
+
+impl IntroductionError {
+    /// Whether to ask again would end in the same way, as [`CloseReason::is_permanent`] has it.
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::Refused(error) => error.is_permanent(),
+            Self::Failed(reason) => reason.is_permanent(),
         }
     }
 }

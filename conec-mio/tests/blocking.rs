@@ -313,6 +313,41 @@ fn whoever_waits_hears_of_the_end() {
     });
 }
 
+/// One thread has the others' Clients connected.
+#[test]
+fn an_introduction_is_waited_for_no_longer_than_the_limit() {
+    within(|| {
+        let mut config = coordinator_config();
+        let rules = "connect allow any\nreach allow any to any\nintroduce allow any";
+        config.rules = Some(rules.parse().unwrap());
+        let coordinator = Coordinator::bind("127.0.0.1:0", config).unwrap();
+        let [lobby, alice, bob] = [(); 3].map(|()| client(&coordinator));
+        // Nobody accepts.
+        let late = lobby.introduce_timeout(alice.id(), bob.id(), "first", SHORT);
+        assert_eq!(late, Err(TimedOut));
+        let accepting = [&alice, &bob].map(|client| {
+            let client = client.clone();
+            thread::spawn(move || {
+                let mut offers = client.incoming();
+                [(); 2].map(|()| offers.next().unwrap().accept().unwrap())
+            })
+        });
+        assert_eq!(lobby.introduce(alice.id(), bob.id(), "second"), Ok(()));
+        let [a, b] = accepting.map(|thread| thread.join().unwrap());
+        for (a, b) in a.iter().zip(&b) {
+            assert_eq!(a.peer().unwrap().introducer, Some(lobby.id()));
+            let mut sender = a.open_uni("").unwrap();
+            sender.send("hello".into()).unwrap();
+            let mut stream = b.accept_timeout(LONG).unwrap().unwrap();
+            assert_eq!(stream.receiver.recv(), Ok(Some("hello".into())));
+        }
+        let nobody = Identity::generate().unwrap().id();
+        let failed = lobby.introduce_timeout(alice.id(), nobody, "", LONG);
+        let not_found = CloseReason::Remote(ErrorCode::NotFound);
+        assert_eq!(failed, Ok(Err(IntroductionError::Failed(not_found))));
+    });
+}
+
 fn ended() -> SendEnd {
     SendEnd::Closed(CloseReason::Local)
 }

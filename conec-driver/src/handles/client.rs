@@ -9,13 +9,13 @@ use std::{
 
 use conec_core::{
     ChannelId, ClientConfig, ClientId, ClientState, CloseReason, Code, Endpoint, EndpointStats,
-    Identity, KeyChange, KnownClients, Name, Nat, PathPolicy, Target,
+    Identity, IntroductionId, KeyChange, KnownClients, Name, Nat, PathPolicy, Target,
 };
 use futures_core::Stream;
 
 use crate::{
-    BindError, Channel, ConnectError, Driver, KnownError, KnownFile, Offer, OpenError, Socket,
-    Sockets,
+    BindError, Channel, ConnectError, Driver, IntroductionError, KnownError, KnownFile, Offer,
+    OpenError, Socket, Sockets,
     known::Keeper,
     look_up_link,
     shared::{EndpointHandle, Items, Shared},
@@ -191,6 +191,44 @@ impl Client {
             .await
     }
 
+    /// Has the Coordinator connect two others, or a third and this Client, under a label of at most 255 bytes: it offers them a
+    /// channel, to `from` as who has opened it.
+    ///
+    /// Waits until both have accepted. The channel is theirs, and stays when this Client goes; who has introduced them they learn from
+    /// [`PeerInfo::introducer`](conec_core::PeerInfo::introducer). Fails with [`NotFound`](conec_core::ErrorCode::NotFound) where one of them
+    /// is not there, and where it may not be: a Coordinator lets nobody introduce others, unless its [`Rules`](conec_core::Rules) say so.
+    ///
+    /// Dropped before, it goes its way and nobody hears what has become of it; it is not even asked for where it still waits for its turn,
+    /// as [channels](conec_core::Client::open_channel) do.
+    ///
+    /// ```no_run
+    /// # use conec_driver::{Client, api::*};
+    /// # async fn run(lobby: Client, alice: Name, bob: Name) {
+    /// match lobby.introduce(alice, bob, "chat").await {
+    ///     Ok(()) => println!("they talk"),
+    ///     Err(IntroductionError::Failed(CloseReason::Application(code))) => println!("one does not want to: {code}"),
+    ///     Err(error) => println!("{error}"),
+    /// }
+    /// # }
+    /// ```
+    pub async fn introduce(
+        &self,
+        from: impl Into<Target>,
+        to: impl Into<Target>,
+        label: impl AsRef<[u8]>,
+    ) -> Result<(), IntroductionError> {
+        let (now, label) = (self.shared.now(), label.as_ref());
+        let (from, to) = (from.into(), to.into());
+        let asked = self
+            .shared
+            .with(|state| state.introduce(now, from, to, label));
+        let awaited = Awaited(&self.shared, asked?);
+        Ok(self
+            .shared
+            .wait(|state| state.introduced(awaited.1))
+            .await?)
+    }
+
     /// The next channel that another Client, or the Coordinator on its own account, offers. `None` once this Client has
     /// ended.
     pub async fn accept(&self) -> Option<Offer> {
@@ -313,6 +351,15 @@ impl Client {
 
     fn core<T>(&self, f: impl FnOnce(&conec_core::Client) -> T) -> T {
         self.shared.with(|state| f(state.endpoint()))
+    }
+}
+
+/// An introduction of which somebody wants to know what becomes of it.
+struct Awaited<'a>(&'a Shared<conec_core::Client>, IntroductionId);
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.with(|state| state.ignore_introduction(self.1));
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use conec_core::{
     ChannelId, Client, ClientState, CloseReason, Coordinator, CoordinatorEvent, Endpoint,
-    KeyChange, KnownClients, OpenChannelError, PathPolicy, PeerInfo, Target,
+    IntroduceError, IntroductionId, KeyChange, KnownClients, OpenChannelError, PathPolicy,
+    PeerInfo, Target,
 };
 
 use super::{State, state::Held, waiters::Subject};
@@ -90,6 +91,38 @@ impl State<Client> {
         }
         let over = self.how_ended();
         over.map(|_| None).ok_or(Subject::Application)
+    }
+
+    /// Asks for a channel between two others.
+    pub(crate) fn introduce(
+        &mut self,
+        now: Instant,
+        from: Target,
+        to: Target,
+        label: &[u8],
+    ) -> Result<IntroductionId, IntroduceError> {
+        if self.ended {
+            return Err(IntroduceError::NotConnected);
+        }
+        self.waiters.wake_driver();
+        self.endpoint.introduce(now, from, to, label)
+    }
+
+    /// What has become of that.
+    pub(crate) fn introduced(
+        &mut self,
+        id: IntroductionId,
+    ) -> Result<Result<(), CloseReason>, Subject> {
+        match self.endpoint.poll_introduction(id) {
+            Some(outcome) => Ok(outcome),
+            None if self.ended => Ok(Err(CloseReason::Local)),
+            None => Err(Subject::Application),
+        }
+    }
+
+    /// Nobody waits for what becomes of it.
+    pub(crate) fn ignore_introduction(&mut self, id: IntroductionId) {
+        self.endpoint.ignore_introduction(id);
     }
 
     /// The next channel that is offered, which is held from here on. `None` once the Client is not connected any more.

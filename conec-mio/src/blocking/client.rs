@@ -10,7 +10,7 @@ use std::{
 };
 
 use conec_core::{ClientConfig, ClientState, CloseReason, KeyChange, PathPolicy, Target};
-use conec_driver::{BindError, ConnectError, Lookup, OpenError, Socket};
+use conec_driver::{BindError, ConnectError, IntroductionError, Lookup, OpenError, Socket};
 
 use super::{
     Channel, Offer, TimedOut,
@@ -119,6 +119,14 @@ impl Client {
             policy: PathPolicy
         ) -> Result<Channel, OpenError> {
             async { self.0.open_with(target, label, policy).await.map(Channel) }
+        }
+
+        introduce, introduce_timeout [&self,] (
+            from: impl Into<Target>,
+            to: impl Into<Target>,
+            label: impl AsRef<[u8]>
+        ) -> Result<(), IntroductionError> {
+            self.0.introduce(from, to, label)
         }
 
         accept, accept_timeout [&self,] () -> Option<Offer> {

@@ -61,6 +61,8 @@ pub(crate) fn receive(coordinator: Ready, load: Load, meter: Arc<Meter>) -> Resu
             ClientEvent::AddressObserved { .. }
             | ClientEvent::Throttled { .. }
             | ClientEvent::Offered { .. }
+            | ClientEvent::Introduced { .. }
+            | ClientEvent::IntroductionFailed { .. }
             | ClientEvent::Channel { .. }
             | _ => {}
         }
@@ -118,6 +120,8 @@ pub(crate) fn send(coordinator: Ready, load: Load, meter: Arc<Meter>) -> Result<
             ClientEvent::AddressObserved { .. }
             | ClientEvent::Throttled { .. }
             | ClientEvent::Offered { .. }
+            | ClientEvent::Introduced { .. }
+            | ClientEvent::IntroductionFailed { .. }
             | ClientEvent::Channel { .. }
             | _ => return Ok(()),
         };

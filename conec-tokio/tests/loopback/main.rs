@@ -14,6 +14,7 @@ mod connecting;
 mod credentials;
 mod ending;
 mod giving_up;
+mod introducing;
 mod known;
 mod resuming;
 mod rules;
@@ -49,6 +50,7 @@ fn handles_can_be_sent_and_shared() {
     let _ = |client: &Client, channel: &Channel, sender: &mut Sender, receiver: &mut Receiver| {
         future(&client.accept());
         future(&client.open(client.id(), "label"));
+        future(&client.introduce(client.id(), client.id(), "label"));
         future(&channel.open_bi("label"));
         future(&channel.close(PATIENCE));
         future(&sender.send(Bytes::new()));
