@@ -280,6 +280,8 @@ const ED25519_PKCS8_PREFIX: [u8; 16] = [
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::{
         super::samples::{ED25519, P256, P384, Sample},
         *,
@@ -315,6 +317,32 @@ mod tests {
             let refused = Identity::from_pkcs8(der.clone().into()).map(|it| it.id());
             assert_eq!(refused, Err(KeyError::NotEd25519OrP256), "{der:x?}");
         }
+    }
+
+    /// Has this public key, and nothing to sign with.
+    struct Shows(Sample);
+
+    impl Signer for Shows {
+        fn public_key(&self) -> SubjectPublicKeyInfoDer<'static> {
+            self.0.spki().into()
+        }
+
+        fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+            Err("there is no key".into())
+        }
+    }
+
+    #[test]
+    fn who_has_a_key_elsewhere_is_who_has_it_here() {
+        for sample in [ED25519, P256] {
+            let there = Identity::from_signer(Arc::new(Shows(sample))).unwrap();
+            let here = Identity::from_pkcs8(sample.pkcs8()).unwrap();
+            assert_eq!(there.id(), here.id());
+            assert_eq!(there.public_key(), here.public_key());
+            assert!(there.to_pkcs8().is_none() && there.to_pem().is_none());
+        }
+        let refused = Identity::from_signer(Arc::new(Shows(P384))).map(|it| it.id());
+        assert_eq!(refused, Err(KeyError::NotEd25519OrP256));
     }
 
     #[test]

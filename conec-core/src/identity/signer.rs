@@ -159,13 +159,15 @@ pub(crate) const NOT_SIGNED: &str = "the signer has not signed";
 
 #[cfg(test)]
 mod tests {
-    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{
+        pki_types::PrivateKeyDer,
+        sign::{Signer as _, SigningKey as _},
+    };
 
     use super::{
-        super::samples::{ED25519, OTHER_P256, P256, P384, Sample},
+        super::samples::{ED25519, OTHER_P256, P256, Sample},
         *,
     };
-    use crate::{Identity, KeyError};
 
     /// Shows one key, and signs so.
     struct Shows(Sample, Answer);
@@ -182,8 +184,10 @@ mod tests {
         }
     }
 
-    fn identity(shown: Sample, answer: Answer) -> Result<Identity, KeyError> {
-        Identity::from_signer(Arc::new(Shows(shown, answer)))
+    fn elsewhere(shown: Sample, answer: Answer) -> Elsewhere {
+        let spki = shown.spki();
+        let key = RawKey::new(&spki).unwrap();
+        Elsewhere::new(Arc::new(Shows(shown, answer)), key)
     }
 
     fn by(sample: Sample) -> Answer {
@@ -195,59 +199,46 @@ mod tests {
         })
     }
 
-    /// What TLS gets for a message, where the other side takes what Clients sign with.
-    fn signed(identity: &Identity) -> Result<Vec<u8>, Error> {
-        let signer = identity
-            .certified()
-            .key
-            .choose_scheme(&KeyKind::ALL.map(KeyKind::scheme));
-        signer.unwrap().sign(b"a message")
-    }
-
     #[test]
-    fn who_has_a_key_elsewhere_is_who_has_it_here() {
-        for sample in [ED25519, P256] {
-            let there = identity(sample, by(sample)).unwrap();
-            let here = Identity::from_pkcs8(sample.pkcs8()).unwrap();
-            assert_eq!(there.id(), here.id());
-            assert_eq!(there.public_key(), here.public_key());
-            assert!(there.to_pkcs8().is_none() && there.to_pem().is_none());
-            let (key, signature) = (sample.spki(), signed(&there).unwrap());
+    fn a_key_that_is_elsewhere_signs_with_its_own_scheme() {
+        for (sample, algorithm) in [
+            (ED25519, SignatureAlgorithm::ED25519),
+            (P256, SignatureAlgorithm::ECDSA),
+        ] {
+            let there = elsewhere(sample, by(sample));
+            let signature = there.sign(b"a message").unwrap();
             let algorithms = provider::default_provider().signature_verification_algorithms;
-            let key = RawKey::new(&key).unwrap();
+            let spki = sample.spki();
+            let key = RawKey::new(&spki).unwrap();
             assert!(key.has_signed(b"a message", &signature, &algorithms));
-            // Only with its own scheme.
-            let key = &there.certified().key;
-            assert!(
-                key.choose_scheme(&[SignatureScheme::RSA_PSS_SHA256])
-                    .is_none()
-            );
-            assert_eq!(key.public_key(), Some(sample.spki().into()));
-            assert_eq!(key.algorithm(), here.certified().key.algorithm());
+            assert!(!key.has_signed(b"another message", &signature, &algorithms));
+
+            let scheme = key.kind().scheme();
+            let chosen = there.choose_scheme(&KeyKind::ALL.map(KeyKind::scheme));
+            assert_eq!(chosen.unwrap().scheme(), scheme);
+            let others = [SignatureScheme::RSA_PSS_SHA256];
+            assert!(there.choose_scheme(&others).is_none());
+            assert_eq!(there.algorithm(), algorithm);
+            assert_eq!(there.public_key(), Some(spki.as_slice().into()));
         }
-        let refused = identity(P384, by(P384)).map(|it| it.id());
-        assert_eq!(refused, Err(KeyError::NotEd25519OrP256));
     }
 
     #[test]
     fn what_is_no_signature_by_the_key_is_not_sent() {
-        let wrong: [(&str, Answer); 5] = [
+        let late = by(P256)(b"another message").unwrap();
+        let wrong: [(&str, Answer); 6] = [
             ("none", Box::new(|_| Err("the card is not there"))),
             ("nothing", Box::new(|_| Ok(Vec::new()))),
             // Two numbers, as PKCS #11 has them.
             ("another form", Box::new(|_| Ok(vec![7; 64]))),
             ("another key's", by(OTHER_P256)),
             ("of another kind", by(ED25519)),
+            ("of something else", Box::new(move |_| Ok(late.clone()))),
         ];
         for (what, answer) in wrong {
-            let identity = identity(P256, answer).unwrap();
-            let refused = signed(&identity).unwrap_err();
+            let refused = elsewhere(P256, answer).sign(b"a message").unwrap_err();
             // Not what the signer has said: the other side is told.
             assert_eq!(refused, Error::General(NOT_SIGNED.into()), "{what}");
         }
-        // Of something else.
-        let signature = by(P256)(b"another message").unwrap();
-        let late = identity(P256, Box::new(move |_| Ok(signature.clone()))).unwrap();
-        assert!(signed(&late).is_err());
     }
 }
