@@ -7,7 +7,7 @@ use rustls::RootCertStore;
 
 use crate::{
     Authorities, Certificate, ClientLimits, ConfigError, CoordinatorLimits, Credential,
-    CredentialError, Identity, KeyPin, KnownClients, Name, Rules, Secret, limits::MAX_TIME,
+    CredentialError, Identity, KeyPin, KnownClients, Name, Policy, Rules, Secret, limits::MAX_TIME,
 };
 
 /// How a [`Client`](crate::Client) introduces itself and whom it trusts. Make one with [`new`](Self::new), and set fields.
@@ -351,19 +351,6 @@ pub struct Revocation {
     pub channel: u64,
     /// The hour since 1970 in which that was.
     pub hour: u32,
-}
-
-/// Who decides about a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Policy {
-    /// Always yes.
-    Allow,
-    /// The application, asked by an event. Who is refused then does not learn by the answer whether a name is held or a Client
-    /// is there, nor, if the application denies channels within a second, by when it comes.
-    Ask,
-    /// Always no.
-    Deny,
 }
 
 /// Windows, buffers and times of one kind of channel. Begin with the default, and set fields.

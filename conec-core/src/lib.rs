@@ -80,14 +80,14 @@ pub mod protocol {}
 #[doc = include_str!("../TRUST.md")]
 pub mod trust {}
 
-pub use access::{RuleProblem, Rules, RulesError};
+pub use access::{Policy, RuleProblem, Rules, RulesError};
 pub use channel::{
     Batch, Channel, ChannelEvent, ChannelStats, DatagramStats, Path, SendLimit, Stream,
 };
 pub use client::{Client, ClientEvent, ClientState, Nat};
 pub use config::{
     ChannelConfig, ClientConfig, CongestionControl, CoordinatorConfig, PathConfig, PathPolicy,
-    Policy, PrivateAddresses, Revocation, Trust,
+    PrivateAddresses, Revocation, Trust,
 };
 pub use coordinator::{ClientInfo, Coordinator, CoordinatorEvent, Drain, PairInfo};
 pub use datagram::{Datagram, Ecn, Transmit};

@@ -1,13 +1,17 @@
 //! Who may connect, and who may reach whom.
 
 mod pattern;
+mod policy;
 mod text;
 
 use std::{collections::BTreeSet, time::Duration};
 
-pub use self::text::{RuleProblem, RulesError};
-use self::{pattern::Pattern, text::TOKEN};
-use crate::{ClientId, Name, Policy, Secret, crypto::digest, text::encode};
+use self::pattern::Pattern;
+pub use self::{
+    policy::Policy,
+    text::{RuleProblem, RulesError},
+};
+use crate::{ClientId, Name, Secret, crypto::digest, text::encode};
 
 /// Who may connect to a [`Coordinator`](crate::Coordinator), under which names, and who may reach whom.
 ///
@@ -18,7 +22,7 @@ use crate::{ClientId, Name, Policy, Secret, crypto::digest, text::encode};
 ///
 /// let rules: Rules = "
 ///     ## Who may connect. `certified` is whom one of the Coordinator's authorities calls by a name.
-///     connect deny  cyfxzc5mg5uxbfpakcehr6s3eh6tqmlkaqhwzuxgxgp5pdnpq5ba6s4q
+///     connect deny  cyfxzc5mg5uxbfpakcehr6s3eh6tqmlkaqhwzuxgxgp5pdnpq5boyxdy
 ///     connect allow certified tag staff
 ///     connect allow name:printer-* tag office
 ///     connect ask   any
@@ -366,6 +370,9 @@ enum Whom {
     Like(Who),
     SameTag,
 }
+
+/// What the checksum of a token's hash is for.
+const TOKEN: &str = "conec token";
 
 #[cfg(test)]
 mod tests;

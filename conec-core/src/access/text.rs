@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use thiserror::Error;
 
-use super::{Connect, Introduce, Pattern, Reach, Rules, TokenHash, Who, Whom};
+use super::{Connect, Introduce, Pattern, Reach, Rules, TOKEN, TokenHash, Who, Whom};
 use crate::{
     Name, Policy,
     text::{TextError, decode},
@@ -306,7 +306,5 @@ fn write_names<'a>(
     Ok(())
 }
 
-/// What the checksum of a token's hash is for.
-pub(super) const TOKEN: &str = "conec token";
 /// Of the id of a key.
 const ID_LEN: usize = 56;
