@@ -23,7 +23,7 @@ use crate::stored::{is_private_to_write, replace};
 ///
 /// ```text
 /// # The sensors on the roof.
-/// sensor-17  ea2dq3ys62w5bosrhhgbnpjbn3ksdqdttqqmxjz6cdvrdyuqbpzpnhqx
+/// sensor-17  7uiq2ma5f4dx3ykbjohzt5cbwfad7kzapmqff66sybs6j3uopxbifaup
 /// ```
 ///
 /// A Client that is given what is [loaded](Self::load) from there knows it from the beginning, and its handles add what it learns, before they
