@@ -160,7 +160,7 @@ impl Coordinator {
             return Err(PairError::TooMany);
         }
         let label = Bytes::copy_from_slice(label);
-        let pair = self.add_pair(now, [from, id], to, label, Asker::Nobody);
+        let pair = self.add_pair(now, [from, id], to, label, Asker::Application);
         let pair = pair.ok_or(PairError::NotFound)?;
         if !self.offer_pair(now, pair) {
             self.pairs.remove(pair);
@@ -213,6 +213,7 @@ impl Coordinator {
             let [from, to] = pair.ends.each_ref().map(|end| end.id);
             let reach = self.may_reach(from, to, &pair.label);
             match pair.asker() {
+                Asker::Application => Policy::Allow,
                 // Of who is gone nothing is known, and what it has begun goes on.
                 Asker::Introducer { id, .. } if self.registry.get(id).is_some() => {
                     stricter(self.may_introduce(id), reach)
@@ -314,7 +315,7 @@ impl Coordinator {
                 session,
                 request,
             } => self.is_on(id, session).then_some((id, request)),
-            Asker::Nobody => None,
+            Asker::Nobody | Asker::Application => None,
         };
         match told {
             Some((id, request)) if pair.is_offered() => self.open_failed(id, request, code),
@@ -385,12 +386,14 @@ impl Coordinator {
                     to,
                     label,
                 },
-                Asker::Initiator(_) | Asker::Nobody => CoordinatorEvent::PairAsks {
-                    pair,
-                    from,
-                    to,
-                    label,
-                },
+                Asker::Initiator(_) | Asker::Application | Asker::Nobody => {
+                    CoordinatorEvent::PairAsks {
+                        pair,
+                        from,
+                        to,
+                        label,
+                    }
+                }
             });
         }
     }

@@ -62,8 +62,10 @@ pub(super) struct End {
 /// Who has asked for a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asker {
-    /// No Client; or it has its answer.
+    /// Nobody who is known, or a Client that has its answer.
     Nobody,
+    /// The Coordinator's application, which may connect whom it likes.
+    Application,
     /// The initiator, by this number of its own.
     Initiator(RequestId),
     /// A third, by this number of its own on this home channel: on another, the number is another one's.
@@ -255,9 +257,8 @@ impl Pair {
         let (own, peer) = (self.end(side), self.end(side.other()));
         let request = match (side, self.asker) {
             (Side::Initiator, Asker::Initiator(request)) => Some(request),
-            (Side::Initiator, Asker::Nobody | Asker::Introducer { .. }) | (Side::Acceptor, _) => {
-                None
-            }
+            (Side::Initiator, Asker::Nobody | Asker::Application | Asker::Introducer { .. })
+            | (Side::Acceptor, _) => None,
         };
         Offer {
             request,
@@ -308,7 +309,7 @@ impl Pairs {
             return Ok(None);
         }
         let by = match pair.asker {
-            Asker::Nobody => None,
+            Asker::Nobody | Asker::Application => None,
             Asker::Initiator(_) | Asker::Introducer { .. } => Some(payer),
         };
         match self.quotas.room(at, by, limit) {
@@ -350,7 +351,9 @@ impl Pairs {
         (since, patience): (Instant, Duration),
     ) {
         let payer = match asker {
-            Asker::Nobody | Asker::Initiator(_) => ends[Side::Initiator as usize].id,
+            Asker::Nobody | Asker::Application | Asker::Initiator(_) => {
+                ends[Side::Initiator as usize].id
+            }
             Asker::Introducer { id, .. } => id,
         };
         self.quotas.ask(payer);
@@ -483,7 +486,11 @@ impl Pairs {
     /// Who has asked for a pair that is started is answered. Who that is.
     pub(super) fn take_asker(&mut self, id: PairId) -> Asker {
         let asker = self.pairs.get_mut(&id).map(|pair| &mut pair.asker);
-        asker.map_or(Asker::Nobody, |it| std::mem::replace(it, Asker::Nobody))
+        match asker {
+            None => Asker::Nobody,
+            Some(Asker::Application) => Asker::Application,
+            Some(asker) => std::mem::replace(asker, Asker::Nobody),
+        }
     }
 
     /// The Client at an end, or at both, has lost its home channel, or has another one as the same instance. Whether the pair is kept

@@ -212,6 +212,39 @@ fn what_was_away_is_judged_when_it_is_back() {
     assert!(world.client(alice).is_connected());
 }
 
+/// Rules are for Clients: whom the application connects is connected, and stays so when one was away, or rules change.
+#[test]
+fn they_are_not_for_what_the_application_arranges() {
+    let rules: Rules = "connect allow any".parse().unwrap();
+    let (mut world, coordinator) = world(12, &rules);
+    let clients = ["alice", "bob"].map(|name| {
+        let mut config = world.client_config(name);
+        config.reconnect = true;
+        let client = world.add_client_with(config);
+        world.connect(client, coordinator);
+        client
+    });
+    let [alice, bob] = clients;
+    let now = world.now();
+    world
+        .coordinator(coordinator)
+        .connect(now, name("alice"), name("bob"), b"")
+        .unwrap();
+    let (at_alice, at_bob) = (world.opened(alice), world.opened(bob));
+    world.set_up(alice, false);
+    world.run_for(Duration::from_secs(50));
+    assert_eq!(world.coordinator(coordinator).clients(), 1);
+    world.set_up(alice, true);
+    world.run_for(Duration::from_secs(15));
+    let now = world.now();
+    world.coordinator(coordinator).set_rules(now, rules);
+    let stream = world.open_stream(at_alice, b"");
+    world.send(stream, "hello");
+    let theirs = world.accept_stream(at_bob);
+    assert_eq!(world.recv(theirs), "hello");
+    assert_eq!(ends(&mut world, alice, "bob").0, NOT_FOUND);
+}
+
 /// Whom an operator has invited is let in once by the token, and then by its key.
 #[test]
 fn an_invitation_is_used_once() {
