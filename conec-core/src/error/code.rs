@@ -85,7 +85,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// Whether the same request would be answered in the same way again, as [`CloseReason::is_permanent`] has it.
+    /// Whether the same request would be answered in the same way again, as [`CloseReason::is_permanent`](crate::CloseReason::is_permanent) has it.
     #[must_use]
     pub fn is_permanent(self) -> bool {
         match self {
