@@ -505,7 +505,11 @@ impl Pairs {
         let Some(pair) = self.pairs.get_mut(&id) else {
             return false;
         };
-        let is_wanted = |end: &End| end.id != client && end.presence == Presence::There;
+        let is_wanted = |end: &End| match end.presence {
+            // It has claimed it, or is about to do so again.
+            Presence::There | Presence::Unclaimed => end.id != client,
+            Presence::Moved | Presence::Gone => false,
+        };
         match &mut pair.phase {
             Phase::Started { .. } => {}
             Phase::Claimed { asked, .. } if pair.ends.iter().any(is_wanted) => *asked = false,

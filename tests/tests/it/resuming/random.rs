@@ -148,3 +148,18 @@ fn who_has_nothing_to_hear_misses_nobody() {
         &[Op::OpenChannel(45, 53), Op::Wait(54)],
     );
 }
+
+/// A Coordinator that had slept heard at once what two Clients had said to it before, and that they were back. Each had claimed their channel,
+/// and was to claim it again; as neither had yet, it was over for the one when the other came.
+#[test]
+fn two_that_are_back_at_once_may_both_claim_again() {
+    let ops = [
+        Op::Drain(0, 83),
+        Op::Wait(5),
+        Op::Stop(85),
+        Op::Move(69),
+        Op::Wait(27),
+        Op::Wait(157),
+    ];
+    play(162_901_864_444_450_724, &ops);
+}
