@@ -221,8 +221,9 @@ pub(crate) struct Applicant<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Standing<'a> {
     pub(crate) id: ClientId,
-    /// All of them.
-    pub(crate) names: &'a [Name],
+    pub(crate) name: Option<&'a Name>,
+    /// What else it is called.
+    pub(crate) others: &'a [Name],
     pub(crate) tags: &'a Tags,
     pub(crate) certified: bool,
 }
@@ -357,7 +358,10 @@ impl Who {
         match self {
             Self::Anyone => true,
             Self::Key(id) => *id == it.id,
-            Self::Named(pattern) => it.names.iter().any(|name| pattern.fits(name.as_str())),
+            Self::Named(pattern) => {
+                let mut names = it.name.into_iter().chain(it.others);
+                names.any(|name| pattern.fits(name.as_str()))
+            }
             Self::Tagged(tag) => it.tags.contains(tag),
             Self::Certified => it.certified,
             Self::Token(_) => false,

@@ -45,7 +45,8 @@ impl Client {
     fn standing(&self) -> Standing<'_> {
         Standing {
             id: id(9),
-            names: &self.names,
+            name: self.names.first(),
+            others: &self.names[1..],
             tags: &self.tags,
             certified: self.certified,
         }

@@ -355,7 +355,7 @@ impl Coordinator {
         let member = self.registry.get(id)?;
         // One that is being closed is as good as gone.
         let session = self.host.get(member.session)?;
-        let name = session.core.is_open().then(|| member.name().cloned())?;
+        let name = session.core.is_open().then(|| member.name.clone())?;
         let instance = member.instance;
         let route = loop {
             let route = Route::from_bits(self.host.random());

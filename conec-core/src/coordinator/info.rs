@@ -60,9 +60,9 @@ impl Coordinator {
         ClientInfo {
             channel: member.session,
             id,
-            names: member.names.clone(),
-            tags: member.tags.clone(),
-            certified: member.certified.clone(),
+            names: member.names().cloned().collect(),
+            tags: member.tags().clone(),
+            certified: member.certified().cloned(),
             address: member.place.address(),
             channels: self.pairs.count_of(id),
         }

@@ -270,7 +270,7 @@ impl Coordinator {
     /// Who is connected on this home channel, and under which name.
     pub fn client(&self, client: ChannelId) -> Option<(ClientId, Option<&Name>)> {
         let (id, member) = self.member(client)?;
-        Some((id, member.name()))
+        Some((id, member.name.as_ref()))
     }
 
     /// What is known of a connected Client.

@@ -28,19 +28,27 @@ pub(super) struct Registry {
 pub(super) struct Member {
     /// Its home channel.
     pub(super) session: ChannelId,
-    /// What it wanted to be called.
-    pub(super) wanted: Option<Name>,
-    /// What it is called. The first is what others are told.
-    pub(super) names: Vec<Name>,
-    pub(super) tags: Tags,
-    pub(super) certified: Option<Certified>,
+    /// What others are told that it is called.
+    pub(super) name: Option<Name>,
     pub(super) place: Place,
     pub(super) instance: Instance,
     /// Of which network it counts: of the one that the identity first came from, wherever it goes. Else Clients could leave
     /// a network that has its share, and others take their places there.
     network: Network,
+    particulars: Option<Box<Particulars>>,
+}
+
+/// What is not the same for most Clients: they have the name that they wanted, and nothing else.
+#[derive(Debug, Default)]
+struct Particulars {
+    /// What it wanted to be called.
+    wanted: Option<Name>,
+    /// What else it is called.
+    others: Vec<Name>,
+    tags: Tags,
+    certified: Option<Certified>,
     /// How often the identity may still move to another session, once it has.
-    takeovers: Option<Box<Bucket>>,
+    takeovers: Option<Bucket>,
 }
 
 /// A Client that is let in.
@@ -56,18 +64,65 @@ pub(super) struct Entrant {
 }
 
 impl Member {
-    pub(super) fn name(&self) -> Option<&Name> {
-        self.names.first()
+    /// All that it is called, first what others are told.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
+        let others = self.particulars.iter().flat_map(|it| &it.others);
+        self.name.iter().chain(others)
+    }
+
+    /// What it wanted to be called.
+    pub(super) fn wanted(&self) -> Option<&Name> {
+        match &self.particulars {
+            Some(particulars) => particulars.wanted.as_ref(),
+            None => self.name.as_ref(),
+        }
+    }
+
+    pub(super) fn tags(&self) -> &Tags {
+        static NONE: Tags = Tags::new();
+        self.particulars.as_ref().map_or(&NONE, |it| &it.tags)
+    }
+
+    pub(super) fn set_tags(&mut self, tags: Tags) {
+        if *self.tags() != tags {
+            self.particulars().tags = tags;
+        }
+    }
+
+    pub(super) fn certified(&self) -> Option<&Certified> {
+        self.particulars.as_ref()?.certified.as_ref()
     }
 
     /// What rules see of it.
     pub(super) fn standing(&self, id: ClientId) -> Standing<'_> {
         Standing {
             id,
-            names: &self.names,
-            tags: &self.tags,
-            certified: self.certified.is_some(),
+            name: self.name.as_ref(),
+            others: self.particulars.as_ref().map_or(&[], |it| &it.others),
+            tags: self.tags(),
+            certified: self.certified().is_some(),
         }
+    }
+
+    fn particulars(&mut self) -> &mut Particulars {
+        let name = &self.name;
+        self.particulars.get_or_insert_with(|| {
+            Box::new(Particulars {
+                wanted: name.clone(),
+                ..Particulars::default()
+            })
+        })
+    }
+}
+
+impl Particulars {
+    /// Whether they say no more than that a Client has the name that it wanted.
+    fn are_common(&self, name: Option<&Name>) -> bool {
+        self.wanted.as_ref() == name
+            && self.others.is_empty()
+            && self.tags.is_empty()
+            && self.certified.is_none()
+            && self.takeovers.is_none()
     }
 }
 
@@ -110,10 +165,8 @@ impl Registry {
         takeovers: impl FnOnce() -> Bucket,
     ) -> bool {
         self.members.get_mut(&id).is_none_or(|member| {
-            let left = member
-                .takeovers
-                .get_or_insert_with(|| Box::new(takeovers()));
-            left.take(now, 1)
+            let left = &mut member.particulars().takeovers;
+            left.get_or_insert_with(takeovers).take(now, 1)
         })
     }
 
@@ -122,7 +175,7 @@ impl Registry {
         let Entrant {
             session,
             wanted,
-            names,
+            mut names,
             tags,
             certified,
             place,
@@ -137,16 +190,22 @@ impl Registry {
         let network = before.as_ref().map(|before| before.network);
         let network = network.unwrap_or_else(|| Network::of(place.address().ip()));
         self.by_network.add(network);
-        let member = Box::new(Member {
-            session,
+        let name = (!names.is_empty()).then(|| names.remove(0));
+        let particulars = Particulars {
             wanted,
-            names,
+            others: names,
             tags,
             certified,
+            takeovers: before.and_then(|before| before.particulars?.takeovers),
+        };
+        let is_common = particulars.are_common(name.as_ref());
+        let member = Box::new(Member {
+            session,
+            name,
             place,
             instance,
             network,
-            takeovers: before.and_then(|before| before.takeovers),
+            particulars: (!is_common).then(|| Box::new(particulars)),
         });
         self.members.insert(id, member);
     }
@@ -163,7 +222,7 @@ impl Registry {
         mut give_up: impl FnMut(&mut Names, &Name),
     ) -> Option<Box<Member>> {
         let member = self.members.remove(&id)?;
-        for name in &member.names {
+        for name in member.names() {
             give_up(&mut self.names, name);
         }
         self.by_network.remove(member.network);

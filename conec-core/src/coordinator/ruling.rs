@@ -65,12 +65,12 @@ impl Coordinator {
         };
         let admission = self.rules.admission(&Applicant {
             id,
-            name: member.wanted.as_ref(),
-            certified: member.certified.is_some(),
+            name: member.wanted(),
+            certified: member.certified().is_some(),
             token: &Secret::default(),
             time,
         });
-        member.tags = admission.tags;
+        member.set_tags(admission.tags);
         let session = member.session;
         if admission.policy == Policy::Deny {
             for pair in self.pairs.pairs_of(id) {

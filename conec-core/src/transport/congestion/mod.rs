@@ -206,7 +206,7 @@ impl Controller for PathController {
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, _: Option<u64>) {
         self.learn();
-        self.reordering.on_end_acks();
+        self.reordering.on_end_acks(self.control.latest_acked());
         self.control.set_in_flight(in_flight);
         self.control.set_app_limited(app_limited);
         let choice = self.control.choice();

@@ -10,12 +10,11 @@ use super::feedback::Loss;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reordering {
-    /// When the latest packet was sent of those that earlier acknowledgements were for, and the one in hand.
+    /// When the latest packet was sent of those that earlier acknowledgements were for.
     before: Option<Instant>,
-    latest: Option<Instant>,
-    /// The longest round trips of packets that were overtaken: of these rounds, and of as many before.
-    longest: Duration,
-    longest_before: Duration,
+    /// The longest round trips of packets that were overtaken, in microseconds: of these rounds, and of as many before.
+    longest: u32,
+    longest_before: u32,
     rounds: u32,
 }
 
@@ -30,21 +29,21 @@ impl Reordering {
             }
         }
         if self.before.is_some_and(|before| sent < before) {
-            let took = now.saturating_duration_since(sent);
-            self.longest = self.longest.max(took);
+            let took = now.saturating_duration_since(sent).as_micros();
+            self.longest = self.longest.max(u32::try_from(took).unwrap_or(u32::MAX));
         }
-        self.latest = self.latest.max(Some(sent));
     }
 
-    /// That was all of this acknowledgement. What it is for has arrived in whatever order.
-    pub(super) fn on_end_acks(&mut self) {
-        self.before = self.latest;
+    /// That was all of this acknowledgement, what it is for has arrived in whatever order, and the latest of all was sent then.
+    pub(super) fn on_end_acks(&mut self, latest: Option<Instant>) {
+        self.before = latest;
     }
 
     /// Whether what was given up may have been overtaken, and no more: others that were have come about as late.
     pub(super) fn explains(&self, loss: &Loss) -> bool {
         let waited = loss.now.saturating_duration_since(loss.sent);
-        self.longest.max(self.longest_before) >= waited.mul_f64(ABOUT)
+        let longest = self.longest.max(self.longest_before);
+        Duration::from_micros(longest.into()) >= waited.mul_f64(ABOUT)
     }
 }
 
@@ -66,7 +65,8 @@ mod tests {
         for &sent in sent {
             reordering.on_ack(start + ms(now), start + ms(sent), false);
         }
-        reordering.on_end_acks();
+        let latest = sent.iter().map(|&sent| start + ms(sent)).max();
+        reordering.on_end_acks(reordering.before.max(latest));
     }
 
     fn loss(start: Instant, now: u64, sent: u64) -> Loss {
