@@ -791,8 +791,8 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "only what came after what was sent later was overtaken",
         file: "conec-core/src/transport/congestion/reordering.rs",
-        text: "self.before.is_some_and(|before| sent < before)",
-        without: "self.before.is_some()",
+        text: "if mark < self.before {",
+        without: "if mark > 0 {",
         noticed_by: "transport::congestion::reordering::tests::what_comes_in_order_explains_nothing_however_late",
     },
     Guard {

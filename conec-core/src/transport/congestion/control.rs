@@ -134,11 +134,16 @@ impl Control {
         self.0.closing.load(Ordering::Relaxed) || self.is_urgent()
     }
 
-    pub(super) fn acked(&self, sent: Instant) {
+    /// When something was sent, so that later is more, and 0 is never.
+    pub(super) fn mark(&self, sent: Instant) -> u64 {
         let nanos = sent.saturating_duration_since(self.0.began).as_nanos();
-        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX).saturating_add(1);
-        if nanos > self.acked_mark() {
-            self.0.acked.store(nanos, Ordering::Relaxed);
+        u64::try_from(nanos).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// What was sent with this mark is acknowledged.
+    pub(super) fn acked(&self, mark: u64) {
+        if mark > self.acked_mark() {
+            self.0.acked.store(mark, Ordering::Relaxed);
         }
     }
 

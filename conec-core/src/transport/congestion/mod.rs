@@ -151,7 +151,8 @@ impl PathController {
             return;
         };
         let (now, sent) = (acked.now, acked.sent);
-        self.control.acked(sent);
+        let mark = self.control.mark(sent);
+        self.control.acked(mark);
         let cautious = self.algorithm.window() >= self.known;
         // What was under way on the former path opens the window as far as that path speaks for it.
         let is_former = sent < self.since;
@@ -160,7 +161,8 @@ impl PathController {
         }
         let round_began = !is_former && self.trips.on_ack(now, sent, acked.packets);
         if !is_former {
-            self.reordering.on_ack(now, sent, round_began);
+            let took = now.saturating_duration_since(sent);
+            self.reordering.on_ack(took, mark, round_began);
         }
         let ack = Ack {
             now,
@@ -206,7 +208,7 @@ impl Controller for PathController {
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, _: Option<u64>) {
         self.learn();
-        self.reordering.on_end_acks(self.control.latest_acked());
+        self.reordering.on_end_acks(self.control.acked_mark());
         self.control.set_in_flight(in_flight);
         self.control.set_app_limited(app_limited);
         let choice = self.control.choice();

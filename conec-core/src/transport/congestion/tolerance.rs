@@ -12,8 +12,8 @@ use super::feedback::{Ack, Loss};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tolerance {
     /// Bytes that have arrived, and that were lost.
-    delivered: f64,
-    lost: f64,
+    delivered: f32,
+    lost: f32,
 }
 
 impl Tolerance {
@@ -22,13 +22,13 @@ impl Tolerance {
             self.delivered *= MEMORY;
             self.lost *= MEMORY;
         }
-        self.delivered += ack.bytes as f64;
+        self.delivered += ack.bytes as f32;
     }
 
     /// Packets of this size were lost. Whether that is a sign of congestion.
     pub(super) fn on_loss(&mut self, loss: &Loss, mtu: u16, queue_builds: bool) -> bool {
-        self.lost += loss.bytes as f64;
-        let allowed = TOLERATED * (self.delivered + self.lost) + ALWAYS_TOLERATED * f64::from(mtu);
+        self.lost += loss.bytes as f32;
+        let allowed = TOLERATED * (self.delivered + self.lost) + ALWAYS_TOLERATED * f32::from(mtu);
         // Without lost bytes it is a router that has marked packets (RFC 9002, section 7.1).
         let counts = loss.bytes == 0 || loss.persistent || queue_builds || self.lost > allowed;
         if counts {
@@ -40,11 +40,11 @@ impl Tolerance {
 }
 
 /// Which part of what is sent may get lost without a consequence.
-const TOLERATED: f64 = 0.05;
+const TOLERATED: f32 = 0.05;
 /// How many packets, in any case: where few are sent, one is soon a large part.
-const ALWAYS_TOLERATED: f64 = 4.0;
+const ALWAYS_TOLERATED: f32 = 4.0;
 /// What is remembered of the round trips before, with each.
-const MEMORY: f64 = 0.875;
+const MEMORY: f32 = 0.875;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
