@@ -181,6 +181,12 @@ fn talk(world: &mut World, ends: [At; 2]) {
     }
 }
 
+fn abort(world: &mut World, at: At) {
+    let now = world.now();
+    let mut channel = world.channel(at.node, at.channel).unwrap();
+    channel.abort(now, Code(1));
+}
+
 fn name(name: &str) -> Name {
     name.parse().unwrap()
 }
@@ -406,11 +412,7 @@ fn an_introducer_that_leaves_leaves_the_channel() {
     assert_eq!(story.outcome(pending), Err(no_answer));
     // When the channel has ended, so has what it counts.
     talk(&mut story.world, ends);
-    story
-        .world
-        .channel(story.alice, ends[0].channel)
-        .unwrap()
-        .abort(now, Code(1));
+    abort(&mut story.world, ends[0]);
     story.world.run_for(secs(1));
     assert_eq!(story.payers(), []);
     story.has_no_other_outcome();
@@ -565,12 +567,7 @@ fn what_is_claimed_anew_is_paid_for_by_its_initiator() {
     let [_, alice, _] = story.ids();
     assert_eq!(story.payers(), [alice]);
     talk(&mut story.world, ends);
-    let now = story.world.now();
-    story
-        .world
-        .channel(story.bob, ends[1].channel)
-        .unwrap()
-        .abort(now, Code(1));
+    abort(&mut story.world, ends[1]);
     story.world.run_for(secs(1));
     assert_eq!(story.payers(), []);
     for node in [story.lobby, story.alice, story.bob] {

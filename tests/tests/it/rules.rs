@@ -33,6 +33,17 @@ fn join<const N: usize>(world: &mut World, at: NodeId, names: [&str; N]) -> [Nod
     })
 }
 
+/// The same, with Clients that come back when they have lost their Coordinator.
+fn join_for_long<const N: usize>(world: &mut World, at: NodeId, names: [&str; N]) -> [NodeId; N] {
+    names.map(|name| {
+        let mut config = world.client_config(name);
+        config.reconnect = true;
+        let client = world.add_client_with(config);
+        world.connect(client, at);
+        client
+    })
+}
+
 /// Why a Client is not let in.
 fn refused(world: &mut World, coordinator: NodeId, config: ClientConfig) -> CloseReason {
     let client = world.add_client_with(config);
@@ -187,14 +198,7 @@ fn when_they_change_what_a_client_wanted_to_be_called_counts() {
 #[test]
 fn what_was_away_is_judged_when_it_is_back() {
     let (mut world, coordinator) = world(5, &Rules::everybody());
-    let clients = ["alice", "bob"].map(|name| {
-        let mut config = world.client_config(name);
-        config.reconnect = true;
-        let client = world.add_client_with(config);
-        world.connect(client, coordinator);
-        client
-    });
-    let [alice, bob] = clients;
+    let [alice, bob] = join_for_long(&mut world, coordinator, ["alice", "bob"]);
     let (alices, bobs) = world.open_channel(alice, bob);
     world.set_up(alice, false);
     // Its home channel has ended, its channel to the other has not.
@@ -217,14 +221,7 @@ fn what_was_away_is_judged_when_it_is_back() {
 fn they_are_not_for_what_the_application_arranges() {
     let rules: Rules = "connect allow any".parse().unwrap();
     let (mut world, coordinator) = world(12, &rules);
-    let clients = ["alice", "bob"].map(|name| {
-        let mut config = world.client_config(name);
-        config.reconnect = true;
-        let client = world.add_client_with(config);
-        world.connect(client, coordinator);
-        client
-    });
-    let [alice, bob] = clients;
+    let [alice, bob] = join_for_long(&mut world, coordinator, ["alice", "bob"]);
     let now = world.now();
     world
         .coordinator(coordinator)
