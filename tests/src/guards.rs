@@ -1043,8 +1043,8 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "an introduction is no way around who may reach whom",
         file: "conec-core/src/coordinator/broker.rs",
-        text: "stricter(self.may_introduce(id), self.may_reach(from, to, &label))",
-        without: "match (from, to) { _ => self.may_introduce(id) }",
+        text: "stricter(self.may_introduce(id), reach)",
+        without: "match reach { _ => self.may_introduce(id) }",
         noticed_by: "introductions::who_may_not_introduce_two_does_not_learn_whether_they_are_there",
     },
     Guard {

@@ -27,21 +27,9 @@ impl Coordinator {
         target: &Target,
         label: Bytes,
     ) {
-        // What concerns the one that asks comes first: it tells nothing of the other.
-        if self.is_stopping() {
-            return self.open_failed(id, request, ErrorCode::Shutdown.into());
-        }
-        if !self.may_ask(id) {
-            return self.open_failed(id, request, ErrorCode::Limit.into());
-        }
-        // A Client that may not be reached looks like one that is not there.
-        let to = self.registry.find(target);
-        let policy = to.map_or(Policy::Deny, |to| self.may_reach(id, to, &label));
+        let ends = self.registry.find(target).map(|to| [id, to]);
         let asker = Asker::Initiator(request);
-        let pair = to
-            .filter(|_| policy != Policy::Deny)
-            .and_then(|to| self.add_pair(now, [id, to], target, label, asker));
-        self.decide_on_pair(now, id, request, pair, policy);
+        self.pair_requested(now, (id, request), asker, ends, target, label);
     }
 
     /// A Client asks for a channel between two others, on this home channel.
@@ -53,37 +41,38 @@ impl Coordinator {
         [from, to]: [&Target; 2],
         label: Bytes,
     ) {
+        let ends = self.registry.find(from).zip(self.registry.find(to));
+        let asker = Asker::Introducer {
+            id,
+            session,
+            request,
+        };
+        let ends = ends.map(|(from, to)| [from, to]);
+        self.pair_requested(now, (id, request), asker, ends, to, label);
+    }
+
+    /// A Client asks for a channel between these two, if both are there, of whom the second was asked for as `target`.
+    fn pair_requested(
+        &mut self,
+        now: Instant,
+        (id, request): (ClientId, RequestId),
+        asker: Asker,
+        ends: Option<[ClientId; 2]>,
+        target: &Target,
+        label: Bytes,
+    ) {
+        // What concerns the one that asks comes first: it tells nothing of the others.
         if self.is_stopping() {
             return self.open_failed(id, request, ErrorCode::Shutdown.into());
         }
         if !self.may_ask(id) {
             return self.open_failed(id, request, ErrorCode::Limit.into());
         }
-        // Who may not introduce, or not these two, learns of neither whether it is there.
-        let ends = self.registry.find(from).zip(self.registry.find(to));
-        let policy = ends.map_or(Policy::Deny, |(from, to)| {
-            stricter(self.may_introduce(id), self.may_reach(from, to, &label))
-        });
-        let asker = Asker::Introducer {
-            id,
-            session,
-            request,
-        };
+        // Those that may not have it look like some that are not there.
+        let policy = ends.map_or(Policy::Deny, |ends| self.policy_for(asker, ends, &label));
         let pair = ends
             .filter(|_| policy != Policy::Deny)
-            .and_then(|(from, other)| self.add_pair(now, [from, other], to, label, asker));
-        self.decide_on_pair(now, id, request, pair, policy);
-    }
-
-    /// Does what rules say about a pair that a Client has asked for, if it is to be.
-    fn decide_on_pair(
-        &mut self,
-        now: Instant,
-        id: ClientId,
-        request: RequestId,
-        pair: Option<PairId>,
-        policy: Policy,
-    ) {
+            .and_then(|ends| self.add_pair(now, ends, target, label, asker));
         match (pair, policy) {
             (Some(pair), Policy::Ask) => self.ask_for_pair(pair),
             (Some(pair), Policy::Allow | Policy::Deny) => self.offer_or_close_pair(now, pair),
@@ -98,7 +87,7 @@ impl Coordinator {
     }
 
     /// Whether rules let one have a channel to the other, both of whom are there.
-    pub(super) fn may_reach(&self, from: ClientId, to: ClientId, label: &[u8]) -> Policy {
+    fn may_reach(&self, from: ClientId, to: ClientId, label: &[u8]) -> Policy {
         let [from, to] = [from, to].map(|id| Some(self.registry.get(id)?.standing(id)));
         from.zip(to).map_or(Policy::Deny, |(from, to)| {
             self.rules.reach(&from, &to, label)
@@ -210,17 +199,22 @@ impl Coordinator {
     /// What rules say of a pair whose ends are there.
     pub(super) fn policy_of(&self, id: PairId) -> Policy {
         self.pairs.get(id).map_or(Policy::Deny, |pair| {
-            let [from, to] = pair.ends.each_ref().map(|end| end.id);
-            let reach = self.may_reach(from, to, &pair.label);
-            match pair.asker() {
-                Asker::Application => Policy::Allow,
-                // Of who is gone nothing is known, and what it has begun goes on.
-                Asker::Introducer { id, .. } if self.registry.get(id).is_some() => {
-                    stricter(self.may_introduce(id), reach)
-                }
-                Asker::Introducer { .. } | Asker::Initiator(_) | Asker::Nobody => reach,
-            }
+            let ends = pair.ends.each_ref().map(|end| end.id);
+            self.policy_for(pair.asker(), ends, &pair.label)
         })
+    }
+
+    /// What rules say of a pair that somebody has asked for, and whose ends are there.
+    fn policy_for(&self, asker: Asker, [from, to]: [ClientId; 2], label: &[u8]) -> Policy {
+        let reach = self.may_reach(from, to, label);
+        match asker {
+            Asker::Application => Policy::Allow,
+            // Of who is gone nothing is known, and what it has begun goes on.
+            Asker::Introducer { id, .. } if self.registry.get(id).is_some() => {
+                stricter(self.may_introduce(id), reach)
+            }
+            Asker::Introducer { .. } | Asker::Initiator(_) | Asker::Nobody => reach,
+        }
     }
 
     /// One end accepts what it was offered.
