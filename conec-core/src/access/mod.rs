@@ -156,16 +156,21 @@ impl Rules {
     }
 
     /// Lets somebody in, once, who shows the token of this hash until that time since 1970.
-    pub(crate) fn invite(&mut self, hash: TokenHash, until: Duration, admission: Admission) {
+    pub(crate) fn invite(
+        &mut self,
+        hash: TokenHash,
+        until: Duration,
+        names: Vec<Name>,
+        tags: Tags,
+    ) {
         let rule = Connect {
             until: Some(until),
-            names: admission.names,
-            tags: admission.tags,
+            names,
+            tags,
             ..Connect::of(Policy::Allow, Who::Token(hash))
         };
         // Who is forbidden is, invited or not.
-        let forbids = |it: &Connect| it.policy == Policy::Deny && matches!(it.who, Who::Key(_));
-        let others = self.connect.iter().position(|it| !forbids(it));
+        let others = self.connect.iter().position(|it| it.forbidden().is_none());
         self.connect
             .insert(others.unwrap_or(self.connect.len()), rule);
     }
@@ -192,8 +197,7 @@ impl Rules {
     /// Takes back what was [forbidden](Self::forbid). Whether it was.
     pub(crate) fn permit(&mut self, id: ClientId) -> bool {
         let before = self.connect.len();
-        let forbids = |it: &Connect| it.policy == Policy::Deny && it.who == Who::Key(id);
-        self.connect.retain(|rule| !forbids(rule));
+        self.connect.retain(|rule| rule.forbidden() != Some(id));
         self.connect.len() < before
     }
 
@@ -261,11 +265,8 @@ pub(crate) struct TokenHash([u8; 20]);
 impl TokenHash {
     pub(crate) fn of(token: &[u8]) -> Self {
         let hash = digest::digest(&digest::SHA256, token);
-        let mut short = [0; 20];
-        for (to, from) in short.iter_mut().zip(hash.as_ref()) {
-            *to = *from;
-        }
-        Self(short)
+        let short = hash.as_ref().first_chunk();
+        Self(*short.expect("the hash has 32 bytes"))
     }
 
     fn to_text(self) -> String {
@@ -291,6 +292,19 @@ impl Connect {
             until: None,
             names: Vec::new(),
             tags: Tags::new(),
+        }
+    }
+
+    /// The key that may not connect by it, if it is of that kind.
+    fn forbidden(&self) -> Option<ClientId> {
+        match self.who {
+            Who::Key(id) if self.policy == Policy::Deny => Some(id),
+            Who::Key(_)
+            | Who::Anyone
+            | Who::Named(_)
+            | Who::Tagged(_)
+            | Who::Certified
+            | Who::Token(_) => None,
         }
     }
 

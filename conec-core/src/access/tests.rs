@@ -146,12 +146,10 @@ fn ready_made_rules_are_as_their_names_say() {
 fn an_invitation_is_good_for_one_key_and_for_a_while() {
     let mut rules = Rules::nobody();
     let hash = TokenHash::of(b"token");
-    let invited = Admission {
-        names: vec![name("printer")],
-        ..Admission::default()
-    };
-    rules.invite(hash, Duration::from_secs(1001), invited.clone());
-    rules.invite(TokenHash::of(b"late"), Duration::from_secs(1000), invited);
+    for (hash, until) in [(hash, 1001), (TokenHash::of(b"late"), 1000)] {
+        let until = Duration::from_secs(until);
+        rules.invite(hash, until, vec![name("printer")], Tags::new());
+    }
     assert_eq!(rules.to_string().parse().as_ref(), Ok(&rules));
     assert!(!rules.to_string().contains("token token"));
     assert_eq!(
@@ -186,7 +184,7 @@ fn who_is_forbidden_is_until_that_is_taken_back() {
     rules.forbid(id(1));
     rules.forbid(id(1));
     let (hash, until) = (TokenHash::of(b"token"), Duration::from_secs(2000));
-    rules.invite(hash, until, Admission::default());
+    rules.invite(hash, until, Vec::new(), Tags::new());
     assert_eq!(
         admission(&rules, 1, "x", false, "token").policy,
         Policy::Deny

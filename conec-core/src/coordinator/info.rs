@@ -23,7 +23,7 @@ pub struct ClientInfo {
     pub certified: Option<Certified>,
     /// Where its packets come from: the last address that it has confirmed.
     pub address: SocketAddr,
-    /// To how many channels with others it is an end, those being arranged included.
+    /// How many ends of channels between Clients it has, those being arranged included.
     pub channels: usize,
 }
 
@@ -37,7 +37,7 @@ pub struct PairInfo {
     pub from: ClientId,
     /// The other.
     pub to: ClientId,
-    /// For whom it counts: who has asked for it, if not one of the two then a third that has
+    /// Who has asked for it, and among whose channels it counts: one of the two, or a third that has
     /// [introduced](crate::Client::introduce) them.
     pub asked_by: ClientId,
     /// What for.

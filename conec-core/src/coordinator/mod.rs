@@ -150,14 +150,18 @@ impl Coordinator {
     /// [`Refused`](crate::ErrorCode::Refused), and channels that may not be end with it, and cannot be claimed any more. Clients keep
     /// their names until they connect again, and get the tags that the rules give them.
     pub fn set_rules(&mut self, now: Instant, rules: Rules) {
-        self.command(now, |it, now| it.rule(now, rules));
+        self.command(now, |it, now| {
+            it.rules = rules;
+            it.apply_rules(now);
+        });
     }
 
     /// Adds a rule in front of all others by which this key may not connect, and [applies](Self::set_rules) it.
     pub fn forbid(&mut self, now: Instant, id: ClientId) {
-        let mut rules = self.rules.clone();
-        rules.forbid(id);
-        self.set_rules(now, rules);
+        self.command(now, |it, now| {
+            it.rules.forbid(id);
+            it.apply_rules(now);
+        });
     }
 
     /// Takes back what [`forbid`](Self::forbid) has added. Whether there was such a rule.
@@ -165,11 +169,12 @@ impl Coordinator {
         self.rules.permit(id)
     }
 
-    /// Adds a rule in front of all others but for what [forbids](Self::forbid) keys, by which somebody may connect, once, who shows the token
-    /// that this gives: as
-    /// [`ClientConfig::token`](crate::ClientConfig::token), mostly from an [`Invitation`](crate::Invitation). It counts for so long.
-    /// The first of the names is the one that others see; none leaves the choice to the Client. The tags are names for
-    /// other [rules](Rules).
+    /// Invites somebody: gives a token that lets one Client in, once, and for so long. The Client shows it as
+    /// [`ClientConfig::token`](crate::ClientConfig::token), mostly from an [`Invitation`](crate::Invitation). A rule is added for it,
+    /// in front of all others except those that [forbid](Self::forbid) keys.
+    ///
+    /// The Client gets these names, of which others see the first; without any it chooses for itself. By the tags, other
+    /// [rules](Rules) know it.
     ///
     /// Who comes with it is from then on known by its key, and [`ClientJoined`](CoordinatorEvent::ClientJoined) tells. Of the token
     /// itself only a hash is kept.

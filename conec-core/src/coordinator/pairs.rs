@@ -635,7 +635,7 @@ impl Pairs {
             .unwrap_or_default()
     }
 
-    /// To how many ends a Client has.
+    /// How many ends of pairs a Client has.
     pub(super) fn count_of(&self, id: ClientId) -> usize {
         self.by_member.get(&id).map_or(0, BTreeMap::len)
     }

@@ -6,14 +6,13 @@ use bytes::Bytes;
 
 use super::{Coordinator, session::REFUSED};
 use crate::{
-    ClientId, ErrorCode, Name, PairId, Policy, Rules, Secret,
-    access::{Admission, Applicant, Tags, TokenHash},
+    ClientId, ErrorCode, Name, PairId, Policy, Secret,
+    access::{Applicant, Tags, TokenHash},
 };
 
 impl Coordinator {
-    /// From now on, these rules count, for what stands as well.
-    pub(super) fn rule(&mut self, now: Instant, rules: Rules) {
-        self.rules = rules;
+    /// Rules have changed, which counts for what stands as well.
+    pub(super) fn apply_rules(&mut self, now: Instant) {
         for id in self.registry.ids() {
             self.rule_on(now, id);
         }
@@ -47,13 +46,8 @@ impl Coordinator {
         let token = [self.host.random(), self.host.random()].map(u64::to_be_bytes);
         let token = token.concat();
         self.rules.tidy(time);
-        let admission = Admission {
-            names,
-            tags,
-            ..Admission::default()
-        };
-        let until = time.saturating_add(valid);
-        self.rules.invite(TokenHash::of(&token), until, admission);
+        let (hash, until) = (TokenHash::of(&token), time.saturating_add(valid));
+        self.rules.invite(hash, until, names, tags);
         token.into()
     }
 

@@ -436,7 +436,7 @@ impl Client {
                 match self.asks.answered(request) {
                     Some(Ask::Channel(id)) => self.end_peer(now, id, code.into(), None),
                     Some(Ask::Introduction(id)) => {
-                        self.introduction_answered(id, Err(code.into()));
+                        self.introductions.end(id, Err(code.into()));
                     }
                     None => {}
                 }
@@ -444,7 +444,7 @@ impl Client {
             }
             CoordinatorMessage::Introduced { request } => {
                 match self.asks.answered(request) {
-                    Some(Ask::Introduction(id)) => self.introduction_answered(id, Ok(())),
+                    Some(Ask::Introduction(id)) => self.introductions.end(id, Ok(())),
                     Some(Ask::Channel(_)) => {
                         return self.violate_home(now, Violation::Unexpected);
                     }

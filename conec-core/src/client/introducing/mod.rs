@@ -54,7 +54,7 @@ impl Introductions {
     }
 
     /// One is over. If the application is to know, it is told once.
-    fn end(&mut self, id: IntroductionId, outcome: Outcome) {
+    pub(super) fn end(&mut self, id: IntroductionId, outcome: Outcome) {
         self.deadlines.set(id, None);
         let over = self.pending.remove(&id);
         if over.is_some_and(|it| !it.ignored) {

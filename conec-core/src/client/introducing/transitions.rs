@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Introduction, Outcome};
+use super::Introduction;
 use crate::{
     CloseReason, IntroduceError, IntroductionId, Target,
     client::{Client, peer::Ask},
@@ -66,15 +66,6 @@ impl Client {
         let patience = self.ask_patience() + self.config.limits.answer_timeout;
         self.introductions.deadlines.set(id, Some(now + patience));
         self.send_home(&message);
-    }
-
-    /// The Coordinator has answered.
-    pub(in crate::client) fn introduction_answered(
-        &mut self,
-        id: IntroductionId,
-        outcome: Outcome,
-    ) {
-        self.introductions.end(id, outcome);
     }
 
     /// Nobody wants to know what becomes of an introduction. If it waits for its turn, it is not asked for.

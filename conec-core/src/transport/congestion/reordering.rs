@@ -40,7 +40,7 @@ impl Reordering {
     }
 }
 
-/// With each round, this part of the longest is forgotten: what has come just as late as another one explains that one for seventeen.
+/// After each round, the longest counts for a 128th less. So it explains losses of what took just as long for seventeen rounds.
 const FADING: u32 = 128;
 const ABOUT: f64 = 0.875;
 
