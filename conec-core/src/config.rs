@@ -7,7 +7,8 @@ use rustls::RootCertStore;
 
 use crate::{
     Authorities, Certificate, ClientLimits, ConfigError, CoordinatorLimits, Credential,
-    CredentialError, Identity, KeyPin, KnownClients, Name, Policy, Rules, Secret, limits::MAX_TIME,
+    CredentialError, GroupConfig, Identity, KeyPin, KnownClients, Name, Policy, Rules, Secret,
+    limits::MAX_TIME,
 };
 
 /// How a [`Client`](crate::Client) introduces itself and whom it trusts. Make one with [`new`](Self::new), and set fields.
@@ -261,9 +262,13 @@ pub struct CoordinatorConfig {
     /// Whether Clients may open channels to each other. They may by default. The Coordinator's own
     /// [`connect`](crate::Coordinator::connect) is always allowed.
     pub channels: Policy,
-    /// Who may connect, and who may reach whom, where that is not the same for all: in place of `admission` and `channels`, which do not
-    /// count then. None by default. They [can be changed](crate::Coordinator::set_rules) later.
+    /// Who may connect, who may reach whom, and who may do what in groups, where that is not the same for all: in place of
+    /// `admission`, `channels` and `groups`, which do not count then. None by default. They [can be changed](crate::Coordinator::set_rules) later.
     pub rules: Option<Rules>,
+    /// Whether Clients may make groups, join and publish in them. They may by default.
+    pub groups: Policy,
+    /// How groups are that Clients make.
+    pub group: GroupConfig,
     /// The home channels. By default they have 16 streams of either kind, no more than 500 new ones a second, messages of up to
     /// 1 MiB, and no keep-alive, which Clients see to.
     pub home: ChannelConfig,
@@ -309,6 +314,8 @@ impl CoordinatorConfig {
             admission: Policy::Allow,
             channels: Policy::Allow,
             rules: None,
+            groups: Policy::Allow,
+            group: GroupConfig::default(),
             home: ChannelConfig {
                 bi_streams: 16,
                 uni_streams: 16,
@@ -328,7 +335,7 @@ impl CoordinatorConfig {
     }
 
     pub(crate) fn rules(&self) -> Rules {
-        let of_policies = || Rules::of_policies(self.admission, self.channels);
+        let of_policies = || Rules::of_policies(self.admission, self.channels, self.groups);
         self.rules.clone().unwrap_or_else(of_policies)
     }
 
@@ -337,6 +344,7 @@ impl CoordinatorConfig {
             return Err(ConfigError::OutOfRange("second_port", "the actual port"));
         }
         self.home.validate()?;
+        self.group.validate(self.home.max_message_size)?;
         self.limits.validate()?;
         self.validate_memory()
     }

@@ -199,6 +199,8 @@ pub enum TimeoutCause {
     SecondPort,
     /// The ends of a pair should have answered by then (Coordinator only).
     Pair,
+    /// Members of a group are to be told who is there, or have had enough time; or a publisher may go on (Coordinator only).
+    Group,
 }
 
 pub(crate) mod sealed {

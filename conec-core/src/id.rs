@@ -188,6 +188,26 @@ impl fmt::Debug for IntroductionId {
     }
 }
 
+/// A Client's membership of a [group](crate::Client::join). Never used again for another membership of the same Client.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub(crate) u64);
+
+impl fmt::Debug for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "group{}", self.0)
+    }
+}
+
+/// What a Client has asked a Coordinator for: to be a member of a group. Never used again for another request.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MembershipId(pub(crate) u64);
+
+impl fmt::Debug for MembershipId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "membership{}", self.0)
+    }
+}
+
 /// One data stream of an endpoint. Never used again for another stream of the same endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {

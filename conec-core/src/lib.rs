@@ -59,11 +59,13 @@ mod crypto;
 mod datagram;
 mod endpoint;
 mod error;
+mod group;
 mod host;
 mod id;
 mod identity;
 mod limits;
 mod memory;
+mod sealing;
 mod secret;
 mod stats;
 #[cfg(feature = "__testing")]
@@ -82,25 +84,29 @@ pub mod trust {}
 
 pub use access::{Policy, RuleProblem, Rules, RulesError};
 pub use channel::{
-    Batch, Channel, ChannelEvent, ChannelStats, DatagramStats, Path, SendLimit, Stream,
+    Batch, Channel, ChannelEvent, ChannelStats, DatagramStats, Lossy, Path, SendLimit, Stream,
 };
-pub use client::{Client, ClientEvent, ClientState, Nat};
+pub use client::{Client, ClientEvent, ClientState, Group, GroupEvent, GroupInfo, Nat};
 pub use config::{
     ChannelConfig, ClientConfig, CongestionControl, CoordinatorConfig, PathConfig, PathPolicy,
     PrivateAddresses, Revocation, Trust,
 };
-pub use coordinator::{ClientInfo, Coordinator, CoordinatorEvent, Drain, PairInfo};
+pub use coordinator::{ClientInfo, Coordinator, CoordinatorEvent, Drain, GroupState, PairInfo};
 pub use datagram::{Datagram, Ecn, Transmit};
 pub use endpoint::{Endpoint, PeerInfo, TimeoutCause};
 pub use error::{
-    AnswerError, CloseReason, ConfigError, ConnectError, CredentialError, ErrorCode,
-    IntroduceError, MessageTooLarge, OpenChannelError, OpenStreamError, PairError, RecvEnd,
-    RecvError, SendBatchError, SendDatagramError, SendEnd, SendError, StreamEnded, Unreachable,
-    Violation,
+    AnswerError, CloseReason, ConfigError, ConnectError, CredentialError, ErrorCode, GroupError,
+    IntroduceError, JoinError, MessageTooLarge, OpenChannelError, OpenStreamError, PairError,
+    PublishError, RecvEnd, RecvError, SendBatchError, SendDatagramError, SendEnd, SendError,
+    StreamEnded, Unreachable, Violation,
+};
+pub use group::{
+    GroupConfig, GroupEnd, GroupItem, GroupMember, GroupMessage, GroupStart, JoinConfig, Joined,
+    SlowMember,
 };
 pub use id::{
-    ChannelId, ClientId, Code, Direction, IntroductionId, InvalidName, Name, PairId, StreamId,
-    Target,
+    ChannelId, ClientId, Code, Direction, GroupId, IntroductionId, InvalidName, MembershipId, Name,
+    PairId, StreamId, Target,
 };
 pub use identity::{
     Authorities, Certificate, CertificateError, Certified, Credential, Identity, KeyChange,
@@ -112,6 +118,12 @@ pub use limits::{ClientLimits, CoordinatorLimits};
 /// Its types are in [`Trust`] and [`Certificate`]: by this they are of the right version.
 #[doc(no_inline)]
 pub use rustls;
+#[cfg(feature = "passphrase")]
+pub use sealing::PassphraseError;
+pub use sealing::{
+    BeginError, GroupKey, GroupSealer, KeyMatch, KeyNotUsed, KeySealer, Membership, Opened,
+    SealError, UnsealError,
+};
 pub use secret::Secret;
 pub use stats::{EndpointStats, PathStats, Traffic};
 pub use text::{CoordinatorUrl, Invitation, InvitationError, TextError, UrlError};

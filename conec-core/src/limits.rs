@@ -32,6 +32,12 @@ pub struct ClientLimits {
     /// When how many names are [known](crate::ClientConfig::known) no more are learned. What the application gives itself is not
     /// bounded by it; with 0 nothing else is known. 4096 by default.
     pub known_names: usize,
+    /// In how many [groups](crate::Client::join) this Client may be. 16 by default: each takes one of the
+    /// [streams](crate::ChannelConfig::bi_streams) that the Coordinator allows.
+    pub groups: usize,
+    /// How much memory the queues of all groups may take, in bytes. Each takes its [size](crate::JoinConfig::queue), 256 bytes for each
+    /// message, and 1 MiB, the largest message; and another one if who is there is to be told, or messages are sealed. 40 MiB by default.
+    pub group_memory: usize,
 }
 
 impl Default for ClientLimits {
@@ -46,6 +52,8 @@ impl Default for ClientLimits {
             probe_rate: 200,
             probe_targets: 4096,
             known_names: 4096,
+            groups: 16,
+            group_memory: 40 << 20,
         }
     }
 }
@@ -74,7 +82,7 @@ impl ClientLimits {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CoordinatorLimits {
-    /// How many Clients may be connected. 1024 by default; each more takes 128 KiB of
+    /// How many Clients may be connected. 1024 by default; each more takes 144 KiB of
     /// [`memory`](crate::CoordinatorConfig::memory).
     pub clients: usize,
     /// How many of them may have come from one network: an IPv4 /24 or an IPv6 /56. The others are refused with
@@ -134,6 +142,18 @@ pub struct CoordinatorLimits {
     /// as fills [`forward_queue`](Self::forward_queue) in a millisecond: 4 GB, or 3.5 million small datagrams. `u64::MAX` is
     /// no bound.
     pub forward_rate: Option<u64>,
+    /// How many groups there may be. 1024 by default; places are shared out to those who make them as those of
+    /// [channels](Self::pairs) are.
+    pub groups: usize,
+    /// In how many groups one Client may be. 16 by default.
+    pub groups_per_client: usize,
+    /// How much memory the messages that [groups keep](crate::GroupConfig::history) may take together, in bytes. When it is full, the group that
+    /// takes most keeps fewer. 32 MiB by default, at least 4 MiB.
+    pub group_memory: usize,
+    /// Bytes per second that groups send for one publisher, to all members together, at least 65,536: a message counts for each member that
+    /// hears it, and for no less than 256 bytes. What exceeds it waits, at its publisher. By default as much as
+    /// [`forward_rate`](Self::forward_rate) is.
+    pub publish_rate: Option<u64>,
 }
 
 impl Default for CoordinatorLimits {
@@ -157,6 +177,10 @@ impl Default for CoordinatorLimits {
             control_burst: CONTROL_BURST,
             forward_queue: 4 << 20,
             forward_rate: None,
+            groups: 1024,
+            groups_per_client: 16,
+            group_memory: 32 << 20,
+            publish_rate: None,
         }
     }
 }
@@ -168,15 +192,25 @@ impl CoordinatorLimits {
         self.forward_rate.unwrap_or(rate)
     }
 
+    /// Bytes per second that groups send for one publisher.
+    pub(crate) fn publish_rate(&self) -> u64 {
+        self.publish_rate.unwrap_or_else(|| self.forward_rate())
+    }
+
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        if self
-            .forward_rate
-            .is_some_and(|rate| rate < MIN_FORWARD_RATE)
-        {
-            return Err(ConfigError::OutOfRange(
-                "forward_rate",
-                "at least 65536 bytes per second",
-            ));
+        for (what, rate) in [
+            ("forward_rate", self.forward_rate),
+            ("publish_rate", self.publish_rate),
+        ] {
+            if rate.is_some_and(|rate| rate < MIN_FORWARD_RATE) {
+                return Err(ConfigError::OutOfRange(
+                    what,
+                    "at least 65536 bytes per second",
+                ));
+            }
+        }
+        if self.group_memory < MIN_GROUP_MEMORY {
+            return Err(ConfigError::OutOfRange("group_memory", "at least 4 MiB"));
         }
         if self.forward_queue < MIN_FORWARD_QUEUE {
             return Err(ConfigError::OutOfRange(
@@ -244,6 +278,8 @@ const CHANNELS_PER_CLIENT: usize = 256;
 const CONTROL_RATE: u32 = 100;
 const CONTROL_BURST: u32 = 512;
 const MIN_FORWARD_RATE: u64 = 1 << 16;
+/// The largest messages fit in, and others beside them.
+const MIN_GROUP_MEMORY: usize = 4 << 20;
 /// A batch of the largest size fits in.
 const MIN_FORWARD_QUEUE: usize = 100_000;
 /// How many times a second a Client may fill the queue, where nothing else was configured.

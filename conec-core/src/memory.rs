@@ -53,6 +53,9 @@ impl CoordinatorConfig {
             times(limits.pairs, PAIR),
             times(limits.events, EVENT),
             limits.forward_queue as u64,
+            limits.group_memory as u64,
+            times(limits.groups, GROUP),
+            times(limits.clients, times(limits.groups_per_client, MEMBERSHIP)),
             MAX_BUFFERS as u64,
         ])
     }
@@ -84,6 +87,7 @@ impl ClientConfig {
             times(limits.channels_per_client, peer).saturating_mul(2),
             times(limits.probe_targets, TARGET),
             times(self.names(), KNOWN),
+            limits.group_memory as u64,
             MAX_BUFFERS as u64,
         ])
     }
@@ -173,6 +177,10 @@ const NEWCOMER: u64 = 64 << 10;
 const PAIR: u64 = 2 << 10;
 /// With a token, a label, and names, and what is known of a channel that is over until its end is told.
 const EVENT: u64 = 8 << 10;
+/// A group, without its messages and members.
+const GROUP: u64 = 1 << 10;
+/// A member of a group, with its name and proof, twice where somebody watches.
+const MEMBERSHIP: u64 = 1 << 10;
 /// An address that is probed.
 const TARGET: u64 = 128;
 /// A name, in all tables, and whose it is.

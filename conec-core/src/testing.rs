@@ -149,20 +149,21 @@ pub fn frame_header(len: usize) -> Vec<u8> {
     wire::frame_header(len).to_vec()
 }
 
-/// Takes the first bytes of a data stream and gives its label.
+/// Takes the first bytes of a data stream and gives its kind and its label.
 #[derive(Debug, Default)]
 pub struct PreambleDecoder(wire::PreambleDecoder);
 
 impl PreambleDecoder {
-    /// Takes what it needs from the front of `input`; gives the label once it is whole.
-    pub fn feed(&mut self, input: &mut &[u8]) -> Result<Option<Bytes>, Refused> {
-        self.0.feed(input).map_err(|_| Refused)
+    /// Takes what it needs from the front of `input`; gives both once they are whole.
+    pub fn feed(&mut self, input: &mut &[u8]) -> Result<Option<(u8, Bytes)>, Refused> {
+        let read = self.0.feed(input).map_err(|_| Refused)?;
+        Ok(read.map(|(kind, label)| (kind.to_wire(), label)))
     }
 }
 
-/// The first bytes of a data stream with this label.
+/// The first bytes of a data stream of the application's with this label.
 pub fn encode_preamble(label: &[u8]) -> Bytes {
-    wire::encode_preamble(label)
+    wire::encode_preamble(wire::StreamKind::Data, label)
 }
 
 /// What a datagram is, by its first bytes; with the route that it names.

@@ -1,4 +1,4 @@
-//! Who may connect, and who may reach whom.
+//! Who may connect, who may reach whom, and who may do what in groups.
 
 mod pattern;
 mod policy;
@@ -13,7 +13,7 @@ pub use self::{
 };
 use crate::{ClientId, Name, Secret, crypto::digest, text::encode};
 
-/// Who may connect to a [`Coordinator`](crate::Coordinator), under which names, and who may reach whom.
+/// Who may connect to a [`Coordinator`](crate::Coordinator), under which names, who may reach whom, and who may do what in groups.
 ///
 /// Of each kind of rules, the first that fits decides. Whom none fits may not. They are written as text, a rule in a line:
 ///
@@ -34,6 +34,12 @@ use crate::{ClientId, Name, Secret, crypto::digest, text::encode};
 ///
 ///     ## Who may have others connected to each other.
 ///     introduce allow name:lobby
+///
+///     ## Who may be in groups, say something there, and make them.
+///     join allow any
+///     publish allow tag:staff group news.*
+///     publish allow any group room.*
+///     create allow any group room.*
 /// ".parse()?;
 /// assert_eq!(rules.to_string().parse(), Ok(rules));
 /// # Ok::<(), conec_core::RulesError>(())
@@ -44,6 +50,9 @@ use crate::{ClientId, Name, Secret, crypto::digest, text::encode};
 /// | `connect` DECISION WHO [`until` TIME] [`as` NAME,...] [`tag` TAG,...] | whether who is like this may connect. It gets the first name, instead of the one that it asks for, and can be reached by the others as well; and the tags, by which other rules know it |
 /// | `reach` DECISION WHO `to` WHO [`label` PATTERN] | whether the first may have a channel to the second; that one reaches the first by it, too, as soon as it stands. Who may not reach somebody learns no more than that nobody is there |
 /// | `introduce` DECISION WHO | whether who is like this may have any two connected that may reach each other |
+/// | `join` DECISION WHO [`group` PATTERN] | whether who is like this may be a member of groups of such names. Who may not learns no more than that there is none |
+/// | `publish` DECISION WHO [`group` PATTERN] | whether it may publish there as well |
+/// | `create` DECISION WHO [`group` PATTERN] | whether it may make such a group, by joining it first |
 ///
 /// A decision is `allow`, `deny`, or `ask`, which asks the application as [`Policy::Ask`] does. A time is in seconds since 1970, and
 /// counts when somebody connects.
@@ -66,17 +75,19 @@ pub struct Rules {
     connect: Vec<Connect>,
     reach: Vec<Reach>,
     introduce: Vec<Introduce>,
+    groups: Vec<InGroups>,
 }
 
 impl Rules {
-    /// Everybody may connect, and reach everybody.
+    /// Everybody may connect, reach everybody, and do everything in groups.
     pub fn everybody() -> Self {
-        Self::of_policies(Policy::Allow, Policy::Allow)
+        Self::of_policies(Policy::Allow, Policy::Allow, Policy::Allow)
     }
 
-    /// Nobody may connect, until somebody is [invited](crate::Coordinator::invite). Those may reach each other.
+    /// Nobody may connect, until somebody is [invited](crate::Coordinator::invite). Those may reach each other, and do everything in
+    /// groups.
     pub fn nobody() -> Self {
-        Self::of_policies(Policy::Deny, Policy::Allow)
+        Self::of_policies(Policy::Deny, Policy::Allow, Policy::Allow)
     }
 
     /// These may connect, and reach each other.
@@ -108,11 +119,19 @@ impl Rules {
     }
 
     /// The same for everybody.
-    pub(crate) fn of_policies(connect: Policy, reach: Policy) -> Self {
+    pub(crate) fn of_policies(connect: Policy, reach: Policy, groups: Policy) -> Self {
         Self {
             connect: vec![Connect::of(connect, Who::Anyone)],
             reach: vec![Reach::all(reach)],
             introduce: Vec::new(),
+            groups: [GroupAct::Join, GroupAct::Publish, GroupAct::Create]
+                .map(|act| InGroups {
+                    act,
+                    policy: groups,
+                    who: Who::Anyone,
+                    group: None,
+                })
+                .to_vec(),
         }
     }
 
@@ -140,6 +159,12 @@ impl Rules {
     /// Whether somebody may have others connected.
     pub(crate) fn introduction(&self, by: &Standing<'_>) -> Policy {
         let rule = self.introduce.iter().find(|rule| rule.who.fits(by));
+        rule.map_or(Policy::Deny, |rule| rule.policy)
+    }
+
+    /// Whether somebody may do something in a group.
+    pub(crate) fn in_group(&self, by: &Standing<'_>, act: GroupAct, group: &Name) -> Policy {
+        let rule = self.groups.iter().find(|rule| rule.fits(by, act, group));
         rule.map_or(Policy::Deny, |rule| rule.policy)
     }
 
@@ -355,6 +380,30 @@ impl Reach {
 struct Introduce {
     policy: Policy,
     who: Who,
+}
+
+/// What somebody does in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GroupAct {
+    Join,
+    Publish,
+    /// It is the first who joins.
+    Create,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct InGroups {
+    act: GroupAct,
+    policy: Policy,
+    who: Who,
+    group: Option<Pattern>,
+}
+
+impl InGroups {
+    fn fits(&self, by: &Standing<'_>, act: GroupAct, group: &Name) -> bool {
+        let is_of = |pattern: &Pattern| pattern.fits(group.as_str());
+        self.act == act && self.who.fits(by) && self.group.as_ref().is_none_or(is_of)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use thiserror::Error;
 
-use super::{Connect, Introduce, Pattern, Reach, Rules, TOKEN, TokenHash, Who, Whom};
+use super::{
+    Connect, GroupAct, InGroups, Introduce, Pattern, Reach, Rules, TOKEN, TokenHash, Who, Whom,
+};
 use crate::{
     Name, Policy,
     text::{TextError, decode},
@@ -25,7 +27,9 @@ pub struct RulesError {
 #[non_exhaustive]
 pub enum RuleProblem {
     /// It begins with something else.
-    #[error("a rule begins with connect, reach or introduce, and not with {0:?}")]
+    #[error(
+        "a rule begins with connect, reach, introduce, join, publish or create, and not with {0:?}"
+    )]
     Kind(String),
     /// Something else stands where the decision should.
     #[error("a rule says allow, deny or ask, and not {0:?}")]
@@ -92,6 +96,9 @@ impl Rules {
                 policy: words.decision()?,
                 who: words.who()?,
             }),
+            "join" => self.groups.push(words.in_groups(GroupAct::Join)?),
+            "publish" => self.groups.push(words.in_groups(GroupAct::Publish)?),
+            "create" => self.groups.push(words.in_groups(GroupAct::Create)?),
             _ => return Err(RuleProblem::Kind(kind.into())),
         }
         match words.next() {
@@ -172,6 +179,21 @@ impl<'a> Words<'a> {
             from,
             to,
             label,
+        })
+    }
+
+    fn in_groups(&mut self, act: GroupAct) -> Result<InGroups, RuleProblem> {
+        let (policy, who) = (self.decision()?, self.who()?);
+        let group = match self.next() {
+            None => None,
+            Some("group") => Some(pattern(self.need()?)?),
+            Some(word) => return Err(RuleProblem::Word(word.into())),
+        };
+        Ok(InGroups {
+            act,
+            policy,
+            who,
+            group,
         })
     }
 
@@ -266,6 +288,18 @@ impl fmt::Display for Rules {
         }
         for rule in &self.introduce {
             writeln!(f, "introduce {} {}", word(rule.policy), rule.who)?;
+        }
+        for rule in &self.groups {
+            let act = match rule.act {
+                GroupAct::Join => "join",
+                GroupAct::Publish => "publish",
+                GroupAct::Create => "create",
+            };
+            write!(f, "{act} {} {}", word(rule.policy), rule.who)?;
+            if let Some(group) = &rule.group {
+                write!(f, " group {group}")?;
+            }
+            writeln!(f)?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod datagrams;
 mod event;
 mod handle;
 mod incoming;
+mod lossy;
 mod memory;
 mod state;
 mod stats;
@@ -19,10 +20,11 @@ pub use self::{
     batch::Batch,
     event::{ChannelEvent, Path},
     handle::{Channel, Stream},
+    lossy::Lossy,
     stats::{ChannelStats, DatagramStats, SendLimit},
 };
 pub(crate) use self::{
-    core::{ChannelCore, Notice, Reading},
+    core::{ChannelCore, Notice, Reading, StreamNotice},
     memory::MessageMemory,
     toll::Toll,
 };

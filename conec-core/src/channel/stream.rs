@@ -19,15 +19,26 @@ pub(super) struct DataStream {
     pub(super) early_end: Option<SendEnd>,
     /// Where it waits for the application to take it, if it does.
     pub(super) arrival: Option<Arrival>,
+    /// Who hears what happens on it.
+    pub(super) user: User,
+}
+
+/// Who uses a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum User {
+    Application,
+    /// The owner of the channel, for a membership of a group.
+    Owner,
 }
 
 impl DataStream {
-    pub(super) fn new(send: Option<SendHalf>, recv: Option<RecvHalf>) -> Self {
+    pub(super) fn new(user: User, send: Option<SendHalf>, recv: Option<RecvHalf>) -> Self {
         Self {
             send,
             recv,
             early_end: None,
             arrival: None,
+            user,
         }
     }
 

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::{ChannelEvent, ChannelId, ClientId, CloseReason, IntroductionId, KeyChange, Name};
+use crate::{
+    ChannelEvent, ChannelId, ClientId, CloseReason, GroupEvent, GroupId, IntroductionId, KeyChange,
+    Name,
+};
 
 /// What a [`Client`](crate::Client) tells its application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +89,13 @@ pub enum ClientEvent {
         /// Why. [`TimedOut`](CloseReason::TimedOut) also where the Coordinator is of a version that does not know what an introduction is;
         /// [`CoordinatorLost`](CloseReason::CoordinatorLost) if the home channel was lost meanwhile, and the two may have a channel.
         reason: CloseReason,
+    },
+    /// Something happened to a membership of a [group](crate::Client::join).
+    Group {
+        /// The membership.
+        group: GroupId,
+        /// What happened.
+        event: GroupEvent,
     },
     /// Something happened on a channel.
     Channel {

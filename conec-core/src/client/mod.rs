@@ -1,6 +1,7 @@
 //! The Client: its home channel, and its channels with other Clients.
 
 mod event;
+mod groups;
 mod home;
 mod introducing;
 mod nat;
@@ -18,8 +19,14 @@ use std::{
 
 use bytes::BytesMut;
 
-pub use self::{event::ClientEvent, home::ClientState, nat::Nat};
+pub use self::{
+    event::ClientEvent,
+    groups::{Group, GroupEvent, GroupInfo},
+    home::ClientState,
+    nat::Nat,
+};
 use self::{
+    groups::Groups,
     home::{Home, Watch},
     introducing::Introductions,
     nat::Mapping,
@@ -28,10 +35,10 @@ use self::{
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientConfig, ClientId, CloseReason, Code,
-    ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, IntroduceError, IntroductionId,
-    KnownClients, Name, OpenChannelError, PathPolicy, PathStats, PeerInfo, Target, TimeoutCause,
-    Transmit, Unreachable,
-    channel::ChannelCore,
+    ConfigError, ConnectError, Datagram, Endpoint, EndpointStats, GroupId, IntroduceError,
+    IntroductionId, JoinConfig, JoinError, KnownClients, Name, OpenChannelError, PathPolicy,
+    PathStats, PeerInfo, Target, TimeoutCause, Transmit, Unreachable,
+    channel::{ChannelCore, Notice},
     endpoint::sealed::Sealed,
     error::WireCode,
     host::{Host, HostEvent, Role, earliest},
@@ -60,6 +67,7 @@ pub struct Client {
     /// Whose which name is.
     known: Option<KnownClients>,
     introductions: Introductions,
+    groups: Groups,
     events: VecDeque<ClientEvent>,
     /// Channels that others want, of which the application has not heard.
     offers: BTreeSet<ChannelId>,
@@ -88,6 +96,7 @@ impl Client {
             asks: Asks::new(),
             known: config.known.take(),
             introductions: Introductions::new(),
+            groups: Groups::default(),
             events: VecDeque::new(),
             offers: BTreeSet::new(),
             config,
@@ -264,6 +273,56 @@ impl Client {
         self.forget_introduction(id);
     }
 
+    /// Becomes a member of the group of this name at the Coordinator, which is made where there is none, if this Client may.
+    ///
+    /// [`GroupEvent::Readable`] follows when it has [joined](crate::GroupItem::Joined), and otherwise [`GroupEvent::Ended`], which says
+    /// why. It need not be connected yet. It stays a member until it [leaves](Group::leave), and when it has lost its home channel and has
+    /// another, it joins again and goes on where it was: what it has missed meanwhile and the group [keeps](crate::GroupConfig::history)
+    /// it hears, and is told how much else [there was](crate::Joined::missed).
+    ///
+    /// What members publish, the Coordinator brings into one order, and all hear it in that. It can read it, if it is not
+    /// [sealed](JoinConfig::sealed). A membership takes one of the [streams](crate::ChannelConfig::bi_streams) that the Coordinator
+    /// allows.
+    ///
+    /// ```
+    /// use conec_core::{Client, GroupId, GroupItem, JoinConfig, JoinError};
+    ///
+    /// fn enter(client: &mut Client, now: std::time::Instant) -> Result<GroupId, JoinError> {
+    ///     let name = "lobby".parse().expect("it is a name");
+    ///     client.join(now, name, JoinConfig::default())
+    /// }
+    ///
+    /// /// On `Readable`.
+    /// fn hear(client: &mut Client, group: GroupId) {
+    ///     while let Some(item) = client.group(group).recv() {
+    ///         match item {
+    ///             GroupItem::Message(message) => println!("{}: {:?}", message.sequence, message.payload),
+    ///             GroupItem::Lagged(missing) => println!("{missing} messages are missing"),
+    ///             other => println!("{other:?}"),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn join(
+        &mut self,
+        now: Instant,
+        group: Name,
+        config: JoinConfig,
+    ) -> Result<GroupId, JoinError> {
+        self.command(now, |it, _| it.begin_membership(group, config))
+    }
+
+    /// Access to a membership. One that is unknown or over says so when it is used.
+    pub fn group(&mut self, id: GroupId) -> Group<'_> {
+        Group { client: self, id }
+    }
+
+    /// What has happened to memberships. For drivers that take [channel events by themselves](Endpoint::poll_channel_event).
+    pub fn poll_group_event(&mut self) -> Option<(GroupId, GroupEvent)> {
+        self.settle_output();
+        self.groups.poll_event()
+    }
+
     /// Accepts an [offered](ClientEvent::Offered) channel. [`ChannelEvent::Opened`] or [`ChannelEvent::Closed`] follows.
     pub fn accept(&mut self, now: Instant, id: ChannelId) -> Result<(), AnswerError> {
         self.accept_with(now, id, self.config.paths.policy)
@@ -332,6 +391,7 @@ impl Client {
     /// Ends all channels at once and tells the other sides this code.
     pub fn abort(&mut self, now: Instant, code: Code) {
         self.end_introductions(CloseReason::Local);
+        self.leave_groups();
         // The home channel is the way to all others: they end before it does.
         let home = self.home.id;
         let mut ids = self.host.ids();
@@ -461,6 +521,9 @@ impl Endpoint for Client {
                 },
             });
         }
+        if let Some((group, event)) = self.groups.poll_event() {
+            return Some(ClientEvent::Group { group, event });
+        }
         while let Some(id) = self.poll_offer() {
             if let Some(offered) = self.offer(id) {
                 return Some(offered);
@@ -476,7 +539,7 @@ impl Endpoint for Client {
     }
 
     fn has_application_events(&self) -> bool {
-        !self.offers.is_empty() || self.introductions.has_news()
+        !self.offers.is_empty() || self.introductions.has_news() || self.groups.has_news()
     }
 
     fn state_changed(&mut self) -> bool {
@@ -551,13 +614,15 @@ impl Endpoint for Client {
             | ClientEvent::NotLearned { .. }
             | ClientEvent::KeyChanged { .. }
             | ClientEvent::Introduced { .. }
-            | ClientEvent::IntroductionFailed { .. }) => Err(event),
+            | ClientEvent::IntroductionFailed { .. }
+            | ClientEvent::Group { .. }) => Err(event),
         }
     }
 
     fn close(&mut self, now: Instant, patience: Duration) {
         self.command(now, |it, now| {
             it.end_introductions(CloseReason::Local);
+            it.leave_groups();
             it.close_peers(now, patience);
             if let Some(mut home) = it.channel(it.home.id) {
                 home.close(now, patience);
@@ -588,6 +653,7 @@ impl Role for Client {
     fn react(&mut self, now: Instant, id: ChannelId, event: HostEvent) {
         match event {
             HostEvent::Link(change) => self.handle_link_change(now, id, change),
+            HostEvent::Notice(Notice::Stream(stream, told)) => self.group_notice(stream, told),
             HostEvent::Notice(notice) if id == self.home.id => self.home_notice(now, notice),
             HostEvent::Notice(notice) => self.peer_notice(now, id, notice),
             HostEvent::Overdue => {
@@ -602,6 +668,7 @@ impl Role for Client {
     }
 
     fn settled(&mut self, now: Instant) {
+        self.settle_groups();
         self.forget_former();
         self.forget_paths();
         self.rearm_paths(now);
@@ -716,7 +783,7 @@ impl Client {
     #[cfg(feature = "__testing")]
     pub(crate) fn entries(&self) -> usize {
         let tables = self.routes.len() + self.asks.entries() + self.paths.entries();
-        let tables = tables + self.introductions.entries();
+        let tables = tables + self.introductions.entries() + self.groups.entries();
         tables + self.events.len() + self.offers.len() + self.host.entries()
     }
 }

@@ -4,7 +4,9 @@ use std::{collections::VecDeque, net::SocketAddr};
 
 use bytes::Bytes;
 
-use crate::{Certified, ChannelEvent, ChannelId, ClientId, CloseReason, Name, PairId, Secret};
+use crate::{
+    Certified, ChannelEvent, ChannelId, ClientId, CloseReason, MembershipId, Name, PairId, Secret,
+};
 
 /// What a [`Coordinator`](crate::Coordinator) tells its application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +105,29 @@ pub enum CoordinatorEvent {
         pair: PairId,
         /// Why, as the first of the ends to say so has put it.
         reason: CloseReason,
+    },
+    /// A Client wants to be a member of a group, and the policy or the [rules](crate::Rules) say [`Ask`](crate::Policy::Ask):
+    /// [`grant_membership`](crate::Coordinator::grant_membership) or [`deny_membership`](crate::Coordinator::deny_membership). Without an
+    /// answer it is denied after [`answer_timeout`](crate::CoordinatorLimits::answer_timeout).
+    MemberAsks {
+        /// What is to be answered.
+        request: MembershipId,
+        /// Who asks: its home channel, and its id.
+        client: ChannelId,
+        /// Its id.
+        id: ClientId,
+        /// Which group.
+        group: Name,
+        /// Whether it wants to publish.
+        publish: bool,
+        /// Whether there is no such group, so that it would be made.
+        create: bool,
+    },
+    /// In a group that the application [listens](crate::Coordinator::subscribe) to something was published:
+    /// [`group_recv`](crate::Coordinator::group_recv) gives it. Told once, until all was received.
+    GroupReadable {
+        /// Which group.
+        group: Name,
     },
     /// Something happened on a Client's home channel.
     Channel {

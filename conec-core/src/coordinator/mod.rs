@@ -5,6 +5,7 @@ mod drain;
 mod draining;
 mod event;
 mod forward;
+mod groups;
 mod info;
 mod names;
 mod pairs;
@@ -32,12 +33,14 @@ pub(crate) use self::forward::run_length;
 pub use self::{
     drain::Drain,
     event::CoordinatorEvent,
+    groups::GroupState,
     info::{ClientInfo, PairInfo},
 };
 use self::{
     drain::Draining,
     event::Events,
     forward::{Forwarder, Run},
+    groups::Groups,
     pairs::Pairs,
     registry::{Member, Registry},
     session::Session,
@@ -49,7 +52,7 @@ use crate::{
     Revocation, Rules, Secret, Target, TimeoutCause, Transmit, Unreachable,
     channel::{ChannelCore, Notice},
     endpoint::sealed::Sealed,
-    host::{Host, HostEvent, Role},
+    host::{Host, HostEvent, Role, earliest},
     transport::{Admissions, Arrival, EngineId, LinkChange},
     wire::{CoordinatorMessage, PacketKind, Route, classify},
 };
@@ -69,6 +72,7 @@ pub struct Coordinator {
     engine: EngineId,
     registry: Registry,
     pairs: Pairs,
+    groups: Groups,
     tickets: Tickets,
     forwarder: Forwarder,
     /// Whose probes to the second port bear these.
@@ -101,6 +105,7 @@ impl Coordinator {
             engine,
             registry: Registry::default(),
             pairs: Pairs::new(),
+            groups: Groups::new(),
             rules: config.rules(),
             tickets: Tickets::new(&config),
             forwarder: Forwarder::new(limits),
@@ -439,7 +444,7 @@ impl Endpoint for Coordinator {
             if let Some((_, transmit)) = self.host.poll_transmit(now, max_segments) {
                 return Some(transmit);
             }
-            if !self.host.is_unsettled() {
+            if !self.host.is_unsettled() && !self.groups.has_work() {
                 let forwarded = self.forwarder.poll_transmit(max_segments.get());
                 if forwarded.is_some() || !self.host.serve_newcomer(now) {
                     return forwarded;
@@ -491,7 +496,9 @@ impl Endpoint for Coordinator {
             | CoordinatorEvent::IntroductionAsks { .. }
             | CoordinatorEvent::PairStarted { .. }
             | CoordinatorEvent::PairResumed { .. }
-            | CoordinatorEvent::PairClosed { .. }) => Err(event),
+            | CoordinatorEvent::PairClosed { .. }
+            | CoordinatorEvent::MemberAsks { .. }
+            | CoordinatorEvent::GroupReadable { .. }) => Err(event),
         }
     }
 
@@ -546,11 +553,18 @@ impl Role for Coordinator {
         let drained = self.draining.as_ref().and_then(Draining::next_due);
         let next = [self.pairs.next_deadline(), renewal, drained];
         let next = next.into_iter().flatten().min();
-        next.map(|at| (at, TimeoutCause::Pair))
+        earliest([
+            next.map(|at| (at, TimeoutCause::Pair)),
+            self.groups.next_due().map(|at| (at, TimeoutCause::Group)),
+        ])
     }
 
     fn has_output(&self) -> bool {
-        !self.forwarder.is_idle()
+        !self.forwarder.is_idle() || self.groups.has_work()
+    }
+
+    fn settled(&mut self, now: Instant) {
+        self.serve_groups(now);
     }
 }
 
@@ -590,6 +604,7 @@ impl Coordinator {
     #[cfg(feature = "__testing")]
     pub(crate) fn entries(&self) -> usize {
         let tables = self.registry.entries() + self.pairs.entries() + self.second_routes.len();
+        let tables = tables + self.groups.entries();
         tables + self.events.len() + self.forwarder.entries() + self.host.entries()
     }
 
@@ -625,8 +640,11 @@ impl Coordinator {
     fn handle_notice(&mut self, now: Instant, id: ChannelId, notice: Notice) {
         match notice {
             Notice::Control(payload) => self.session_control(now, id, payload),
+            Notice::Stream(stream, told) => self.group_notice(now, stream, told),
             // The Client's own business: it lets go of its channels by itself.
             Notice::Closing | Notice::GivenUp => {}
+            // Memberships are for Clients to open.
+            Notice::StreamsAvailable => {}
             Notice::Ended(reason) => self.session_ended(now, id, reason),
         }
     }

@@ -16,6 +16,7 @@ impl Coordinator {
         for id in self.registry.ids() {
             self.rule_on(now, id);
         }
+        self.rule_on_members(now);
         let all: Vec<_> = self.pairs.from(PairId(0)).collect();
         for pair in all {
             // Of a Client that is away nothing is known until it is back.

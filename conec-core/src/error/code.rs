@@ -79,6 +79,9 @@ pub enum ErrorCode {
         "the other side knows this client's name with another key: have it replace that, if the name is this client's"
     )]
     KeyChanged,
+    /// The member of a group did not take messages in time.
+    #[error("too slow for the group: receive faster, or let old messages go")]
+    TooSlow,
     /// A code that this version does not know.
     #[error("unknown error")]
     Unknown,
@@ -113,6 +116,7 @@ impl ErrorCode {
             | Self::Dropped
             | Self::NotResumed
             | Self::Moved
+            | Self::TooSlow
             | Self::Unknown => false,
         }
     }
@@ -143,6 +147,7 @@ impl ErrorCode {
             Self::CredentialMissing => 20,
             Self::CredentialExpired => 21,
             Self::KeyChanged => 22,
+            Self::TooSlow => 23,
         }
     }
 
@@ -171,6 +176,7 @@ impl ErrorCode {
             20 => Self::CredentialMissing,
             21 => Self::CredentialExpired,
             22 => Self::KeyChanged,
+            23 => Self::TooSlow,
             _ => Self::Unknown,
         }
     }

@@ -6,6 +6,8 @@ mod end;
 
 use thiserror::Error;
 
+use crate::SealError;
+
 pub(crate) use self::code::WireCode;
 pub use self::{
     code::ErrorCode,
@@ -108,6 +110,91 @@ impl IntroduceError {
             Self::NotConnected | Self::TooMany | Self::TooFast => false,
         }
     }
+}
+
+/// Why a group could not be joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The Client has lost its Coordinator for good, or is closing.
+    #[error("not connected to the coordinator")]
+    NotConnected,
+    /// The Client is a member already, or about to be one.
+    #[error("already a member of that group: use that membership, or leave it first")]
+    AlreadyMember,
+    /// Who joins wants to publish, or to hear.
+    #[error("who joins a group publishes or hears: neither was asked for")]
+    NoPart,
+    /// The Client is in as many groups as its limits allow, or their queues may take as much memory.
+    #[error(
+        "too many groups, or too much memory for their queues: leave some, take smaller queues, or raise groups or group_memory \
+         in the limits"
+    )]
+    TooMany,
+}
+
+impl JoinError {
+    /// Whether to join again would end in the same way, as [`CloseReason::is_permanent`] has it.
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::NotConnected | Self::NoPart => true,
+            Self::AlreadyMember | Self::TooMany => false,
+        }
+    }
+}
+
+/// Why a message was not published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// As much waits as may, or the Client is not a member at present; [`Writable`](crate::GroupEvent::Writable) follows.
+    #[error("the group takes no messages for now")]
+    Blocked,
+    /// The message exceeds the group's maximum, in bytes.
+    #[error("the message exceeds the group's maximum of {max} bytes")]
+    TooLarge {
+        /// The maximum.
+        max: usize,
+    },
+    /// The member has not joined to publish.
+    #[error("this member only hears: join to publish")]
+    NotPublisher,
+    /// What seals the messages has failed.
+    #[error("{0}")]
+    Sealing(SealError),
+    /// The membership is over, as an event told, or never was.
+    #[error("the membership of the group is over")]
+    Ended,
+}
+
+/// Why a Coordinator could not make a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// There is one of that name.
+    #[error("there is a group of that name already")]
+    Exists,
+    /// There is none of that name.
+    #[error("there is no group of that name")]
+    NotFound,
+    /// There are as many groups as the limits allow.
+    #[error("too many groups: end some, or raise groups in the limits")]
+    TooMany,
+    /// The configuration cannot work.
+    #[error(
+        "a group cannot be like that: its largest message, or how long it pushes back, is out of range"
+    )]
+    Config,
+    /// The message exceeds the group's maximum, in bytes.
+    #[error("the message exceeds the group's maximum of {max} bytes")]
+    TooLarge {
+        /// The maximum.
+        max: usize,
+    },
+    /// The group pushes back, and waits for its slowest member.
+    #[error("the group waits for its slowest member")]
+    Blocked,
 }
 
 /// Why a Coordinator could not connect two Clients.
@@ -279,7 +366,7 @@ mod tests {
 
     #[test]
     fn what_is_worth_another_attempt_says_so() {
-        for code in (0..=22).map(ErrorCode::from_wire) {
+        for code in (0..=23).map(ErrorCode::from_wire) {
             assert_eq!(
                 CloseReason::Remote(code).is_permanent(),
                 code.is_permanent()
@@ -296,10 +383,10 @@ mod tests {
 
     #[test]
     fn each_code_is_read_as_it_was_written() {
-        for value in 0..=22 {
+        for value in 0..=23 {
             let code = ErrorCode::from_wire(value);
             assert_eq!(code.to_wire(), value, "{code:?}");
         }
-        assert_eq!(ErrorCode::from_wire(23), ErrorCode::Unknown);
+        assert_eq!(ErrorCode::from_wire(24), ErrorCode::Unknown);
     }
 }

@@ -148,6 +148,11 @@ impl Reader {
             .ok_or(Malformed)
     }
 
+    /// All that is left.
+    pub(super) fn rest(&mut self) -> Bytes {
+        std::mem::take(&mut self.0)
+    }
+
     pub(super) fn target(&mut self) -> Result<Target, Malformed> {
         match self.u8()? {
             0 => self.name().map(Target::Name),

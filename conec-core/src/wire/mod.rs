@@ -2,6 +2,7 @@
 
 mod codec;
 mod frame;
+mod group;
 mod message;
 mod packet;
 mod preamble;
@@ -11,13 +12,17 @@ mod ticket;
 
 pub(crate) use codec::{read_blocks, write_blocks};
 pub(crate) use frame::{FrameDecoder, FrameTooLarge, frame_header};
+pub(crate) use group::{
+    Arrived, Author, Counts, From, Incarnation, Join, Joined, Part, Sequence, ToGroup, ToMember,
+    message_frame,
+};
 pub(crate) use message::{
     AddressNonce, ChannelMessage, Claim, ClientMessage, CoordinatorMessage, Generation, Instance,
     MAX_ALTERNATIVES, MAX_CANDIDATES, MAX_CONTROL, MAX_HOST, NO_INSTANCE, Offer, PeerMessage,
     RequestId, Role, RoleMessage,
 };
 pub(crate) use packet::{PacketKind, classify};
-pub(crate) use preamble::{MAX_LABEL, PreambleDecoder, encode_preamble};
+pub(crate) use preamble::{MAX_LABEL, PreambleDecoder, StreamKind, encode_preamble};
 pub(crate) use probe::{
     Opened, PROBE_LABEL, PROBE_LEN, PROBE_SECRET_LEN, Probe, ProbeKeys, SECOND_PORT_LABEL,
 };

@@ -1,4 +1,4 @@
-//! Stream preambles: cut anywhere, the label is the same, and what follows is left alone.
+//! Stream preambles: cut anywhere, kind and label are the same, and what follows is left alone.
 
 use bytes::Bytes;
 use conec_core::testing::{PreambleDecoder, Refused, encode_preamble};
@@ -14,20 +14,20 @@ pub fn run(data: &[u8]) {
     for piece in [stream.len(), 1, 1 + usize::from(piece)] {
         assert_eq!(decode(stream, piece.max(1)), expected);
     }
-    if let Ok(Some((label, _))) = expected {
+    if let Ok(Some((1, label, _))) = expected {
         assert_eq!(encode_preamble(&label), message::preamble(&label));
     }
 }
 
-/// The label and what follows, if there is one.
-type Outcome = Result<Option<(Bytes, Vec<u8>)>, Refused>;
+/// The kind, the label, and what follows, if they are whole.
+type Outcome = Result<Option<(u8, Bytes, Vec<u8>)>, Refused>;
 
 fn reference(stream: &[u8]) -> Outcome {
     match *stream {
-        [] | [1] => Ok(None),
-        [1, len, ref rest @ ..] => Ok(rest
+        [] | [1 | 2] => Ok(None),
+        [kind @ (1 | 2), len, ref rest @ ..] => Ok(rest
             .split_at_checked(len.into())
-            .map(|(label, rest)| (Bytes::copy_from_slice(label), rest.to_vec()))),
+            .map(|(label, rest)| (kind, Bytes::copy_from_slice(label), rest.to_vec()))),
         [_, ..] => Err(Refused),
     }
 }
@@ -37,8 +37,8 @@ fn decode(mut stream: &[u8], piece: usize) -> Outcome {
     while !stream.is_empty() {
         let (mut piece, rest) = stream.split_at(piece.min(stream.len()));
         stream = rest;
-        if let Some(label) = decoder.feed(&mut piece)? {
-            return Ok(Some((label, [piece, rest].concat())));
+        if let Some((kind, label)) = decoder.feed(&mut piece)? {
+            return Ok(Some((kind, label, [piece, rest].concat())));
         }
         assert!(piece.is_empty(), "left over before the label is whole");
     }

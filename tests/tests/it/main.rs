@@ -18,6 +18,7 @@ mod credentials;
 mod direct;
 mod errors;
 mod gaps;
+mod groups;
 mod guards;
 mod hostile;
 mod introductions;

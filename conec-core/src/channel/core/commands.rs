@@ -14,11 +14,11 @@ use crate::{
     RecvError, SendBatchError, SendDatagramError, SendEnd, SendError, StreamEnded, StreamId,
     channel::{
         Batch,
-        stream::{DataStream, RecvHalf, SendHalf},
+        stream::{DataStream, RecvHalf, SendHalf, User},
     },
     error::WireCode,
     transport::Link,
-    wire::{MAX_LABEL, encode_preamble, frame_header},
+    wire::{MAX_LABEL, StreamKind, encode_preamble, frame_header},
 };
 
 impl ChannelCore {
@@ -34,21 +34,34 @@ impl ChannelCore {
         if label.len() > MAX_LABEL {
             return Err(OpenStreamError::LabelTooLong);
         }
-        let Some(index) = link.open(direction) else {
-            if !std::mem::replace(&mut self.open_blocked[direction as usize], true) {
-                tracing::debug!(channel = ?self.id, ?direction, "the other side allows no more streams for now");
-            }
-            return Err(OpenStreamError::Blocked);
-        };
+        self.open_as(link, direction, StreamKind::Data, label)
+            .ok_or_else(|| {
+                if !std::mem::replace(&mut self.open_blocked[direction as usize], true) {
+                    tracing::debug!(channel = ?self.id, ?direction, "the other side allows no more streams for now");
+                }
+                OpenStreamError::Blocked
+            })
+    }
+
+    /// Opens a stream, if the other side allows another.
+    pub(super) fn open_as(
+        &mut self,
+        link: &mut Link,
+        direction: Direction,
+        kind: StreamKind,
+        label: &[u8],
+    ) -> Option<StreamId> {
+        let index = link.open(direction)?;
         self.opened.add(direction);
-        link.write(index, &[], encode_preamble(label));
+        link.write(index, &[], encode_preamble(kind, label));
         let recv = match direction {
             Direction::Bi => Some(RecvHalf::new(None, self.settings.max_message_size)),
             Direction::Uni => None,
         };
         let send = Some(SendHalf::default());
-        self.streams.insert(index, DataStream::new(send, recv));
-        Ok(self.stream_id(index))
+        let stream = DataStream::new(User::of(kind), send, recv);
+        self.streams.insert(index, stream);
+        Some(self.stream_id(index))
     }
 
     pub(in crate::channel) fn available_streams(&self, link: &Link, direction: Direction) -> u64 {

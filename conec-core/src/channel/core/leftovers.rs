@@ -8,7 +8,11 @@ use bytes::Bytes;
 use super::ChannelCore;
 use crate::{
     CloseReason, Direction, ErrorCode, RecvEnd,
-    channel::{incoming::Waiting, memory::MessageMemory, stream::DataStream},
+    channel::{
+        incoming::Waiting,
+        memory::MessageMemory,
+        stream::{DataStream, User},
+    },
     transport::{CONTROL, Link},
     wire::{FrameDecoder, MAX_CONTROL, MAX_LABEL},
 };
@@ -86,8 +90,10 @@ impl ChannelCore {
     /// The channel is over, and with it a receiving half. What has arrived on it may be left, and then has this end.
     pub(super) fn end_or_leave(&mut self, index: u64, end: RecvEnd) {
         let keeps = self.keeps_leftovers;
+        let user = self.streams.get(&index).map(|it| it.user);
+        let is_owners = user == Some(User::Owner);
         match self.recv_half(self.stream_id(index)) {
-            Some(recv) if keeps && recv.has_message() && recv.preamble.is_none() => {
+            Some(recv) if keeps && recv.has_message() && recv.preamble.is_none() && !is_owners => {
                 recv.leave(end);
                 let (before, now) = recv.weigh();
                 self.memory.replace(before, now);

@@ -2,10 +2,11 @@
 
 mod commands;
 mod leftovers;
+mod memberships;
 mod reading;
 mod streams;
 
-pub(crate) use self::reading::Reading;
+pub(crate) use self::{memberships::StreamNotice, reading::Reading};
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     ChannelConfig, ChannelId, CloseReason, CongestionControl, Direction, ErrorCode, RecvEnd,
-    SendEnd, Violation,
+    SendEnd, StreamId, Violation,
     transport::{CONTROL, Link, LinkEvent, Read},
     util::Bucket,
     wire::{ChannelMessage, FrameDecoder, FrameTooLarge, MAX_CONTROL, frame_header},
@@ -38,6 +39,10 @@ pub(crate) enum Notice {
     Control(Bytes),
     /// The other side wants to close the channel.
     Closing,
+    /// Something has happened on a stream of the owner's.
+    Stream(StreamId, StreamNotice),
+    /// The other side allows more streams, after opening one for the owner was in vain.
+    StreamsAvailable,
     /// The application does not want the channel any more, which has no link.
     GivenUp,
     /// The channel is over, as the link says; [`ChannelEvent::Closed`] is queued.
@@ -77,8 +82,11 @@ pub(crate) struct ChannelCore {
     /// How many data streams were opened here, and accepted from the other side.
     opened: Counts,
     accepted: Counts,
-    /// Opening was blocked, and the application waits to hear that it is not.
+    /// Opening was blocked, and the application waits to hear that it is not; and the owner.
     open_blocked: [bool; 2],
+    owner_blocked: bool,
+    /// The other side may have memberships of groups.
+    takes_members: bool,
     datagrams: Datagrams,
     datagrams_blocked: bool,
     /// How fast the other side may open streams, if that is bounded. Boxed: it seldom is.
@@ -208,6 +216,8 @@ impl ChannelCore {
             opened: Counts::default(),
             accepted: Counts::default(),
             open_blocked: [false; 2],
+            owner_blocked: false,
+            takes_members: false,
             datagrams: Datagrams::new(config.datagram_buffer),
             datagrams_blocked: false,
             stream_rate: config
@@ -403,7 +413,11 @@ impl ChannelCore {
             // What was read may be the other side's word of the end.
             self.drain(link);
         }
-        pop(&mut self.notices)
+        let notice = pop(&mut self.notices)?;
+        if let Notice::Stream(stream, told) = &notice {
+            self.stream_notice_taken(*stream, told);
+        }
+        Some(notice)
     }
 
     /// The next of all events.
@@ -487,6 +501,9 @@ impl ChannelCore {
                 if std::mem::take(&mut self.open_blocked[direction as usize]) {
                     self.events
                         .push_back(ChannelEvent::StreamsAvailable { direction });
+                }
+                if direction == Direction::Bi && std::mem::take(&mut self.owner_blocked) {
+                    self.notices.push_back(Notice::StreamsAvailable);
                 }
             }
             LinkEvent::Presence(is_there) => self.presence_changed(is_there),

@@ -4,18 +4,18 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{ChannelCore, Reading};
+use super::{ChannelCore, Reading, StreamNotice};
 use crate::{
     Direction, ErrorCode, RecvEnd, SendEnd, StreamId,
     channel::{
         event::ChannelEvent,
         incoming::Waiting,
         memory::MessageMemory,
-        stream::{DataStream, RecvHalf, SendHalf},
+        stream::{DataStream, RecvHalf, SendHalf, User},
     },
     error::WireCode,
     transport::{CONTROL, Link, Read},
-    wire::PreambleDecoder,
+    wire::{PreambleDecoder, StreamKind},
 };
 
 impl ChannelCore {
@@ -72,7 +72,9 @@ impl ChannelCore {
             Direction::Bi => Some(SendHalf::default()),
             Direction::Uni => None,
         };
-        self.streams.insert(index, DataStream::new(send, recv));
+        // Whose it is, its preamble says.
+        let stream = DataStream::new(User::Application, send, recv);
+        self.streams.insert(index, stream);
     }
 
     /// Whether no more streams are accepted: so much waits for the application, about all that the allowed streams can cause,
@@ -175,16 +177,25 @@ impl ChannelCore {
         let Some(recv) = stream.recv.as_mut().filter(|it| it.end.is_none()) else {
             return;
         };
-        let mut fault = None;
+        let (mut fault, mut begun) = (None, None);
         let read = link.read(index, |mut bytes| {
             self.received += bytes.len() as u64;
             if let Some(preamble) = &mut recv.preamble {
                 match preamble.feed(&mut bytes) {
                     Ok(None) => return true,
-                    Ok(Some(label)) => {
+                    Ok(Some((kind, label))) if self.takes_members || kind == StreamKind::Data => {
                         recv.preamble = None;
+                        stream.user = User::of(kind);
                         let early_end = stream.early_end.take();
-                        stream.arrival = Some(self.incoming.push(index, label, early_end));
+                        match kind {
+                            StreamKind::Data => {
+                                stream.arrival = Some(self.incoming.push(index, label, early_end));
+                            }
+                            StreamKind::Membership => begun = Some((label, early_end)),
+                        }
+                    }
+                    Ok(Some((StreamKind::Data | StreamKind::Membership, _))) => {
+                        fault = Some((RecvEnd::Refused(ErrorCode::Protocol), ErrorCode::Protocol))
                     }
                     Err(_) => {
                         fault = Some((RecvEnd::Refused(ErrorCode::Protocol), ErrorCode::Protocol))
@@ -210,6 +221,9 @@ impl ChannelCore {
             (None, Read::Reset(WireCode::Application(code))) => Some(RecvEnd::Reset(code)),
             (None, Read::Reset(WireCode::Protocol(code))) => Some(RecvEnd::Refused(code)),
         };
+        if let Some((group, early_end)) = begun {
+            self.membership_begun(index, group, early_end);
+        }
     }
 
     /// Those that came before the sides knew who they are to each other wait until they do.
@@ -229,7 +243,7 @@ impl ChannelCore {
             && recv.has_message()
             && !std::mem::replace(&mut recv.readable_queued, true)
         {
-            self.events.push_back(ChannelEvent::Readable { stream });
+            self.tell_of(stream, StreamNotice::Readable);
         }
     }
 
@@ -254,7 +268,7 @@ impl ChannelCore {
             && std::mem::take(&mut send.blocked)
             && !std::mem::replace(&mut send.writable_queued, true)
         {
-            self.events.push_back(ChannelEvent::Writable { stream });
+            self.tell_of(stream, StreamNotice::Writable);
         }
     }
 
@@ -278,9 +292,7 @@ impl ChannelCore {
                     waiting.send_end = Some(end);
                 }
             } else if stream.is_labelled() {
-                let stream = id;
-                self.events
-                    .push_back(ChannelEvent::SendEnded { stream, end });
+                self.tell_of(id, StreamNotice::SendEnded(end));
             } else {
                 stream.early_end = Some(end);
             }
@@ -301,9 +313,7 @@ impl ChannelCore {
                     waiting.recv_end = Some(end);
                 }
             } else if ended.is_some() && labelled {
-                let stream = id;
-                self.events
-                    .push_back(ChannelEvent::RecvEnded { stream, end });
+                self.tell_of(id, StreamNotice::RecvEnded(end));
             }
             self.forget_if_over(index);
         }

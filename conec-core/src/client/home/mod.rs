@@ -91,6 +91,18 @@ impl Home {
         self.ready().is_some()
     }
 
+    /// Why it is lost for good, if it is.
+    pub(super) fn lost_for(&self) -> Option<CloseReason> {
+        match self.stage {
+            Stage::Lost(reason) | Stage::Ended(reason) => Some(reason),
+            Stage::Unused
+            | Stage::Connecting(_)
+            | Stage::Registering
+            | Stage::Ready { .. }
+            | Stage::Waiting => None,
+        }
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.stage, Stage::Ended(_))
     }

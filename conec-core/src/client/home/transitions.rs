@@ -146,7 +146,7 @@ impl Client {
     }
 
     /// Who is closing does not look for another Coordinator, whatever becomes of the last words.
-    fn is_closing(&self) -> bool {
+    pub(in crate::client) fn is_closing(&self) -> bool {
         let home = self.host.get(self.home.id);
         home.is_some_and(|home| home.core.is_closing())
     }
@@ -362,7 +362,10 @@ impl Client {
         match notice {
             Notice::Control(payload) => self.home_control(now, payload),
             Notice::Closing => self.home_closing(now),
+            Notice::StreamsAvailable => self.join_waiting(),
             Notice::GivenUp => self.give_up_home(now),
+            // Told of by their streams.
+            Notice::Stream(..) => {}
             Notice::Ended(_) => {}
         }
     }
@@ -494,6 +497,7 @@ impl Client {
         }
         self.update_home_hold();
         self.claim_peers(now);
+        self.join_waiting();
     }
 
     /// The Coordinator is about to stop: goes over to another one, which may be at one of these addresses, within so long.
@@ -540,6 +544,7 @@ impl Client {
             | ClientEvent::KeyChanged { .. }
             | ClientEvent::Introduced { .. }
             | ClientEvent::IntroductionFailed { .. }
+            | ClientEvent::Group { .. }
             | ClientEvent::Channel { .. } => None,
         });
         match waiting {
@@ -551,6 +556,7 @@ impl Client {
     /// The Coordinator wants to close: the peer channels go first.
     fn home_closing(&mut self, now: Instant) {
         self.close_peers(now, Duration::MAX);
+        self.interrupt_groups();
         self.update_home_hold();
     }
 

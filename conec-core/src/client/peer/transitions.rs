@@ -296,7 +296,8 @@ impl Client {
     pub(in crate::client) fn peer_notice(&mut self, now: Instant, id: ChannelId, notice: Notice) {
         match notice {
             Notice::Control(payload) => self.peer_control(now, id, payload),
-            Notice::Closing => {}
+            // Memberships are the home channel's.
+            Notice::Closing | Notice::Stream(..) | Notice::StreamsAvailable => {}
             Notice::GivenUp => self.host.abandon(id, CloseReason::Local),
             Notice::Ended(reason) => self.peer_ended(now, id, reason),
         }

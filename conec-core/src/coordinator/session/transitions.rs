@@ -30,7 +30,8 @@ impl Coordinator {
         let limits = &self.config.limits;
         let (rate, burst) = (limits.control_rate, limits.control_burst);
         let toll = Toll::new(rate, burst, ClientMessage::is_answer);
-        let core = ChannelCore::new(client, &self.config.home, Some(toll));
+        let mut core = ChannelCore::new(client, &self.config.home, Some(toll));
+        core.take_members();
         self.host.insert(client, core, Session::default());
         self.host
             .set_deadline(client, Some(now + limits.handshake_timeout));

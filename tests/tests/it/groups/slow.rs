@@ -1,0 +1,182 @@
+//! Who is slow delays nobody, and is told exactly what it has lost.
+
+use std::time::Duration;
+
+use conec_core::{
+    ErrorCode, GroupConfig, GroupEnd, GroupItem, JoinConfig, Lossy, PublishError, SlowMember,
+};
+use conec_tests::sim::World;
+
+use super::{all, ended, join, join_with, message, name, next, publish, secs};
+
+/// How many messages were heard, and how many were said to be missing.
+fn sum(items: &[GroupItem]) -> (u64, u64) {
+    items
+        .iter()
+        .fold((0, 0), |(heard, missing), item| match item {
+            GroupItem::Message(_) => (heard + 1, missing),
+            GroupItem::Lagged(count) => (heard, missing + count),
+            _ => (heard, missing),
+        })
+}
+
+#[test]
+fn an_application_that_never_reads_is_told_how_many_it_has_missed() {
+    let mut world = World::new(1);
+    let (_, [alice, bob, carol]) = world.with_clients(["alice", "bob", "carol"]);
+    let [at_alice, at_bob, at_carol] = [alice, bob, carol].map(|it| join(&mut world, it, "room"));
+    for number in 0..2000 {
+        publish(&mut world, alice, at_alice, &[7; 1000]);
+        all(&mut world, alice, at_alice);
+        assert_eq!(message(&mut world, bob, at_bob).0, number);
+    }
+    world.run_for(secs(1));
+    let items = all(&mut world, carol, at_carol);
+    let (heard, missing) = sum(&items);
+    assert_eq!(heard + missing, 2000);
+    assert_eq!(heard, 256);
+    assert_eq!(items[0], GroupItem::Lagged(missing));
+    // And goes on with what comes next.
+    publish(&mut world, alice, at_alice, b"next");
+    assert_eq!(message(&mut world, carol, at_carol), (2000, "next".into()));
+}
+
+#[test]
+fn a_slow_network_delays_nobody_else_and_the_loss_is_exact() {
+    let mut world = World::new(2);
+    let (coordinator, [alice, bob, carol]) = world.with_clients(["alice", "bob", "carol"]);
+    let [at_alice, at_bob, at_carol] = [alice, bob, carol].map(|it| join(&mut world, it, "room"));
+    world.link(coordinator, carol).rate = Some(5_000);
+    let mut heard = Vec::new();
+    for number in 0..2000 {
+        publish(&mut world, alice, at_alice, &[7; 1000]);
+        all(&mut world, alice, at_alice);
+        assert_eq!(message(&mut world, bob, at_bob).0, number);
+        heard.extend(all(&mut world, carol, at_carol));
+    }
+    assert!(world.elapsed() < secs(60), "{:?}", world.elapsed());
+    world.link(coordinator, carol).rate = None;
+    world.run_for(secs(30));
+    heard.extend(all(&mut world, carol, at_carol));
+    let (got, missing) = sum(&heard);
+    assert_eq!(got + missing, 2000);
+    assert!(missing > 1000, "{missing}");
+    let numbers: Vec<_> = heard
+        .iter()
+        .filter_map(|item| match item {
+            GroupItem::Message(message) => Some(message.sequence),
+            _ => None,
+        })
+        .collect();
+    assert!(numbers.is_sorted_by(|one, other| one < other));
+    assert_eq!(numbers.last(), Some(&1999));
+}
+
+#[test]
+fn who_wants_only_the_latest_gets_that() {
+    let mut world = World::new(3);
+    let (_, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let at_alice = join(&mut world, alice, "room");
+    let mut config = JoinConfig::default();
+    config.slow = SlowMember::LatestOnly;
+    let (at_bob, _) = join_with(&mut world, bob, "room", config);
+    for number in 0..50 {
+        publish(&mut world, alice, at_alice, format!("{number}").as_bytes());
+    }
+    world.run_for(secs(1));
+    assert_eq!(next(&mut world, bob, at_bob), GroupItem::Lagged(49));
+    assert_eq!(message(&mut world, bob, at_bob), (49, "49".into()));
+    assert_eq!(all(&mut world, bob, at_bob), []);
+}
+
+#[test]
+fn who_would_rather_leave_than_lose_leaves() {
+    let mut world = World::new(4);
+    let (coordinator, [alice, bob, carol]) = world.with_clients(["alice", "bob", "carol"]);
+    let at_alice = join(&mut world, alice, "room");
+    let leaving = || {
+        let mut config = JoinConfig::default();
+        config.slow = SlowMember::Leave;
+        config.queue = Lossy::new(10_000, 16 << 20);
+        config
+    };
+    // Its application does not receive.
+    let mut config = leaving();
+    config.queue = Lossy::new(100, 1 << 20);
+    let (at_bob, _) = join_with(&mut world, bob, "room", config);
+    // Its network is slow.
+    let (at_carol, _) = join_with(&mut world, carol, "room", leaving());
+    world.link(coordinator, carol).rate = Some(10_000);
+    for _ in 0..1500 {
+        publish(&mut world, alice, at_alice, &[7; 1000]);
+        all(&mut world, alice, at_alice);
+    }
+    assert_eq!(ended(&mut world, bob, at_bob), GroupEnd::TooSlow);
+    world.link(coordinator, carol).rate = None;
+    let too_slow = GroupEnd::Refused(ErrorCode::TooSlow);
+    assert_eq!(ended(&mut world, carol, at_carol), too_slow);
+    publish(&mut world, alice, at_alice, b"alone");
+}
+
+#[test]
+fn a_group_that_pushes_back_loses_nothing_and_waits_for_the_slowest() {
+    let mut world = World::new(5);
+    let coordinator = world.add_coordinator();
+    let mut config = GroupConfig::default();
+    config.push_back = Some(secs(20));
+    config.history = Lossy::new(50, 1 << 20);
+    world
+        .coordinator(coordinator)
+        .make_lasting_group(name("log"), config)
+        .unwrap();
+    let [alice, bob] = ["alice", "bob"].map(|name| {
+        let mut config = world.client_config(name);
+        config.home.max_receive_window = 128 << 10;
+        let client = world.add_client_with(config);
+        world.connect(client, coordinator);
+        client
+    });
+    let mut config = JoinConfig::default();
+    config.hear = false;
+    let (at_alice, _) = join_with(&mut world, alice, "log", config);
+    let at_bob = join(&mut world, bob, "log");
+    let (mut sent, mut heard) = (0, 0);
+    // Bob receives now and then.
+    for _ in 0..200 {
+        while world
+            .client(alice)
+            .group(at_alice)
+            .publish(&[1; 10_000])
+            .is_ok()
+        {
+            sent += 1;
+        }
+        world.run_for(Duration::from_millis(100));
+        while let Some(item) = world.client(bob).group(at_bob).recv() {
+            assert!(
+                matches!(item, GroupItem::Message(ref it) if it.sequence == heard),
+                "{item:?}"
+            );
+            heard += 1;
+        }
+    }
+    while heard < sent {
+        assert_eq!(message(&mut world, bob, at_bob).0, heard);
+        heard += 1;
+    }
+    assert!(sent > 100, "{sent}");
+    // One that takes nothing is sent away, and then the others go on.
+    let too_slow = GroupEnd::Refused(ErrorCode::TooSlow);
+    let begun = world.elapsed();
+    while world.client(bob).group(at_bob).info().is_some() {
+        match world.client(alice).group(at_alice).publish(&[1; 60_000]) {
+            Ok(()) | Err(PublishError::Blocked) => {}
+            Err(error) => panic!("{error}"),
+        }
+        world.run_for(Duration::from_millis(100));
+        assert!(world.elapsed() < begun + secs(100), "it waits for ever");
+    }
+    assert!(world.elapsed() > begun + secs(20), "it had its time");
+    assert_eq!(ended(&mut world, bob, at_bob), too_slow);
+    publish(&mut world, alice, at_alice, b"alone");
+}
