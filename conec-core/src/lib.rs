@@ -46,6 +46,7 @@
 //! * `aws-lc-rs`: does so by [aws-lc-rs](https://docs.rs/aws-lc-rs), where `ring` is not chosen as well. One of the two is
 //!   needed. Ring was the faster where we measured, with the packets that conec sends.
 //! * `self-signed`: [`Certificate::self_signed`].
+//! * `passphrase`: `GroupKey::from_passphrase`.
 
 #![forbid(unsafe_code)]
 
@@ -64,6 +65,7 @@ mod id;
 mod identity;
 mod limits;
 mod memory;
+mod sealing;
 mod secret;
 mod stats;
 #[cfg(feature = "__testing")]
@@ -112,6 +114,12 @@ pub use limits::{ClientLimits, CoordinatorLimits};
 /// Its types are in [`Trust`] and [`Certificate`]: by this they are of the right version.
 #[doc(no_inline)]
 pub use rustls;
+#[cfg(feature = "passphrase")]
+pub use sealing::PassphraseError;
+pub use sealing::{
+    BeginError, GroupKey, GroupSealer, KeyMatch, KeyNotUsed, KeySealer, Membership, Opened,
+    SealError, UnsealError,
+};
 pub use secret::Secret;
 pub use stats::{EndpointStats, PathStats, Traffic};
 pub use text::{CoordinatorUrl, Invitation, InvitationError, TextError, UrlError};
