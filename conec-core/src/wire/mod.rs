@@ -7,9 +7,10 @@ mod packet;
 mod preamble;
 mod probe;
 mod route;
+mod sealed;
 mod ticket;
 
-pub(crate) use codec::{read_blocks, write_blocks};
+pub(crate) use codec::{Malformed, read_blocks, write_blocks, write_varint};
 pub(crate) use frame::{FrameDecoder, FrameTooLarge, frame_header};
 pub(crate) use message::{
     AddressNonce, ChannelMessage, Claim, ClientMessage, CoordinatorMessage, Generation, Instance,
@@ -22,4 +23,5 @@ pub(crate) use probe::{
     Opened, PROBE_LABEL, PROBE_LEN, PROBE_SECRET_LEN, Probe, ProbeKeys, SECOND_PORT_LABEL,
 };
 pub(crate) use route::{CID_LEN, Route};
+pub(crate) use sealed::{KeyTag, MAX_SEALED, MembershipTag, Salt, SealedHeader};
 pub(crate) use ticket::{Epoch, TicketKey};
