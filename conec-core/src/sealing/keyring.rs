@@ -17,6 +17,55 @@ use crate::{
 };
 
 /// Seals with a [`GroupKey`] that all members have.
+///
+/// AES-256-GCM, with a key for each membership of each sender that is derived from the group's by HKDF-SHA256. How it looks is in the
+/// [protocol](crate::protocol).
+///
+/// # What it gives
+///
+/// A Coordinator that does not have the key cannot
+///
+/// * read messages, or change or make up some;
+/// * show a message twice to a member, or in another group, in another's name, in another order of the group, among its sender's messages at
+///   another place, or before what it answers;
+/// * leave out messages unnoticed between others of the same sender: [`Opened::withheld`] says how many there were, but for those that it
+///   [said](GroupSealer::lagged) to have left out.
+///
+/// # What it does not give
+///
+/// * The Coordinator sees how large messages are, when they come and from whom, what their senders had heard before, and when these change
+///   their keys.
+/// * What is left out at the end is not missed before the sender is heard again. Nor is what is left out before the first message that a member
+///   hears of a sender that was there already, or that the Coordinator has told to have been.
+/// * To a member that was not there, or was started anew and remembers nothing, old messages of the same order of the group can be shown
+///   late.
+/// * Different members can be shown the messages of different senders in different orders.
+/// * Who has the key can write in everybody's name together with the Coordinator, and reads all that is sealed with it, earlier messages
+///   too. Who is to be shut out has to be left without the next [key](Self::set_key).
+/// * A passphrase can be guessed by the Coordinator, slowly, for as long as it likes: proofs and messages show whether a guess is right.
+/// * Keys are not wiped from memory.
+///
+/// ```
+/// use conec_core::{GroupKey, GroupSealer, Identity, KeySealer, Membership, UnsealError};
+///
+/// let key = GroupKey::random()?;
+/// let [alice, bob] = [[1; 32], [2; 32]].map(|seed| Identity::from_seed(seed).id());
+/// let joined = |me, salt| {
+///     let mut sealer = KeySealer::new(key.clone());
+///     let (group, incarnation, born) = ("alarms".parse().expect("a name"), 1, 1);
+///     let membership = Membership { group, incarnation, me, born, salt };
+///     sealer.begin(membership).map(|()| sealer)
+/// };
+/// // The salts would be random.
+/// let (mut at_alice, mut at_bob) = (joined(alice, [3; 16])?, joined(bob, [4; 16])?);
+///
+/// let sealed = at_alice.seal(0, b"door 3 is open")?;
+/// let opened = at_bob.open(alice, 1, &sealed)?;
+/// assert_eq!(opened.message.as_deref(), Some(&b"door 3 is open"[..]));
+/// // The Coordinator shows it once more.
+/// assert_eq!(at_bob.open(alice, 2, &sealed), Err(UnsealError::Replayed));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct KeySealer {
     key: GroupKey,
     /// Those before it, the latest first.
