@@ -46,6 +46,7 @@
 //! * `aws-lc-rs`: does so by [aws-lc-rs](https://docs.rs/aws-lc-rs), where `ring` is not chosen as well. One of the two is
 //!   needed. Ring was the faster where we measured, with the packets that conec sends.
 //! * `self-signed`: [`Certificate::self_signed`].
+//! * `passphrase`: [`GroupKey::from_passphrase`], by [argon2](https://docs.rs/argon2).
 
 #![forbid(unsafe_code)]
 

@@ -16,7 +16,7 @@ use conec_tests::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 fn main() -> io::Result<()> {
-    let corpora: [(&str, Vec<Vec<u8>>); 11] = [
+    let corpora: [(&str, Vec<Vec<u8>>); 12] = [
         ("claims", claims()),
         ("client_datagrams", datagrams()),
         ("control_stream", control_streams()),
@@ -27,6 +27,7 @@ fn main() -> io::Result<()> {
         ("preamble", preambles()),
         ("reassembly", reassemblies()),
         ("route", packets()),
+        ("sealed", sealed()),
         ("world", worlds()),
     ];
     for (target, seeds) in corpora {
@@ -227,6 +228,19 @@ fn participants() -> Vec<Vec<u8>> {
         }
         steps.extend((0..200).map(|_| rng.random::<u8>()));
         steps
+    })
+}
+
+/// Messages that are sealed and come, most of them in order, while anything happens to the others.
+fn sealed() -> Vec<Vec<u8>> {
+    random(16, |rng| {
+        let steps = (0..150).flat_map(|_| match rng.random_range(0..4) {
+            0 => vec![rng.random_range(0..3), rng.random(), 0],
+            1 => vec![3, rng.random()],
+            2 => vec![rng.random_range(7..16), rng.random(), rng.random()],
+            _ => (0..3).map(|_| rng.random()).collect(),
+        });
+        steps.collect()
     })
 }
 

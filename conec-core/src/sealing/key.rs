@@ -3,11 +3,22 @@
 use std::fmt;
 
 #[cfg(feature = "passphrase")]
+use argon2::{Algorithm, Argon2, Params, Version};
+use bytes::{BufMut, Bytes};
+#[cfg(feature = "passphrase")]
 use thiserror::Error;
 
 #[cfg(feature = "passphrase")]
-use crate::Name;
-use crate::{NoRandomness, Secret, crypto::provider};
+use crate::crypto::digest;
+use crate::{
+    ClientId, Name, NoRandomness, Secret,
+    crypto::{
+        aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+        hkdf::{self, HKDF_SHA256},
+        provider,
+    },
+    wire::{KeyTag, MembershipTag, SealedHeader, write_varint},
+};
 
 /// 32 bytes that all members of a sealed group have from elsewhere: from a file, from each other over channels, or from a
 #[cfg_attr(feature = "passphrase", doc = "[passphrase](Self::from_passphrase).")]
@@ -58,8 +69,63 @@ impl GroupKey {
     /// Who sees what members send can guess passphrases for as long as they like. Take one that nobody guesses: six random words, or more.
     #[cfg(feature = "passphrase")]
     pub fn from_passphrase(passphrase: &str, group: &Name) -> Result<Self, PassphraseError> {
-        let _ = (passphrase, group);
-        Err(PassphraseError::Empty)
+        if passphrase.is_empty() {
+            return Err(PassphraseError::Empty);
+        }
+        let mut salt = digest::Context::new(&digest::SHA256);
+        salt.update(b"conec group passphrase");
+        salt.update(group.as_str().as_bytes());
+        let mut key = [0; 32];
+        // The second of the options that RFC 9106, 4 recommends.
+        let params = Params::new(64 << 10, 3, 4, Some(key.len()));
+        let params = params.expect("all are in their ranges");
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(passphrase.as_bytes(), salt.finish().as_ref(), &mut key)
+            .map_err(|_| PassphraseError::TooLong)?;
+        Ok(Self::from_bytes(key))
+    }
+
+    /// By what messages that are sealed with this key are known.
+    pub(super) fn tag(&self, group: &Name) -> KeyTag {
+        let derived = self.derive(&[b"conec group key tag", &block(group)]);
+        std::array::from_fn(|at| derived[at])
+    }
+
+    /// What shows that this member has the key, and nobody else can show for itself.
+    pub(super) fn proof(&self, group: &Name, member: ClientId) -> [u8; 32] {
+        let said: [&[u8]; 3] = [b"conec group proof", &block(group), member.as_bytes()];
+        self.derive(&said)
+    }
+
+    /// The key for the messages that a member sends in one of its memberships.
+    pub(super) fn message_key(&self, origin: &Origin<'_>) -> MessageKey {
+        let Origin {
+            group,
+            incarnation,
+            sender,
+            membership: MembershipTag { born, salt },
+        } = origin;
+        let said: [&[u8]; 5] = [
+            b"conec group sender",
+            &block(group),
+            &incarnation.to_be_bytes(),
+            sender.as_bytes(),
+            &born.to_be_bytes(),
+        ];
+        let secret = hkdf::Salt::new(HKDF_SHA256, salt).extract(self.0.as_ref());
+        let key = secret.expand(&said, &AES_256_GCM).map(UnboundKey::from);
+        let key = key.expect("a key is much shorter than the longest output of HKDF");
+        MessageKey(LessSafeKey::new(key))
+    }
+
+    fn derive(&self, said: &[&[u8]]) -> [u8; 32] {
+        let mut derived = [0; 32];
+        let secret = hkdf::Salt::new(HKDF_SHA256, &[]).extract(self.0.as_ref());
+        let filled = secret
+            .expand(said, HKDF_SHA256)
+            .and_then(|it| it.fill(&mut derived));
+        filled.expect("it is as long as the hash");
+        derived
     }
 }
 
@@ -75,6 +141,97 @@ impl fmt::Debug for GroupKey {
         f.write_str("GroupKey")
     }
 }
+
+/// Whose messages a key is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin<'a> {
+    pub(super) group: &'a Name,
+    pub(super) incarnation: u64,
+    pub(super) sender: ClientId,
+    pub(super) membership: MembershipTag,
+}
+
+impl Origin<'_> {
+    /// What is authenticated with each message, beside the message: where it belongs, and what it says of itself.
+    fn authenticated(&self, header: &[u8]) -> Aad<Vec<u8>> {
+        let mut said = block(self.group);
+        said.put_u64(self.incarnation);
+        said.put_slice(self.sender.as_bytes());
+        said.put_slice(header);
+        Aad::from(said)
+    }
+}
+
+/// Seals and opens the messages that one member sends in one membership.
+pub(super) struct MessageKey(LessSafeKey);
+
+impl MessageKey {
+    /// Puts the message behind its header. Fails if it is too large.
+    pub(super) fn seal(
+        &self,
+        origin: &Origin<'_>,
+        header: &SealedHeader,
+        message: &[u8],
+    ) -> Result<Bytes, TooLarge> {
+        let mut sealed = Vec::with_capacity(MAX_OVERHEAD.saturating_add(message.len()));
+        header.encode(&mut sealed);
+        let said = origin.authenticated(&sealed);
+        let start = sealed.len();
+        sealed.extend_from_slice(message);
+        let nonce = nonce(header.counter);
+        let tag = self
+            .0
+            .seal_in_place_separate_tag(nonce, said, &mut sealed[start..])
+            .map_err(|_| TooLarge)?;
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(sealed.into())
+    }
+
+    /// The message, of which these are the header, as it came and as it was read, and the rest. `None` if it is not genuine.
+    pub(super) fn open(
+        &self,
+        origin: &Origin<'_>,
+        counter: u64,
+        header: &[u8],
+        ciphertext: &[u8],
+    ) -> Option<Bytes> {
+        let mut message = ciphertext.to_vec();
+        let said = origin.authenticated(header);
+        let opened = self.0.open_in_place(nonce(counter), said, &mut message);
+        let len = opened.ok()?.len();
+        message.truncate(len);
+        Some(message.into())
+    }
+}
+
+impl fmt::Debug for MessageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MessageKey")
+    }
+}
+
+/// The cipher does not take so much.
+#[derive(Debug)]
+pub(super) struct TooLarge;
+
+/// Each message of a membership has another counter, and each membership another key.
+fn nonce(counter: u64) -> Nonce {
+    let mut nonce = [0; NONCE_LEN];
+    nonce[4..].copy_from_slice(&counter.to_be_bytes());
+    Nonce::assume_unique_for_key(nonce)
+}
+
+/// The name with its length in front, so that no other text reads the same.
+fn block(group: &Name) -> Vec<u8> {
+    let mut block = Vec::with_capacity(256);
+    write_varint(group.as_str().len() as u64, &mut block);
+    block.put_slice(group.as_str().as_bytes());
+    block
+}
+
+/// By how many bytes a sealed message is longer than the message, at most.
+pub(super) const MAX_OVERHEAD: usize = SealedHeader::MAX_LEN + TAG_LEN;
+const TAG_LEN: usize = 16;
 
 /// Why there is no key for a passphrase.
 #[cfg(feature = "passphrase")]

@@ -3,6 +3,9 @@
 mod key;
 mod keyring;
 mod sealer;
+mod senders;
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "passphrase")]
 pub use self::key::PassphraseError;

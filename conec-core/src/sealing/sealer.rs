@@ -28,12 +28,12 @@ pub trait GroupSealer: fmt::Debug + Send {
     /// By how many bytes a sealed message is longer than the message, at most.
     fn overhead(&self) -> usize;
 
-    /// Seals a message, after `after` was the last position of the order that was heard. All that is sealed has to be published, in this
-    /// order: others take what is missing for withheld.
+    /// Seals a message, after `after` was the last position of the present order that was heard, or 0. All that is sealed has to be
+    /// published, in this order: others take what is missing for withheld.
     fn seal(&mut self, after: u64, message: &[u8]) -> Result<Bytes, SealError>;
 
     /// Opens what came at this position of the order, in the name of `sender`, who may be this member itself. Positions grow from call to
-    /// call.
+    /// call, also from one membership to the next in the same order: what was opened already is to be left out of what is asked for again.
     fn open(
         &mut self,
         sender: ClientId,

@@ -8,9 +8,10 @@ mod packet;
 mod preamble;
 mod probe;
 mod route;
+mod sealed;
 mod ticket;
 
-pub(crate) use codec::{read_blocks, write_blocks};
+pub(crate) use codec::{Malformed, read_blocks, write_blocks, write_varint};
 pub(crate) use frame::{FrameDecoder, FrameTooLarge, frame_header};
 pub(crate) use group::{
     Arrived, Author, Counts, From, Incarnation, Join, Joined, Part, Sequence, ToGroup, ToMember,
@@ -27,4 +28,5 @@ pub(crate) use probe::{
     Opened, PROBE_LABEL, PROBE_LEN, PROBE_SECRET_LEN, Probe, ProbeKeys, SECOND_PORT_LABEL,
 };
 pub(crate) use route::{CID_LEN, Route};
+pub(crate) use sealed::{KeyTag, MAX_SEALED, MembershipTag, Salt, SealedHeader};
 pub(crate) use ticket::{Epoch, TicketKey};

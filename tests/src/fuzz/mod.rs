@@ -11,6 +11,7 @@ pub mod message;
 pub mod preamble;
 pub mod reassembly;
 pub mod route;
+pub mod sealed;
 pub mod world;
 
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::sim::{NodeId, World};
 pub type Run = fn(&[u8]);
 
 /// All targets, by the names that they and their corpora have.
-pub const TARGETS: [(&str, Run); 11] = [
+pub const TARGETS: [(&str, Run); 12] = [
     ("claims", claims::run),
     ("client_datagrams", datagrams::client),
     ("control_stream", control_stream::run),
@@ -34,6 +35,7 @@ pub const TARGETS: [(&str, Run); 11] = [
     ("preamble", preamble::run),
     ("reassembly", reassembly::run),
     ("route", route::run),
+    ("sealed", sealed::run),
     ("world", world::run),
 ];
 

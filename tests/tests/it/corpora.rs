@@ -48,6 +48,7 @@ replay! {
     preamble
     reassembly
     route
+    sealed
     world
 }
 

@@ -41,6 +41,7 @@ mod rebinding;
 mod reckoning;
 mod resuming;
 mod rules;
+mod sealed;
 mod secrets;
 mod sleep;
 mod stats;
