@@ -91,6 +91,8 @@ pub(crate) enum ToMember {
 pub(crate) struct Joined {
     pub(crate) incarnation: Incarnation,
     pub(crate) next: Sequence,
+    /// The number of the next that is published.
+    pub(crate) end: Sequence,
     pub(crate) missed: u64,
     pub(crate) max_size: u64,
     /// The group pushes back on publishers.
@@ -237,6 +239,7 @@ impl RoleMessage for ToMember {
             JOINED => Self::Joined(Joined {
                 incarnation: fields.u64()?,
                 next: fields.varint()?,
+                end: fields.varint()?,
                 missed: fields.varint()?,
                 max_size: fields.varint()?,
                 pushes_back: fields.bool()?,
@@ -292,6 +295,7 @@ impl RoleMessage for ToMember {
                 write_varint(JOINED, &mut out);
                 out.put_u64(joined.incarnation);
                 write_varint(joined.next, &mut out);
+                write_varint(joined.end, &mut out);
                 write_varint(joined.missed, &mut out);
                 write_varint(joined.max_size, &mut out);
                 out.put_u8(joined.pushes_back.into());
@@ -422,6 +426,7 @@ mod tests {
             round_trip(ToMember::Joined(Joined {
                 incarnation: u64::MAX - 1,
                 next: 64,
+                end: 70_000,
                 missed: 63,
                 max_size: 1 << 16,
                 pushes_back,

@@ -10,7 +10,7 @@ use crate::{
     channel::StreamNotice,
     group::MAX_GROUP_MESSAGE,
     sealing,
-    wire::{self, Arrived, From, Join, RoleMessage, ToGroup, ToMember},
+    wire::{self, Arrived, From, Join, RoleMessage, Sequence, ToGroup, ToMember},
 };
 
 /// Where something that is published goes.
@@ -82,6 +82,7 @@ impl Client {
         let next = group.place.map_or(0, |it| it.next);
         let sealed = match &mut group.sealer {
             None => Bytes::copy_from_slice(message),
+            // The position of the last one that was heard.
             Some(sealer) => sealer.seal(next, message).map_err(PublishError::Sealing)?,
         };
         group.unconfirmed += 1;
@@ -427,13 +428,14 @@ impl Membership {
         let wire::Joined {
             incarnation,
             next,
+            end,
             missed,
             max_size,
             pushes_back,
             counts,
         } = *joined;
         let max_size = usize::try_from(max_size).unwrap_or(usize::MAX);
-        if max_size > MAX_GROUP_MESSAGE {
+        if max_size > MAX_GROUP_MESSAGE || next > end {
             return Err(GroupEnd::Violation);
         }
         let before = self.place.map(|it| it.incarnation);
@@ -455,7 +457,7 @@ impl Membership {
                     group: self.name.clone(),
                     incarnation,
                     me,
-                    born: next,
+                    born: position(end),
                     salt: bytes,
                 })
                 .map_err(GroupEnd::Sealing)?;
@@ -503,7 +505,7 @@ impl Membership {
                 let problem = UnsealError::Malformed;
                 return self.unopened(sequence, sender, problem);
             }
-            (Some(sealer), Some(id)) => match sealer.open(id, sequence, &message) {
+            (Some(sealer), Some(id)) => match sealer.open(id, position(sequence), &message) {
                 Ok(opened) => {
                     if opened.withheld > 0 {
                         self.withheld += opened.withheld;
@@ -609,6 +611,11 @@ impl Membership {
             self.roster.left(id);
         }
     }
+}
+
+/// Where in the order the message of this number is, counted from 1.
+fn position(sequence: Sequence) -> u64 {
+    sequence.saturating_add(1)
 }
 
 /// How many bytes wait to be sent before no more is taken for publishing.

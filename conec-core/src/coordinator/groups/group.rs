@@ -161,6 +161,7 @@ impl Group {
         let joined = Joined {
             incarnation: self.incarnation,
             next,
+            end,
             missed,
             max_size: self.config.max_message_size as u64,
             pushes_back: self.config.push_back.is_some(),
