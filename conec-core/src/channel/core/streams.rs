@@ -171,6 +171,7 @@ impl ChannelCore {
 
     /// Reads a stream as long as `more` is wanted.
     pub(super) fn read(&mut self, link: &mut Link, index: u64, more: impl Fn(&RecvHalf) -> bool) {
+        let is_bi = self.stream_id(index).direction() == Direction::Bi;
         let Some(stream) = self.streams.get_mut(&index) else {
             return;
         };
@@ -183,7 +184,9 @@ impl ChannelCore {
             if let Some(preamble) = &mut recv.preamble {
                 match preamble.feed(&mut bytes) {
                     Ok(None) => return true,
-                    Ok(Some((kind, label))) if self.takes_members || kind == StreamKind::Data => {
+                    Ok(Some((kind, label)))
+                        if kind == StreamKind::Data || self.takes_members && is_bi =>
+                    {
                         recv.preamble = None;
                         stream.user = User::of(kind);
                         let early_end = stream.early_end.take();

@@ -202,6 +202,7 @@ impl Coordinator {
     ) -> Number {
         tracing::debug!(group = %name, ?maker, "a group is made");
         let incarnation = self.host.random();
+        let config = config.fit(self.config.home.max_message_size);
         self.groups
             .insert(Group::new(name, incarnation, config, maker))
     }
