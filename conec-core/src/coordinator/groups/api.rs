@@ -89,10 +89,12 @@ impl Coordinator {
         if message.len() > max {
             return Err(GroupError::TooLarge { max });
         }
-        if group.is_held_up() {
+        let held_up = group.is_held_up();
+        let number = *self.groups.names.get(name).ok_or(GroupError::NotFound)?;
+        if held_up {
+            self.command(now, |it, now| it.hold_up(now, number));
             return Err(GroupError::Blocked);
         }
-        let number = *self.groups.names.get(name).ok_or(GroupError::NotFound)?;
         Ok(self.command(now, |it, _| it.publish_in(number, None, &message)))
     }
 
@@ -100,8 +102,9 @@ impl Coordinator {
     /// oldest goes, and is counted. [`GroupReadable`](crate::CoordinatorEvent::GroupReadable) tells that there is something. The group
     /// stays until [`unsubscribe`](Self::unsubscribe).
     pub fn subscribe(&mut self, name: &Name, queue: Lossy) -> Result<(), GroupError> {
-        let (_, group) = self.groups.named_mut(name).ok_or(GroupError::NotFound)?;
+        let (number, group) = self.groups.named_mut(name).ok_or(GroupError::NotFound)?;
         group.inbox = Some(Inbox::new(queue));
+        self.groups.told.remove(&number);
         Ok(())
     }
 
