@@ -220,7 +220,11 @@ impl Run {
             GroupEnd::Refused(ErrorCode::TooSlow) => it.slow == SlowMember::Leave || strict,
             GroupEnd::Refused(ErrorCode::NotFound) => it.removed,
             GroupEnd::Refused(ErrorCode::Superseded) => it.follows,
-            GroupEnd::Closed(_) => self.clients[it.client].leaves,
+            // Who has never been connected does not look for its Coordinator again.
+            GroupEnd::Closed(_) => {
+                let client = &self.clients[it.client];
+                client.leaves || !client.has_connected
+            }
             _ => false,
         }
     }
