@@ -267,7 +267,9 @@ impl Run {
                     self.fail(&format!("membership {seat} is told that nobody has left"));
                 }
             }
-            item => self.fail(&format!("membership {seat} is told {item:?}")),
+            item @ (GroupItem::Unopened { .. } | GroupItem::Withheld { .. } | _) => {
+                self.fail(&format!("membership {seat} is told {item:?}"));
+            }
         }
     }
 
