@@ -27,7 +27,8 @@ pub(super) struct Group {
     /// Who has made it, and pays for its place. The application, if nobody: it stays without members.
     pub(super) maker: Option<ClientId>,
     pub(super) log: Log,
-    pub(super) members: BTreeMap<ClientId, Member>,
+    /// Boxed: tables are half empty, and most groups are small.
+    pub(super) members: BTreeMap<ClientId, Box<Member>>,
     publishers: u64,
     hearers: u64,
     presence: Option<Box<Presence>>,
@@ -144,7 +145,7 @@ impl Group {
             deaf: false,
             in_line: false,
         };
-        self.members.insert(id, member);
+        self.members.insert(id, Box::new(member));
         self.note(id);
         if part.watches {
             self.watchers += 1;
@@ -225,12 +226,9 @@ impl Group {
     /// Who has not taken the oldest message, and holds up the others.
     pub(super) fn laggards(&self) -> Vec<StreamId> {
         let first = self.log.first();
-        let late = |it: &&Member| it.is_strict() && it.next <= first;
-        self.members
-            .values()
-            .filter(late)
-            .map(|it| it.stream)
-            .collect()
+        let members = self.members.values();
+        let late = members.filter(|it| it.is_strict() && it.next <= first);
+        late.map(|it| it.stream).collect()
     }
 
     /// Adds a message to the order, and tells the application.
