@@ -286,9 +286,10 @@ impl Group {
         news || self.presence.is_some()
     }
 
-    /// The members that may be sent something, each with what it takes to do so.
+    /// Sends what there is to one member, or to all; `with` gives what it takes to send on a stream.
     pub(super) fn deliver(
         &mut self,
+        to: Option<ClientId>,
         mut with: impl FnMut(StreamId, &mut dyn FnMut(&mut ChannelCore, &mut Link)),
     ) -> Delivered {
         let mut delivered = Delivered::default();
@@ -300,8 +301,12 @@ impl Group {
             told,
             ..
         } = self;
-        for (&id, member) in members.iter_mut() {
-            if member.blocked || member.deaf || !member.wants(log, presence.is_some()) {
+        let all = match to {
+            Some(id) => members.range_mut(id..=id),
+            None => members.range_mut(..),
+        };
+        for (&id, member) in all {
+            if member.blocked || member.deaf || !member.wants(log, presence.as_deref()) {
                 continue;
             }
             let before = member.next;
@@ -349,8 +354,12 @@ impl Member {
         Author { id, name }
     }
 
-    fn wants(&self, log: &Log, may_watch: bool) -> bool {
-        self.next < log.next() || self.counts_due || may_watch && self.watch.is_some()
+    fn wants(&self, log: &Log, presence: Option<&Presence>) -> bool {
+        let news = match (&self.watch, presence) {
+            (Some(watch), Some(presence)) => presence.has_news(watch),
+            (None, _) | (_, None) => false,
+        };
+        self.next < log.next() || self.counts_due || news
     }
 
     /// Sends what there is for it, as far as there is room. Whether it may stay.

@@ -34,7 +34,7 @@ impl Coordinator {
                     && let Some(member) = group.members.get_mut(&id)
                 {
                     member.blocked = false;
-                    self.groups.fresh.insert(number);
+                    self.deliver(now, number, Some(id));
                 }
             }
             StreamNotice::RecvEnded(RecvEnd::Finished) => self.membership_left(now, stream),
@@ -292,7 +292,7 @@ impl Coordinator {
             left = left.saturating_sub(self.serve_publisher(now, stream));
         }
         for number in std::mem::take(&mut self.groups.fresh) {
-            self.deliver(now, number);
+            self.deliver(now, number, None);
         }
     }
 
@@ -409,12 +409,13 @@ impl Coordinator {
         }
     }
 
-    fn deliver(&mut self, now: Instant, number: Number) {
+    /// Sends what there is to one member of a group, or to all.
+    fn deliver(&mut self, now: Instant, number: Number, to: Option<ClientId>) {
         let Some(group) = self.groups.all.get_mut(&number) else {
             return;
         };
         let host = &mut self.host;
-        let delivered = group.deliver(|stream, send| {
+        let delivered = group.deliver(to, |stream, send| {
             if let Some((entry, link)) = host.linked(stream.channel()) {
                 send(&mut entry.core, link);
             }
