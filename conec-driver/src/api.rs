@@ -6,17 +6,17 @@ pub use conec_core::{
     ClientState, CloseReason, Code, ConfigError, CongestionControl, CoordinatorConfig,
     CoordinatorEvent, CoordinatorLimits, CoordinatorUrl, Credential, CredentialError,
     DatagramStats, Direction, Drain, EndpointStats, ErrorCode, Identity, IntroduceError,
-    InvalidName, Invitation, InvitationError, KeyChange, KeyError, KeyPin, KnownClients, Name, Nat,
-    NoRandomness, OpenChannelError, PairError, PairId, PairInfo, Path, PathConfig, PathPolicy,
-    PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd, Revocation, RuleProblem, Rules,
-    RulesError, Secret, SendEnd, SendLimit, Signer, StreamId, Target, TextError, Traffic, Trust,
-    UrlError,
+    InvalidName, Invitation, InvitationError, KeyChange, KeyError, KeyPin, KnownClients, Lossy,
+    Name, Nat, NoRandomness, OpenChannelError, PairError, PairId, PairInfo, Path, PathConfig,
+    PathPolicy, PathStats, PeerInfo, Policy, PrivateAddresses, RecvEnd, Revocation, RuleProblem,
+    Rules, RulesError, Secret, SendEnd, SendLimit, Signer, StreamId, Target, TextError, Traffic,
+    Trust, UrlError,
 };
 
 pub use crate::{
     error::{
-        BindError, ConnectError, IntroductionError, OpenError, OpenStreamError, SendDatagramError,
-        SendError, TryError, TryOpenStreamError, TryRecvError, TrySendError,
+        BindError, ConnectError, IntroductionError, OpenError, OpenStreamError, RecvError,
+        SendDatagramError, SendError, TryError, TryOpenStreamError, TryRecvError, TrySendError,
     },
     handles::{Channel, IncomingStream, Offer, Receiver, Sender},
     known::{KnownError, KnownFile, KnownLineError},

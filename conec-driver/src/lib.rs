@@ -63,8 +63,8 @@ mod unreachable;
 
 pub use driver::Driver;
 pub use error::{
-    BindError, ConnectError, IntroductionError, OpenError, OpenStreamError, SendDatagramError,
-    SendError, TryError, TryOpenStreamError, TryRecvError, TrySendError,
+    BindError, ConnectError, IntroductionError, OpenError, OpenStreamError, RecvError,
+    SendDatagramError, SendError, TryError, TryOpenStreamError, TryRecvError, TrySendError,
 };
 pub use handles::{Channel, Client, Coordinator, IncomingStream, Offer, Receiver, Sender};
 pub use io::{Udp, is_blocked};

@@ -67,7 +67,7 @@ impl Coordinator {
     fn read_join(&mut self, now: Instant, stream: StreamId) {
         let frame = match self.next_frame(stream) {
             Ok(frame) => frame,
-            Err(RecvError::Blocked | RecvError::Ended) => return,
+            Err(RecvError::Blocked | RecvError::Lagged(_) | RecvError::Ended) => return,
         };
         match ToGroup::decode(frame) {
             Ok(Some(ToGroup::Join(join))) => self.asked_to_join(now, stream, join),
@@ -322,7 +322,9 @@ impl Coordinator {
             }
             let frame = match self.next_frame(stream) {
                 Ok(frame) => frame,
-                Err(RecvError::Blocked | RecvError::Ended) => return spent.max(1),
+                Err(RecvError::Blocked | RecvError::Lagged(_) | RecvError::Ended) => {
+                    return spent.max(1);
+                }
             };
             spent += self.member_says(now, stream, frame);
         }
