@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::ChannelCore;
+use super::{ChannelCore, count};
 use crate::{
     ChannelStats, CloseReason, CongestionControl, Direction, ErrorCode, OpenStreamError, RecvEnd,
     RecvError, SendBatchError, SendDatagramError, SendEnd, SendError, StreamEnded, StreamId,
@@ -187,7 +187,7 @@ impl ChannelCore {
         let lagged = recv.lagged();
         recv.set_lossy(lossy);
         let dropped = recv.lagged() - lagged;
-        self.messages_dropped += dropped;
+        count(&mut self.messages_dropped, dropped);
         // What was left of it may be wanted now, or not any more.
         self.held_back.remove(&id.index);
         self.go_on(link, id.index);
@@ -203,7 +203,7 @@ impl ChannelCore {
         let lagged = recv.lagged();
         recv.put_back(messages);
         let dropped = recv.lagged() - lagged;
-        self.messages_dropped += dropped;
+        count(&mut self.messages_dropped, dropped);
         self.settle_recv(id.index);
         Ok(())
     }
@@ -258,7 +258,7 @@ impl ChannelCore {
     pub(in crate::channel) fn stats(&self, link: &mut Link) -> ChannelStats {
         let mut stats = link.stats();
         stats.streams_open = self.streams.len();
-        stats.messages_dropped = self.messages_dropped;
+        stats.messages_dropped = self.messages_dropped.into();
         stats.datagrams.displaced += self.datagrams.displaced();
         stats
     }

@@ -75,8 +75,8 @@ pub(crate) struct ChannelCore {
     turn: Option<Box<reading::Turn>>,
     /// How many bytes of streams were read.
     received: u64,
-    /// How many messages lossy readers have lost.
-    messages_dropped: u64,
+    /// How many messages lossy readers have lost. An idle channel takes little memory.
+    messages_dropped: u32,
     /// Streams that are not read on, as messages of this size are not.
     held_back: BTreeMap<u64, usize>,
     /// Some of them can be read on.
@@ -87,8 +87,6 @@ pub(crate) struct ChannelCore {
     /// Opening was blocked, and the application waits to hear that it is not; and the owner.
     open_blocked: [bool; 2],
     owner_blocked: bool,
-    /// The other side may have memberships of groups.
-    takes_members: bool,
     datagrams: Datagrams,
     datagrams_blocked: bool,
     /// How fast the other side may open streams, if that is bounded. Boxed: it seldom is.
@@ -119,6 +117,8 @@ struct Settings {
     /// How many streams the other side may have open.
     streams: u32,
     congestion: CongestionControl,
+    /// The other side may have memberships of groups.
+    takes_members: bool,
 }
 
 #[derive(Debug)]
@@ -160,6 +160,11 @@ fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     first
 }
 
+/// Counts up to what a small number holds.
+fn count(sum: &mut u32, more: u64) {
+    *sum = sum.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+}
+
 impl Control {
     /// The next message of what was read.
     fn next(&mut self) -> Result<Option<Bytes>, FrameTooLarge> {
@@ -191,6 +196,7 @@ impl ChannelCore {
                 send_buffer: config.send_buffer,
                 streams: config.bi_streams + config.uni_streams,
                 congestion: config.congestion,
+                takes_members: false,
             },
             state: State::new(),
             path: Path::Proxied,
@@ -220,7 +226,6 @@ impl ChannelCore {
             accepted: Counts::default(),
             open_blocked: [false; 2],
             owner_blocked: false,
-            takes_members: false,
             datagrams: Datagrams::new(config.datagram_buffer),
             datagrams_blocked: false,
             stream_rate: config

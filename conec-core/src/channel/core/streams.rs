@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{ChannelCore, Reading, StreamNotice};
+use super::{ChannelCore, Reading, StreamNotice, count};
 use crate::{
     Direction, ErrorCode, RecvEnd, SendEnd, StreamId,
     channel::{
@@ -190,7 +190,7 @@ impl ChannelCore {
                 match preamble.feed(&mut bytes) {
                     Ok(None) => return true,
                     Ok(Some((kind, label)))
-                        if kind == StreamKind::Data || self.takes_members && is_bi =>
+                        if kind == StreamKind::Data || self.settings.takes_members && is_bi =>
                     {
                         recv.preamble = None;
                         stream.user = User::of(kind);
@@ -215,7 +215,7 @@ impl ChannelCore {
             }
             fault.is_none() && more(recv)
         });
-        self.messages_dropped += recv.lagged() - lagged;
+        count(&mut self.messages_dropped, recv.lagged() - lagged);
         recv.end = match (fault, read) {
             (Some((end, code)), _) => {
                 link.stop(index, code.into());
