@@ -48,8 +48,8 @@ use self::{
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
-    Datagram, Endpoint, EndpointStats, KeyPin, Name, PairError, PairId, PathStats, PeerInfo,
-    Revocation, Rules, Secret, Target, TimeoutCause, Transmit, Unreachable,
+    Datagram, Endpoint, EndpointStats, GroupEvent, GroupId, KeyPin, Name, PairError, PairId,
+    PathStats, PeerInfo, Revocation, Rules, Secret, Target, TimeoutCause, Transmit, Unreachable,
     channel::{ChannelCore, Notice},
     endpoint::sealed::Sealed,
     host::{Host, HostEvent, Role, earliest},
@@ -422,6 +422,10 @@ impl Endpoint for Coordinator {
                 .push(CoordinatorEvent::Channel { channel, event });
         }
         Some((channel, event))
+    }
+
+    fn poll_group_event(&mut self) -> Option<(GroupId, GroupEvent)> {
+        None
     }
 
     fn has_application_events(&self) -> bool {
