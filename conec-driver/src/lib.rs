@@ -63,10 +63,11 @@ mod unreachable;
 
 pub use driver::Driver;
 pub use error::{
-    BindError, ConnectError, IntroductionError, OpenError, OpenStreamError, SendDatagramError,
-    SendError, TryError, TryOpenStreamError, TryRecvError, TrySendError,
+    BindError, ConnectError, IntroductionError, JoinError, OpenError, OpenStreamError,
+    PublishError, SendDatagramError, SendError, TryError, TryHearError, TryOpenStreamError,
+    TryPublishError, TryRecvError, TrySendError,
 };
-pub use handles::{Channel, Client, Coordinator, IncomingStream, Offer, Receiver, Sender};
+pub use handles::{Channel, Client, Coordinator, Group, IncomingStream, Offer, Receiver, Sender};
 pub use io::{Udp, is_blocked};
 pub use known::{KnownError, KnownFile, KnownLineError};
 pub use link::look_up_link;

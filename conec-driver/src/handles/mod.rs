@@ -3,6 +3,7 @@
 mod channel;
 mod client;
 mod coordinator;
+mod group;
 mod offer;
 mod receiver;
 mod sender;
@@ -11,6 +12,7 @@ pub use self::{
     channel::{Channel, IncomingStream},
     client::Client,
     coordinator::Coordinator,
+    group::Group,
     offer::Offer,
     receiver::Receiver,
     sender::Sender,
