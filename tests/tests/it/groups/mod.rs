@@ -2,6 +2,8 @@
 
 mod members;
 mod order;
+mod resuming;
+mod sealed;
 mod slow;
 
 use std::time::Duration;
