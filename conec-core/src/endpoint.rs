@@ -101,7 +101,8 @@ pub trait Endpoint: sealed::Sealed {
     fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)>;
 
     /// The next event about a membership of a [group](crate::Client::join), for drivers that take
-    /// [channel events by themselves](Self::poll_channel_event). A Coordinator has none.
+    /// [channel events by themselves](Self::poll_channel_event). Of a Coordinator's
+    /// [subscriptions](crate::Coordinator::subscribe), that there is something to be received.
     ///
     /// A membership's end is told at once here. What was heard before stays, to be received, until the membership is
     /// [forgotten](crate::Group::forget), which such a driver has to do.

@@ -21,7 +21,7 @@ pub use crate::{
         PublishError, SendDatagramError, SendError, TryError, TryHearError, TryOpenStreamError,
         TryPublishError, TryRecvError, TrySendError,
     },
-    handles::{Channel, Group, IncomingStream, Offer, Receiver, Sender},
+    handles::{Channel, Group, IncomingStream, Offer, Receiver, Sender, Subscription},
     known::{KnownError, KnownFile, KnownLineError},
     socket::Socket,
     stored::{StoreError, load_certificate, load_or_create_identity},
@@ -32,3 +32,6 @@ pub use conec_core::{Ca, CaError, SelfSignedError};
 
 #[cfg(feature = "self-signed")]
 pub use crate::stored::load_or_create_certificate;
+
+#[cfg(feature = "passphrase")]
+pub use conec_core::PassphraseError;

@@ -67,7 +67,9 @@ pub use error::{
     PublishError, SendDatagramError, SendError, TryError, TryHearError, TryOpenStreamError,
     TryPublishError, TryRecvError, TrySendError,
 };
-pub use handles::{Channel, Client, Coordinator, Group, IncomingStream, Offer, Receiver, Sender};
+pub use handles::{
+    Channel, Client, Coordinator, Group, IncomingStream, Offer, Receiver, Sender, Subscription,
+};
 pub use io::{Udp, is_blocked};
 pub use known::{KnownError, KnownFile, KnownLineError};
 pub use link::look_up_link;

@@ -409,6 +409,10 @@ impl Endpoint for Coordinator {
         if let Some(event) = self.events.pop() {
             return Some(event);
         }
+        if let Some((group, _)) = self.groups.poll_readable() {
+            let group = group.clone();
+            return Some(CoordinatorEvent::GroupReadable { group });
+        }
         let (channel, event) = self.host.poll_event(ChannelCore::poll_event)?;
         Some(CoordinatorEvent::Channel { channel, event })
     }
@@ -425,11 +429,13 @@ impl Endpoint for Coordinator {
     }
 
     fn poll_group_event(&mut self) -> Option<(GroupId, GroupEvent)> {
-        None
+        self.settle_output();
+        let (_, subscription) = self.groups.poll_readable()?;
+        Some((subscription, GroupEvent::Readable))
     }
 
     fn has_application_events(&self) -> bool {
-        self.events.len() > 0
+        self.events.len() > 0 || self.groups.has_news()
     }
 
     fn state_changed(&mut self) -> bool {

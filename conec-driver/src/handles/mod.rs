@@ -7,6 +7,7 @@ mod group;
 mod offer;
 mod receiver;
 mod sender;
+mod subscription;
 
 pub use self::{
     channel::{Channel, IncomingStream},
@@ -16,4 +17,5 @@ pub use self::{
     offer::Offer,
     receiver::Receiver,
     sender::Sender,
+    subscription::Subscription,
 };

@@ -3,8 +3,8 @@
 use std::{sync::Arc, task::Poll, time::Instant};
 
 use conec_core::{
-    Client, CloseReason, Endpoint, GroupEnd, GroupEvent, GroupId, GroupInfo, GroupItem, JoinConfig,
-    Name,
+    Client, CloseReason, Coordinator, Endpoint, GroupEnd, GroupError, GroupEvent, GroupId,
+    GroupInfo, GroupItem, JoinConfig, Lossy, Name,
 };
 
 use super::{EndpointHandle, Shared, State, waiters::Subject};
@@ -124,6 +124,55 @@ impl State<Client> {
     fn group_end(&mut self, id: GroupId) -> Option<GroupEnd> {
         let end = self.endpoint.group(id).end();
         end.or(self.ended.then_some(GroupEnd::Closed(CloseReason::Local)))
+    }
+}
+
+// What the Coordinator's handles call.
+impl State<Coordinator> {
+    /// Hears a group, instead of whoever of the application has before.
+    pub(crate) fn subscribe(&mut self, name: &Name, queue: Lossy) -> Result<GroupId, GroupError> {
+        let before = self.endpoint.subscription(name);
+        let id = self.endpoint.subscribe(name, queue)?;
+        self.subscription_over(before);
+        Ok(id)
+    }
+
+    /// The next that was published. `None` once the subscription is over.
+    pub(crate) fn subscribed(
+        &mut self,
+        name: &Name,
+        id: GroupId,
+    ) -> Result<Option<GroupItem>, Subject> {
+        if self.endpoint.subscription(name) != Some(id) {
+            return Ok(None);
+        }
+        match self.endpoint.group_recv(name) {
+            Some(item) => Ok(Some(item)),
+            None if self.ended => Ok(None),
+            None => Err(Subject::Hear(id)),
+        }
+    }
+
+    pub(crate) fn unsubscribe(&mut self, name: &Name, id: GroupId) {
+        if self.endpoint.subscription(name) == Some(id) {
+            self.endpoint.unsubscribe(name);
+        }
+    }
+
+    pub(crate) fn end_group(&mut self, now: Instant, name: &Name) -> Result<(), GroupError> {
+        let before = self.endpoint.subscription(name);
+        let ended = self.command(|core| core.end_group(now, name));
+        if ended.is_ok() {
+            self.subscription_over(before);
+        }
+        ended
+    }
+
+    /// Who waits for something to hear by this subscription learns that there will be nothing.
+    fn subscription_over(&mut self, subscription: Option<GroupId>) {
+        if let Some(id) = subscription {
+            self.waiters.wake(Subject::Hear(id));
+        }
     }
 }
 
