@@ -1,5 +1,10 @@
 //! Groups by handles.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test waits for some items only"
+)]
+
 use std::{
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
