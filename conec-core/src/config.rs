@@ -344,7 +344,7 @@ impl CoordinatorConfig {
             return Err(ConfigError::OutOfRange("second_port", "the actual port"));
         }
         self.home.validate()?;
-        self.group.validate(self.home.max_message_size)?;
+        self.group.validate()?;
         self.limits.validate()?;
         self.validate_memory()
     }

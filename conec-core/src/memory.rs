@@ -178,7 +178,7 @@ const PAIR: u64 = 2 << 10;
 /// With a token, a label, and names, and what is known of a channel that is over until its end is told.
 const EVENT: u64 = 8 << 10;
 /// A group, without its messages and members.
-const GROUP: u64 = 1 << 10;
+const GROUP: u64 = 3 << 10;
 /// A member of a group, with its name and proof, twice where somebody watches.
 const MEMBERSHIP: u64 = 1 << 10;
 /// An address that is probed.

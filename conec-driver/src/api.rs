@@ -18,8 +18,8 @@ pub use conec_core::{
 pub use crate::{
     error::{
         BindError, ConnectError, IntroductionError, JoinError, OpenError, OpenStreamError,
-        PublishError, SendDatagramError, SendError, TryError, TryHearError, TryOpenStreamError,
-        TryPublishError, TryRecvError, TrySendError,
+        PublishError, RecvError, SendDatagramError, SendError, TryError, TryHearError,
+        TryOpenStreamError, TryPublishError, TryRecvError, TrySendError,
     },
     handles::{Channel, Group, IncomingStream, Offer, Receiver, Sender, Subscription},
     known::{KnownError, KnownFile, KnownLineError},

@@ -193,6 +193,25 @@ impl From<MessageTooLarge> for SendError {
     }
 }
 
+/// Why there is no next message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// This is no end: the next message is there. Before it, so many were dropped, since the reader is
+    /// [lossy](crate::Receiver::set_lossy) and was slow.
+    #[error("{0} messages were dropped, since they were not received in time")]
+    Lagged(u64),
+    /// Nothing can be received any more. Never [`RecvEnd::Finished`].
+    #[error("the stream has ended: {0}")]
+    Ended(RecvEnd),
+}
+
+impl From<RecvEnd> for RecvError {
+    fn from(end: RecvEnd) -> Self {
+        Self::Ended(end)
+    }
+}
+
 /// Why a datagram was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -224,7 +243,7 @@ pub type TryOpenStreamError = TryError<OpenStreamError>;
 /// Why a message was not sent without waiting.
 pub type TrySendError = TryError<SendError>;
 /// Why there is no message now.
-pub type TryRecvError = TryError<RecvEnd>;
+pub type TryRecvError = TryError<RecvError>;
 /// Why a message was not published without waiting.
 pub type TryPublishError = TryError<PublishError>;
 /// Why there is nothing to be heard in a group now.

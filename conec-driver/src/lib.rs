@@ -64,8 +64,8 @@ mod unreachable;
 pub use driver::Driver;
 pub use error::{
     BindError, ConnectError, IntroductionError, JoinError, OpenError, OpenStreamError,
-    PublishError, SendDatagramError, SendError, TryError, TryHearError, TryOpenStreamError,
-    TryPublishError, TryRecvError, TrySendError,
+    PublishError, RecvError, SendDatagramError, SendError, TryError, TryHearError,
+    TryOpenStreamError, TryPublishError, TryRecvError, TrySendError,
 };
 pub use handles::{
     Channel, Client, Coordinator, Group, IncomingStream, Offer, Receiver, Sender, Subscription,

@@ -101,8 +101,8 @@ pub struct GroupConfig {
     /// How many of its last messages a group keeps: for who joins and [asks](JoinConfig::start) for them, and for members that are slow. 256
     /// messages of 256 KiB together by default. Fewer where [all groups](crate::CoordinatorLimits::group_memory) keep too much.
     pub history: Lossy,
-    /// The largest message, in bytes, as it is published: a sealed one is some 80 bytes larger. 64 KiB by default, at most 1 MiB, and less
-    /// than the home channels'.
+    /// The largest message, in bytes, as it is published: a sealed one is 65 bytes larger. 64 KiB by default, at most 1 MiB, and less
+    /// where home channels take less.
     pub max_message_size: usize,
     /// Whether publishers wait for the slowest member, so that nobody loses anything: until it has taken nothing for this long, and is
     /// [sent away](crate::ErrorCode::TooSlow). `None`, the default, waits for nobody.
@@ -122,12 +122,20 @@ impl Default for GroupConfig {
 }
 
 impl GroupConfig {
-    pub(crate) fn validate(&self, home_message: usize) -> Result<(), ConfigError> {
-        if self.max_message_size == 0 || self.max_message_size > MAX_GROUP_MESSAGE.min(home_message)
-        {
+    /// With messages that fit in those of home channels.
+    pub(crate) fn fit(self, home_message: usize) -> Self {
+        let most = home_message.saturating_sub(PUBLISH_HEADER);
+        Self {
+            max_message_size: self.max_message_size.min(most),
+            ..self
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        if !(1..=MAX_GROUP_MESSAGE).contains(&self.max_message_size) {
             return Err(ConfigError::OutOfRange(
                 "max_message_size of groups",
-                "at least 1 byte, at most 1 MiB, and no more than that of home channels",
+                "at least 1 byte, and at most 1 MiB",
             ));
         }
         if self
@@ -143,5 +151,7 @@ impl GroupConfig {
     }
 }
 
+/// What travels in front of a message that is published.
+const PUBLISH_HEADER: usize = 1;
 /// No group has larger messages.
 pub(crate) const MAX_GROUP_MESSAGE: usize = 1 << 20;

@@ -13,7 +13,7 @@ use crate::{
     ChannelStats, CloseReason, CongestionControl, Direction, ErrorCode, OpenStreamError, RecvEnd,
     RecvError, SendBatchError, SendDatagramError, SendEnd, SendError, StreamEnded, StreamId,
     channel::{
-        Batch,
+        Batch, Lossy,
         stream::{DataStream, RecvHalf, SendHalf, User},
     },
     error::WireCode,
@@ -159,6 +159,7 @@ impl ChannelCore {
         id: StreamId,
     ) -> Result<Bytes, RecvError> {
         let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
+        recv.tell_lagged()?;
         let message = recv.pop().ok_or(RecvError::Blocked)?;
         self.go_on(link, id.index);
         Ok(message)
@@ -170,9 +171,41 @@ impl ChannelCore {
         id: StreamId,
     ) -> Result<VecDeque<Bytes>, RecvError> {
         let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
+        recv.tell_lagged()?;
         let messages = recv.pop_all().ok_or(RecvError::Blocked)?;
         self.go_on(link, id.index);
         Ok(messages)
+    }
+
+    pub(in crate::channel) fn set_lossy(
+        &mut self,
+        link: Option<&mut Link>,
+        id: StreamId,
+        lossy: Option<Lossy>,
+    ) -> Result<(), StreamEnded> {
+        let recv = self.recv_half(id).ok_or(StreamEnded)?;
+        let lagged = recv.lagged();
+        recv.set_lossy(lossy);
+        let dropped = recv.lagged() - lagged;
+        self.messages_dropped += dropped;
+        // What was left of it may be wanted now, or not any more.
+        self.held_back.remove(&id.index);
+        self.go_on(link, id.index);
+        Ok(())
+    }
+
+    pub(in crate::channel) fn put_back(
+        &mut self,
+        id: StreamId,
+        messages: &mut VecDeque<Bytes>,
+    ) -> Result<(), StreamEnded> {
+        let recv = self.recv_half(id).ok_or(StreamEnded)?;
+        let lagged = recv.lagged();
+        recv.put_back(messages);
+        let dropped = recv.lagged() - lagged;
+        self.messages_dropped += dropped;
+        self.settle_recv(id.index);
+        Ok(())
     }
 
     pub(in crate::channel) fn stop(
@@ -225,6 +258,7 @@ impl ChannelCore {
     pub(in crate::channel) fn stats(&self, link: &mut Link) -> ChannelStats {
         let mut stats = link.stats();
         stats.streams_open = self.streams.len();
+        stats.messages_dropped = self.messages_dropped;
         stats.datagrams.displaced += self.datagrams.displaced();
         stats
     }
@@ -241,7 +275,7 @@ impl ChannelCore {
         self.set_alarm(link);
     }
 
-    /// Messages of a stream were taken.
+    /// Messages of a stream were taken, or more of them are.
     fn go_on(&mut self, link: Option<&mut Link>, index: u64) {
         match link {
             Some(link) => self.pump(link, index),

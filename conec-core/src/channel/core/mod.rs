@@ -75,6 +75,8 @@ pub(crate) struct ChannelCore {
     turn: Option<Box<reading::Turn>>,
     /// How many bytes of streams were read.
     received: u64,
+    /// How many messages lossy readers have lost.
+    messages_dropped: u64,
     /// Streams that are not read on, as messages of this size are not.
     held_back: BTreeMap<u64, usize>,
     /// Some of them can be read on.
@@ -211,6 +213,7 @@ impl ChannelCore {
             reading: Reading::All,
             turn: None,
             received: 0,
+            messages_dropped: 0,
             held_back: BTreeMap::new(),
             reads_on: false,
             opened: Counts::default(),

@@ -160,30 +160,38 @@ impl ChannelCore {
         }
         if self.wants_message(index, |recv| recv.expects() >= unread) {
             self.held_back.insert(index, unread);
+        } else if self.wants_message(index, |recv| !recv.wants_more()) {
+            self.held_back.insert(index, 0);
+            self.reads_on = true;
         }
     }
 
-    /// Whether no message of a stream is there, and what comes is so.
+    /// Whether a message of a stream is wanted, and what comes is so.
     fn wants_message(&mut self, index: u64, is: impl FnOnce(&RecvHalf) -> bool) -> bool {
         let recv = self.recv_half(self.stream_id(index));
-        recv.is_some_and(|it| !it.has_message() && it.end.is_none() && is(it))
+        recv.is_some_and(|it| it.wants_message() && is(it))
     }
 
     /// Reads a stream as long as `more` is wanted.
     pub(super) fn read(&mut self, link: &mut Link, index: u64, more: impl Fn(&RecvHalf) -> bool) {
+        let is_bi = self.stream_id(index).direction() == Direction::Bi;
         let Some(stream) = self.streams.get_mut(&index) else {
             return;
         };
         let Some(recv) = stream.recv.as_mut().filter(|it| it.end.is_none()) else {
             return;
         };
+        recv.begin_reading();
+        let lagged = recv.lagged();
         let (mut fault, mut begun) = (None, None);
         let read = link.read(index, |mut bytes| {
             self.received += bytes.len() as u64;
             if let Some(preamble) = &mut recv.preamble {
                 match preamble.feed(&mut bytes) {
                     Ok(None) => return true,
-                    Ok(Some((kind, label))) if self.takes_members || kind == StreamKind::Data => {
+                    Ok(Some((kind, label)))
+                        if kind == StreamKind::Data || self.takes_members && is_bi =>
+                    {
                         recv.preamble = None;
                         stream.user = User::of(kind);
                         let early_end = stream.early_end.take();
@@ -207,6 +215,7 @@ impl ChannelCore {
             }
             fault.is_none() && more(recv)
         });
+        self.messages_dropped += recv.lagged() - lagged;
         recv.end = match (fault, read) {
             (Some((end, code)), _) => {
                 link.stop(index, code.into());

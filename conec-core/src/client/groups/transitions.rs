@@ -321,7 +321,7 @@ impl Client {
             };
             let frame = match entry.core.next_frame(link, stream) {
                 Ok(frame) => frame,
-                Err(RecvError::Blocked | RecvError::Ended) => break,
+                Err(RecvError::Blocked | RecvError::Lagged(_) | RecvError::Ended) => break,
             };
             let heard = match ToMember::decode(frame) {
                 Ok(Some(message)) => self.hear(id, stream, message),

@@ -54,8 +54,7 @@ impl Coordinator {
         if self.groups.names.contains_key(&name) {
             return Err(GroupError::Exists);
         }
-        let home = self.config.home.max_message_size;
-        config.validate(home).map_err(|_| GroupError::Config)?;
+        config.validate().map_err(|_| GroupError::Config)?;
         if !self.groups.has_room(None, &self.config.limits) {
             return Err(GroupError::TooMany);
         }

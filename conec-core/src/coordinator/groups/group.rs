@@ -27,7 +27,8 @@ pub(super) struct Group {
     /// Who has made it, and pays for its place. The application, if nobody: it stays without members.
     pub(super) maker: Option<ClientId>,
     pub(super) log: Log,
-    pub(super) members: BTreeMap<ClientId, Member>,
+    /// Boxed: tables are half empty, and most groups are small.
+    pub(super) members: BTreeMap<ClientId, Box<Member>>,
     publishers: u64,
     hearers: u64,
     presence: Option<Box<Presence>>,
@@ -144,7 +145,7 @@ impl Group {
             deaf: false,
             in_line: false,
         };
-        self.members.insert(id, member);
+        self.members.insert(id, Box::new(member));
         self.note(id);
         if part.watches {
             self.watchers += 1;
@@ -225,12 +226,9 @@ impl Group {
     /// Who has not taken the oldest message, and holds up the others.
     pub(super) fn laggards(&self) -> Vec<StreamId> {
         let first = self.log.first();
-        let late = |it: &&Member| it.is_strict() && it.next <= first;
-        self.members
-            .values()
-            .filter(late)
-            .map(|it| it.stream)
-            .collect()
+        let members = self.members.values();
+        let late = members.filter(|it| it.is_strict() && it.next <= first);
+        late.map(|it| it.stream).collect()
     }
 
     /// Adds a message to the order, and tells the application.
@@ -288,9 +286,10 @@ impl Group {
         news || self.presence.is_some()
     }
 
-    /// The members that may be sent something, each with what it takes to do so.
+    /// Sends what there is to one member, or to all; `with` gives what it takes to send on a stream.
     pub(super) fn deliver(
         &mut self,
+        to: Option<ClientId>,
         mut with: impl FnMut(StreamId, &mut dyn FnMut(&mut ChannelCore, &mut Link)),
     ) -> Delivered {
         let mut delivered = Delivered::default();
@@ -302,8 +301,12 @@ impl Group {
             told,
             ..
         } = self;
-        for (&id, member) in members.iter_mut() {
-            if member.blocked || member.deaf || !member.wants(log, presence.is_some()) {
+        let all = match to {
+            Some(id) => members.range_mut(id..=id),
+            None => members.range_mut(..),
+        };
+        for (&id, member) in all {
+            if member.blocked || member.deaf || !member.wants(log, presence.as_deref()) {
                 continue;
             }
             let before = member.next;
@@ -351,8 +354,12 @@ impl Member {
         Author { id, name }
     }
 
-    fn wants(&self, log: &Log, may_watch: bool) -> bool {
-        self.next < log.next() || self.counts_due || may_watch && self.watch.is_some()
+    fn wants(&self, log: &Log, presence: Option<&Presence>) -> bool {
+        let news = match (&self.watch, presence) {
+            (Some(watch), Some(presence)) => presence.has_news(watch),
+            (None, _) | (_, None) => false,
+        };
+        self.next < log.next() || self.counts_due || news
     }
 
     /// Sends what there is for it, as far as there is room. Whether it may stay.

@@ -34,7 +34,7 @@ impl Coordinator {
                     && let Some(member) = group.members.get_mut(&id)
                 {
                     member.blocked = false;
-                    self.groups.fresh.insert(number);
+                    self.deliver(now, number, Some(id));
                 }
             }
             StreamNotice::RecvEnded(RecvEnd::Finished) => self.membership_left(now, stream),
@@ -67,7 +67,7 @@ impl Coordinator {
     fn read_join(&mut self, now: Instant, stream: StreamId) {
         let frame = match self.next_frame(stream) {
             Ok(frame) => frame,
-            Err(RecvError::Blocked | RecvError::Ended) => return,
+            Err(RecvError::Blocked | RecvError::Lagged(_) | RecvError::Ended) => return,
         };
         match ToGroup::decode(frame) {
             Ok(Some(ToGroup::Join(join))) => self.asked_to_join(now, stream, join),
@@ -202,6 +202,7 @@ impl Coordinator {
     ) -> Number {
         tracing::debug!(group = %name, ?maker, "a group is made");
         let incarnation = self.host.random();
+        let config = config.fit(self.config.home.max_message_size);
         self.groups
             .insert(Group::new(name, incarnation, config, maker))
     }
@@ -291,7 +292,7 @@ impl Coordinator {
             left = left.saturating_sub(self.serve_publisher(now, stream));
         }
         for number in std::mem::take(&mut self.groups.fresh) {
-            self.deliver(now, number);
+            self.deliver(now, number, None);
         }
     }
 
@@ -321,7 +322,9 @@ impl Coordinator {
             }
             let frame = match self.next_frame(stream) {
                 Ok(frame) => frame,
-                Err(RecvError::Blocked | RecvError::Ended) => return spent.max(1),
+                Err(RecvError::Blocked | RecvError::Lagged(_) | RecvError::Ended) => {
+                    return spent.max(1);
+                }
             };
             spent += self.member_says(now, stream, frame);
         }
@@ -407,12 +410,13 @@ impl Coordinator {
         }
     }
 
-    fn deliver(&mut self, now: Instant, number: Number) {
+    /// Sends what there is to one member of a group, or to all.
+    fn deliver(&mut self, now: Instant, number: Number, to: Option<ClientId>) {
         let Some(group) = self.groups.all.get_mut(&number) else {
             return;
         };
         let host = &mut self.host;
-        let delivered = group.deliver(|stream, send| {
+        let delivered = group.deliver(to, |stream, send| {
             if let Some((entry, link)) = host.linked(stream.channel()) {
                 send(&mut entry.core, link);
             }

@@ -1,6 +1,6 @@
 //! Data streams that are not what they should be, from a Client to the Coordinator's application, and between peers.
 
-use conec_core::{RecvEnd, RecvError, testing::coordinator_entries};
+use conec_core::{Lossy, RecvEnd, RecvError, testing::coordinator_entries};
 use rand::{Rng, RngCore};
 
 use super::*;
@@ -50,7 +50,7 @@ fn streams_opened(scene: &mut Scene, at: At) -> usize {
 #[test]
 fn a_stream_of_an_unknown_kind_is_refused_alone() {
     everywhere(|scene, conn, at| {
-        for kind in [0, 2, 0x40, 0xff] {
+        for kind in [0, 3, 0x40, 0xff] {
             let stream = conn.open_bi().unwrap();
             conn.write(stream, vec![kind, 0]);
             let code = scene.until("stopped", || conn.stopped(stream));
@@ -96,6 +96,25 @@ fn a_stream_that_ends_in_a_message_gives_no_part_of_it() {
             assert_eq!(scene.world.recv_ended(half), RecvEnd::Truncated);
             assert_eq!(scene.world.try_recv(half), Err(RecvError::Ended));
         }
+    });
+}
+
+#[test]
+fn a_stream_that_ends_in_a_message_ends_for_a_lossy_reader_after_what_it_has_lost() {
+    everywhere(|scene, conn, at| {
+        let (stream, half) = announced(scene, conn, at);
+        let mut channel = scene.world.channel(at.node, at.channel).unwrap();
+        let mut reader = channel.stream(half.stream);
+        reader.set_lossy(Some(Lossy::latest())).unwrap();
+        for message in [&b"old"[..], b"new"] {
+            conn.write(stream, message::frame(message));
+        }
+        conn.write(stream, &b"\x05hell"[..]);
+        conn.finish(stream);
+        scene.world.run_for(secs(1));
+        assert_eq!(scene.world.try_recv(half), Err(RecvError::Lagged(1)));
+        assert_eq!(scene.world.try_recv(half), Ok("new".into()));
+        assert_eq!(scene.world.recv_ended(half), RecvEnd::Truncated);
     });
 }
 
