@@ -188,7 +188,8 @@ impl fmt::Debug for IntroductionId {
     }
 }
 
-/// A Client's membership of a [group](crate::Client::join). Never used again for another membership of the same Client.
+/// A Client's membership of a [group](crate::Client::join), or a [subscription](crate::Coordinator::subscribe) of the Coordinator's
+/// application. Never used again for another of the same endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub(crate) u64);
 

@@ -126,6 +126,10 @@ impl Client {
         self.end_membership(id, GroupEnd::Left);
     }
 
+    pub(super) fn forget_group(&mut self, id: GroupId) {
+        self.groups.remove(id);
+    }
+
     pub(in crate::client) fn leave_groups(&mut self) {
         for id in self.groups.ids() {
             self.leave_group(id);

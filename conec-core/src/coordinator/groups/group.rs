@@ -9,7 +9,7 @@ use super::{
     presence::{Presence, Watch},
 };
 use crate::{
-    ClientId, GroupConfig, GroupItem, GroupMessage, Name, SlowMember, StreamId,
+    ClientId, GroupConfig, GroupId, GroupItem, GroupMessage, Name, SlowMember, StreamId,
     channel::ChannelCore,
     group::Inbox,
     transport::Link,
@@ -35,8 +35,8 @@ pub(super) struct Group {
     watchers: usize,
     /// How many there were when all were told last.
     told: Counts,
-    /// What the application hears.
-    pub(super) inbox: Option<Inbox>,
+    /// What the application hears, if it has subscribed.
+    pub(super) subscription: Option<(GroupId, Inbox)>,
     /// Publishers that wait for the slowest member.
     pub(super) waiting: Vec<StreamId>,
     /// Since when they do, and where that was.
@@ -86,7 +86,7 @@ impl Group {
             presence: None,
             watchers: 0,
             told: Counts::default(),
-            inbox: None,
+            subscription: None,
             waiting: Vec::new(),
             held_up: None,
             beat: None,
@@ -95,7 +95,7 @@ impl Group {
 
     /// Whether nobody has any use for it.
     pub(super) fn is_idle(&self) -> bool {
-        self.members.is_empty() && self.maker.is_some() && self.inbox.is_none()
+        self.members.is_empty() && self.maker.is_some() && self.subscription.is_none()
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -239,7 +239,7 @@ impl Group {
         {
             self.dropped(gone, by);
         }
-        if let Some(inbox) = &mut self.inbox {
+        if let Some((_, inbox)) = &mut self.subscription {
             inbox.push(GroupItem::Message(GroupMessage {
                 sequence,
                 sender: author.map(|it| it.id),

@@ -390,9 +390,8 @@ impl Coordinator {
         let before = group.log.memory();
         let sequence = group.publish(author, message);
         self.groups.kept = self.groups.kept + group.log.memory() - before;
-        if group.inbox.is_some() && self.groups.told.insert(number) {
-            let group = group.name.clone();
-            self.events.push(CoordinatorEvent::GroupReadable { group });
+        if group.subscription.is_some() {
+            self.groups.tell_application(number);
         }
         self.groups.fresh.insert(number);
         while self.groups.kept > self.config.limits.group_memory {
