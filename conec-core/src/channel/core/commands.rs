@@ -55,7 +55,7 @@ impl ChannelCore {
         self.opened.add(direction);
         link.write(index, &[], encode_preamble(kind, label));
         let recv = match direction {
-            Direction::Bi => Some(RecvHalf::new(None, self.settings.max_message_size)),
+            Direction::Bi => Some(RecvHalf::new(None, self.settings.max_message_size())),
             Direction::Uni => None,
         };
         let send = Some(SendHalf::default());
@@ -76,7 +76,7 @@ impl ChannelCore {
         link: &mut Link,
         id: StreamId,
     ) -> Poll<Result<(), StreamEnded>> {
-        let limit = self.settings.send_buffer;
+        let limit = self.settings.send_buffer();
         let send = self.unfinished(id)?;
         if link.backlog(id.index) >= limit {
             send.blocked = true;
@@ -93,7 +93,7 @@ impl ChannelCore {
         id: StreamId,
         message: Bytes,
     ) -> Result<(), SendError> {
-        let max = self.settings.max_message_size;
+        let max = self.settings.max_message_size();
         if message.len() > max {
             return Err(SendError::TooLarge { max });
         }
@@ -105,7 +105,7 @@ impl ChannelCore {
     }
 
     pub(in crate::channel) fn batch(&self) -> Batch {
-        Batch::new(self.settings.max_message_size)
+        Batch::new(self.settings.max_message_size())
     }
 
     pub(in crate::channel) fn send_batch(
@@ -114,7 +114,7 @@ impl ChannelCore {
         id: StreamId,
         batch: &mut Batch,
     ) -> Result<(), SendBatchError> {
-        batch.check(self.settings.max_message_size)?;
+        batch.check(self.settings.max_message_size())?;
         self.unfinished(id)?;
         link.write_gathered(id.index, &mut batch.messages);
         Ok(())

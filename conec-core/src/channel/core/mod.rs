@@ -109,11 +109,12 @@ pub(crate) struct ChannelCore {
     keeps_leftovers: bool,
 }
 
-/// What is needed of the channel's configuration all the time.
+/// What is needed of the channel's configuration all the time. In small numbers: an idle channel takes little memory.
 #[derive(Debug)]
 struct Settings {
-    max_message_size: usize,
-    send_buffer: usize,
+    /// At most 1 GiB.
+    max_message_size: u32,
+    send_buffer: u32,
     /// How many streams the other side may have open.
     streams: u32,
     congestion: CongestionControl,
@@ -160,6 +161,21 @@ fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     first
 }
 
+impl Settings {
+    fn max_message_size(&self) -> usize {
+        self.max_message_size as usize
+    }
+
+    fn send_buffer(&self) -> usize {
+        self.send_buffer as usize
+    }
+}
+
+/// The number, or the largest that is small.
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 /// Counts up to what a small number holds.
 fn count(sum: &mut u32, more: u64) {
     *sum = sum.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
@@ -192,8 +208,8 @@ impl ChannelCore {
         Self {
             id,
             settings: Settings {
-                max_message_size: config.max_message_size,
-                send_buffer: config.send_buffer,
+                max_message_size: small(config.max_message_size),
+                send_buffer: small(config.send_buffer),
                 streams: config.bi_streams + config.uni_streams,
                 congestion: config.congestion,
                 takes_members: false,

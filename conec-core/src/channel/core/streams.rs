@@ -67,7 +67,7 @@ impl ChannelCore {
     pub(super) fn begin(&mut self, index: u64, direction: Direction) {
         self.accepted.add(direction);
         let preamble = Some(PreambleDecoder::default());
-        let recv = Some(RecvHalf::new(preamble, self.settings.max_message_size));
+        let recv = Some(RecvHalf::new(preamble, self.settings.max_message_size()));
         let send = match direction {
             Direction::Bi => Some(SendHalf::default()),
             Direction::Uni => None,
