@@ -13,7 +13,7 @@ use crate::{
     transport,
     wire::{
         self, ChannelMessage, ClientMessage, CoordinatorMessage, PacketKind, PeerMessage,
-        RoleMessage, Route,
+        RoleMessage, Route, ToGroup, ToMember,
     },
 };
 
@@ -37,7 +37,7 @@ pub fn coordinator_entries(coordinator: &Coordinator) -> usize {
     coordinator.entries()
 }
 
-/// Who sends a control message.
+/// Who sends a control message, or a message of a membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
     /// A Client, to its Coordinator.
@@ -46,6 +46,10 @@ pub enum Sender {
     Coordinator,
     /// One end of a peer channel, to the other.
     Peer,
+    /// A member, to its group.
+    Member,
+    /// A group, to a member.
+    Group,
 }
 
 /// What the payload of a control frame is.
@@ -59,7 +63,7 @@ pub enum Control {
     Malformed,
 }
 
-/// Decodes the payload of a control frame.
+/// Decodes the payload of a control frame, or of a membership's.
 pub fn decode_control(sender: Sender, payload: Bytes) -> Control {
     fn of_role<M: RoleMessage>(payload: Bytes) -> Control {
         match M::decode(payload) {
@@ -68,13 +72,16 @@ pub fn decode_control(sender: Sender, payload: Bytes) -> Control {
             Err(_) => Control::Malformed,
         }
     }
+    let of_role = match sender {
+        Sender::Client => of_role::<ClientMessage>,
+        Sender::Coordinator => of_role::<CoordinatorMessage>,
+        Sender::Peer => of_role::<PeerMessage>,
+        Sender::Member => return of_role::<ToGroup>(payload),
+        Sender::Group => return of_role::<ToMember>(payload),
+    };
     match ChannelMessage::decode(&payload) {
         Ok(Some(message)) => Control::Message(message.encode()),
-        Ok(None) => match sender {
-            Sender::Client => of_role::<ClientMessage>(payload),
-            Sender::Coordinator => of_role::<CoordinatorMessage>(payload),
-            Sender::Peer => of_role::<PeerMessage>(payload),
-        },
+        Ok(None) => of_role(payload),
         Err(_) => Control::Malformed,
     }
 }

@@ -16,12 +16,13 @@ use conec_tests::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 fn main() -> io::Result<()> {
-    let corpora: [(&str, Vec<Vec<u8>>); 12] = [
+    let corpora: [(&str, Vec<Vec<u8>>); 13] = [
         ("claims", claims()),
         ("client_datagrams", datagrams()),
         ("control_stream", control_streams()),
         ("coordinator_datagrams", datagrams()),
         ("frame", frames()),
+        ("group", groups()),
         ("message", messages()),
         ("participant", participants()),
         ("preamble", preambles()),
@@ -147,6 +148,24 @@ fn messages() -> Vec<Vec<u8>> {
         message::closing(3, 400),
         message::drained(),
     ];
+    let of_members = [
+        message::join(7),
+        message::join_from(15, 2, &[&[2][..], &[9; 8], &[70]].concat()),
+        message::publish(b"hello"),
+        message::proof(&[7; 64]),
+    ];
+    let of_groups = [
+        message::joined(1 << 60, 70, 3, 1 << 16),
+        message::published(70, Some(id), b"hello"),
+        message::published(71, None, b""),
+        message::own(1 << 40),
+        message::lagged(3, 1, 75),
+        message::counts(300, 2),
+        message::arrived(id, 3),
+        message::left(id),
+        message::roll(),
+        message::listed(),
+    ];
     let from = |sender, messages: &[Vec<u8>]| {
         let with_sender = |message: &Vec<u8>| [&[sender][..], message].concat();
         messages.iter().map(with_sender).collect::<Vec<_>>()
@@ -155,6 +174,8 @@ fn messages() -> Vec<Vec<u8>> {
         from(0, &of_clients),
         from(1, &of_coordinators),
         from(2, &of_peers),
+        from(3, &of_members),
+        from(4, &of_groups),
     ];
     all.concat()
 }
@@ -229,6 +250,41 @@ fn participants() -> Vec<Vec<u8>> {
         steps.extend((0..200).map(|_| rng.random::<u8>()));
         steps
     })
+}
+
+/// Members that join, publish and leave, and groups that tell of it, with anything in between.
+fn groups() -> Vec<Vec<u8>> {
+    let of_members = random(12, |rng| {
+        let steps = (0..25).flat_map(|_| match rng.random_range(0..6) {
+            // A stream, and a join.
+            0 => vec![4, 0, 0, 4, 1, rng.random()],
+            1..4 => vec![4, 5, 3, rng.random(), rng.random(), rng.random()],
+            4 => vec![2, rng.random()],
+            _ => (0..6).map(|_| rng.random()).collect(),
+        });
+        [0].into_iter().chain(steps).collect()
+    });
+    let of_groups = random(12, |rng| {
+        let mut next = 0;
+        let steps = (0..25).flat_map(|_| {
+            next += 1;
+            match rng.random_range(0..8) {
+                0 => {
+                    next = 0;
+                    vec![2, 7, 4, 0, 9, 0, 0]
+                }
+                1 => {
+                    next += 1;
+                    vec![4, 4, 2, 0, next]
+                }
+                2 => vec![4, rng.random(), rng.random(), rng.random(), rng.random(), 0],
+                3 => (0..6).map(|_| rng.random()).collect(),
+                _ => vec![4, 10, next - 1, 0, 0, 2, 1, 1],
+            }
+        });
+        [1, 4, 0, 9, 0, 0].into_iter().chain(steps).collect()
+    });
+    [of_members, of_groups].concat()
 }
 
 /// Messages that are sealed and come, most of them in order, while anything happens to the others.

@@ -6,6 +6,7 @@
 pub mod budget;
 pub mod bystanders;
 pub mod fuzz;
+pub mod groups;
 pub mod guards;
 pub mod keys;
 pub mod logs;

@@ -41,7 +41,7 @@ impl Inbox {
         if let (GroupItem::Lagged(more), Some(GroupItem::Lagged(count))) =
             (&item, self.items.back_mut())
         {
-            *count += more;
+            *count = count.saturating_add(*more);
             return;
         }
         self.bytes += bytes_of(&item);
@@ -82,15 +82,19 @@ impl Inbox {
         };
         self.bytes -= bytes_of(&item);
         match item {
-            GroupItem::Message(_) | GroupItem::Unopened { .. } => self.lagged += 1,
-            GroupItem::Lagged(count) => self.lagged += count,
+            GroupItem::Message(_) | GroupItem::Unopened { .. } => {
+                self.lagged = self.lagged.saturating_add(1);
+            }
+            GroupItem::Lagged(count) => self.lagged = self.lagged.saturating_add(count),
             // What was missing before that is missing still.
             GroupItem::Joined(joined) => {
                 let before = self.joined.take();
                 let unsure = before.map_or(0, |it| it.unsure);
-                let missed = before.map_or(0, |it| it.missed) + std::mem::take(&mut self.lagged);
+                let missed = before.map_or(0, |it| it.missed);
+                let missed = missed.saturating_add(std::mem::take(&mut self.lagged));
                 self.joined = Some(Joined {
-                    missed: joined.missed + missed,
+                    // A Coordinator may say what it likes.
+                    missed: joined.missed.saturating_add(missed),
                     unsure: joined.unsure + unsure,
                     is_new_order: joined.is_new_order || before.is_some_and(|it| it.is_new_order),
                     ..joined
@@ -183,6 +187,24 @@ mod tests {
             [GroupItem::Lagged(8), message(8, 1), message(9, 1)]
         );
     }
+
+    #[test]
+    fn however_much_is_said_to_be_missing_is_counted_as_far_as_numbers_go() {
+        let mut inbox = Inbox::new(Lossy::latest());
+        for _ in 0..5 {
+            inbox.push(GroupItem::Joined(joined(MOST)));
+            inbox.push(GroupItem::Lagged(MOST));
+            inbox.push(GroupItem::Lagged(MOST));
+            inbox.push(message(0, 1));
+        }
+        let GroupItem::Joined(merged) = all(&mut inbox).remove(0) else {
+            panic!("it has not joined");
+        };
+        assert_eq!((merged.missed, merged.unsure), (u64::MAX, 5));
+    }
+
+    /// What can be said at once.
+    const MOST: u64 = (1 << 62) - 1;
 
     #[test]
     fn that_it_has_joined_is_never_dropped_and_says_what_is_missing_before() {

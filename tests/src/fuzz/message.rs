@@ -1,16 +1,16 @@
-//! Control messages of all three senders: what is understood, and how it is written, is as `PROTOCOL.md` says.
+//! Control messages of all three senders, and those of members and groups: what is understood, and how it is written, is as `PROTOCOL.md` says.
 
 use bytes::Bytes;
 use conec_core::testing::{Control, Sender, decode_control};
 
 use crate::raw::message::{read_varint, varint};
 
-/// Input: the sender, then the payload of a control frame.
+/// Input: the sender, then the payload of a frame.
 pub fn run(data: &[u8]) {
     let Some((&sender, payload)) = data.split_first() else {
         return;
     };
-    let sender = [Sender::Client, Sender::Coordinator, Sender::Peer][usize::from(sender % 3)];
+    let sender = SENDERS[usize::from(sender) % SENDERS.len()];
     let decoded = decode_control(sender, Bytes::copy_from_slice(payload));
     assert_eq!(decoded, reference(sender, payload), "{payload:02x?}");
     if let Control::Message(encoded) = &decoded {
@@ -39,13 +39,51 @@ enum Field {
     Addresses(u8),
     /// A byte that counts at most so many, and as many host names, each with an address.
     Hosts(u8),
+    /// A sum of some of these bits, with one of those among them if there are any.
+    Flags(u8, u8),
+    /// Whatever is left.
+    Rest,
 }
 
 use Field::*;
 
-/// The tables of sections 8 to 13.
+const SENDERS: [Sender; 5] = [
+    Sender::Client,
+    Sender::Coordinator,
+    Sender::Peer,
+    Sender::Member,
+    Sender::Group,
+];
+
+/// The tables of sections 8 to 13, and 18.
 fn fields(sender: Sender, kind: u64) -> Option<&'static [Field]> {
     Some(match (sender, kind) {
+        (Sender::Member, 0) => &[
+            Flags(15, 3),
+            Choice(&[&[], &[], &[]]),
+            Choice(&[&[], &[], &[U64, Varint]]),
+            Block(64),
+        ],
+        (Sender::Member, 2) => &[Rest],
+        (Sender::Member, 5) => &[Block(64)],
+        (Sender::Group, 0) => &[
+            U64,
+            Varint,
+            Varint,
+            Varint,
+            Varint,
+            Flags(1, 0),
+            Varint,
+            Varint,
+        ],
+        (Sender::Group, 2) => &[Varint, Choice(&[&[], &[Id, OptionalName]]), Rest],
+        (Sender::Group, 4) => &[Varint],
+        (Sender::Group, 6) => &[Varint, Varint, Varint],
+        (Sender::Group, 7) => &[Varint, Varint],
+        (Sender::Group, 9) => &[Id, OptionalName, Flags(3, 0), Block(64)],
+        (Sender::Group, 11) => &[Id],
+        (Sender::Group, 13 | 15) => &[],
+        (Sender::Member | Sender::Group, _) => return None,
         (_, 0x20) => &[Varint, Varint],
         (_, 0x21 | 0x22) => &[],
         (Sender::Client, 0) => &[Varint, OptionalName, Block(4096), U64],
@@ -145,7 +183,7 @@ impl Copy<'_> {
                 let (code, len) = read_varint(self.rest)?;
                 self.rest = &self.rest[len..];
                 // Unknown ones, and those of other versions, become the one that stands for them.
-                let known = code <= 21 || (1 << 32..1 << 33).contains(&code);
+                let known = code <= 23 || (1 << 32..1 << 33).contains(&code);
                 self.out.extend(varint(if known { code } else { 15 }));
                 Some(())
             }
@@ -179,6 +217,12 @@ impl Copy<'_> {
                     self.field(Address)
                 })
             }
+            Flags(all, some) => {
+                let flags = self.bytes(1)?[0];
+                let is_right = flags & !all == 0 && (some == 0 || flags & some > 0);
+                is_right.then_some(())
+            }
+            Rest => self.bytes(self.rest.len()).map(|_| ()),
             Choice(choices) => {
                 let chosen = self.bytes(1)?[0];
                 self.fields(choices.get(usize::from(chosen))?)

@@ -7,6 +7,7 @@ pub mod claims;
 pub mod control_stream;
 pub mod datagrams;
 pub mod frame;
+pub mod group;
 pub mod message;
 pub mod preamble;
 pub mod reassembly;
@@ -24,12 +25,13 @@ use crate::sim::{NodeId, World};
 pub type Run = fn(&[u8]);
 
 /// All targets, by the names that they and their corpora have.
-pub const TARGETS: [(&str, Run); 12] = [
+pub const TARGETS: [(&str, Run); 13] = [
     ("claims", claims::run),
     ("client_datagrams", datagrams::client),
     ("control_stream", control_stream::run),
     ("coordinator_datagrams", datagrams::coordinator),
     ("frame", frame::run),
+    ("group", group::run),
     ("message", message::run),
     ("participant", control_stream::participant::run),
     ("preamble", preamble::run),

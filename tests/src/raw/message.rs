@@ -303,6 +303,81 @@ pub fn preamble(label: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The start of a membership's stream.
+pub fn membership(group: &[u8]) -> Vec<u8> {
+    let mut out = vec![2, group.len() as u8];
+    out.extend_from_slice(group);
+    out
+}
+
+/// Member: joins, with these flags, from the next message on.
+pub fn join(flags: u8) -> Vec<u8> {
+    join_from(flags, 0, &[0])
+}
+
+/// Member: joins, with what happens when it is too slow, and where it begins.
+pub fn join_from(flags: u8, slow: u8, start: &[u8]) -> Vec<u8> {
+    message(0, &[&[flags, slow], start, &[0]])
+}
+
+/// Member: publishes.
+pub fn publish(published: &[u8]) -> Vec<u8> {
+    message(2, &[published])
+}
+
+/// Member: has another key.
+pub fn proof(proof: &[u8]) -> Vec<u8> {
+    message(5, &[&frame(proof)])
+}
+
+/// Group: lets somebody in, alone, at this place in an order that does not push back.
+pub fn joined(incarnation: u64, next: u64, missed: u64, max_size: u64) -> Vec<u8> {
+    let counts = [0, 1, 1];
+    let numbers = [next, next, missed, max_size].map(varint).concat();
+    message(0, &[&incarnation.to_be_bytes(), &numbers, &counts])
+}
+
+/// Group: a Client without a name has published something, or the Coordinator's application has.
+pub fn published(sequence: u64, sender: Option<ClientId>, published: &[u8]) -> Vec<u8> {
+    let sender = sender.map_or(vec![0], |id| [&[1], &id.as_bytes()[..], &[0]].concat());
+    message(2, &[&varint(sequence), &sender, published])
+}
+
+/// Group: what the member has published has this number.
+pub fn own(sequence: u64) -> Vec<u8> {
+    message(4, &[&varint(sequence)])
+}
+
+/// Group: messages were left out.
+pub fn lagged(count: u64, own: u64, next: u64) -> Vec<u8> {
+    message(6, &[&[count, own, next].map(varint).concat()])
+}
+
+/// Group: so many are there.
+pub fn counts(members: u64, publishers: u64) -> Vec<u8> {
+    message(7, &[&varint(members), &varint(publishers)])
+}
+
+/// Group: somebody without a name is there.
+pub fn arrived(id: ClientId, flags: u8) -> Vec<u8> {
+    message(9, &[id.as_bytes(), &[0, flags, 0]])
+}
+
+/// Group: somebody is there no more.
+pub fn left(id: ClientId) -> Vec<u8> {
+    message(11, &[id.as_bytes()])
+}
+
+/// Group: who is there is told anew.
+pub fn roll() -> Vec<u8> {
+    message(13, &[])
+}
+
+/// Group: all were told of.
+pub fn listed() -> Vec<u8> {
+    message(15, &[])
+}
+
 /// What an offer says, if the message is one.
 pub fn read_offer(message: &[u8]) -> Option<Offer> {
     let mut fields = Fields(message);

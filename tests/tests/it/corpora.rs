@@ -43,6 +43,7 @@ replay! {
     control_stream
     coordinator_datagrams
     frame
+    group
     message
     participant
     preamble

@@ -51,7 +51,7 @@ struct Membership {
     /// The application wants to hear of who is there.
     watch: bool,
     sealer: Option<Box<dyn GroupSealer>>,
-    /// How many messages were published of whose numbers nothing was heard.
+    /// How many messages were published in this membership of whose numbers nothing was heard.
     unconfirmed: u64,
     unopened: u64,
     withheld: u64,
@@ -77,6 +77,8 @@ enum Stage {
 struct Place {
     incarnation: Incarnation,
     next: Sequence,
+    /// What has a smaller number was published before this membership.
+    since: Sequence,
     max_size: usize,
     /// The group waits for the slowest.
     pushes_back: bool,

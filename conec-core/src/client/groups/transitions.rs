@@ -10,7 +10,7 @@ use crate::{
     channel::StreamNotice,
     group::MAX_GROUP_MESSAGE,
     sealing,
-    wire::{self, Arrived, From, Join, RoleMessage, Sequence, ToGroup, ToMember},
+    wire::{self, Arrived, From, Join, Part, RoleMessage, Sequence, ToGroup, ToMember},
 };
 
 /// Where something that is published goes.
@@ -383,7 +383,10 @@ impl Client {
                 },
             ) => group.message(me, sequence, sender, message),
             (Stage::Member(_), ToMember::Own { sequence }) => {
-                group.unconfirmed = group.unconfirmed.saturating_sub(1);
+                if group.part.hears_own {
+                    return Err(GroupEnd::Violation);
+                }
+                group.confirmed(sequence, 1);
                 group.advance(sequence, 1)
             }
             (Stage::Member(_), ToMember::Lagged { count, own, next }) => {
@@ -444,10 +447,12 @@ impl Membership {
         }
         let before = self.place.map(|it| it.incarnation);
         let is_new_order = before.is_some_and(|it| it != incarnation);
-        // It cannot be in front of what was heard, nor pass over what it does not count.
+        // It cannot be in front of what was heard, nor pass over what it does not count. Where an application has named a number that
+        // there is not yet, the next one is as good.
         if let From::Sequence(asked, sequence) = self.start
             && asked == incarnation
             && sequence.checked_add(missed) != Some(next)
+            && !(before.is_none() && missed == 0 && next == end && next < sequence)
         {
             return Err(GroupEnd::Violation);
         }
@@ -470,6 +475,7 @@ impl Membership {
         self.place = Some(Place {
             incarnation,
             next,
+            since: end,
             max_size,
             pushes_back,
         });
@@ -500,7 +506,10 @@ impl Membership {
         self.advance(sequence, 1)?;
         let (sender, name) = sender.map_or((None, None), |it| (Some(it.id), it.name));
         if sender == Some(me) {
-            self.unconfirmed = self.unconfirmed.saturating_sub(1);
+            if !self.part.hears_own {
+                return Err(GroupEnd::Violation);
+            }
+            self.confirmed(sequence, 1);
         }
         let payload = match (&mut self.sealer, sender) {
             (None, _) => message,
@@ -550,13 +559,18 @@ impl Membership {
 
     fn lagged(&mut self, count: u64, own: u64, next: u64) -> Result<(), GroupEnd> {
         // What it has published itself is among what it hears, or beside it.
-        let all = match self.part.hears_own {
-            true => Some(count),
-            false => count.checked_add(own),
+        let Part {
+            hears, hears_own, ..
+        } = self.part;
+        let all = match hears_own {
+            true => (own <= count).then_some(count),
+            // Who does not hear loses nothing but numbers of its own.
+            false => count.checked_add(own).filter(|_| hears || count == 0),
         };
-        let first = all.and_then(|all| next.checked_sub(all));
-        self.advance(first.ok_or(GroupEnd::Violation)?, all.unwrap_or_default())?;
-        self.unconfirmed = self.unconfirmed.saturating_sub(own);
+        let all = all.ok_or(GroupEnd::Violation)?;
+        let first = next.checked_sub(all).ok_or(GroupEnd::Violation)?;
+        self.advance(first, all)?;
+        self.confirmed(first, own);
         if let Some(sealer) = &mut self.sealer {
             sealer.lagged(count);
         }
@@ -564,6 +578,13 @@ impl Membership {
             self.push(GroupItem::Lagged(count))?;
         }
         Ok(())
+    }
+
+    /// So many messages of its own have their numbers, of which this is the first. Those of former memberships are not waited for.
+    fn confirmed(&mut self, first: Sequence, count: u64) {
+        if self.place.is_some_and(|it| first >= it.since) {
+            self.unconfirmed = self.unconfirmed.saturating_sub(count);
+        }
     }
 
     /// The order goes on with so many numbers, from this one on.

@@ -89,10 +89,12 @@ impl Coordinator {
         if message.len() > max {
             return Err(GroupError::TooLarge { max });
         }
-        if group.is_held_up() {
+        let held_up = group.is_held_up();
+        let number = *self.groups.names.get(name).ok_or(GroupError::NotFound)?;
+        if held_up {
+            self.command(now, |it, now| it.hold_up(now, number));
             return Err(GroupError::Blocked);
         }
-        let number = *self.groups.names.get(name).ok_or(GroupError::NotFound)?;
         Ok(self.command(now, |it, _| it.publish_in(number, None, &message)))
     }
 

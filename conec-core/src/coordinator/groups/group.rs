@@ -33,8 +33,6 @@ pub(super) struct Group {
     hearers: u64,
     presence: Option<Box<Presence>>,
     watchers: usize,
-    /// How many there were when all were told last.
-    told: Counts,
     /// What the application hears, if it has subscribed.
     pub(super) subscription: Option<(GroupId, Inbox)>,
     /// Publishers that wait for the slowest member.
@@ -43,6 +41,8 @@ pub(super) struct Group {
     pub(super) held_up: Option<(Instant, Sequence)>,
     /// When changes were told last.
     pub(super) beat: Option<Instant>,
+    /// What comes before was sent to all that have room for it.
+    sent: Sequence,
 }
 
 /// A Client in a group.
@@ -55,10 +55,14 @@ pub(super) struct Member {
     proof: Bytes,
     /// The number of the next message for it.
     next: Sequence,
-    /// How many it has published itself of those that it has lost.
-    own_lost: u64,
+    /// What was published since it is a member begins here.
+    since: Sequence,
+    /// How many it has published itself of those that it has lost: before it was a member, and since.
+    own_lost: [u64; 2],
     /// So much waits to be sent that nothing is added.
     pub(super) blocked: bool,
+    /// How many there are, as it was told last.
+    told: Counts,
     counts_due: bool,
     watch: Option<Watch>,
     /// It wants to hear nothing more, and has not published all that it will.
@@ -85,11 +89,11 @@ impl Group {
             hearers: 0,
             presence: None,
             watchers: 0,
-            told: Counts::default(),
             subscription: None,
             waiting: Vec::new(),
             held_up: None,
             beat: None,
+            sent: 0,
         }
     }
 
@@ -138,8 +142,10 @@ impl Group {
             name,
             proof,
             next,
-            own_lost: 0,
+            since: end,
+            own_lost: [0; 2],
             blocked: false,
+            told: Counts::default(),
             counts_due: false,
             watch: None,
             deaf: false,
@@ -159,6 +165,10 @@ impl Group {
                 member.watch = Some(watch);
             }
         }
+        let counts = self.counts();
+        if let Some(member) = self.members.get_mut(&id) {
+            member.told = counts;
+        }
         let joined = Joined {
             incarnation: self.incarnation,
             next,
@@ -166,7 +176,7 @@ impl Group {
             missed,
             max_size: self.config.max_message_size as u64,
             pushes_back: self.config.push_back.is_some(),
-            counts: self.counts(),
+            counts,
         };
         ToMember::Joined(joined).encode()
     }
@@ -231,6 +241,11 @@ impl Group {
         late.map(|it| it.stream).collect()
     }
 
+    /// Whether something was sent to nobody so far that has to go for the next message, if that is a small one.
+    pub(super) fn would_displace_unsent(&self) -> bool {
+        self.log.is_full() && self.sent <= self.log.first()
+    }
+
     /// Adds a message to the order, and tells the application.
     pub(super) fn publish(&mut self, author: Option<&Author>, message: &Bytes) -> Sequence {
         let sequence = self.log.push(author, message);
@@ -261,7 +276,7 @@ impl Group {
         if let Some(member) = by.and_then(|by| self.members.get_mut(&by))
             && member.next <= sequence
         {
-            member.own_lost += 1;
+            member.own_lost[usize::from(sequence >= member.since)] += 1;
         }
     }
 
@@ -277,11 +292,10 @@ impl Group {
             presence.beat(|id| Some(members.get(&id)?.arrived(id)));
         }
         let counts = self.counts();
-        let news = std::mem::replace(&mut self.told, counts) != counts;
-        if news {
-            for member in self.members.values_mut() {
-                member.counts_due = true;
-            }
+        let mut news = false;
+        for member in self.members.values_mut() {
+            member.counts_due = member.told != counts;
+            news |= member.counts_due;
         }
         news || self.presence.is_some()
     }
@@ -294,11 +308,14 @@ impl Group {
     ) -> Delivered {
         let mut delivered = Delivered::default();
         let mut run = Run::default();
+        let counts = self.counts();
+        if to.is_none() {
+            self.sent = self.log.next();
+        }
         let Self {
             members,
             log,
             presence,
-            told,
             ..
         } = self;
         let all = match to {
@@ -312,7 +329,7 @@ impl Group {
             let before = member.next;
             with(member.stream, &mut |core, link| {
                 let kept_up =
-                    member.catch_up(id, log, presence.as_deref(), *told, &mut run, (core, link));
+                    member.catch_up(id, log, presence.as_deref(), counts, &mut run, (core, link));
                 if !kept_up {
                     delivered.too_slow.push(member.stream);
                 }
@@ -379,6 +396,7 @@ impl Member {
                 return true;
             }
             if std::mem::take(&mut self.counts_due) {
+                self.told = counts;
                 core.send_frame(link, self.stream, ToMember::Counts(counts).encode());
             }
             if let (Some(watch), Some(presence)) = (&mut self.watch, presence)
@@ -425,11 +443,17 @@ impl Member {
 
     /// Passes over what it does not hear. What it is told of that.
     fn skip(&mut self, id: ClientId, log: &Log) -> Option<ToMember> {
-        let next = match self.slow {
+        let mut next = match self.slow {
             SlowMember::LatestOnly if self.part.hears => log.next().saturating_sub(1),
             SlowMember::LatestOnly | SlowMember::DropOldest | SlowMember::Leave => log.first(),
         };
-        let own = std::mem::take(&mut self.own_lost) + log.published(self.next, next, id);
+        // What it has published before it was a member is told apart.
+        let is_former = self.next < self.since;
+        if is_former {
+            next = next.min(self.since);
+        }
+        let lost = &mut self.own_lost[usize::from(!is_former)];
+        let own = std::mem::take(lost) + log.published(self.next, next, id);
         let all = next - self.next;
         self.next = next;
         let count = match (self.part.hears, self.part.hears_own) {

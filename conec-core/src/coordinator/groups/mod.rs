@@ -92,6 +92,8 @@ enum Due {
     Pace(StreamId),
     /// The application has not answered.
     Answer(MembershipId),
+    /// A Client that has left owes nothing any more.
+    Forget(ClientId),
 }
 
 impl Groups {
@@ -204,8 +206,20 @@ impl Groups {
         if let Some(held) = self.clients.get_mut(&id) {
             give(held);
             if held.memberships == 0 && held.groups == 0 {
-                self.clients.remove(&id);
+                // Who leaves and comes back owes still what it owed.
+                match held.busy {
+                    Some(until) => self.due.set(Due::Forget(id), Some(until)),
+                    None => self.forget(id),
+                }
             }
+        }
+    }
+
+    /// Forgets what a Client takes, if that is nothing any more.
+    fn forget(&mut self, id: ClientId) {
+        let held = self.clients.get(&id);
+        if held.is_some_and(|held| held.memberships == 0 && held.groups == 0) {
+            self.clients.remove(&id);
         }
     }
 

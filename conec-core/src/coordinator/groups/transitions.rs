@@ -45,7 +45,16 @@ impl Coordinator {
                     self.go_on_publishing(number);
                 }
             }
-            StreamNotice::RecvEnded(_) | StreamNotice::SendEnded(_) => {
+            StreamNotice::RecvEnded(RecvEnd::TooLarge) => {
+                self.end_membership(now, stream, ErrorCode::TooLarge);
+            }
+            StreamNotice::RecvEnded(RecvEnd::Truncated) => {
+                self.end_membership(now, stream, ErrorCode::Protocol);
+            }
+            StreamNotice::RecvEnded(
+                RecvEnd::Stopped | RecvEnd::Reset(_) | RecvEnd::Refused(_) | RecvEnd::Closed(_),
+            )
+            | StreamNotice::SendEnded(_) => {
                 self.end_membership(now, stream, ErrorCode::Dropped);
             }
         }
@@ -65,17 +74,19 @@ impl Coordinator {
     }
 
     fn read_join(&mut self, now: Instant, stream: StreamId) {
-        let frame = match self.next_frame(stream) {
-            Ok(frame) => frame,
-            Err(RecvError::Blocked | RecvError::Lagged(_) | RecvError::Ended) => return,
-        };
-        match ToGroup::decode(frame) {
-            Ok(Some(ToGroup::Join(join))) => self.asked_to_join(now, stream, join),
-            // What is not known may be skipped at any time.
-            Ok(None) => self.read_join(now, stream),
-            Ok(Some(ToGroup::Publish(_) | ToGroup::Proof(_))) | Err(_) => {
-                self.end_membership(now, stream, ErrorCode::Protocol);
-            }
+        loop {
+            let frame = match self.next_frame(stream) {
+                Ok(frame) => frame,
+                Err(RecvError::Blocked | RecvError::Lagged(_) | RecvError::Ended) => return,
+            };
+            return match ToGroup::decode(frame) {
+                Ok(Some(ToGroup::Join(join))) => self.asked_to_join(now, stream, join),
+                // What is not known may be skipped at any time.
+                Ok(None) => continue,
+                Ok(Some(ToGroup::Publish(_) | ToGroup::Proof(_))) | Err(_) => {
+                    self.end_membership(now, stream, ErrorCode::Protocol);
+                }
+            };
         }
     }
 
@@ -274,6 +285,7 @@ impl Coordinator {
                 }
                 Due::Patience(number) => self.patience_over(now, number),
                 Due::Pace(stream) => self.groups.line_up(stream),
+                Due::Forget(id) => self.groups.forget(id),
                 Due::Answer(request) => {
                     // It has not been answered, so there is one to answer.
                     let _ = self.answer_member(now, request, false);
@@ -347,6 +359,10 @@ impl Coordinator {
                     return LEAST;
                 }
                 let author = member.author(id);
+                // Who is not slow is not to lose anything: what was not sent to anybody goes before it is displaced.
+                if group.would_displace_unsent() {
+                    self.deliver(now, number, None);
+                }
                 self.publish_in(number, Some(&author), &message);
                 self.charge(now, number, id, message.len())
             }
@@ -434,7 +450,7 @@ impl Coordinator {
         let Some(group) = self.groups.all.get_mut(&number) else {
             return;
         };
-        if group.waiting.is_empty() || group.is_held_up() {
+        if group.held_up.is_none() && group.waiting.is_empty() || group.is_held_up() {
             return;
         }
         group.held_up = None;
@@ -446,7 +462,7 @@ impl Coordinator {
     }
 
     /// Publishers of a group wait for its slowest member, for so long.
-    fn hold_up(&mut self, now: Instant, number: Number) {
+    pub(super) fn hold_up(&mut self, now: Instant, number: Number) {
         let Some(group) = self.groups.all.get_mut(&number) else {
             return;
         };

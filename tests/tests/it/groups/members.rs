@@ -1,5 +1,7 @@
 //! Who is in a group, who may be, and how that ends.
 
+use std::time::Duration;
+
 use conec_core::{
     CoordinatorConfig, ErrorCode, GroupEnd, GroupItem, JoinConfig, JoinError, PublishError,
 };
@@ -193,4 +195,24 @@ fn what_cannot_be_is_said_at_once_and_changes_nothing() {
     assert_eq!(many.filter(Result::is_ok).count(), 15);
     publish(&mut world, alice, at_alice, &[0; 64 << 10]);
     assert_eq!(message(&mut world, alice, at_alice).1.len(), 64 << 10);
+}
+
+/// The others are told only of how many there are in the end, which is as many as before.
+#[test]
+fn who_joins_when_another_leaves_knows_how_many_there_are() {
+    let mut world = World::new(11);
+    let (_, nodes) = world.with_clients(["alice", "bob", "carol", "dave"]);
+    let [alice, bob, carol, dave] = nodes;
+    let [at_alice, at_bob] = [alice, bob].map(|node| join(&mut world, node, "room"));
+    world.run_for(secs(1));
+    // This is told at once, and what comes after that a little later.
+    join(&mut world, dave, "room");
+    let at_carol = begin_joining(&mut world, carol, "room", JoinConfig::default());
+    world.run_for(Duration::from_millis(1));
+    world.client(bob).group(at_bob).leave();
+    world.run_for(secs(1));
+    for (node, group) in [(alice, at_alice), (carol, at_carol)] {
+        let info = world.client(node).group(group).info().unwrap();
+        assert_eq!((info.members, info.publishers), (3, 3), "{node:?}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod members;
 mod order;
+mod random;
 mod resuming;
 mod sealed;
 mod slow;

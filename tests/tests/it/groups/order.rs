@@ -199,3 +199,42 @@ fn the_application_hears_a_group_once_it_has_subscribed() {
     coordinator.unsubscribe(&room);
     assert_eq!(coordinator.group_state(&room), None);
 }
+
+#[test]
+fn who_begins_with_a_number_that_there_is_not_yet_begins_with_the_next() {
+    let mut world = World::new(11);
+    let (_, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let (at_alice, joined) = join_with(&mut world, alice, "room", JoinConfig::default());
+    publish(&mut world, alice, at_alice, b"0");
+    assert_eq!(message(&mut world, alice, at_alice).0, 0);
+    let mut config = JoinConfig::default();
+    config.start = GroupStart::At {
+        incarnation: joined.incarnation,
+        sequence: u64::MAX,
+    };
+    let (at_bob, joined) = join_with(&mut world, bob, "room", config);
+    assert_eq!((joined.next, joined.missed), (1, 0));
+    publish(&mut world, alice, at_alice, b"1");
+    assert_eq!(message(&mut world, bob, at_bob), (1, "1".into()));
+}
+
+#[test]
+fn who_listens_anew_is_told_anew_that_there_is_something() {
+    let mut world = World::new(12);
+    let (coordinator, [alice]) = world.with_clients(["alice"]);
+    let at_alice = join(&mut world, alice, "room");
+    for text in ["before", "after"] {
+        let all = Lossy::default();
+        let room = world.coordinator(coordinator).subscribe(&name("room"), all);
+        room.unwrap();
+        publish(&mut world, alice, at_alice, text.as_bytes());
+        world.wait_for("something to hear", secs(5), |world| {
+            world.take_event(coordinator, |event| match event {
+                Event::Coordinator(CoordinatorEvent::GroupReadable { .. }) => Some(()),
+                Event::Client(_) | Event::Coordinator(_) => None,
+            })
+        });
+    }
+    let item = world.coordinator(coordinator).group_recv(&name("room"));
+    assert!(matches!(item, Some(GroupItem::Message(it)) if it.payload == "after"));
+}

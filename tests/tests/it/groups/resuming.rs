@@ -1,6 +1,6 @@
 //! A member that has lost its Coordinator goes on where it was, or is told what it has missed.
 
-use conec_core::{CoordinatorConfig, GroupEnd, GroupItem, JoinConfig, PublishError};
+use conec_core::{CoordinatorConfig, GroupEnd, GroupItem, GroupStart, JoinConfig, PublishError};
 use conec_tests::{
     keys,
     sim::{NodeId, World},
@@ -132,7 +132,7 @@ fn a_group_that_lasts_keeps_its_order_while_nobody_is_there() {
     assert_eq!(ended(&mut world, alice, at_alice), GroupEnd::Left);
     world.run_for(secs(5));
     let mut config = JoinConfig::default();
-    config.start = conec_core::GroupStart::Oldest;
+    config.start = GroupStart::Oldest;
     let (at_bob, joined) = join_with(&mut world, bob, "log", config);
     assert_eq!((joined.next, joined.missed), (0, 0));
     assert_eq!(message(&mut world, bob, at_bob), (0, "first".into()));
@@ -172,4 +172,28 @@ fn a_coordinator_that_closes_does_not_wait_for_groups() {
     world.run_for(secs(5));
     while world.next_event(coordinator).is_some() {}
     assert!(world.coordinator(coordinator).is_finished());
+}
+
+/// It hears what it has published as a member before, while nothing is known of what it has published since.
+#[test]
+fn what_was_published_in_a_former_membership_does_not_count_for_this_one() {
+    let (mut world, _, [alice, bob]) = two(11);
+    let [at_alice, _] = [alice, bob].map(|node| join(&mut world, node, "room"));
+    for _ in 0..3 {
+        publish(&mut world, alice, at_alice, &[7; 30_000]);
+    }
+    world.client(alice).group(at_alice).leave();
+    ended(&mut world, alice, at_alice);
+    world.run_for(secs(1));
+    let mut config = JoinConfig::default();
+    config.start = GroupStart::Oldest;
+    let (group, _) = join_with(&mut world, alice, "room", config);
+    publish(&mut world, alice, group, b"new");
+    for (number, unconfirmed) in [(0, Some(1)), (1, Some(1)), (2, None), (3, Some(0))] {
+        assert_eq!(message(&mut world, alice, group).0, number);
+        let info = world.client(alice).group(group).info().unwrap();
+        // The last two may have come together.
+        let expected = unconfirmed.unwrap_or(info.unconfirmed);
+        assert_eq!(info.unconfirmed, expected, "after {number}");
+    }
 }

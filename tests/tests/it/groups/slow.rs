@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use conec_core::{
-    ErrorCode, GroupConfig, GroupEnd, GroupItem, JoinConfig, Lossy, PublishError, SlowMember,
+    ClientEvent, CoordinatorConfig, ErrorCode, GroupConfig, GroupEnd, GroupError, GroupEvent,
+    GroupItem, JoinConfig, Lossy, PublishError, SlowMember,
 };
-use conec_tests::sim::World;
+use conec_tests::{
+    keys,
+    sim::{Event, NodeId, World},
+};
 
 use super::{all, ended, join, join_with, message, name, next, publish, secs};
 
@@ -179,4 +183,78 @@ fn a_group_that_pushes_back_loses_nothing_and_waits_for_the_slowest() {
     assert!(world.elapsed() > begun + secs(20), "it had its time");
     assert_eq!(ended(&mut world, bob, at_bob), too_slow);
     publish(&mut world, alice, at_alice, b"alone");
+}
+
+/// It is the application that is held up, and nobody else publishes.
+#[test]
+fn who_takes_nothing_of_what_the_application_publishes_is_sent_away_in_time() {
+    let mut world = World::new(11);
+    let (coordinator, [bob]) = world.with_clients(["bob"]);
+    let mut config = GroupConfig::default();
+    config.push_back = Some(secs(5));
+    config.history = Lossy::new(5, 1 << 20);
+    let made = world.coordinator(coordinator);
+    made.make_lasting_group(name("news"), config).unwrap();
+    join(&mut world, bob, "news");
+    let (mut published, mut blocked_at, mut waited) = (0, None, Duration::ZERO);
+    while end_of(&mut world, bob) != Some(GroupEnd::Refused(ErrorCode::TooSlow)) {
+        let now = world.now();
+        let news = vec![7; 10_000].into();
+        match world
+            .coordinator(coordinator)
+            .publish(now, &name("news"), news)
+        {
+            Ok(number) => {
+                assert_eq!(number, published);
+                published += 1;
+                let since = blocked_at.take().unwrap_or(world.elapsed());
+                waited = waited.max(world.elapsed() - since);
+            }
+            Err(GroupError::Blocked) => {
+                blocked_at.get_or_insert(world.elapsed());
+            }
+            Err(error) => panic!("{error}"),
+        }
+        world.run_for(Duration::from_millis(20));
+        assert!(world.elapsed() < secs(100), "it waits for ever");
+    }
+    let since = blocked_at.unwrap_or(world.elapsed());
+    let waited = waited.max(world.elapsed() - since);
+    assert!(waited >= secs(5) && waited < secs(6), "{waited:?}");
+    let now = world.now();
+    let coordinator = world.coordinator(coordinator);
+    let next = coordinator.publish(now, &name("news"), "next".into());
+    assert_eq!(next, Ok(published));
+}
+
+fn end_of(world: &mut World, node: NodeId) -> Option<GroupEnd> {
+    world.take_event(node, |event| match event {
+        Event::Client(ClientEvent::Group {
+            event: GroupEvent::Ended(end),
+            ..
+        }) => Some(*end),
+        Event::Client(_) | Event::Coordinator(_) => None,
+    })
+}
+
+/// Nobody is slow: there was no time to hear anything.
+#[test]
+fn many_at_once_reach_who_is_not_slow_though_few_are_kept() {
+    let mut world = World::new(12);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.group.history = Lossy::new(4, 1000);
+    let coordinator = world.add_coordinator_with(config);
+    let [alice, bob] = ["alice", "bob"].map(|name| {
+        let client = world.add_client(name);
+        world.connect(client, coordinator);
+        client
+    });
+    let [at_alice, at_bob] = [alice, bob].map(|node| join(&mut world, node, "room"));
+    for number in 0..50_u64 {
+        let size = 10 * (number as usize % 7);
+        publish(&mut world, alice, at_alice, &vec![7; size]);
+    }
+    for number in 0..50 {
+        assert_eq!(message(&mut world, bob, at_bob).0, number);
+    }
 }

@@ -40,8 +40,14 @@
 //! | 32 | `channels::an_offer_that_nobody_answers_ends`, [`peers::a_client_that_never_starts_what_it_asked_for_is_given_up_in_time`] |
 //! | 33 | `channels::unknown_clients_are_not_found`, `channels::a_client_has_a_channel_with_itself` |
 //! | 34 | `channels::crossing_requests_give_two_channels`, and the model |
-//! | 35, 36 | there are no named channels and no groups yet; channels are bounded: [`control::a_client_may_not_have_more_channels_with_another_than_its_share`], [`coordinator::channels::a_flood_of_offers_takes_no_more_channels_than_one_may`], [`shares`] |
-//! | 37–42, 55 | there are no groups yet |
+//! | 35 | there are no named channels; channels are bounded: [`control::a_client_may_not_have_more_channels_with_another_than_its_share`], [`coordinator::channels::a_flood_of_offers_takes_no_more_channels_than_one_may`], [`shares`] |
+//! | 36 | [`groups::who_is_a_member_does_not_become_one_twice`], [`groups::what_is_malformed_or_comes_at_the_wrong_time_ends_that_membership_alone`] |
+//! | 37, 38 | [`groups::who_never_reads_holds_up_nobody`], `groups::slow` |
+//! | 39 | [`groups::nothing_is_heard_of_a_message_whose_end_never_came`] |
+//! | 40 | [`groups::who_comes_and_goes_without_end_leaves_no_gap`] |
+//! | 41 | [`groups::a_flood_to_many_is_charged_to_who_publishes_it`], [`groups::who_leaves_and_comes_back_owes_what_it_owed`] |
+//! | 42 | `groups::order`, `groups::random` |
+//! | 55 | members do not say who they are: `groups::order::all_members_hear_what_one_publishes` |
 //! | 43 | [`peers::a_peer_that_stops_reading_stops_its_own_streams_and_nothing_else`], `streams::a_reader_that_stops_reading_stops_the_sender_and_resuming_loses_nothing` |
 //! | 44 | the engine's: `send_window` bounds what is not acknowledged, and it skips packet numbers against early acknowledgements |
 //! | 45 | there is no deadline for slow readers |
@@ -79,6 +85,7 @@ mod credentials;
 mod datagrams;
 mod deaf;
 mod forwarding;
+mod groups;
 mod half_claims;
 mod handshake;
 mod introductions;

@@ -1,6 +1,7 @@
 //! A Coordinator that its Clients should not trust.
 
 mod channels;
+mod groups;
 mod home;
 mod leaving;
 mod names;
