@@ -71,13 +71,16 @@ impl Member {
     pub(crate) fn connect(
         to: &Ready,
         mtu: u16,
-        (part, key, reads): (Part, Option<GroupKey>, bool),
+        (part, (key, window, reads)): (Part, (Option<GroupKey>, Option<u32>, bool)),
         registry: &Registry,
         token: Token,
     ) -> Result<Self> {
         let pin = std::str::from_utf8(&to.trust)?.parse()?;
         let mut config = ClientConfig::new(Identity::generate()?, Trust::Pin(pin));
         config.home.max_mtu = mtu;
+        if let Some(window) = window {
+            config.home.receive_window = window;
+        }
         Ok(Self {
             client: Client::connect("localhost", &[to.address], config, registry, token)?,
             part,

@@ -25,6 +25,8 @@ pub(crate) struct Load {
     pub(crate) total: Option<u64>,
     /// Whether subscribers read what they are sent.
     pub(crate) reads: bool,
+    /// How much the server may send ahead at first, if that is not as by default. conec's members only.
+    pub(crate) receive_window: Option<u32>,
 }
 
 impl Load {
@@ -37,6 +39,7 @@ impl Load {
             rate: None,
             total: None,
             reads: true,
+            receive_window: None,
         }
     }
 }

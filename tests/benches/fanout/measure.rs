@@ -106,6 +106,7 @@ pub(crate) fn servers(
 ) -> Result<Record> {
     let mut load = Load::new(publishers, subscribers);
     load.window = Some(settings.window);
+    load.receive_window = settings.receive_window;
     let mut systems = vec![System::PushBack, System::Conec, System::Bare];
     match nats::Server::is_there() {
         true => systems.push(System::Nats),

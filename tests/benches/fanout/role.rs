@@ -70,7 +70,8 @@ fn members(to: To, load: Load, meter: &Arc<Meter>) -> Result<()> {
         To::Conec { ready, mtu, sealed } => load::run(load, meter, |part, registry, token| {
             // Nobody is to be kept from anything by it here.
             let key = sealed.then(|| GroupKey::from(Secret::from([7; 32])));
-            conec::Member::connect(&ready, mtu, (part, key, load.reads), registry, token)
+            let takes = (key, load.receive_window, load.reads);
+            conec::Member::connect(&ready, mtu, (part, takes), registry, token)
         }),
         To::Bare { ready, mtu } => load::run(load, meter, |part, registry, token| {
             bare::Member::connect(&ready, mtu, (part, load.size), registry, token)
