@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use bytes::Bytes;
 
 use super::{
-    log::{Log, Run},
+    log::Log,
     presence::{Presence, Watch},
 };
 use crate::{
@@ -259,7 +259,7 @@ impl Group {
                 sequence,
                 sender: author.map(|it| it.id),
                 name: author.and_then(|it| it.name.clone()),
-                payload: self.log.message(sequence),
+                payload: Bytes::copy_from_slice(message),
             }));
         }
         sequence
@@ -307,7 +307,7 @@ impl Group {
         mut with: impl FnMut(StreamId, &mut dyn FnMut(&mut ChannelCore, &mut Link)),
     ) -> Delivered {
         let mut delivered = Delivered::default();
-        let mut run = Run::default();
+        self.log.seal();
         let counts = self.counts();
         if to.is_none() {
             self.sent = self.log.next();
@@ -328,8 +328,7 @@ impl Group {
             }
             let before = member.next;
             with(member.stream, &mut |core, link| {
-                let kept_up =
-                    member.catch_up(id, log, presence.as_deref(), counts, &mut run, (core, link));
+                let kept_up = member.catch_up(id, log, presence.as_deref(), counts, (core, link));
                 if !kept_up {
                     delivered.too_slow.push(member.stream);
                 }
@@ -386,7 +385,6 @@ impl Member {
         log: &Log,
         presence: Option<&Presence>,
         counts: Counts,
-        run: &mut Run,
         (core, link): (&mut ChannelCore, &mut Link),
     ) -> bool {
         loop {
@@ -414,23 +412,22 @@ impl Member {
                 }
                 continue;
             }
-            if self.part.hears && self.part.hears_own {
-                let Some((frames, next)) = run.at(log, self.next) else {
+            let Some(author) = log.author(self.next) else {
+                return true;
+            };
+            if author == Some(id) && !(self.part.hears && self.part.hears_own) {
+                let sequence = self.next;
+                self.next += 1;
+                core.send_frame(link, self.stream, ToMember::Own { sequence }.encode());
+            } else if self.part.hears {
+                let own = Some(id).filter(|_| !self.part.hears_own);
+                let Some((frames, next)) = log.run(self.next, own) else {
                     return true;
                 };
                 self.next = next;
                 core.send_frames(link, self.stream, frames);
-                continue;
-            }
-            let Some((author, frame)) = log.get(self.next) else {
-                return true;
-            };
-            let sequence = self.next;
-            self.next += 1;
-            if author == Some(id) {
-                core.send_frame(link, self.stream, ToMember::Own { sequence }.encode());
-            } else if self.part.hears {
-                core.send_frames(link, self.stream, frame.clone());
+            } else {
+                self.next += 1;
             }
         }
     }

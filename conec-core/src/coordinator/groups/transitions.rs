@@ -432,11 +432,14 @@ impl Coordinator {
             return;
         };
         let host = &mut self.host;
+        let before = group.log.memory();
         let delivered = group.deliver(to, |stream, send| {
             if let Some((entry, link)) = host.linked(stream.channel()) {
                 send(&mut entry.core, link);
             }
         });
+        // What is kept is in pieces of the right size now.
+        self.groups.kept = self.groups.kept + group.log.memory() - before;
         for stream in delivered.too_slow {
             self.end_membership(now, stream, ErrorCode::TooSlow);
         }
