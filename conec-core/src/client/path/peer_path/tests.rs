@@ -246,6 +246,7 @@ fn private_addresses_are_told_and_tried_as_soon_as_the_other_end_is_a_neighbour(
 fn another_address_is_taken_only_if_it_is_clearly_better() {
     for (in_use, used_rtt, other, other_rtt, taken) in [
         (v4(1), 50, v4(2), 46, false),
+        (v4(1), 50, v4(2), 45, false),
         (v4(1), 50, v4(2), 44, true),
         (v4(1), 50, v6(2), 49, false),
         (v4(1), 50, v6(2), 47, true),
@@ -438,4 +439,21 @@ fn the_engine_forgets_a_path_that_has_failed_at_once_unless_it_is_owed_something
         scene.with(PeerPath::heard);
         assert_eq!(resets(&mut scene), owed);
     }
+}
+
+/// As where the engine has no room for a packet just then.
+#[test]
+fn a_path_is_kept_warm_at_the_same_pace_when_nothing_comes_of_it() {
+    let mut scene = Scene::direct(v4(1), ms(20));
+    scene.config.keep_warm = None;
+    scene.actions.clear();
+    let begin = scene.now;
+    let mut pings = Vec::new();
+    for _ in 0..250 {
+        scene.run(ms(200));
+        let asked = scene.actions.drain(..);
+        let asked = asked.filter(|it| matches!(it, Action::Ping)).count();
+        pings.extend(vec![(scene.now - begin).as_secs(); asked]);
+    }
+    assert_eq!(pings, [14, 29, 44]);
 }
