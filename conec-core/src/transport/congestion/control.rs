@@ -142,9 +142,7 @@ impl Control {
 
     /// What was sent with this mark is acknowledged.
     pub(super) fn acked(&self, mark: u64) {
-        if mark > self.acked_mark() {
-            self.0.acked.store(mark, Ordering::Relaxed);
-        }
+        self.0.acked.fetch_max(mark, Ordering::Relaxed);
     }
 
     pub(super) fn began(&self) -> Instant {
