@@ -593,7 +593,7 @@ impl Link {
             self.closed = true;
             self.alarm = Some(self.now + MAX_LINGER);
             self.outgoing.clear();
-            self.line.clear();
+            self.line = Line::default();
             self.begun.clear();
             self.tell(LinkChange::Closed(reason));
         }
