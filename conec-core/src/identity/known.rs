@@ -293,4 +293,12 @@ mod tests {
         known.forget(&carol);
         assert_eq!(known.poll_learned(), None);
     }
+
+    #[test]
+    fn where_names_were_read_from_is_remembered_for_who_writes_them() {
+        let mut known = KnownClients::new();
+        assert_eq!(known.file(), None);
+        known.set_file("known_clients");
+        assert_eq!(known.file(), Some(Path::new("known_clients")));
+    }
 }

@@ -388,6 +388,26 @@ fn what_became_of_an_introduction_waits_until_the_application_asks() {
     story.has_no_other_outcome();
 }
 
+/// As drivers do that leave to the application what it has not asked for.
+#[test]
+fn what_became_of_an_introduction_can_be_asked_for() {
+    let mut story = Story::new(21, OPEN);
+    story.world.set_lagging(story.lobby, true);
+    let [found, lost] = ["bob", "nobody"].map(|to| story.introduce_to(to));
+    let lobby = story.world.client(story.lobby);
+    assert_eq!(lobby.poll_introduction(found), None);
+    story.world.run_for(secs(2));
+    let lobby = story.world.client(story.lobby);
+    assert_eq!(lobby.poll_introduction(lost), Some(NOT_FOUND));
+    assert!(lobby.has_application_events());
+    assert_eq!(lobby.poll_introduction(found), Some(Ok(())));
+    assert!(!lobby.has_application_events());
+    // It is told once, in whichever way.
+    assert_eq!(lobby.poll_introduction(found), None);
+    story.world.set_lagging(story.lobby, false);
+    story.has_no_other_outcome();
+}
+
 #[test]
 fn an_end_that_does_not_answer_or_goes_is_told_as_such() {
     let mut story = Story::with(11, OPEN, false, |_| {});
