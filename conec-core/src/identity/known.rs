@@ -263,6 +263,7 @@ mod tests {
         let mut known = KnownClients::from_iter([(bob.clone(), ONE)]);
         assert!(!known.learn(&carol, OTHER, 1) && known.learn(&bob, ONE, 0));
         assert_eq!((known.get(&carol), known.len()), (None, 1));
+        assert!(!known.is_empty() && KnownClients::new().is_empty());
         assert!(!known.is_eventful() && !known.take_news());
         // It is not known, so nobody is anybody else.
         assert!(known.admit(&carol, ONE, None) && known.admit(&carol, OTHER, None));
