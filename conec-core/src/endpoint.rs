@@ -9,8 +9,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    Certified, Channel, ChannelEvent, ChannelId, ClientId, Datagram, EndpointStats, Name,
-    PathStats, Transmit, Unreachable,
+    Certified, Channel, ChannelEvent, ChannelId, ClientId, Datagram, EndpointStats, GroupEvent,
+    GroupId, Name, PathStats, Transmit, Unreachable,
 };
 
 /// A protocol endpoint without a socket or a clock: a [`Client`](crate::Client) or a
@@ -99,6 +99,15 @@ pub trait Endpoint: sealed::Sealed {
     /// up. The end of the endpoint itself changes nothing about it.
     #[must_use = "events are given once"]
     fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)>;
+
+    /// The next event about a membership of a [group](crate::Client::join), for drivers that take
+    /// [channel events by themselves](Self::poll_channel_event). Of a Coordinator's
+    /// [subscriptions](crate::Coordinator::subscribe), that there is something to be received.
+    ///
+    /// A membership's end is told at once here. What was heard before stays, to be received, until the membership is
+    /// [forgotten](crate::Group::forget), which such a driver has to do.
+    #[must_use = "events are given once"]
+    fn poll_group_event(&mut self) -> Option<(GroupId, GroupEvent)>;
 
     /// Whether an offer waits for the application, or an event, apart from those about channels.
     #[must_use]

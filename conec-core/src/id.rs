@@ -188,7 +188,8 @@ impl fmt::Debug for IntroductionId {
     }
 }
 
-/// A Client's membership of a [group](crate::Client::join). Never used again for another membership of the same Client.
+/// A Client's membership of a [group](crate::Client::join), or a [subscription](crate::Coordinator::subscribe) of the Coordinator's
+/// application. Never used again for another of the same endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub(crate) u64);
 
@@ -280,5 +281,16 @@ mod tests {
         // A checksum that is right, of something that is no id.
         let other = encode::<3>(PURPOSE, &[7; 27]);
         assert_eq!(parse(&other), TextError::Length { found: 48 });
+    }
+
+    /// As logs show it.
+    #[test]
+    fn a_name_is_shown_as_it_is() {
+        let name: Name = "printer-7.office".parse().expect("a name");
+        assert_eq!(name.as_str(), "printer-7.office");
+        assert_eq!(
+            format!("{name} {name:?}"),
+            "printer-7.office printer-7.office"
+        );
     }
 }

@@ -5,8 +5,8 @@
 use std::io;
 
 use conec_core::{
-    CloseReason, ConfigError, IntroduceError, KeyChange, MessageTooLarge, NoRandomness,
-    OpenChannelError, RecvEnd, SendEnd,
+    CloseReason, ConfigError, GroupEnd, IntroduceError, KeyChange, MessageTooLarge, NoRandomness,
+    OpenChannelError, RecvEnd, SealError, SendEnd,
 };
 use thiserror::Error;
 
@@ -113,6 +113,50 @@ impl IntroductionError {
     }
 }
 
+/// Why a Client has not become a member of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// It could not even be asked for.
+    #[error(transparent)]
+    Refused(#[from] conec_core::JoinError),
+    /// The Coordinator does not let it in, which does not say whether there is such a group; or the Client was closed meanwhile.
+    #[error("not let into the group")]
+    Ended(#[source] GroupEnd),
+}
+
+impl JoinError {
+    /// Whether to join again would end in the same way, as [`CloseReason::is_permanent`] has it.
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::Refused(error) => error.is_permanent(),
+            Self::Ended(end) => end.is_permanent(),
+        }
+    }
+}
+
+/// Why a message was not published in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The message exceeds the group's maximum, in bytes.
+    #[error("the message exceeds the group's maximum of {max} bytes")]
+    TooLarge {
+        /// The maximum.
+        max: usize,
+    },
+    /// The member has not joined to publish.
+    #[error("this member only hears: join to publish")]
+    NotPublisher,
+    /// What seals the messages has failed.
+    #[error("the message could not be sealed")]
+    Sealing(#[source] SealError),
+    /// The membership is over.
+    #[error("the membership of the group is over")]
+    Ended(#[source] GroupEnd),
+}
+
 /// Why a stream was not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -149,6 +193,25 @@ impl From<MessageTooLarge> for SendError {
     }
 }
 
+/// Why there is no next message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// This is no end: the next message is there. Before it, so many were dropped, since the reader is
+    /// [lossy](crate::Receiver::set_lossy) and was slow.
+    #[error("{0} messages were dropped, since they were not received in time")]
+    Lagged(u64),
+    /// Nothing can be received any more. Never [`RecvEnd::Finished`].
+    #[error("the stream has ended: {0}")]
+    Ended(RecvEnd),
+}
+
+impl From<RecvEnd> for RecvError {
+    fn from(end: RecvEnd) -> Self {
+        Self::Ended(end)
+    }
+}
+
 /// Why a datagram was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -180,4 +243,8 @@ pub type TryOpenStreamError = TryError<OpenStreamError>;
 /// Why a message was not sent without waiting.
 pub type TrySendError = TryError<SendError>;
 /// Why there is no message now.
-pub type TryRecvError = TryError<RecvEnd>;
+pub type TryRecvError = TryError<RecvError>;
+/// Why a message was not published without waiting.
+pub type TryPublishError = TryError<PublishError>;
+/// Why there is nothing to be heard in a group now.
+pub type TryHearError = TryError<GroupEnd>;

@@ -5,7 +5,7 @@
 //!   ECN wherever the system can.
 //! * A [`Pump`] moves datagrams and time between a socket and an endpoint. It has nothing of an event loop: to wait until
 //!   there is something to move is left to its owner.
-//! * [`Client`], [`Coordinator`], [`Channel`], [`Sender`], [`Receiver`] and [`Offer`] are handles to an endpoint that a
+//! * [`Client`], [`Coordinator`], [`Channel`], [`Sender`], [`Receiver`], [`Offer`], [`Group`] and [`Subscription`] are handles to an endpoint that a
 //!   [`Driver`] drives. They are async and run on any executor: who waits is woken by its [`Waker`](std::task::Waker).
 //!
 //! ```
@@ -63,10 +63,13 @@ mod unreachable;
 
 pub use driver::Driver;
 pub use error::{
-    BindError, ConnectError, IntroductionError, OpenError, OpenStreamError, SendDatagramError,
-    SendError, TryError, TryOpenStreamError, TryRecvError, TrySendError,
+    BindError, ConnectError, IntroductionError, JoinError, OpenError, OpenStreamError,
+    PublishError, RecvError, SendDatagramError, SendError, TryError, TryHearError,
+    TryOpenStreamError, TryPublishError, TryRecvError, TrySendError,
 };
-pub use handles::{Channel, Client, Coordinator, IncomingStream, Offer, Receiver, Sender};
+pub use handles::{
+    Channel, Client, Coordinator, Group, IncomingStream, Offer, Receiver, Sender, Subscription,
+};
 pub use io::{Udp, is_blocked};
 pub use known::{KnownError, KnownFile, KnownLineError};
 pub use link::look_up_link;

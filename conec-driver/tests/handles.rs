@@ -5,6 +5,7 @@
     reason = "a test fails where something is not as it must be"
 )]
 
+mod groups;
 mod known;
 mod world;
 
@@ -12,10 +13,10 @@ use std::{cell::Cell, pin::pin, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use conec_core::{
-    ChannelEvent, CloseReason, Code, CoordinatorEvent, Direction, ErrorCode, OpenChannelError,
-    RecvEnd, SendEnd,
+    ChannelEvent, CloseReason, Code, CoordinatorEvent, Direction, ErrorCode, Lossy,
+    OpenChannelError, RecvEnd, SendEnd,
 };
-use conec_driver::{SendError, TryOpenStreamError, TryRecvError, TrySendError};
+use conec_driver::{RecvError, SendError, TryOpenStreamError, TryRecvError, TrySendError};
 use futures_core::Stream;
 
 use world::{Count, World, now_or_never, ready};
@@ -90,12 +91,70 @@ fn how_a_stream_ended_is_known_as_long_as_it_is_held() {
     let ended = SendError::Ended(SendEnd::Reset);
     assert_eq!(answer.try_send("late".into()), Err(ended.into()));
     world.run();
-    let failed = RecvEnd::Reset(Code(3));
+    let failed = RecvError::Ended(RecvEnd::Reset(Code(3)));
     assert_eq!(next(&mut back), Some(Err(failed)));
     assert_eq!(next(&mut back), None);
     assert_eq!(ready(back.recv()), Err(failed));
     back.stop(Code(4));
     assert_eq!(ready(back.recv()), Err(failed));
+}
+
+#[test]
+fn a_lossy_reader_is_told_what_it_has_lost_before_it_goes_on() {
+    let mut world = World::new();
+    let (at_alice, at_bob) = world.channel();
+    let mut sender = ready(at_alice.open_uni("")).unwrap();
+    let mut send = |world: &mut World, numbers: std::ops::Range<u8>| {
+        for number in numbers {
+            assert_eq!(sender.try_send(vec![number].into()), Ok(()));
+        }
+        world.run();
+    };
+    send(&mut world, 0..10);
+    let mut receiver = ready(at_bob.accept()).unwrap().receiver;
+    let message = |number: u8| Bytes::from(vec![number]);
+    assert_eq!(ready(receiver.recv()), Ok(Some(message(0))));
+    // What was taken together with the first is as old as what is still to be taken.
+    receiver.set_lossy(Some(Lossy::new(4, 100)));
+    assert_eq!(ready(receiver.recv()), Err(RecvError::Lagged(5)));
+    assert_eq!(ready(receiver.recv()), Ok(Some(message(6))));
+    send(&mut world, 10..13);
+    assert_eq!(receiver.try_recv(), Err(RecvError::Lagged(2).into()));
+    assert_eq!(receiver.try_recv(), Ok(Some(message(9))));
+    send(&mut world, 13..20);
+    assert_eq!(next(&mut receiver), Some(Err(RecvError::Lagged(6))));
+    assert_eq!(next(&mut receiver), Some(Ok(message(16))));
+    receiver.set_lossy(Some(Lossy::latest()));
+    let dropped = at_bob.stats().unwrap().messages_dropped;
+    assert_eq!(dropped, 5 + 2 + 6 + 2);
+    // What is missing is told even if nothing is to be lost any more.
+    receiver.set_lossy(None);
+    assert_eq!(ready(receiver.recv()), Err(RecvError::Lagged(2)));
+    send(&mut world, 20..25);
+    for number in 19..25 {
+        assert_eq!(ready(receiver.recv()), Ok(Some(message(number))));
+    }
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Blocked));
+}
+
+/// Then all that there will ever be may have been taken.
+#[test]
+fn a_reader_becomes_lossy_when_its_stream_has_ended() {
+    let mut world = World::new();
+    let (at_alice, at_bob) = world.channel();
+    let mut sender = ready(at_alice.open_uni("")).unwrap();
+    for number in 0..10 {
+        assert_eq!(sender.try_send(vec![number].into()), Ok(()));
+    }
+    sender.finish().unwrap();
+    world.run();
+    let mut receiver = ready(at_bob.accept()).unwrap().receiver;
+    assert_eq!(ready(receiver.recv()), Ok(Some(vec![0].into())));
+    receiver.set_lossy(Some(Lossy::latest()));
+    assert_eq!(next(&mut receiver), Some(Err(RecvError::Lagged(8))));
+    assert_eq!(next(&mut receiver), Some(Ok(vec![9].into())));
+    assert_eq!(next(&mut receiver), None);
+    assert_eq!(ready(receiver.recv()), Ok(None));
 }
 
 #[test]
@@ -114,7 +173,10 @@ fn what_nobody_holds_is_closed() {
     world.run();
     let dropped = ErrorCode::Dropped;
     assert_eq!(ready(early.finished()), SendEnd::Refused(dropped));
-    assert_eq!(ready(receiver.recv()), Err(RecvEnd::Refused(dropped)));
+    assert_eq!(
+        ready(receiver.recv()),
+        Err(RecvEnd::Refused(dropped).into())
+    );
     let closed = CloseReason::Remote(ErrorCode::None);
     assert_eq!(ready(at_bob.closed()), closed);
     // Known until nobody asks any more.
@@ -244,7 +306,7 @@ fn a_stream_that_was_given_up_before_it_was_accepted_is_not_seen() {
     // The half to answer on is gone with it.
     world.run();
     let refused = RecvEnd::Refused(ErrorCode::Dropped);
-    assert_eq!(ready(dropped.1.recv()), Err(refused));
+    assert_eq!(ready(dropped.1.recv()), Err(refused.into()));
 }
 
 #[test]
@@ -350,7 +412,7 @@ fn without_a_driver_nobody_waits() {
     world.alice.driver = None;
     assert!(counts.iter().all(|count| count.get() == 1));
     let reason = CloseReason::Local;
-    assert_eq!(ready(waiting.0), Err(RecvEnd::Closed(reason)));
+    assert_eq!(ready(waiting.0), Err(RecvEnd::Closed(reason).into()));
     assert_eq!(ready(waiting.1), SendEnd::Closed(reason));
     assert_eq!(ready(waiting.2), reason);
     assert_eq!(ready(waiting.3).map(drop), None);
@@ -535,7 +597,7 @@ fn what_was_delivered_before_a_graceful_end_waits_for_its_reader() {
         }
         assert_eq!(ready(receiver.recv()), Ok(None));
         assert_eq!(part.try_recv(), Ok(Some("whole".into())));
-        assert_eq!(ready(part.recv()), Err(RecvEnd::Closed(reason)));
+        assert_eq!(ready(part.recv()), Err(RecvEnd::Closed(reason).into()));
     }
 }
 
@@ -564,10 +626,10 @@ fn a_channel_that_is_let_go_of_while_it_is_set_up_leaves_nothing() {
     }
 }
 
-fn next(receiver: &mut conec_driver::Receiver) -> Option<Result<Bytes, RecvEnd>> {
+fn next(receiver: &mut conec_driver::Receiver) -> Option<Result<Bytes, RecvError>> {
     struct Next<'a>(&'a mut conec_driver::Receiver);
     impl Future for Next<'_> {
-        type Output = Option<Result<Bytes, RecvEnd>>;
+        type Output = Option<Result<Bytes, RecvError>>;
         fn poll(
             mut self: std::pin::Pin<&mut Self>,
             cx: &mut std::task::Context<'_>,

@@ -53,7 +53,7 @@ fn iterators_give_what_calls_would_give_until_that_ends() {
         assert_eq!(receiver.next(), Some(Ok("half of it".into())));
         drop(sender);
         let dropped = RecvEnd::Refused(ErrorCode::Dropped);
-        assert_eq!(receiver.next(), Some(Err(dropped)));
+        assert_eq!(receiver.next(), Some(Err(dropped.into())));
         assert_eq!(receiver.next(), None);
         let (mut sender, mut receiver) = world.uni();
         sender.finish().unwrap();
@@ -94,6 +94,26 @@ fn a_change_of_path_is_waited_for_no_longer_than_the_limit() {
         assert_eq!(other, Ok(Some(Path::Proxied)));
         coordinator.close(PATIENCE);
         assert_eq!(home.path_other_than_timeout(Path::Proxied, LONG), Ok(None));
+    });
+}
+
+#[test]
+fn a_lossy_reader_gets_the_latest_and_the_number_of_all_others() {
+    within(|| {
+        let world = World::new();
+        let (mut sender, mut receiver) = world.uni();
+        receiver.set_lossy(Some(Lossy::latest()));
+        for _ in 0..2000 {
+            sender.send(vec![0; 10_000].into()).unwrap();
+        }
+        sender.send("latest".into()).unwrap();
+        sender.finish().unwrap();
+        // Nobody has to read for that.
+        assert_eq!(sender.finished(), SendEnd::Finished);
+        assert_eq!(receiver.next(), Some(Err(RecvError::Lagged(2000))));
+        assert_eq!(receiver.recv(), Ok(Some("latest".into())));
+        assert_eq!(receiver.recv_timeout(LONG), Ok(Ok(None)));
+        assert_eq!(receiver.next(), None);
     });
 }
 
@@ -203,13 +223,13 @@ fn small_messages_arrive_in_order_and_before_what_follows_them() {
                 Err(end) => break end,
             }
         };
-        assert_eq!(end, RecvEnd::Reset(Code(4)));
+        assert_eq!(end, RecvEnd::Reset(Code(4)).into());
         let (mut sender, mut receiver) = world.uni();
         receiver.stop(Code(5));
         assert_eq!(sender.finished(), SendEnd::Stopped(Code(5)));
         let late = sender.send("late".into());
         assert_eq!(late, Err(SendError::Ended(SendEnd::Stopped(Code(5)))));
-        assert_eq!(receiver.recv(), Err(RecvEnd::Stopped));
+        assert_eq!(receiver.recv(), Err(RecvEnd::Stopped.into()));
 
         let (mut sender, _kept) = world.uni();
         let large = Bytes::from(vec![0; (16 << 20) + 1]);
@@ -303,7 +323,10 @@ fn whoever_waits_hears_of_the_end() {
             }
         };
         assert!(
-            matches!(end, RecvEnd::Closed(_) | RecvEnd::Truncated),
+            matches!(
+                end,
+                RecvError::Ended(RecvEnd::Closed(_) | RecvEnd::Truncated)
+            ),
             "{end}"
         );
         assert!(alice.open(bob.id(), "").is_err());

@@ -94,6 +94,87 @@ fn quick_answers_are_waited_for_awake() {
     }
 }
 
+/// A member whose events its own loop takes, and one in a thread.
+#[test]
+fn a_loop_takes_part_in_a_group() {
+    const MESSAGES: usize = 300;
+    let coordinator = coordinator();
+    let room: Name = "room".parse().unwrap();
+    let (member, in_room) = (config(&coordinator), room.clone());
+    let address = coordinator.local_addr().to_string();
+    let thread = thread::spawn(move || {
+        let client = blocking::Client::connect(&address, member).unwrap();
+        let mut join = JoinConfig::default();
+        join.hear_own = false;
+        let group = client.join(in_room, join).unwrap();
+        group.publish("welcome").unwrap();
+        let items = group.clone().map(Result::unwrap);
+        let heard = items.filter(|it| matches!(it, GroupItem::Message(_)));
+        let heard = heard.take(MESSAGES).count();
+        group.publish("enough").unwrap();
+        // Until the other has heard it.
+        while group.info().members > 1 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        heard
+    });
+    let mut scene = Scene::new();
+    let mut client = scene.client(config(&coordinator), &coordinator, &Arc::default());
+    let mut join = JoinConfig::default();
+    join.start = GroupStart::Oldest;
+    join.hear_own = false;
+    let joined = client.endpoint_mut().join(Instant::now(), room, join);
+    let group = joined.unwrap();
+    let mut events = Events::with_capacity(16);
+    let (mut left_to_say, mut heard, mut end) = (MESSAGES, Vec::new(), None);
+    let due = Instant::now() + Duration::from_secs(20);
+    while end.is_none() {
+        assert!(Instant::now() < due, "waits in vain: {heard:?}");
+        client.turn(Instant::now());
+        while let Some(event) = client.poll_event() {
+            let ClientEvent::Group { event, .. } = event else {
+                continue;
+            };
+            let mut group = client.endpoint_mut().group(group);
+            match event {
+                GroupEvent::Readable => heard.extend(std::iter::from_fn(|| group.recv())),
+                GroupEvent::Ended(how) => end = Some(how),
+                // There is room again, which is asked for below.
+                GroupEvent::Writable | _ => {}
+            }
+        }
+        let mut group = client.endpoint_mut().group(group);
+        let texts: Vec<_> = heard.iter().filter_map(text).collect();
+        if texts == ["welcome", "enough"] {
+            group.leave();
+        } else if texts == ["welcome"] {
+            while left_to_say > 0 && group.publish(&[7; 2000]).is_ok() {
+                left_to_say -= 1;
+            }
+        }
+        let deadline = client.deadline().map_or(due, |at| at.min(due));
+        let wait = deadline.saturating_duration_since(Instant::now());
+        scene.poll.poll(&mut events, Some(wait)).unwrap();
+        for event in &events {
+            client.ready(event);
+        }
+    }
+    assert_eq!(end, Some(GroupEnd::Left));
+    assert!(matches!(heard[0], GroupItem::Joined(_)), "{heard:?}");
+    // That it has left is still to be said.
+    while !thread.is_finished() {
+        scene.run(&mut client, Duration::from_millis(5), |_| false);
+    }
+    assert_eq!(thread.join().unwrap(), MESSAGES);
+}
+
+fn text(item: &GroupItem) -> Option<&str> {
+    let GroupItem::Message(message) = item else {
+        return None;
+    };
+    std::str::from_utf8(&message.payload).ok()
+}
+
 /// Gives back what Clients say.
 fn echo(coordinator: &blocking::Coordinator) {
     for event in coordinator.events() {

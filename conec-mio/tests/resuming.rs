@@ -106,6 +106,35 @@ fn an_event_loop_hears_that_its_coordinator_was_lost_and_found() {
     coordinator.kill();
 }
 
+#[test]
+fn a_member_joins_again_when_its_coordinator_was_started_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let coordinator = Process::start(folder.path(), 0);
+    let address = coordinator.address;
+    let client = Client::connect(&address.to_string(), coordinator.client_config()).unwrap();
+    let group = client.join("room".parse().unwrap(), JoinConfig::default());
+    let group = group.unwrap();
+    let joined = || match group.recv_timeout(LONG) {
+        Ok(Ok(GroupItem::Joined(joined))) => joined,
+        other => panic!("{other:?}"),
+    };
+    let first = joined();
+    coordinator.kill();
+    let coordinator = Process::start(folder.path(), address.port());
+    let again = joined();
+    assert!(again.is_new_order && !first.is_new_order);
+    assert_ne!(again.incarnation, first.incarnation);
+    group.publish_timeout("here again", LONG).unwrap().unwrap();
+    let Ok(Ok(GroupItem::Message(heard))) = group.recv_timeout(LONG) else {
+        panic!("hears itself");
+    };
+    assert_eq!(
+        (heard.sequence, &heard.payload[..]),
+        (0, &b"here again"[..])
+    );
+    coordinator.kill();
+}
+
 /// Runs a loop until there is such an event.
 fn run_until(poll: &mut Poll, client: &mut conec_mio::Client, such: impl Fn(&ClientEvent) -> bool) {
     let end = Instant::now() + LONG;

@@ -34,6 +34,41 @@
 //! # fn main() {}
 //! ```
 //!
+//! # Groups
+//!
+//! Many can talk to many by a [`Group`], in which all hear the same in the same order:
+//!
+//! ```
+//! # #[cfg(feature = "self-signed")]
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use conec_tokio::*;
+//!
+//! # let certificate = Certificate::self_signed(["localhost"])?;
+//! # let trust = Trust::Pin(certificate.pin());
+//! # let coordinator = Coordinator::bind("127.0.0.1:0", CoordinatorConfig::new(certificate)).await?;
+//! # let address = coordinator.local_addr().to_string();
+//! # let alice = Client::connect(&address, ClientConfig::new(Identity::generate()?, trust.clone())).await?;
+//! # let bob = Client::connect(&address, ClientConfig::new(Identity::generate()?, trust)).await?;
+//! // What only members can read: give them all this key.
+//! let key = GroupKey::random()?;
+//! let at_alice = alice.join("lobby".parse()?, JoinConfig::sealed(key.clone())).await?;
+//! let at_bob = bob.join("lobby".parse()?, JoinConfig::sealed(key)).await?;
+//! at_alice.publish("Hello, all!").await?;
+//! let message = loop {
+//!     // Besides messages, what is missing, who comes and who goes.
+//!     if let GroupItem::Message(message) = at_bob.recv().await? {
+//!         break message;
+//!     }
+//! };
+//! assert_eq!(message.payload, "Hello, all!");
+//! assert_eq!(message.sender, Some(alice.id()));
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "self-signed"))]
+//! # fn main() {}
+//! ```
+//!
 //! # Giving up
 //!
 //! Every future can be dropped at any time: nothing is lost, doubled or half done by it, and nothing is left of it. As

@@ -10,9 +10,9 @@ use bytes::Bytes;
 
 use super::{Batch, core::ChannelCore, event::Path};
 use crate::{
-    ChannelId, ChannelStats, CloseReason, Code, CongestionControl, Direction, OpenStreamError,
-    RecvError, SendBatchError, SendDatagramError, SendError, StreamEnded, StreamId,
-    error::WireCode, transport::Link,
+    ChannelId, ChannelStats, CloseReason, Code, CongestionControl, Direction, Lossy,
+    OpenStreamError, RecvError, SendBatchError, SendDatagramError, SendError, StreamEnded,
+    StreamId, error::WireCode, transport::Link,
 };
 
 /// Access to one channel of an endpoint.
@@ -250,6 +250,48 @@ impl Stream<'_> {
     /// For many small messages that costs less than [`recv`](Self::recv) for each.
     pub fn recv_batch(&mut self) -> Result<VecDeque<Bytes>, RecvError> {
         self.core.recv_batch(self.link.as_deref_mut(), self.id)
+    }
+
+    /// Prefers loss to back-pressure from now on, or with `None`, as at first, back-pressure to loss.
+    ///
+    /// Whatever the application does, the stream is read on, and its sender is not held up: of what the application does not
+    /// receive in time, the newest messages are kept, as many as [`Lossy`] says, and the others are dropped, the oldest first.
+    /// Where some are missing, [`recv`](Self::recv) tells once how many ([`RecvError::Lagged`]), and then goes on with the next.
+    /// So what was received and what was reported make up together what was sent, without a gap. Nothing is dropped silently:
+    /// the end of the stream is told only after that.
+    ///
+    /// What is there already counts: some of it may be dropped at once. What is kept when this is set back to `None` stays, and
+    /// so does the number that is to be told. Where all channels together have nearly taken the memory that there is for
+    /// messages (`memory` in the configuration), a lossy reader's messages wait at their sender as all others do; large ones
+    /// do already where half of it is taken.
+    ///
+    /// ```no_run
+    /// use conec_core::{Lossy, RecvError, Stream, StreamEnded};
+    ///
+    /// /// Draws the latest picture that has come.
+    /// fn draw(stream: &mut Stream<'_>) -> Result<(), StreamEnded> {
+    ///     stream.set_lossy(Some(Lossy::latest()))?;
+    ///     loop {
+    ///         match stream.recv() {
+    ///             Ok(picture) => println!("a picture of {} bytes", picture.len()),
+    ///             Err(RecvError::Lagged(pictures)) => println!("{pictures} were left out"),
+    ///             Err(RecvError::Blocked) => return Ok(()),
+    ///             Err(RecvError::Ended) => return Err(StreamEnded),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn set_lossy(&mut self, lossy: Option<Lossy>) -> Result<(), StreamEnded> {
+        self.core
+            .set_lossy(self.link.as_deref_mut(), self.id, lossy)
+    }
+
+    /// Puts messages back that were received last and that nobody has looked at, such as what is left of a
+    /// [batch](Self::recv_batch). They are the next that are received, or dropped by a [lossy](Self::set_lossy) reader.
+    ///
+    /// If the stream has ended, they stay where they are.
+    pub fn put_back(&mut self, messages: &mut VecDeque<Bytes>) -> Result<(), StreamEnded> {
+        self.core.put_back(self.id, messages)
     }
 
     /// Wants no more messages: the sender learns the code.

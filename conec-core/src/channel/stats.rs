@@ -37,6 +37,8 @@ pub struct ChannelStats {
     pub streams_open: usize,
     /// Messages and what goes with them that wait on streams, for the QUIC engine to take them.
     pub bytes_waiting: usize,
+    /// Messages that readers of this end did not get, since they were slow and [lossy](crate::Stream::set_lossy). Counted up to 2^32.
+    pub messages_dropped: u64,
     /// What keeps this end from sending more on streams.
     pub limit: SendLimit,
     /// Unreliable datagrams.

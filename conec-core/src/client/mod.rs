@@ -317,12 +317,6 @@ impl Client {
         Group { client: self, id }
     }
 
-    /// What has happened to memberships. For drivers that take [channel events by themselves](Endpoint::poll_channel_event).
-    pub fn poll_group_event(&mut self) -> Option<(GroupId, GroupEvent)> {
-        self.settle_output();
-        self.groups.poll_event()
-    }
-
     /// Accepts an [offered](ClientEvent::Offered) channel. [`ChannelEvent::Opened`] or [`ChannelEvent::Closed`] follows.
     pub fn accept(&mut self, now: Instant, id: ChannelId) -> Result<(), AnswerError> {
         self.accept_with(now, id, self.config.paths.policy)
@@ -536,6 +530,11 @@ impl Endpoint for Client {
     fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)> {
         self.settle_output();
         self.next_channel_event(ChannelCore::poll_signal)
+    }
+
+    fn poll_group_event(&mut self) -> Option<(GroupId, GroupEvent)> {
+        self.settle_output();
+        self.groups.poll_signal()
     }
 
     fn has_application_events(&self) -> bool {

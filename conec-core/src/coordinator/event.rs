@@ -124,7 +124,8 @@ pub enum CoordinatorEvent {
         create: bool,
     },
     /// In a group that the application [listens](crate::Coordinator::subscribe) to something was published:
-    /// [`group_recv`](crate::Coordinator::group_recv) gives it. Told once, until all was received.
+    /// [`group_recv`](crate::Coordinator::group_recv) gives it. Told once, until all was received. Drivers that take channel events by
+    /// themselves hear it by [`poll_group_event`](crate::Endpoint::poll_group_event).
     GroupReadable {
         /// Which group.
         group: Name,

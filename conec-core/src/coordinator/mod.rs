@@ -48,8 +48,8 @@ use self::{
 };
 use crate::{
     AnswerError, Channel, ChannelEvent, ChannelId, ClientId, Code, ConfigError, CoordinatorConfig,
-    Datagram, Endpoint, EndpointStats, KeyPin, Name, PairError, PairId, PathStats, PeerInfo,
-    Revocation, Rules, Secret, Target, TimeoutCause, Transmit, Unreachable,
+    Datagram, Endpoint, EndpointStats, GroupEvent, GroupId, KeyPin, Name, PairError, PairId,
+    PathStats, PeerInfo, Revocation, Rules, Secret, Target, TimeoutCause, Transmit, Unreachable,
     channel::{ChannelCore, Notice},
     endpoint::sealed::Sealed,
     host::{Host, HostEvent, Role, earliest},
@@ -409,6 +409,10 @@ impl Endpoint for Coordinator {
         if let Some(event) = self.events.pop() {
             return Some(event);
         }
+        if let Some((group, _)) = self.groups.poll_readable() {
+            let group = group.clone();
+            return Some(CoordinatorEvent::GroupReadable { group });
+        }
         let (channel, event) = self.host.poll_event(ChannelCore::poll_event)?;
         Some(CoordinatorEvent::Channel { channel, event })
     }
@@ -424,8 +428,14 @@ impl Endpoint for Coordinator {
         Some((channel, event))
     }
 
+    fn poll_group_event(&mut self) -> Option<(GroupId, GroupEvent)> {
+        self.settle_output();
+        let (_, subscription) = self.groups.poll_readable()?;
+        Some((subscription, GroupEvent::Readable))
+    }
+
     fn has_application_events(&self) -> bool {
-        self.events.len() > 0
+        self.events.len() > 0 || self.groups.has_news()
     }
 
     fn state_changed(&mut self) -> bool {

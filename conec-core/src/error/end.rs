@@ -192,7 +192,7 @@ pub enum SendEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RecvEnd {
-    /// Every message was received.
+    /// Every message was received, or reported as [dropped](crate::RecvError::Lagged) for a lossy reader.
     #[error("finished")]
     Finished,
     /// The other side reset it with this code. Messages not yet received are gone.

@@ -324,12 +324,17 @@ impl From<SendBatchError> for SendError {
     }
 }
 
-/// Why there is no message: it may still come, or will never come. There is no third case, so all are to be matched.
+/// Why there is no message: it may still come, or will never come, or others are missing before it. There is no other case, so
+/// all are to be matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RecvError {
     /// No whole message has arrived yet; [`Readable`](crate::ChannelEvent::Readable) follows.
     #[error("no whole message has arrived yet")]
     Blocked,
+    /// So many messages were dropped here, at this place in the order, since the reader is [lossy](crate::Stream::set_lossy)
+    /// and was slow. This is told once; the next message is there.
+    #[error("{0} messages were dropped, since they were not received in time")]
+    Lagged(u64),
     /// The stream has ended, as the event [`RecvEnded`](crate::ChannelEvent::RecvEnded) told, or never was.
     #[error("the stream has ended")]
     Ended,

@@ -222,7 +222,7 @@ impl Frame {
 }
 
 /// How many bytes a run of small messages has at most. Each of them keeps all of the run in memory.
-const MAX_RUN: usize = 2048;
+pub(crate) const MAX_RUN: usize = 2048;
 
 /// How many buffers are kept.
 const MAX_LENT: usize = 2;

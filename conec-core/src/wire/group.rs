@@ -124,16 +124,21 @@ pub(crate) struct Arrived {
     pub(crate) proof: Bytes,
 }
 
-/// A message with its frame, as all members get it.
-pub(crate) fn message_frame(sequence: Sequence, sender: Option<&Author>, message: &[u8]) -> Bytes {
-    let mut head = BytesMut::with_capacity(HEAD);
-    write_head(sequence, sender, &mut head);
-    let len = head.len() + message.len();
-    let mut out = BytesMut::with_capacity(8 + len);
-    out.put_slice(&frame_header(len));
-    out.put_slice(&head);
+/// Writes a message with its frame, as all members get it.
+pub(crate) fn write_message(
+    sequence: Sequence,
+    sender: Option<&Author>,
+    message: &[u8],
+    out: &mut BytesMut,
+) {
+    let mut head = [0; HEAD];
+    let mut left = &mut head[..];
+    write_head(sequence, sender, &mut left);
+    let left = left.len();
+    let head = &head[..HEAD - left];
+    out.put_slice(&frame_header(head.len() + message.len()));
+    out.put_slice(head);
     out.put_slice(message);
-    out.freeze()
 }
 
 fn write_head(sequence: Sequence, sender: Option<&Author>, out: &mut impl BufMut) {
@@ -358,6 +363,8 @@ fn write_counts(counts: Counts, out: &mut impl BufMut) {
 
 /// Of a message, but for what is published: type, number, sender and name.
 const HEAD: usize = 1 + 8 + 1 + 32 + 1 + Name::MAX_LEN;
+/// What is in front of a message, with the frame's own header.
+pub(crate) const MESSAGE_HEAD: usize = 8 + HEAD;
 
 const JOIN: u64 = 0x00;
 const PUBLISH: u64 = 0x02;
@@ -467,7 +474,8 @@ mod tests {
                 name: "bob".parse().ok(),
             };
             for sender in [None, Some(author)] {
-                let frame = message_frame(700, sender.as_ref(), &message);
+                let mut frame = BytesMut::new();
+                write_message(700, sender.as_ref(), &message, &mut frame);
                 let told = ToMember::Message {
                     sequence: 700,
                     sender,

@@ -12,10 +12,10 @@ mod sealed;
 mod ticket;
 
 pub(crate) use codec::{Malformed, read_blocks, write_blocks, write_varint};
-pub(crate) use frame::{FrameDecoder, FrameTooLarge, frame_header};
+pub(crate) use frame::{FrameDecoder, FrameTooLarge, MAX_RUN, frame_header};
 pub(crate) use group::{
-    Arrived, Author, Counts, From, Incarnation, Join, Joined, Part, Sequence, ToGroup, ToMember,
-    message_frame,
+    Arrived, Author, Counts, From, Incarnation, Join, Joined, MESSAGE_HEAD, Part, Sequence,
+    ToGroup, ToMember, write_message,
 };
 pub(crate) use message::{
     AddressNonce, ChannelMessage, Claim, ClientMessage, CoordinatorMessage, Generation, Instance,

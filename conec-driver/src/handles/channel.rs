@@ -67,6 +67,11 @@ impl Channel {
         Self::new(Arc::clone(self.shared()), endpoint, id)
     }
 
+    /// What keeps the channel's endpoint open.
+    pub(super) fn endpoint(&self) -> Arc<EndpointHandle> {
+        Arc::clone(&self.handle.endpoint)
+    }
+
     /// The channel's id, which no other channel of the same endpoint ever has.
     pub fn id(&self) -> ChannelId {
         self.handle.id

@@ -9,16 +9,16 @@ use std::{
 
 use conec_core::{
     ChannelId, ClientConfig, ClientId, ClientState, CloseReason, Code, Endpoint, EndpointStats,
-    Identity, IntroductionId, KeyChange, KnownClients, Name, Nat, PathPolicy, Target,
+    Identity, IntroductionId, JoinConfig, KeyChange, KnownClients, Name, Nat, PathPolicy, Target,
 };
 use futures_core::Stream;
 
 use crate::{
-    BindError, Channel, ConnectError, Driver, IntroductionError, KnownError, KnownFile, Offer,
-    OpenError, Socket, Sockets,
+    BindError, Channel, ConnectError, Driver, Group, IntroductionError, JoinError, KnownError,
+    KnownFile, Offer, OpenError, Socket, Sockets,
     known::Keeper,
     look_up_link,
-    shared::{EndpointHandle, Items, Shared},
+    shared::{EndpointHandle, GroupHandle, Items, Shared},
     socket::tell_time,
 };
 
@@ -32,8 +32,8 @@ use crate::{
 /// # Dropping
 ///
 /// When the last handle is dropped, the Client closes gracefully in the background, with a patience of 10 seconds, and
-/// then its driver ends. [`Channel`]s, [`Sender`](crate::Sender)s, [`Receiver`](crate::Receiver)s and [`Offer`]s count as
-/// handles. A program that is about to exit should call [`close`](Self::close) instead, which can be waited for.
+/// then its driver ends. [`Channel`]s, [`Sender`](crate::Sender)s, [`Receiver`](crate::Receiver)s, [`Offer`]s and
+/// [`Group`]s count as handles. A program that is about to exit should call [`close`](Self::close) instead, which can be waited for.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared<conec_core::Client>>,
@@ -227,6 +227,44 @@ impl Client {
             .shared
             .wait(|state| state.introduced(awaited.1))
             .await?)
+    }
+
+    /// Becomes a member of the group of this name at the Coordinator, which is made where there is none, if this Client may: publishes there
+    /// and hears what is published, as the [configuration](JoinConfig) says.
+    ///
+    /// Waits until it is a member, and so until the Client is connected. Fails if the Coordinator does not let it in, as its
+    /// [`Rules`](conec_core::Rules) say, and if the Client is a member already: then use clones of that [`Group`]. Dropped before, the group
+    /// is left.
+    ///
+    /// ```no_run
+    /// # use conec_driver::{Client, api::*};
+    /// # async fn run(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let group = client.join("lobby".parse()?, JoinConfig::default()).await?;
+    /// group.publish("hello").await?;
+    /// loop {
+    ///     match group.recv().await? {
+    ///         GroupItem::Joined(joined) if joined.is_new_order => println!("not all may have been heard"),
+    ///         GroupItem::Message(message) => println!("{}: {:?}", message.sequence, message.payload),
+    ///         GroupItem::Lagged(missing) => println!("{missing} messages are missing here"),
+    ///         other => println!("{other:?}"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub async fn join(&self, group: Name, config: JoinConfig) -> Result<Group, JoinError> {
+        let now = self.shared.now();
+        let name = group.clone();
+        let id = self.shared.with(|state| state.join(now, group, config))?;
+        // From here on it is left with the last handle.
+        let handle = GroupHandle {
+            shared: Arc::clone(&self.shared),
+            id,
+            name,
+            _keeps_open: self.first.endpoint(),
+        };
+        let joined = self.shared.wait(|state| state.joined(id)).await;
+        joined.map_err(JoinError::Ended)?;
+        Ok(Group::new(Arc::new(handle)))
     }
 
     /// The next channel that another Client, or the Coordinator on its own account, offers. `None` once this Client has

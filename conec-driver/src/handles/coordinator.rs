@@ -10,13 +10,13 @@ use std::{
 use bytes::Bytes;
 use conec_core::{
     AnswerError, ChannelId, ClientId, ClientInfo, Code, CoordinatorConfig, CoordinatorEvent, Drain,
-    Endpoint, EndpointStats, Identity, KeyPin, Name, PairError, PairId, PairInfo, Revocation,
-    Rules, Secret, Target,
+    Endpoint, EndpointStats, GroupConfig, GroupError, GroupMember, GroupState, Identity, KeyPin,
+    Lossy, MembershipId, Name, PairError, PairId, PairInfo, Revocation, Rules, Secret, Target,
 };
 use futures_core::Stream;
 
 use crate::{
-    BindError, Channel, Driver, Socket, Sockets,
+    BindError, Channel, Driver, Socket, Sockets, Subscription,
     shared::{EndpointHandle, Items, Shared},
 };
 
@@ -29,8 +29,8 @@ use crate::{
 /// # Dropping
 ///
 /// When the last handle is dropped, the Coordinator closes gracefully in the background, with a patience of 10 seconds,
-/// and then its driver ends. [`Channel`]s, [`Sender`](crate::Sender)s and [`Receiver`](crate::Receiver)s count as handles. A
-/// program that is about to exit should call [`close`](Self::close) instead, which can be waited for.
+/// and then its driver ends. [`Channel`]s, [`Sender`](crate::Sender)s, [`Receiver`](crate::Receiver)s and
+/// [`Subscription`]s count as handles. A program that is about to exit should call [`close`](Self::close) instead, which can be waited for.
 #[derive(Clone)]
 pub struct Coordinator {
     shared: Arc<Shared<conec_core::Coordinator>>,
@@ -73,7 +73,8 @@ impl Coordinator {
     }
 
     /// The next event, or `None` once the Coordinator has ended. The only [`Channel`](CoordinatorEvent::Channel) event is
-    /// [`Closed`](conec_core::ChannelEvent::Closed), which tells that a Client is gone.
+    /// [`Closed`](conec_core::ChannelEvent::Closed), which tells that a Client is gone; what is published in groups is told by
+    /// [`Subscription`]s.
     ///
     /// From the first call on, events wait for the application: when [`events`](conec_core::CoordinatorLimits::events) do, no
     /// more Clients are let in and no more channels arranged until it takes some. One whose
@@ -167,6 +168,79 @@ impl Coordinator {
     pub fn disconnect(&self, pair: PairId, code: Code) -> Result<(), AnswerError> {
         self.shared
             .command(|core, now| core.disconnect(now, pair, code))
+    }
+
+    /// Makes a group that stays until it is [ended](Self::end_group), with members or without. One that Clients may make by joining needs
+    /// not be made.
+    pub fn make_lasting_group(&self, name: Name, config: GroupConfig) -> Result<(), GroupError> {
+        self.shared
+            .command(|core, _| core.make_lasting_group(name, config))
+    }
+
+    /// Ends a group. Its members are told that there is [none](conec_core::ErrorCode::NotFound) of that name, and
+    /// [subscriptions](Self::subscribe) end.
+    pub fn end_group(&self, name: &Name) -> Result<(), GroupError> {
+        let now = self.shared.now();
+        self.shared.with(|state| state.end_group(now, name))
+    }
+
+    /// Publishes a message in a group, and gives its number. Members see that it is the Coordinator's application's.
+    ///
+    /// It never waits: in a group that [pushes back](GroupConfig::push_back) it fails with [`Blocked`](GroupError::Blocked) while the
+    /// slowest member is behind.
+    pub fn publish(&self, group: &Name, message: impl Into<Bytes>) -> Result<u64, GroupError> {
+        let message = message.into();
+        self.shared
+            .command(|core, now| core.publish(now, group, message))
+    }
+
+    /// Hears what is published in a group from now on, of which so much waits to be received. Of a sealed group, that is what its members
+    /// have sealed.
+    ///
+    /// There is one subscription to a group: another one ends this.
+    pub fn subscribe(&self, group: &Name, queue: Lossy) -> Result<Subscription, GroupError> {
+        let id = self.shared.with(|state| state.subscribe(group, queue))?;
+        let (shared, handle) = (Arc::clone(&self.shared), Arc::clone(&self.handle));
+        Ok(Subscription::new(shared, handle, group.clone(), id))
+    }
+
+    /// What is known of a group.
+    pub fn group_state(&self, name: &Name) -> Option<GroupState> {
+        self.core(|core| core.group_state(name))
+    }
+
+    /// The groups, page by page, as [`conec_core::Coordinator::groups`] has it.
+    pub fn groups(&self, after: Option<&Name>, most: usize) -> Vec<Name> {
+        self.core(|core| core.groups(after, most))
+    }
+
+    /// The members of a group, page by page, as [`conec_core::Coordinator::group_members`] has it.
+    pub fn group_members(
+        &self,
+        name: &Name,
+        after: Option<ClientId>,
+        most: usize,
+    ) -> Vec<GroupMember> {
+        self.core(|core| core.group_members(name, after, most))
+    }
+
+    /// Sends somebody out of a group, who is told that there is [none](conec_core::ErrorCode::NotFound) of that name. Nothing keeps it
+    /// from joining again but [rules](Rules). Whether it was there.
+    pub fn remove_member(&self, name: &Name, id: ClientId) -> bool {
+        self.shared
+            .command(|core, now| core.remove_member(now, name, id))
+    }
+
+    /// Lets somebody into a group that [asked](CoordinatorEvent::MemberAsks) to be a member.
+    pub fn grant_membership(&self, request: MembershipId) -> Result<(), AnswerError> {
+        self.shared
+            .command(|core, now| core.grant_membership(now, request))
+    }
+
+    /// Does not. It learns no more than that there is no such group that it may be in.
+    pub fn deny_membership(&self, request: MembershipId) -> Result<(), AnswerError> {
+        self.shared
+            .command(|core, now| core.deny_membership(now, request))
     }
 
     /// The home channel of a connected Client, for streams between it and this application. Closing it disconnects the

@@ -3,15 +3,19 @@
 mod channel;
 mod client;
 mod coordinator;
+mod group;
 mod offer;
 mod receiver;
 mod sender;
+mod subscription;
 
 pub use self::{
     channel::{Channel, IncomingStream},
     client::Client,
     coordinator::Coordinator,
+    group::Group,
     offer::Offer,
     receiver::Receiver,
     sender::Sender,
+    subscription::Subscription,
 };

@@ -2,6 +2,7 @@
 
 mod brief_lock;
 mod channels;
+mod groups;
 mod outbox;
 mod roles;
 mod stamina;
@@ -20,7 +21,9 @@ use std::{
 use conec_core::{ChannelId, Endpoint};
 use futures_core::Stream;
 
-pub(crate) use self::{outbox::Outbox, stamina::Stamina, state::State, waiters::Place};
+pub(crate) use self::{
+    groups::GroupHandle, outbox::Outbox, stamina::Stamina, state::State, waiters::Place,
+};
 use self::{state::PATIENCE, waiters::Subject};
 
 /// An endpoint as its driver and all handles share it.

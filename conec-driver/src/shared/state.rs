@@ -81,6 +81,9 @@ impl<E: Endpoint + ?Sized> State<E> {
         while let Some((id, event)) = self.endpoint.poll_channel_event() {
             self.handle_channel_event(id, event);
         }
+        while let Some((id, event)) = self.endpoint.poll_group_event() {
+            self.handle_group_event(id, event);
+        }
         // Both are asked: the second one says so only once.
         if self.endpoint.has_application_events() | self.endpoint.state_changed() {
             self.waiters.wake(Subject::Application);

@@ -1,12 +1,14 @@
 //! What the handles of streams do.
 
-use std::{sync::Arc, task::Poll};
+use std::{collections::VecDeque, sync::Arc, task::Poll};
 
 use bytes::Bytes;
-use conec_core::{Batch, CloseReason, Endpoint, RecvEnd, RecvError, SendEnd, Stream, StreamId};
+use conec_core::{
+    Batch, CloseReason, Endpoint, Lossy, RecvEnd, SendEnd, Stream, StreamEnded, StreamId,
+};
 
 use super::{Outbox, State, state::Sending, waiters::Subject};
-use crate::SendError;
+use crate::{RecvError, SendError};
 
 // The sending half.
 impl<E: Endpoint + ?Sized> State<E> {
@@ -156,14 +158,14 @@ impl<E: Endpoint + ?Sized> State<E> {
     pub(crate) fn recv<T>(
         &mut self,
         id: StreamId,
-        f: impl FnOnce(&mut Stream<'_>) -> Result<T, RecvError>,
-    ) -> Result<Result<Option<T>, RecvEnd>, Subject> {
+        f: impl FnOnce(&mut Stream<'_>) -> Result<T, conec_core::RecvError>,
+    ) -> Result<Result<Option<T>, RecvError>, Subject> {
         if let Some(end) = self.recv_end(id) {
             return Ok(end_of_messages(end));
         }
         let received = match self.endpoint.channel(id.channel()) {
             Some(mut channel) => f(&mut channel.stream(id)),
-            None => Err(RecvError::Ended),
+            None => Err(conec_core::RecvError::Ended),
         };
         match received {
             Ok(received) => {
@@ -171,14 +173,34 @@ impl<E: Endpoint + ?Sized> State<E> {
                 self.waiters.wake_driver();
                 Ok(Ok(Some(received)))
             }
-            Err(RecvError::Blocked) => Err(Subject::Recv(id)),
+            Err(conec_core::RecvError::Lagged(lagged)) => Ok(Err(RecvError::Lagged(lagged))),
+            Err(conec_core::RecvError::Blocked) => Err(Subject::Recv(id)),
             // How it has ended is told now, or about to be.
-            Err(RecvError::Ended) => {
+            Err(conec_core::RecvError::Ended) => {
                 self.settle();
                 let end = self.recv_end(id).ok_or(Subject::Recv(id))?;
                 Ok(end_of_messages(end))
             }
         }
+    }
+
+    /// Has the reader lose messages from now on rather than hold up the sender, or the other way round. What it has taken
+    /// and not given out is put back first. Fails if the stream has ended.
+    pub(crate) fn set_lossy(
+        &mut self,
+        id: StreamId,
+        lossy: Option<Lossy>,
+        taken: &mut VecDeque<Bytes>,
+    ) -> Result<(), StreamEnded> {
+        let mut set = Err(StreamEnded);
+        self.command_stream(id, |stream| {
+            set = match lossy {
+                Some(_) => stream.put_back(taken),
+                None => Ok(()),
+            };
+            set = set.and_then(|()| stream.set_lossy(lossy));
+        });
+        set
     }
 
     /// The receiving half is dropped. Before its end, the sender is told to stop.
@@ -220,9 +242,9 @@ impl<E: Endpoint + ?Sized> State<E> {
     }
 }
 
-fn end_of_messages<T>(end: RecvEnd) -> Result<Option<T>, RecvEnd> {
+fn end_of_messages<T>(end: RecvEnd) -> Result<Option<T>, RecvError> {
     if end == RecvEnd::Finished {
         return Ok(None);
     }
-    Err(end)
+    Err(end.into())
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, task::Waker};
 
-use conec_core::{ChannelId, Direction, StreamId};
+use conec_core::{ChannelId, Direction, GroupId, StreamId};
 
 /// What has to happen before another try is worthwhile: the error of what cannot be done yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +14,10 @@ pub(crate) enum Subject {
     Channel(ChannelId, Topic),
     Send(StreamId),
     Recv(StreamId),
+    /// That there is something to hear in a group, or it is over.
+    Hear(GroupId),
+    /// That something can be published in a group, or it is over.
+    Publish(GroupId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,11 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conec_core::{ClientConfig, ClientState, CloseReason, KeyChange, PathPolicy, Target};
-use conec_driver::{BindError, ConnectError, IntroductionError, Lookup, OpenError, Socket};
+use conec_core::{
+    ClientConfig, ClientState, CloseReason, JoinConfig, KeyChange, Name, PathPolicy, Target,
+};
+use conec_driver::{
+    BindError, ConnectError, IntroductionError, JoinError, Lookup, OpenError, Socket,
+};
 
 use super::{
-    Channel, Offer, TimedOut,
+    Channel, Group, Offer, TimedOut,
     thread::drive,
     wait::{derefs, wait, wait_timeout, waiting},
 };
@@ -127,6 +131,10 @@ impl Client {
             label: impl AsRef<[u8]>
         ) -> Result<(), IntroductionError> {
             self.0.introduce(from, to, label)
+        }
+
+        join, join_timeout [&self,] (group: Name, config: JoinConfig) -> Result<Group, JoinError> {
+            async { self.0.join(group, config).await.map(Group) }
         }
 
         accept, accept_timeout [&self,] () -> Option<Offer> {

@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conec_core::{ChannelId, CoordinatorConfig, CoordinatorEvent};
+use conec_core::{ChannelId, CoordinatorConfig, CoordinatorEvent, GroupError, Lossy, Name};
 use conec_driver::{BindError, Socket};
 
 use super::{
-    Channel, TimedOut,
+    Channel, Subscription, TimedOut,
     thread::drive,
     wait::{derefs, wait, wait_timeout, waiting},
 };
@@ -69,6 +69,11 @@ impl Coordinator {
     /// The events, as [`next_event`](Self::next_event) gives them.
     pub fn events(&self) -> impl Iterator<Item = CoordinatorEvent> {
         iter::from_fn(|| self.next_event())
+    }
+
+    /// Hears what is published in a group, as [`conec_driver::Coordinator::subscribe`] has it.
+    pub fn subscribe(&self, group: &Name, queue: Lossy) -> Result<Subscription, GroupError> {
+        self.0.subscribe(group, queue).map(Subscription)
     }
 
     /// The home channel of a connected Client, for streams between it and this application. Closing it disconnects the

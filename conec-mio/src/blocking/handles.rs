@@ -9,8 +9,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use conec_core::{CloseReason, Code, Path, PathPolicy, RecvEnd, SendEnd};
-use conec_driver::{OpenStreamError, SendDatagramError, SendError, TryOpenStreamError};
+use conec_core::{CloseReason, Code, Path, PathPolicy, SendEnd};
+use conec_driver::{OpenStreamError, RecvError, SendDatagramError, SendError, TryOpenStreamError};
 use futures_core::Stream;
 
 use super::{
@@ -148,18 +148,19 @@ impl Sender {
 
 /// The receiving half of a stream: [`conec_driver::Receiver`], whose waiting calls block.
 ///
-/// As an iterator over messages it ends after a clean end, and also after it has given an error.
+/// As an iterator over messages it ends after a clean end, and also after it has given any other, as an error. That some were
+/// [dropped](conec_driver::Receiver::set_lossy) is an error after which it goes on.
 #[derive(Debug)]
 pub struct Receiver(pub(super) conec_driver::Receiver);
 
 impl Receiver {
     waiting! { "Receiver":
-        recv, recv_timeout [&mut self,] () -> Result<Option<Bytes>, RecvEnd> { self.0.recv() }
+        recv, recv_timeout [&mut self,] () -> Result<Option<Bytes>, RecvError> { self.0.recv() }
     }
 }
 
 impl Iterator for Receiver {
-    type Item = Result<Bytes, RecvEnd>;
+    type Item = Result<Bytes, RecvError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         wait(poll_fn(|cx| Pin::new(&mut self.0).poll_next(cx)))

@@ -44,6 +44,7 @@
 
 mod client;
 mod coordinator;
+mod groups;
 mod handles;
 mod thread;
 mod wait;
@@ -52,6 +53,7 @@ use thiserror::Error;
 
 pub use client::Client;
 pub use coordinator::Coordinator;
+pub use groups::{Group, Subscription};
 pub use handles::{Channel, IncomingStream, Offer, Receiver, Sender};
 pub use thread::drive;
 

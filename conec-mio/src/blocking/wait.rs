@@ -78,7 +78,7 @@ impl Wake for Unpark {
 /// `conec_driver`, which they refer to.
 ///
 /// ```text
-/// "Receiver": recv, recv_timeout [&mut self,] () -> Result<Option<Bytes>, RecvEnd> { self.0.recv() }
+/// "Receiver": recv, recv_timeout [&mut self,] () -> Result<Option<Bytes>, RecvError> { self.0.recv() }
 /// ```
 macro_rules! waiting {
     ($handle:literal: $($name:ident, $timed:ident [$($self:tt)*]

@@ -14,6 +14,7 @@ mod connecting;
 mod credentials;
 mod ending;
 mod giving_up;
+mod groups;
 mod introducing;
 mod known;
 mod resuming;
@@ -29,8 +30,8 @@ use std::{
 
 use bytes::Bytes;
 use conec_tokio::{
-    Certificate, Channel, Client, ClientConfig, Coordinator, CoordinatorConfig, Identity, Name,
-    Offer, Receiver, Sender, Trust,
+    Certificate, Channel, Client, ClientConfig, Coordinator, CoordinatorConfig, Group, Identity,
+    JoinConfig, Name, Offer, Receiver, Sender, Subscription, Trust,
 };
 
 /// Far more than anything here takes, unless it hangs.
@@ -46,7 +47,15 @@ fn handles_can_be_sent_and_shared() {
     is::<Offer>();
     is::<Sender>();
     is::<Receiver>();
+    is::<Group>();
+    is::<Subscription>();
     fn future<T: Send>(_: &T) {}
+    let _ = |client: &Client, group: &Group, subscription: &mut Subscription| {
+        future(&client.join(name("room"), JoinConfig::default()));
+        future(&group.publish("message"));
+        future(&group.recv());
+        future(&subscription.recv());
+    };
     let _ = |client: &Client, channel: &Channel, sender: &mut Sender, receiver: &mut Receiver| {
         future(&client.accept());
         future(&client.open(client.id(), "label"));

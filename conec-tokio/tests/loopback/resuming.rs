@@ -18,14 +18,14 @@ use tokio::{runtime, sync::oneshot, time::sleep};
 use crate::{message, pair_of, round_trip, uni};
 
 /// A Coordinator that ends without a word: nobody is left to say one.
-struct Mortal {
-    address: SocketAddr,
+pub(crate) struct Mortal {
+    pub(crate) address: SocketAddr,
     kill: oneshot::Sender<()>,
     thread: thread::JoinHandle<()>,
 }
 
 impl Mortal {
-    async fn start(certificate: &Certificate, port: u16) -> Self {
+    pub(crate) async fn start(certificate: &Certificate, port: u16) -> Self {
         let (kill, killed) = oneshot::channel();
         let (tell, told) = oneshot::channel();
         let config = CoordinatorConfig::new(certificate.clone());
@@ -45,7 +45,7 @@ impl Mortal {
         }
     }
 
-    fn kill(self) {
+    pub(crate) fn kill(self) {
         self.kill.send(()).unwrap();
         self.thread.join().unwrap();
     }
@@ -66,7 +66,7 @@ async fn client(certificate: &Certificate, at: SocketAddr) -> Client {
 }
 
 /// A Coordinator, what it takes to start another one, and two Clients.
-async fn world() -> (Certificate, Mortal, [Client; 2]) {
+pub(crate) async fn world() -> (Certificate, Mortal, [Client; 2]) {
     let certificate = Certificate::self_signed(["localhost"]).unwrap();
     let coordinator = Mortal::start(&certificate, 0).await;
     let at = coordinator.address;

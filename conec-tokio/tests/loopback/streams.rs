@@ -4,8 +4,8 @@ use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
 use conec_tokio::{
-    CloseReason, Code, ErrorCode, OpenStreamError, RecvEnd, SendEnd, SendError, TryRecvError,
-    TrySendError,
+    CloseReason, Code, ErrorCode, Lossy, OpenStreamError, RecvEnd, RecvError, SendEnd, SendError,
+    TryRecvError, TrySendError,
 };
 use futures_util::{SinkExt, StreamExt, stream};
 
@@ -36,8 +36,8 @@ async fn streams_carry_messages_both_ways() {
         back.try_send("still here".into()).unwrap();
         assert_eq!(receiver.recv().await, Ok(Some("still here".into())));
         back.reset(Code(3));
-        assert_eq!(receiver.recv().await, Err(RecvEnd::Reset(Code(3))));
-        assert_eq!(receiver.recv().await, Err(RecvEnd::Reset(Code(3))));
+        assert_eq!(receiver.recv().await, Err(RecvEnd::Reset(Code(3)).into()));
+        assert_eq!(receiver.recv().await, Err(RecvEnd::Reset(Code(3)).into()));
         assert_eq!(back.finished().await, SendEnd::Reset);
         assert_eq!(
             back.send("late".into()).await,
@@ -52,7 +52,7 @@ async fn streams_carry_messages_both_ways() {
         assert!(stream.sender.is_none());
         assert_eq!(stream.receiver.recv().await, Ok(Some("hello".into())));
         stream.receiver.stop(Code(4));
-        assert_eq!(stream.receiver.recv().await, Err(RecvEnd::Stopped));
+        assert_eq!(stream.receiver.recv().await, Err(RecvEnd::Stopped.into()));
         assert_eq!(sender.finished().await, SendEnd::Stopped(Code(4)));
         assert_eq!(
             sender.try_send("late".into()),
@@ -91,6 +91,39 @@ async fn a_message_can_be_large_but_not_too_large() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lossy_reader_holds_up_nobody_and_knows_what_it_has_lost() {
+    within(async {
+        let world = World::new().await;
+        let (mut sender, mut receiver) = world.uni().await;
+        receiver.set_lossy(Some(Lossy::default()));
+        // More than the windows let in for a reader that does not read.
+        for number in 0..50_000 {
+            sender.send(message(number)).await.unwrap();
+        }
+        sender.finish().unwrap();
+        assert_eq!(sender.finished().await, SendEnd::Finished);
+        let (mut next, mut lost, mut kept) = (0, 0, 0);
+        while let Some(received) = receiver.next().await {
+            match received {
+                Ok(received) => {
+                    assert!(received == message(next));
+                    (next, kept) = (next + 1, kept + 1);
+                }
+                Err(RecvError::Lagged(lagged)) => {
+                    next += lagged as usize;
+                    lost += lagged as usize;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!((next, lost + kept), (50_000, 50_000));
+        assert!(lost > 0 && kept <= Lossy::default().messages);
+        assert_eq!(receiver.recv().await, Ok(None));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn halves_are_sinks_and_streams() {
     within(async {
         let world = World::new().await;
@@ -116,7 +149,7 @@ async fn halves_are_sinks_and_streams() {
         drop(sender);
         assert_eq!(
             receiver.next().await,
-            Some(Err(RecvEnd::Refused(ErrorCode::Dropped)))
+            Some(Err(RecvEnd::Refused(ErrorCode::Dropped).into()))
         );
         assert_eq!(receiver.next().await, None);
         let (mut sender, receiver) = world.uni().await;

@@ -6,7 +6,11 @@ use conec_core::{Code, ErrorCode, RecvEnd, SendEnd};
 #[derive(Default)]
 pub(crate) struct Flow {
     pub(crate) sent: Vec<Bytes>,
+    /// How many were received, or reported as dropped.
     pub(crate) received: usize,
+    /// Whether its reader is lossy, and whether it was at any time since it was told last of messages that are missing.
+    lossy: bool,
+    was_lossy: bool,
     pub(crate) finished: bool,
     pub(crate) reset: Option<Code>,
     pub(crate) stopped: Option<Code>,
@@ -24,6 +28,22 @@ impl Flow {
     pub(crate) fn receive(&mut self, message: &Bytes) -> bool {
         self.received += 1;
         self.sent.get(self.received - 1) == Some(message)
+    }
+
+    /// The reader prefers loss to back-pressure from now on, or not any more.
+    pub(crate) fn set_lossy(&mut self, lossy: bool) {
+        self.lossy = lossy;
+        self.was_lossy |= lossy;
+    }
+
+    /// Its reader is told that so many messages were dropped. Whether that may be.
+    pub(crate) fn lag(&mut self, lagged: u64) -> bool {
+        self.received += usize::try_from(lagged).unwrap_or(usize::MAX);
+        let may_be = lagged > 0 && self.was_lossy;
+        // Those that have arrived since it is not lossy any more are all kept.
+        self.was_lossy = self.lossy;
+        // The newest is never dropped.
+        may_be && self.received < self.sent.len()
     }
 
     /// Its sender is told how it ended. Whether that may be, and for the first time.

@@ -103,6 +103,12 @@ impl Run {
                     self.recv(stream, side, 1 + usize::from(count % 8));
                 }
             }
+            Op::SetLossy(stream, side, kind) => self.on_flow(stream, side, true, |stream, flow| {
+                let lossy = op::lossy(kind);
+                if stream.set_lossy(lossy).is_ok() {
+                    flow.set_lossy(lossy.is_some());
+                }
+            }),
             Op::Finish(stream, side) => self.on_flow(stream, side, false, |stream, flow| {
                 if stream.finish().is_ok() {
                     flow.finished = true;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use conec_core::Direction;
+use conec_core::{Direction, Lossy};
 
 use crate::sim::{Burst, LinkConfig};
 
@@ -25,6 +25,8 @@ pub enum Op {
     Send(u8, u8, u8),
     /// Messages are received on a stream.
     Recv(u8, u8, u8),
+    /// The reader of a direction of a stream prefers loss from now on, with limits that the number stands for, or back-pressure.
+    SetLossy(u8, u8, u8),
     /// A direction of a stream is finished.
     Finish(u8, u8),
     /// A direction of a stream is reset.
@@ -90,6 +92,7 @@ impl Op {
             55 if b < 128 => Self::Cut(a, b < 96),
             55 => Self::Lag(a, b < 192),
             56..58 => Self::Faults(a),
+            58 => Self::SetLossy(a, b, c),
             _ => Self::Wait(a),
         }
     }
@@ -106,6 +109,16 @@ pub(crate) fn message(stream: usize, side: usize, number: usize, size: u8) -> By
     };
     let tag = stream * 7 + side * 3 + number * 31;
     (0..size).map(|at| (at / 100 + tag) as u8).collect()
+}
+
+/// What a lossy reader keeps, if the number stands for one.
+pub(crate) fn lossy(kind: u8) -> Option<Lossy> {
+    match kind % 4 {
+        0 => None,
+        1 => Some(Lossy::latest()),
+        2 => Some(Lossy::default()),
+        _ => Some(Lossy::new(usize::from(kind / 16), 100 * usize::from(kind))),
+    }
 }
 
 /// What the network is like.

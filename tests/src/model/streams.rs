@@ -1,7 +1,9 @@
 //! Streams: what was sent on them, and how they end.
 
 use bytes::Bytes;
-use conec_core::{Direction, OpenStreamError, RecvEnd, SendEnd, SendError, Stream, StreamId};
+use conec_core::{
+    Direction, OpenStreamError, RecvEnd, RecvError, SendEnd, SendError, Stream, StreamId,
+};
 
 use super::{Run, channels::End, flow::Flow, op::message};
 use crate::sim::Half;
@@ -98,7 +100,21 @@ impl Run {
             ) else {
                 break;
             };
-            let Ok(received) = self.world.try_recv(half) else {
+            let mut received = self.world.try_recv(half);
+            if let Err(RecvError::Lagged(lagged)) = received {
+                if !flow.lag(lagged) {
+                    self.fail(&format!(
+                        "stream {index}, side {side}: {lagged} messages are said to be dropped"
+                    ));
+                }
+                received = self.world.try_recv(half);
+                if received.is_err() {
+                    self.fail(&format!(
+                        "stream {index}, side {side}: no message follows those that were dropped"
+                    ));
+                }
+            }
+            let Ok(received) = received else {
                 break;
             };
             any = true;

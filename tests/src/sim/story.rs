@@ -179,7 +179,9 @@ impl World {
         self.wait_for("a message", PATIENCE, |world| match world.try_recv(at) {
             Ok(message) => Some(message),
             Err(RecvError::Blocked) => None,
-            Err(RecvError::Ended) => world.fail(&format!("{at:?} has ended")),
+            Err(error @ (RecvError::Ended | RecvError::Lagged(_))) => {
+                world.fail(&format!("{at:?}: {error}"))
+            }
         })
     }
 

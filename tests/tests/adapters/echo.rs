@@ -57,7 +57,7 @@ fn talk_to_oneself(channel: &Channel) {
     assert_eq!(receiver.recv(), Ok(Some("half of it".into())));
     sender.reset(Code(7));
     let dropped = ErrorCode::Dropped;
-    assert_eq!(receiver.recv(), Err(RecvEnd::Refused(dropped)));
+    assert_eq!(receiver.recv(), Err(RecvEnd::Refused(dropped).into()));
     let mut sender = channel.open_uni("").unwrap();
     assert_eq!(sender.finished(), SendEnd::Refused(dropped));
 

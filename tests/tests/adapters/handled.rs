@@ -145,7 +145,7 @@ fn dropping_says_what_it_must() {
         sender.send("half of it".into()).await.unwrap();
         assert_eq!(receiver.recv().await, Ok(Some("half of it".into())));
         drop(sender);
-        assert_eq!(receiver.recv().await, Err(RecvEnd::Refused(dropped)));
+        assert_eq!(receiver.recv().await, Err(RecvEnd::Refused(dropped).into()));
         // One that was, is.
         let (mut sender, mut receiver) = world.uni().await;
         sender.send("all of it".into()).await.unwrap();

@@ -419,7 +419,7 @@ fn try_send(this: &mut Loop, id: StreamId, message: Bytes) -> Result<(), SendErr
 pub(crate) struct Receiver(Client, StreamId);
 
 impl Receiver {
-    pub(crate) fn recv(&mut self) -> Result<Option<Bytes>, RecvEnd> {
+    pub(crate) fn recv(&mut self) -> Result<Option<Bytes>, conec_driver::RecvError> {
         let Self(client, id) = self;
         client.wait(|this| {
             let received = match this.channel(id.channel()) {
@@ -428,9 +428,12 @@ impl Receiver {
             };
             match (received, this.received.get(id)) {
                 (Ok(message), _) => Some(Ok(Some(message))),
+                (Err(RecvError::Lagged(lagged)), _) => {
+                    Some(Err(conec_driver::RecvError::Lagged(lagged)))
+                }
                 (Err(RecvError::Blocked), _) | (Err(RecvError::Ended), None) => None,
                 (Err(RecvError::Ended), Some(RecvEnd::Finished)) => Some(Ok(None)),
-                (Err(RecvError::Ended), Some(&end)) => Some(Err(end)),
+                (Err(RecvError::Ended), Some(&end)) => Some(Err(end.into())),
             }
         })
     }

@@ -20,6 +20,7 @@ mod lagging;
 mod matrix;
 mod programs;
 mod replay;
+mod rooms;
 mod scripts;
 mod strangers;
 

@@ -19,9 +19,20 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(name: &str, folder: &Path, args: &[&str]) -> Self {
+        Self::start_with(name, folder, args, &[])
+    }
+
+    /// With these variables besides.
+    pub(crate) fn start_with(
+        name: &str,
+        folder: &Path,
+        args: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut child = Command::new(example(name))
             .args(args)
             .env("TMPDIR", folder)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -17,7 +17,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use conec_core::{
     Channel, ChannelEvent, ChannelId, Client, ClientEvent, Datagram, Ecn, Endpoint, EndpointStats,
-    Identity, PathStats, PeerInfo, TimeoutCause, Transmit, Unreachable, testing::Sealed,
+    GroupEvent, GroupId, Identity, PathStats, PeerInfo, TimeoutCause, Transmit, Unreachable,
+    testing::Sealed,
 };
 use conec_driver::{Socket, Tap, testing::driver};
 use conec_mio::{Driver, blocking};
@@ -242,6 +243,10 @@ impl Endpoint for Recorder {
 
     fn poll_channel_event(&mut self) -> Option<(ChannelId, ChannelEvent)> {
         self.client.poll_channel_event()
+    }
+
+    fn poll_group_event(&mut self) -> Option<(GroupId, GroupEvent)> {
+        self.client.poll_group_event()
     }
 
     fn has_application_events(&self) -> bool {
@@ -541,6 +546,10 @@ impl Endpoint for Player {
         while let Some(event) = self.poll_event() {
             self.script().heard.events.push(event);
         }
+        None
+    }
+
+    fn poll_group_event(&mut self) -> Option<(GroupId, GroupEvent)> {
         None
     }
 

@@ -16,6 +16,7 @@ macro_rules! scripts {
             use conec_core::{
                 ClientId, CloseReason, ErrorCode, Path, PathPolicy, PathStats, RecvEnd, SendEnd,
             };
+            use conec_driver::RecvError;
             use $($api)::+::{Channel, Client, Sender};
 
             use super::*;
@@ -162,7 +163,7 @@ macro_rules! scripts {
                 assert_eq!(half, Ok(Some("half of it".into())));
                 heard();
                 let end = stream.receiver.recv()$($wait)*;
-                assert!(matches!(end, Err(RecvEnd::Closed(_))), "{end:?}");
+                assert!(matches!(end, Err(RecvError::Ended(RecvEnd::Closed(_)))), "{end:?}");
                 assert!(channel.accept()$($wait)*.is_none());
                 let reason = channel.closed()$($wait)*;
                 assert!(is_loss(reason), "{reason}");

@@ -47,7 +47,7 @@ fn a_stream_that_ends_in_its_first_message_is_accepted_and_tells_so() {
         for _ in 0..2 {
             let mut stream = home.accept().await.unwrap();
             assert_eq!(stream.label, "short");
-            assert_eq!(stream.receiver.recv().await, Err(RecvEnd::Truncated));
+            assert_eq!(stream.receiver.recv().await, Err(RecvEnd::Truncated.into()));
         }
         drop(stop);
         stranger.join().unwrap();

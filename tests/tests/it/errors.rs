@@ -7,8 +7,8 @@ use conec_core::{
     OpenChannelError, RecvEnd, SendEnd, Unreachable, Violation,
 };
 use conec_driver::{
-    BindError, ConnectError, KnownError, KnownLineError, OpenError, OpenStreamError, SendError,
-    TryOpenStreamError, TryRecvError, TrySendError,
+    BindError, ConnectError, KnownError, KnownLineError, OpenError, OpenStreamError, RecvError,
+    SendError, TryOpenStreamError, TryRecvError, TrySendError,
 };
 use conec_tests::keys;
 
@@ -29,6 +29,12 @@ fn an_error_does_not_repeat_its_source() {
             assert_eq!(repeated, None, "{error:?}: {chain:?}");
         }
     }
+}
+
+#[test]
+fn the_code_of_the_application_at_the_other_side_is_told() {
+    let reason = CloseReason::Application(Code(4711));
+    assert!(reason.to_string().contains("4711"), "{reason}");
 }
 
 /// What has no source says by itself what has happened within.
@@ -65,14 +71,16 @@ fn all() -> Vec<Box<dyn Error>> {
         errors.push(Box::new(received));
         errors.push(Box::new(SendError::Ended(sent)));
         errors.push(Box::new(TrySendError::Failed(SendError::Ended(sent))));
-        errors.push(Box::new(TryRecvError::Failed(received)));
+        errors.push(Box::new(RecvError::Ended(received)));
+        errors.push(Box::new(TryRecvError::Failed(received.into())));
         errors.push(Box::new(ConnectError::Closed(reason)));
         errors.push(Box::new(OpenError::Closed(reason)));
     }
     for code in [ErrorCode::NameInUse, ErrorCode::Dropped] {
         let (sent, received) = (SendEnd::Refused(code), RecvEnd::Refused(code));
         errors.push(Box::new(SendError::Ended(sent)));
-        errors.push(Box::new(TryRecvError::Failed(received)));
+        errors.push(Box::new(RecvError::Ended(received)));
+        errors.push(Box::new(TryRecvError::Failed(received.into())));
     }
     let missing = || io::Error::new(io::ErrorKind::NotFound, "no such thing");
     let config = ConfigError::OutOfRange("token", "short");

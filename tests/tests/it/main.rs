@@ -26,6 +26,7 @@ mod jumbo;
 mod keys;
 mod known;
 mod limits;
+mod lossy;
 mod many_streams;
 mod model;
 mod names;

@@ -8,12 +8,12 @@ use std::{
 
 use bytes::Bytes;
 
-use super::ChannelCore;
+use super::{ChannelCore, count};
 use crate::{
     ChannelStats, CloseReason, CongestionControl, Direction, ErrorCode, OpenStreamError, RecvEnd,
     RecvError, SendBatchError, SendDatagramError, SendEnd, SendError, StreamEnded, StreamId,
     channel::{
-        Batch,
+        Batch, Lossy,
         stream::{DataStream, RecvHalf, SendHalf, User},
     },
     error::WireCode,
@@ -55,7 +55,7 @@ impl ChannelCore {
         self.opened.add(direction);
         link.write(index, &[], encode_preamble(kind, label));
         let recv = match direction {
-            Direction::Bi => Some(RecvHalf::new(None, self.settings.max_message_size)),
+            Direction::Bi => Some(RecvHalf::new(None, self.settings.max_message_size())),
             Direction::Uni => None,
         };
         let send = Some(SendHalf::default());
@@ -76,7 +76,7 @@ impl ChannelCore {
         link: &mut Link,
         id: StreamId,
     ) -> Poll<Result<(), StreamEnded>> {
-        let limit = self.settings.send_buffer;
+        let limit = self.settings.send_buffer();
         let send = self.unfinished(id)?;
         if link.backlog(id.index) >= limit {
             send.blocked = true;
@@ -93,7 +93,7 @@ impl ChannelCore {
         id: StreamId,
         message: Bytes,
     ) -> Result<(), SendError> {
-        let max = self.settings.max_message_size;
+        let max = self.settings.max_message_size();
         if message.len() > max {
             return Err(SendError::TooLarge { max });
         }
@@ -105,7 +105,7 @@ impl ChannelCore {
     }
 
     pub(in crate::channel) fn batch(&self) -> Batch {
-        Batch::new(self.settings.max_message_size)
+        Batch::new(self.settings.max_message_size())
     }
 
     pub(in crate::channel) fn send_batch(
@@ -114,7 +114,7 @@ impl ChannelCore {
         id: StreamId,
         batch: &mut Batch,
     ) -> Result<(), SendBatchError> {
-        batch.check(self.settings.max_message_size)?;
+        batch.check(self.settings.max_message_size())?;
         self.unfinished(id)?;
         link.write_gathered(id.index, &mut batch.messages);
         Ok(())
@@ -159,6 +159,7 @@ impl ChannelCore {
         id: StreamId,
     ) -> Result<Bytes, RecvError> {
         let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
+        recv.tell_lagged()?;
         let message = recv.pop().ok_or(RecvError::Blocked)?;
         self.go_on(link, id.index);
         Ok(message)
@@ -170,9 +171,41 @@ impl ChannelCore {
         id: StreamId,
     ) -> Result<VecDeque<Bytes>, RecvError> {
         let recv = self.recv_half(id).ok_or(RecvError::Ended)?;
+        recv.tell_lagged()?;
         let messages = recv.pop_all().ok_or(RecvError::Blocked)?;
         self.go_on(link, id.index);
         Ok(messages)
+    }
+
+    pub(in crate::channel) fn set_lossy(
+        &mut self,
+        link: Option<&mut Link>,
+        id: StreamId,
+        lossy: Option<Lossy>,
+    ) -> Result<(), StreamEnded> {
+        let recv = self.recv_half(id).ok_or(StreamEnded)?;
+        let lagged = recv.lagged();
+        recv.set_lossy(lossy);
+        let dropped = recv.lagged() - lagged;
+        count(&mut self.messages_dropped, dropped);
+        // What was left of it may be wanted now, or not any more.
+        self.held_back.remove(&id.index);
+        self.go_on(link, id.index);
+        Ok(())
+    }
+
+    pub(in crate::channel) fn put_back(
+        &mut self,
+        id: StreamId,
+        messages: &mut VecDeque<Bytes>,
+    ) -> Result<(), StreamEnded> {
+        let recv = self.recv_half(id).ok_or(StreamEnded)?;
+        let lagged = recv.lagged();
+        recv.put_back(messages);
+        let dropped = recv.lagged() - lagged;
+        count(&mut self.messages_dropped, dropped);
+        self.settle_recv(id.index);
+        Ok(())
     }
 
     pub(in crate::channel) fn stop(
@@ -225,6 +258,7 @@ impl ChannelCore {
     pub(in crate::channel) fn stats(&self, link: &mut Link) -> ChannelStats {
         let mut stats = link.stats();
         stats.streams_open = self.streams.len();
+        stats.messages_dropped = self.messages_dropped.into();
         stats.datagrams.displaced += self.datagrams.displaced();
         stats
     }
@@ -241,7 +275,7 @@ impl ChannelCore {
         self.set_alarm(link);
     }
 
-    /// Messages of a stream were taken.
+    /// Messages of a stream were taken, or more of them are.
     fn go_on(&mut self, link: Option<&mut Link>, index: u64) {
         match link {
             Some(link) => self.pump(link, index),

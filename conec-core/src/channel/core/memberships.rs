@@ -38,7 +38,7 @@ impl User {
 impl ChannelCore {
     /// The other side may have memberships.
     pub(crate) fn take_members(&mut self) {
-        self.takes_members = true;
+        self.settings.takes_members = true;
     }
 
     /// Opens a stream for a membership of the group of this name. `None` if the other side allows no more streams:

@@ -75,6 +75,8 @@ pub(crate) struct ChannelCore {
     turn: Option<Box<reading::Turn>>,
     /// How many bytes of streams were read.
     received: u64,
+    /// How many messages lossy readers have lost. An idle channel takes little memory.
+    messages_dropped: u32,
     /// Streams that are not read on, as messages of this size are not.
     held_back: BTreeMap<u64, usize>,
     /// Some of them can be read on.
@@ -85,8 +87,6 @@ pub(crate) struct ChannelCore {
     /// Opening was blocked, and the application waits to hear that it is not; and the owner.
     open_blocked: [bool; 2],
     owner_blocked: bool,
-    /// The other side may have memberships of groups.
-    takes_members: bool,
     datagrams: Datagrams,
     datagrams_blocked: bool,
     /// How fast the other side may open streams, if that is bounded. Boxed: it seldom is.
@@ -109,14 +109,17 @@ pub(crate) struct ChannelCore {
     keeps_leftovers: bool,
 }
 
-/// What is needed of the channel's configuration all the time.
+/// What is needed of the channel's configuration all the time. In small numbers: an idle channel takes little memory.
 #[derive(Debug)]
 struct Settings {
-    max_message_size: usize,
-    send_buffer: usize,
+    /// At most 1 GiB.
+    max_message_size: u32,
+    send_buffer: u32,
     /// How many streams the other side may have open.
     streams: u32,
     congestion: CongestionControl,
+    /// The other side may have memberships of groups.
+    takes_members: bool,
 }
 
 #[derive(Debug)]
@@ -158,6 +161,26 @@ fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     first
 }
 
+impl Settings {
+    fn max_message_size(&self) -> usize {
+        self.max_message_size as usize
+    }
+
+    fn send_buffer(&self) -> usize {
+        self.send_buffer as usize
+    }
+}
+
+/// The number, or the largest that is small.
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Counts up to what a small number holds.
+fn count(sum: &mut u32, more: u64) {
+    *sum = sum.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+}
+
 impl Control {
     /// The next message of what was read.
     fn next(&mut self) -> Result<Option<Bytes>, FrameTooLarge> {
@@ -185,10 +208,11 @@ impl ChannelCore {
         Self {
             id,
             settings: Settings {
-                max_message_size: config.max_message_size,
-                send_buffer: config.send_buffer,
+                max_message_size: small(config.max_message_size),
+                send_buffer: small(config.send_buffer),
                 streams: config.bi_streams + config.uni_streams,
                 congestion: config.congestion,
+                takes_members: false,
             },
             state: State::new(),
             path: Path::Proxied,
@@ -211,13 +235,13 @@ impl ChannelCore {
             reading: Reading::All,
             turn: None,
             received: 0,
+            messages_dropped: 0,
             held_back: BTreeMap::new(),
             reads_on: false,
             opened: Counts::default(),
             accepted: Counts::default(),
             open_blocked: [false; 2],
             owner_blocked: false,
-            takes_members: false,
             datagrams: Datagrams::new(config.datagram_buffer),
             datagrams_blocked: false,
             stream_rate: config

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{ChannelCore, Reading, StreamNotice};
+use super::{ChannelCore, Reading, StreamNotice, count};
 use crate::{
     Direction, ErrorCode, RecvEnd, SendEnd, StreamId,
     channel::{
@@ -67,7 +67,7 @@ impl ChannelCore {
     pub(super) fn begin(&mut self, index: u64, direction: Direction) {
         self.accepted.add(direction);
         let preamble = Some(PreambleDecoder::default());
-        let recv = Some(RecvHalf::new(preamble, self.settings.max_message_size));
+        let recv = Some(RecvHalf::new(preamble, self.settings.max_message_size()));
         let send = match direction {
             Direction::Bi => Some(SendHalf::default()),
             Direction::Uni => None,
@@ -160,13 +160,16 @@ impl ChannelCore {
         }
         if self.wants_message(index, |recv| recv.expects() >= unread) {
             self.held_back.insert(index, unread);
+        } else if self.wants_message(index, |recv| !recv.wants_more()) {
+            self.held_back.insert(index, 0);
+            self.reads_on = true;
         }
     }
 
-    /// Whether no message of a stream is there, and what comes is so.
+    /// Whether a message of a stream is wanted, and what comes is so.
     fn wants_message(&mut self, index: u64, is: impl FnOnce(&RecvHalf) -> bool) -> bool {
         let recv = self.recv_half(self.stream_id(index));
-        recv.is_some_and(|it| !it.has_message() && it.end.is_none() && is(it))
+        recv.is_some_and(|it| it.wants_message() && is(it))
     }
 
     /// Reads a stream as long as `more` is wanted.
@@ -178,6 +181,8 @@ impl ChannelCore {
         let Some(recv) = stream.recv.as_mut().filter(|it| it.end.is_none()) else {
             return;
         };
+        recv.begin_reading();
+        let lagged = recv.lagged();
         let (mut fault, mut begun) = (None, None);
         let read = link.read(index, |mut bytes| {
             self.received += bytes.len() as u64;
@@ -185,7 +190,7 @@ impl ChannelCore {
                 match preamble.feed(&mut bytes) {
                     Ok(None) => return true,
                     Ok(Some((kind, label)))
-                        if kind == StreamKind::Data || self.takes_members && is_bi =>
+                        if kind == StreamKind::Data || self.settings.takes_members && is_bi =>
                     {
                         recv.preamble = None;
                         stream.user = User::of(kind);
@@ -210,6 +215,7 @@ impl ChannelCore {
             }
             fault.is_none() && more(recv)
         });
+        count(&mut self.messages_dropped, recv.lagged() - lagged);
         recv.end = match (fault, read) {
             (Some((end, code)), _) => {
                 link.stop(index, code.into());

@@ -75,14 +75,25 @@ impl Group<'_> {
         self.client.group_recv(self.id)
     }
 
+    /// How the membership has ended, if it has.
+    pub fn end(&self) -> Option<GroupEnd> {
+        match self.client.groups.get(self.id)?.stage {
+            Stage::Ended(end) => Some(end),
+            Stage::Waiting(_) | Stage::Asking(_) | Stage::Member(_) => None,
+        }
+    }
+
+    /// Whether more is there than waits to be [received](Self::recv), in a group that [pushes back](crate::GroupConfig::push_back). Then
+    /// the endpoint has something to send when something was received.
+    pub fn is_held_up(&self) -> bool {
+        self.client.groups.get(self.id).is_some_and(|it| it.paused)
+    }
+
     /// What is known of the membership.
     pub fn info(&self) -> Option<GroupInfo> {
         let group = self.client.groups.get(self.id)?;
         let overhead = group.sealer.as_ref().map_or(0, |it| it.overhead());
-        let end = match group.stage {
-            Stage::Ended(end) => Some(end),
-            Stage::Waiting(_) | Stage::Asking(_) | Stage::Member(_) => None,
-        };
+        let end = self.end();
         let place = group.place;
         Some(GroupInfo {
             name: group.name.clone(),
@@ -125,6 +136,13 @@ impl Group<'_> {
     /// received until then.
     pub fn leave(&mut self) {
         self.client.leave_group(self.id);
+    }
+
+    /// Leaves, if it has not, and forgets what was heard. [`Ended`](super::GroupEvent::Ended) does not follow. For drivers that take
+    /// [group events by themselves](crate::Endpoint::poll_group_event); others need not.
+    pub fn forget(&mut self) {
+        self.client.leave_group(self.id);
+        self.client.forget_group(self.id);
     }
 }
 

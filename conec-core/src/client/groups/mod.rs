@@ -192,8 +192,17 @@ impl Groups {
         }
     }
 
-    /// The next thing to tell of any of them.
+    /// The next thing to tell of any of them. With its end a membership is forgotten.
     pub(super) fn poll_event(&mut self) -> Option<(GroupId, GroupEvent)> {
+        let told = self.poll_signal();
+        if let Some((id, GroupEvent::Ended(_))) = told {
+            self.remove(id);
+        }
+        told
+    }
+
+    /// The next thing to tell of any of them.
+    pub(super) fn poll_signal(&mut self) -> Option<(GroupId, GroupEvent)> {
         while let Some(&id) = self.news.first() {
             let news = self.all.get_mut(&id).map(|it| (&mut it.news, it.stage));
             if let Some((news, stage)) = news {
@@ -206,7 +215,6 @@ impl Groups {
                 if let Stage::Ended(end) = stage
                     && std::mem::take(&mut news.ended)
                 {
-                    self.remove(id);
                     return Some((id, GroupEvent::Ended(end)));
                 }
             }

@@ -126,6 +126,10 @@ impl Client {
         self.end_membership(id, GroupEnd::Left);
     }
 
+    pub(super) fn forget_group(&mut self, id: GroupId) {
+        self.groups.remove(id);
+    }
+
     pub(in crate::client) fn leave_groups(&mut self) {
         for id in self.groups.ids() {
             self.leave_group(id);
@@ -317,7 +321,7 @@ impl Client {
             };
             let frame = match entry.core.next_frame(link, stream) {
                 Ok(frame) => frame,
-                Err(RecvError::Blocked | RecvError::Ended) => break,
+                Err(RecvError::Blocked | RecvError::Lagged(_) | RecvError::Ended) => break,
             };
             let heard = match ToMember::decode(frame) {
                 Ok(Some(message)) => self.hear(id, stream, message),

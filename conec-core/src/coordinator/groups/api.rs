@@ -5,8 +5,8 @@ use std::{ops::Bound, time::Instant};
 use bytes::Bytes;
 
 use crate::{
-    AnswerError, ClientId, ErrorCode, GroupConfig, GroupError, GroupItem, GroupMember, Lossy,
-    MembershipId, Name, coordinator::Coordinator, group::Inbox, host::Role,
+    AnswerError, ClientId, ErrorCode, GroupConfig, GroupError, GroupId, GroupItem, GroupMember,
+    Lossy, MembershipId, Name, coordinator::Coordinator, group::Inbox, host::Role,
 };
 
 /// What is known of a group.
@@ -100,19 +100,31 @@ impl Coordinator {
 
     /// Hears what is published in a group from now on. So much waits for [`group_recv`](Self::group_recv); of what is too much, the
     /// oldest goes, and is counted. [`GroupReadable`](crate::CoordinatorEvent::GroupReadable) tells that there is something. The group
-    /// stays until [`unsubscribe`](Self::unsubscribe).
-    pub fn subscribe(&mut self, name: &Name, queue: Lossy) -> Result<(), GroupError> {
-        let (number, group) = self.groups.named_mut(name).ok_or(GroupError::NotFound)?;
-        group.inbox = Some(Inbox::new(queue));
+    /// stays until [`unsubscribe`](Self::unsubscribe). To subscribe again is to begin anew.
+    ///
+    /// Gives what [this subscription](Self::subscription) is called.
+    pub fn subscribe(&mut self, name: &Name, queue: Lossy) -> Result<GroupId, GroupError> {
+        let (number, _) = self.groups.named_mut(name).ok_or(GroupError::NotFound)?;
+        self.groups.subscriptions += 1;
+        let id = GroupId(self.groups.subscriptions);
+        let (_, group) = self.groups.named_mut(name).ok_or(GroupError::NotFound)?;
+        group.subscription = Some((id, Inbox::new(queue)));
         self.groups.told.remove(&number);
-        Ok(())
+        Ok(id)
+    }
+
+    /// By which subscription the application hears a group, if it does.
+    pub fn subscription(&self, name: &Name) -> Option<GroupId> {
+        let group = self.groups.named(name)?;
+        group.subscription.as_ref().map(|&(id, _)| id)
     }
 
     /// Hears no more of a group.
     pub fn unsubscribe(&mut self, name: &Name) {
         if let Some((number, group)) = self.groups.named_mut(name) {
-            group.inbox = None;
+            group.subscription = None;
             self.groups.told.remove(&number);
+            self.groups.readable.remove(&number);
             self.groups.tidy(number);
         }
     }
@@ -121,7 +133,8 @@ impl Coordinator {
     /// members have sealed.
     pub fn group_recv(&mut self, name: &Name) -> Option<GroupItem> {
         let (number, group) = self.groups.named_mut(name)?;
-        let item = group.inbox.as_mut()?.pop();
+        let (_, inbox) = group.subscription.as_mut()?;
+        let item = inbox.pop();
         if item.is_none() {
             self.groups.told.remove(&number);
         }

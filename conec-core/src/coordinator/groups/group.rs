@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, time::Instant};
 use bytes::Bytes;
 
 use super::{
-    log::{Log, Run},
+    log::Log,
     presence::{Presence, Watch},
 };
 use crate::{
-    ClientId, GroupConfig, GroupItem, GroupMessage, Name, SlowMember, StreamId,
+    ClientId, GroupConfig, GroupId, GroupItem, GroupMessage, Name, SlowMember, StreamId,
     channel::ChannelCore,
     group::Inbox,
     transport::Link,
@@ -27,13 +27,14 @@ pub(super) struct Group {
     /// Who has made it, and pays for its place. The application, if nobody: it stays without members.
     pub(super) maker: Option<ClientId>,
     pub(super) log: Log,
-    pub(super) members: BTreeMap<ClientId, Member>,
+    /// Boxed: tables are half empty, and most groups are small.
+    pub(super) members: BTreeMap<ClientId, Box<Member>>,
     publishers: u64,
     hearers: u64,
     presence: Option<Box<Presence>>,
     watchers: usize,
-    /// What the application hears.
-    pub(super) inbox: Option<Inbox>,
+    /// What the application hears, if it has subscribed.
+    pub(super) subscription: Option<(GroupId, Inbox)>,
     /// Publishers that wait for the slowest member.
     pub(super) waiting: Vec<StreamId>,
     /// Since when they do, and where that was.
@@ -88,7 +89,7 @@ impl Group {
             hearers: 0,
             presence: None,
             watchers: 0,
-            inbox: None,
+            subscription: None,
             waiting: Vec::new(),
             held_up: None,
             beat: None,
@@ -98,7 +99,7 @@ impl Group {
 
     /// Whether nobody has any use for it.
     pub(super) fn is_idle(&self) -> bool {
-        self.members.is_empty() && self.maker.is_some() && self.inbox.is_none()
+        self.members.is_empty() && self.maker.is_some() && self.subscription.is_none()
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -150,7 +151,7 @@ impl Group {
             deaf: false,
             in_line: false,
         };
-        self.members.insert(id, member);
+        self.members.insert(id, Box::new(member));
         self.note(id);
         if part.watches {
             self.watchers += 1;
@@ -235,12 +236,9 @@ impl Group {
     /// Who has not taken the oldest message, and holds up the others.
     pub(super) fn laggards(&self) -> Vec<StreamId> {
         let first = self.log.first();
-        let late = |it: &&Member| it.is_strict() && it.next <= first;
-        self.members
-            .values()
-            .filter(late)
-            .map(|it| it.stream)
-            .collect()
+        let members = self.members.values();
+        let late = members.filter(|it| it.is_strict() && it.next <= first);
+        late.map(|it| it.stream).collect()
     }
 
     /// Whether something was sent to nobody so far that has to go for the next message, if that is a small one.
@@ -256,12 +254,12 @@ impl Group {
         {
             self.dropped(gone, by);
         }
-        if let Some(inbox) = &mut self.inbox {
+        if let Some((_, inbox)) = &mut self.subscription {
             inbox.push(GroupItem::Message(GroupMessage {
                 sequence,
                 sender: author.map(|it| it.id),
                 name: author.and_then(|it| it.name.clone()),
-                payload: self.log.message(sequence),
+                payload: Bytes::copy_from_slice(message),
             }));
         }
         sequence
@@ -302,29 +300,35 @@ impl Group {
         news || self.presence.is_some()
     }
 
-    /// The members that may be sent something, each with what it takes to do so.
+    /// Sends what there is to one member, or to all; `with` gives what it takes to send on a stream.
     pub(super) fn deliver(
         &mut self,
+        to: Option<ClientId>,
         mut with: impl FnMut(StreamId, &mut dyn FnMut(&mut ChannelCore, &mut Link)),
     ) -> Delivered {
         let mut delivered = Delivered::default();
-        let mut run = Run::default();
+        self.log.seal();
         let counts = self.counts();
-        self.sent = self.log.next();
+        if to.is_none() {
+            self.sent = self.log.next();
+        }
         let Self {
             members,
             log,
             presence,
             ..
         } = self;
-        for (&id, member) in members.iter_mut() {
-            if member.blocked || member.deaf || !member.wants(log, presence.is_some()) {
+        let all = match to {
+            Some(id) => members.range_mut(id..=id),
+            None => members.range_mut(..),
+        };
+        for (&id, member) in all {
+            if member.blocked || member.deaf || !member.wants(log, presence.as_deref()) {
                 continue;
             }
             let before = member.next;
             with(member.stream, &mut |core, link| {
-                let kept_up =
-                    member.catch_up(id, log, presence.as_deref(), counts, &mut run, (core, link));
+                let kept_up = member.catch_up(id, log, presence.as_deref(), counts, (core, link));
                 if !kept_up {
                     delivered.too_slow.push(member.stream);
                 }
@@ -366,8 +370,12 @@ impl Member {
         Author { id, name }
     }
 
-    fn wants(&self, log: &Log, may_watch: bool) -> bool {
-        self.next < log.next() || self.counts_due || may_watch && self.watch.is_some()
+    fn wants(&self, log: &Log, presence: Option<&Presence>) -> bool {
+        let news = match (&self.watch, presence) {
+            (Some(watch), Some(presence)) => presence.has_news(watch),
+            (None, _) | (_, None) => false,
+        };
+        self.next < log.next() || self.counts_due || news
     }
 
     /// Sends what there is for it, as far as there is room. Whether it may stay.
@@ -377,7 +385,6 @@ impl Member {
         log: &Log,
         presence: Option<&Presence>,
         counts: Counts,
-        run: &mut Run,
         (core, link): (&mut ChannelCore, &mut Link),
     ) -> bool {
         loop {
@@ -405,23 +412,22 @@ impl Member {
                 }
                 continue;
             }
-            if self.part.hears && self.part.hears_own {
-                let Some((frames, next)) = run.at(log, self.next) else {
+            let Some(author) = log.author(self.next) else {
+                return true;
+            };
+            if author == Some(id) && !(self.part.hears && self.part.hears_own) {
+                let sequence = self.next;
+                self.next += 1;
+                core.send_frame(link, self.stream, ToMember::Own { sequence }.encode());
+            } else if self.part.hears {
+                let own = Some(id).filter(|_| !self.part.hears_own);
+                let Some((frames, next)) = log.run(self.next, own) else {
                     return true;
                 };
                 self.next = next;
                 core.send_frames(link, self.stream, frames);
-                continue;
-            }
-            let Some((author, frame)) = log.get(self.next) else {
-                return true;
-            };
-            let sequence = self.next;
-            self.next += 1;
-            if author == Some(id) {
-                core.send_frame(link, self.stream, ToMember::Own { sequence }.encode());
-            } else if self.part.hears {
-                core.send_frames(link, self.stream, frame.clone());
+            } else {
+                self.next += 1;
             }
         }
     }

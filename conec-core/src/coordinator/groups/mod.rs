@@ -16,7 +16,7 @@ use std::{
 pub use self::api::GroupState;
 use self::group::Group;
 use crate::{
-    ChannelId, ClientId, CoordinatorLimits, MembershipId, Name, StreamId,
+    ChannelId, ClientId, CoordinatorLimits, GroupId, MembershipId, Name, StreamId,
     util::{Deadlines, may_take},
     wire::{Join, Sequence},
 };
@@ -41,6 +41,9 @@ pub(super) struct Groups {
     requests: u64,
     /// Groups of which the application was told that there is something to receive, and has not.
     told: BTreeSet<Number>,
+    /// Those of which it is to be told.
+    readable: BTreeSet<Number>,
+    subscriptions: u64,
 }
 
 /// One group. Never used again for another.
@@ -111,6 +114,8 @@ impl Groups {
             numbers: 0,
             requests: 0,
             told: BTreeSet::new(),
+            readable: BTreeSet::new(),
+            subscriptions: 0,
         }
     }
 
@@ -130,6 +135,24 @@ impl Groups {
     fn named_mut(&mut self, name: &Name) -> Option<(Number, &mut Group)> {
         let number = *self.names.get(name)?;
         Some((number, &mut **self.all.get_mut(&number)?))
+    }
+
+    /// Somebody has published something: the application is told once, until it has received all.
+    fn tell_application(&mut self, number: Number) {
+        if self.told.insert(number) {
+            self.readable.insert(number);
+        }
+    }
+
+    /// The next group in which the application has something to receive, and by which subscription.
+    pub(super) fn poll_readable(&mut self) -> Option<(&Name, GroupId)> {
+        let number = self.readable.pop_first()?;
+        let group = self.all.get(&number)?;
+        Some((&group.name, group.subscription.as_ref()?.0))
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        !self.readable.is_empty()
     }
 
     /// The member that uses this stream, and its group.
@@ -185,6 +208,7 @@ impl Groups {
         self.kept -= group.log.memory();
         self.fresh.remove(&number);
         self.told.remove(&number);
+        self.readable.remove(&number);
         for due in [Due::Beat(number), Due::Patience(number)] {
             self.due.set(due, None);
         }

@@ -78,6 +78,11 @@ impl Presence {
         }
     }
 
+    /// Whether there is something to tell somebody.
+    pub(super) fn has_news(&self, watch: &Watch) -> bool {
+        watch.listing.is_some() || watch.next < self.end()
+    }
+
     /// What somebody is told next.
     pub(super) fn next(&self, watch: &mut Watch) -> Option<Bytes> {
         // Changes first: who is listed is so as it is now.

@@ -34,7 +34,7 @@ impl Coordinator {
                     && let Some(member) = group.members.get_mut(&id)
                 {
                     member.blocked = false;
-                    self.groups.fresh.insert(number);
+                    self.deliver(now, number, Some(id));
                 }
             }
             StreamNotice::RecvEnded(RecvEnd::Finished) => self.membership_left(now, stream),
@@ -77,7 +77,7 @@ impl Coordinator {
         loop {
             let frame = match self.next_frame(stream) {
                 Ok(frame) => frame,
-                Err(RecvError::Blocked | RecvError::Ended) => return,
+                Err(RecvError::Blocked | RecvError::Lagged(_) | RecvError::Ended) => return,
             };
             return match ToGroup::decode(frame) {
                 Ok(Some(ToGroup::Join(join))) => self.asked_to_join(now, stream, join),
@@ -325,7 +325,7 @@ impl Coordinator {
             left = left.saturating_sub(self.serve_publisher(now, stream));
         }
         for number in std::mem::take(&mut self.groups.fresh) {
-            self.deliver(now, number);
+            self.deliver(now, number, None);
         }
     }
 
@@ -355,7 +355,9 @@ impl Coordinator {
             }
             let frame = match self.next_frame(stream) {
                 Ok(frame) => frame,
-                Err(RecvError::Blocked | RecvError::Ended) => return spent.max(1),
+                Err(RecvError::Blocked | RecvError::Lagged(_) | RecvError::Ended) => {
+                    return spent.max(1);
+                }
             };
             spent += self.member_says(now, stream, frame);
         }
@@ -380,7 +382,7 @@ impl Coordinator {
                 let author = member.author(id);
                 // Who is not slow is not to lose anything: what was not sent to anybody goes before it is displaced.
                 if group.would_displace_unsent() {
-                    self.deliver(now, number);
+                    self.deliver(now, number, None);
                 }
                 self.publish_in(number, Some(&author), &message);
                 self.charge(now, number, id, message.len())
@@ -425,9 +427,8 @@ impl Coordinator {
         let before = group.log.memory();
         let sequence = group.publish(author, message);
         self.groups.kept = self.groups.kept + group.log.memory() - before;
-        if group.inbox.is_some() && self.groups.told.insert(number) {
-            let group = group.name.clone();
-            self.events.push(CoordinatorEvent::GroupReadable { group });
+        if group.subscription.is_some() {
+            self.groups.tell_application(number);
         }
         self.groups.fresh.insert(number);
         while self.groups.kept > self.config.limits.group_memory {
@@ -446,16 +447,20 @@ impl Coordinator {
         }
     }
 
-    fn deliver(&mut self, now: Instant, number: Number) {
+    /// Sends what there is to one member of a group, or to all.
+    fn deliver(&mut self, now: Instant, number: Number, to: Option<ClientId>) {
         let Some(group) = self.groups.all.get_mut(&number) else {
             return;
         };
         let host = &mut self.host;
-        let delivered = group.deliver(|stream, send| {
+        let before = group.log.memory();
+        let delivered = group.deliver(to, |stream, send| {
             if let Some((entry, link)) = host.linked(stream.channel()) {
                 send(&mut entry.core, link);
             }
         });
+        // What is kept is in pieces of the right size now.
+        self.groups.kept = self.groups.kept + group.log.memory() - before;
         for stream in delivered.too_slow {
             self.end_membership(now, stream, ErrorCode::TooSlow);
         }

@@ -23,6 +23,7 @@ impl Link {
             congestion_events: path.congestion_events,
             streams_open: 0,
             bytes_waiting: self.outgoing.values().map(|it| it.bytes.len()).sum(),
+            messages_dropped: 0,
             limit: self.limit(),
             datagrams: DatagramStats {
                 sent: stats.frame_tx.datagram,

@@ -150,6 +150,57 @@ fn who_joins_later_can_hear_what_is_kept() {
 }
 
 #[test]
+fn the_application_hears_a_group_once_it_has_subscribed() {
+    let mut world = World::new(6);
+    let (coordinator, [alice]) = world.with_clients(["alice"]);
+    let at_alice = join(&mut world, alice, "room");
+    publish(&mut world, alice, at_alice, b"unheard");
+    world.run_for(secs(1));
+    let room = name("room");
+    let heard = |world: &mut World| {
+        let coordinator = world.coordinator(coordinator);
+        std::iter::from_fn(|| coordinator.group_recv(&name("room"))).count()
+    };
+    let told = |world: &mut World| {
+        let mut times = 0;
+        while let Some(()) = world.take_event(coordinator, |event| match event {
+            Event::Coordinator(CoordinatorEvent::GroupReadable { group }) => {
+                assert_eq!(*group, name("room"));
+                Some(())
+            }
+            Event::Client(_) | Event::Coordinator(_) => None,
+        }) {
+            times += 1;
+        }
+        times
+    };
+    assert_eq!(world.coordinator(coordinator).subscription(&room), None);
+    let queue = Lossy::default();
+    let first = world.coordinator(coordinator).subscribe(&room, queue);
+    for _ in 0..3 {
+        publish(&mut world, alice, at_alice, b"heard");
+        world.run_for(secs(1));
+    }
+    // Once, until all was received.
+    assert_eq!((told(&mut world), heard(&mut world)), (1, 3));
+    publish(&mut world, alice, at_alice, b"of the former subscription");
+    world.run_for(secs(1));
+    let again = world.coordinator(coordinator).subscribe(&room, queue);
+    assert_ne!(first, again);
+    told(&mut world);
+    publish(&mut world, alice, at_alice, b"heard");
+    world.run_for(secs(1));
+    assert_eq!((told(&mut world), heard(&mut world)), (1, 1));
+    // It keeps the group, which is gone without it.
+    world.client(alice).group(at_alice).leave();
+    world.run_for(secs(1));
+    let coordinator = world.coordinator(coordinator);
+    assert_eq!(coordinator.subscription(&room), again.ok());
+    coordinator.unsubscribe(&room);
+    assert_eq!(coordinator.group_state(&room), None);
+}
+
+#[test]
 fn who_begins_with_a_number_that_there_is_not_yet_begins_with_the_next() {
     let mut world = World::new(11);
     let (_, [alice, bob]) = world.with_clients(["alice", "bob"]);

@@ -1,6 +1,6 @@
 //! Data streams that are not what they should be, from a Client to the Coordinator's application, and between peers.
 
-use conec_core::{RecvEnd, RecvError, testing::coordinator_entries};
+use conec_core::{Lossy, RecvEnd, RecvError, testing::coordinator_entries};
 use rand::{Rng, RngCore};
 
 use super::*;
@@ -96,6 +96,25 @@ fn a_stream_that_ends_in_a_message_gives_no_part_of_it() {
             assert_eq!(scene.world.recv_ended(half), RecvEnd::Truncated);
             assert_eq!(scene.world.try_recv(half), Err(RecvError::Ended));
         }
+    });
+}
+
+#[test]
+fn a_stream_that_ends_in_a_message_ends_for_a_lossy_reader_after_what_it_has_lost() {
+    everywhere(|scene, conn, at| {
+        let (stream, half) = announced(scene, conn, at);
+        let mut channel = scene.world.channel(at.node, at.channel).unwrap();
+        let mut reader = channel.stream(half.stream);
+        reader.set_lossy(Some(Lossy::latest())).unwrap();
+        for message in [&b"old"[..], b"new"] {
+            conn.write(stream, message::frame(message));
+        }
+        conn.write(stream, &b"\x05hell"[..]);
+        conn.finish(stream);
+        scene.world.run_for(secs(1));
+        assert_eq!(scene.world.try_recv(half), Err(RecvError::Lagged(1)));
+        assert_eq!(scene.world.try_recv(half), Ok("new".into()));
+        assert_eq!(scene.world.recv_ended(half), RecvEnd::Truncated);
     });
 }
 
@@ -627,6 +646,32 @@ fn datagrams_that_nobody_receives_give_way_where_memory_is_short() {
     let victim = scene.victim();
     upload_of(&mut scene, victim, 20, 200_000);
     assert!(conns.iter().all(|conn| conn.end().is_none()));
+    scene.all_is_well(&[]);
+}
+
+/// They came while there was plenty, and nothing comes any more. It is others that take the memory then.
+#[test]
+fn datagrams_that_have_waited_for_long_give_way_too() {
+    let mut scene = Scene::with(23, |config| share_out(config, 1 << 20));
+    let conn = scene.log_in();
+    let at = scene.session();
+    for _ in 0..300 {
+        conn.send_datagram(vec![4; 1000]);
+        scene.world.run_for(Duration::from_millis(10));
+    }
+    scene.world.run_for(secs(10));
+    let victim = scene.victim();
+    let streams = [(); 8].map(|()| honest_stream(&mut scene, victim));
+    for (ours, _) in streams {
+        scene.world.send(ours, vec![1; 60_000]);
+    }
+    scene.world.run_for(secs(5));
+    let mut session = scene.world.channel(at.node, at.channel).unwrap();
+    let left = std::iter::from_fn(|| session.recv_datagram()).count();
+    assert!((1..=16).contains(&left), "{left} are left");
+    for (_, theirs) in streams {
+        assert_eq!(scene.world.recv(theirs).len(), 60_000);
+    }
     scene.all_is_well(&[]);
 }
 

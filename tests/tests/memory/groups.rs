@@ -1,0 +1,91 @@
+//! What groups keep, and who is in them.
+
+use std::time::Duration;
+
+use conec_core::{CoordinatorConfig, Direction, GroupConfig, GroupKey, JoinConfig, Lossy, Name};
+use conec_tests::{keys, sim::World};
+
+use crate::{held, is_tight};
+
+const CLIENTS: usize = 8;
+const GROUPS: usize = 16;
+
+/// Messages of all sizes that are kept fill what they may take, and no more.
+pub(crate) fn what_groups_keep_fills_what_it_may_take() {
+    let empty = with_messages(0, 1);
+    for (what, size, count) in [
+        ("tiny messages that groups keep", 1, 40_000),
+        ("messages that groups keep", 1000, 8_000),
+        ("large messages that groups keep", 60_000, 150),
+    ] {
+        is_tight(what, with_messages(count, size) - empty, MEMORY);
+    }
+}
+
+const MEMORY: usize = 4 << 20;
+
+fn with_messages(count: usize, size: usize) -> usize {
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.limits.group_memory = MEMORY;
+    let mut world = World::new(31);
+    let coordinator = world.add_coordinator_with(config.clone());
+    let names = ["one", "two", "three"].map(|name| name.parse::<Name>().unwrap());
+    for name in &names {
+        let mut group = GroupConfig::default();
+        group.history = Lossy::new(usize::MAX, usize::MAX);
+        let coordinator = world.coordinator(coordinator);
+        coordinator.make_lasting_group(name.clone(), group).unwrap();
+    }
+    for number in 0..count {
+        let (now, name) = (world.now(), &names[number % 3]);
+        let message = vec![7; size].into();
+        let coordinator = world.coordinator(coordinator);
+        coordinator.publish(now, name, message).unwrap();
+    }
+    held(&mut world, coordinator, config)
+}
+
+/// Groups of one member each, with the longest names, where all watch and seal: beside what their streams take.
+pub(crate) fn memberships_take_what_is_reckoned() {
+    let members = with_streams(true) - with_streams(false);
+    let each = members / (CLIENTS * GROUPS);
+    // 3 KiB for a group, and 1 KiB for a member.
+    is_tight("a group and its member", each, 4 << 10);
+}
+
+/// Home channels with streams that are memberships, or are not.
+fn with_streams(are_memberships: bool) -> usize {
+    let config = CoordinatorConfig::new(keys::certificate());
+    let mut world = World::new(32);
+    let coordinator = world.add_coordinator_with(config.clone());
+    for number in 0..CLIENTS {
+        let client = world.add_client(&format!("{number:n>64}"));
+        world.connect(client, coordinator);
+        let (now, home) = (world.now(), world.client(client).home());
+        for group in 0..GROUPS {
+            let name = format!("{number:n>32}{group:g>32}");
+            if are_memberships {
+                let mut config = JoinConfig::sealed(GroupKey::from_bytes([1; 32]));
+                config.watch = true;
+                let client = world.client(client);
+                client.join(now, name.parse().unwrap(), config).unwrap();
+            } else {
+                let mut home = world.channel(client, home).unwrap();
+                let stream = home.open(Direction::Bi, name.as_bytes()).unwrap();
+                home.stream(stream).send("as much".into()).unwrap();
+            }
+            world.run_for(Duration::from_millis(20));
+        }
+    }
+    world.run_for(Duration::from_secs(1));
+    if are_memberships {
+        let groups = world.coordinator(coordinator).groups(None, usize::MAX);
+        assert_eq!(groups.len(), CLIENTS * GROUPS);
+    } else {
+        while let Some(event) = world.next_event(coordinator) {
+            drop(event);
+        }
+        world.run_for(Duration::from_secs(1));
+    }
+    held(&mut world, coordinator, config)
+}
