@@ -164,8 +164,11 @@ impl Coordinator {
             Some(Seat::Asking(applicant, join, _)) if allowed => {
                 self.let_member_in(now, stream, applicant, *join);
             }
-            Some(Seat::Asking(..) | Seat::Begun(_) | Seat::Waiting(..) | Seat::Member(..))
-            | None => {
+            Some(Seat::Asking(applicant, ..)) => {
+                self.end_stream(stream, ErrorCode::NotFound);
+                self.succeed(now, stream, &applicant.group);
+            }
+            Some(Seat::Begun(_) | Seat::Waiting(..) | Seat::Member(..)) | None => {
                 self.end_stream(stream, ErrorCode::NotFound);
             }
         }
@@ -181,8 +184,15 @@ impl Coordinator {
             .and_then(|it| it.members.get(&id))
             .map(|it| it.stream)
         {
-            if before.channel() >= client {
+            if before.channel() > client {
                 return self.end_membership(now, stream, ErrorCode::Superseded);
+            }
+            // It was let in while the application was asked about both.
+            if before.channel() == client {
+                let applicant = Applicant { client, id, group };
+                let seat = Seat::Waiting(applicant, Box::new(join));
+                self.groups.seats.insert(stream, seat);
+                return;
             }
             self.end_membership(now, before, ErrorCode::Superseded);
         }
@@ -249,10 +259,14 @@ impl Coordinator {
 
     fn forget_membership(&mut self, now: Instant, stream: StreamId) {
         match self.groups.seats.remove(&stream) {
-            Some(Seat::Begun(_) | Seat::Waiting(..)) | None => {}
-            Some(Seat::Asking(_, _, request)) => {
+            None => {}
+            Some(Seat::Begun(applicant) | Seat::Waiting(applicant, _)) => {
+                self.succeed(now, stream, &applicant.group);
+            }
+            Some(Seat::Asking(applicant, _, request)) => {
                 self.groups.asks.remove(&request);
                 self.groups.due.set(Due::Answer(request), None);
+                self.succeed(now, stream, &applicant.group);
             }
             Some(Seat::Member(number, id)) => {
                 self.groups.due.set(Due::Pace(stream), None);
@@ -265,9 +279,7 @@ impl Coordinator {
                     self.groups.fresh.insert(number);
                     self.groups.changed(now, number);
                     self.go_on_publishing(number);
-                    if let Some(successor) = self.groups.successor(stream, &name) {
-                        self.succeed(now, successor);
-                    }
+                    self.succeed(now, stream, &name);
                     self.groups.tidy(number);
                 }
             }
@@ -275,8 +287,10 @@ impl Coordinator {
     }
 
     /// Who has waited until it was no member any more joins now.
-    fn succeed(&mut self, now: Instant, stream: StreamId) {
-        if let Some(Seat::Waiting(applicant, join)) = self.groups.seats.remove(&stream) {
+    fn succeed(&mut self, now: Instant, former: StreamId, group: &Name) {
+        if let Some(stream) = self.groups.successor(former, group)
+            && let Some(Seat::Waiting(applicant, join)) = self.groups.seats.remove(&stream)
+        {
             self.groups.seats.insert(stream, Seat::Begun(applicant));
             self.asked_to_join(now, stream, *join);
         }

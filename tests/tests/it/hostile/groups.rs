@@ -140,7 +140,7 @@ fn what_is_malformed_or_comes_at_the_wrong_time_ends_that_membership_alone() {
         assert_eq!(club.members_of("room"), 2, "{what}");
     }
     for label in [&b""[..], b"NO NAME", b"\xff\xfe", &[b'a'; 255]] {
-        let stream = club.begin(&conn, label, &[join.clone()]);
+        let stream = club.begin(&conn, label, std::slice::from_ref(&join));
         club.expect_code("no name", &conn, stream, 1);
     }
     // And then she may be a member as anybody.
