@@ -2,13 +2,10 @@
 
 use std::task::Poll;
 
-use bytes::Bytes;
-
 use super::{Stage, transitions::Sending};
 use crate::{
     Client, GroupEnd, GroupId, GroupItem, GroupKey, GroupMember, GroupStart, KeyNotUsed, Name,
-    PublishError,
-    wire::{From, RoleMessage, ToGroup},
+    PublishError, wire::From,
 };
 
 /// Access to one group of a [`Client`].
@@ -155,9 +152,4 @@ pub(super) fn wire_start(start: GroupStart) -> From {
             sequence,
         } => From::Sequence(incarnation, sequence),
     }
-}
-
-/// What travels to publish a message.
-pub(super) fn publication(message: Bytes) -> Bytes {
-    ToGroup::Publish(message).encode()
 }

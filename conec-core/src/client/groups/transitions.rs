@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Membership, Place, Stage, handle::publication};
+use super::{Membership, Place, Stage};
 use crate::{
     ChannelId, Client, ClientId, ErrorCode, GroupEnd, GroupId, GroupItem, GroupKey, GroupMember,
     GroupMessage, JoinConfig, JoinError, Joined, KeyMatch, KeyNotUsed, Name, PublishError, RecvEnd,
@@ -86,7 +86,7 @@ impl Client {
             Some(sealer) => sealer.seal(next, message).map_err(PublishError::Sealing)?,
         };
         group.unconfirmed += 1;
-        self.send_frame(stream, publication(sealed));
+        self.send_frame(stream, ToGroup::Publish(sealed).encode());
         Ok(())
     }
 
