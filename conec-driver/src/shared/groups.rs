@@ -123,7 +123,8 @@ impl State<Client> {
 
     fn group_end(&mut self, id: GroupId) -> Option<GroupEnd> {
         let end = self.endpoint.group(id).end();
-        end.or(self.ended.then_some(GroupEnd::Closed(CloseReason::Local)))
+        let closed = GroupEnd::Closed(CloseReason::Local);
+        end.or_else(|| self.ended.then_some(closed))
     }
 }
 
