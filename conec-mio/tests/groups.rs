@@ -23,6 +23,11 @@ fn many_threads_publish_and_all_hear_one_order() {
     const EACH: usize = 300;
     let coordinator =
         coordinator("connect allow any\njoin allow any\npublish allow any\ncreate allow any");
+    let mut config = GroupConfig::default();
+    config.history = Lossy::new(10_000, 4 << 20);
+    coordinator
+        .make_lasting_group("room".parse().unwrap(), config)
+        .unwrap();
     let groups = ["alice", "bob", "carol"].map(|name| {
         let mut config = JoinConfig::default();
         config.queue = Lossy::new(10_000, 4 << 20);
@@ -97,8 +102,8 @@ fn no_call_waits_longer_than_its_limit_and_what_it_would_have_given_comes() {
                     "room" => answers.grant_membership(request),
                     _ => answers.deny_membership(request),
                 };
-                // Who has given up needs no answer.
-                drop(answered);
+                // Who has given up needs none.
+                assert!(answered.is_ok() || group.as_str() == "room");
             }
         }
     });
