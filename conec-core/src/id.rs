@@ -282,4 +282,15 @@ mod tests {
         let other = encode::<3>(PURPOSE, &[7; 27]);
         assert_eq!(parse(&other), TextError::Length { found: 48 });
     }
+
+    /// As logs show it.
+    #[test]
+    fn a_name_is_shown_as_it_is() {
+        let name: Name = "printer-7.office".parse().expect("a name");
+        assert_eq!(name.as_str(), "printer-7.office");
+        assert_eq!(
+            format!("{name} {name:?}"),
+            "printer-7.office printer-7.office"
+        );
+    }
 }

@@ -185,3 +185,46 @@ const MEMBERSHIP: u64 = 1 << 10;
 const TARGET: u64 = 128;
 /// A name, in all tables, and whose it is.
 const KNOWN: u64 = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIXED: u64 = 10 << 20;
+
+    fn channel(largest: usize) -> ChannelConfig {
+        ChannelConfig {
+            max_message_size: largest,
+            ..ChannelConfig::default()
+        }
+    }
+
+    #[test]
+    fn a_budget_is_used_up_and_not_exceeded() {
+        let (small, large) = (channel(1000), channel(1 << 20));
+        for budget in [20, 32, 100, 1000].map(|mib| (mib << 20) + 5) {
+            for channels in [&[&small][..], &[&small, &large]] {
+                let worst = worst_case(budget, FIXED, channels);
+                assert!(worst <= budget as u64, "{worst} of {budget}");
+                assert!(worst + 32 > budget as u64, "{worst} of {budget}");
+            }
+        }
+        // Where there is too little, it says how much it takes: four of the largest messages, and what comes on top.
+        let worst = worst_case(0, FIXED, &[&small, &large]);
+        assert_eq!(worst, FIXED + (4 << 20) + (1 << 19) + (1 << 20));
+    }
+
+    #[test]
+    fn windows_get_half_of_what_is_left_unless_messages_need_it() {
+        let (small, large) = (channel(1000), channel(1 << 20));
+        let windows = |mib: usize, of| shares(mib << 20, FIXED, &[of]).windows;
+        // The engine takes twice as much.
+        assert_eq!(windows(30, &small), 5 << 20);
+        assert_eq!(windows(30, &large), 5 << 20);
+        assert_eq!(windows(20, &large), (10 << 20) / 4 - (1 << 18));
+        assert_eq!(windows(15, &large), 0);
+        let messages = |mib: usize| shares(mib << 20, FIXED, &[&large]).messages;
+        assert_eq!(messages(15), 4 << 20);
+        assert_eq!(messages(29), ((19 << 19) - (1 << 20)) / 9 * 8);
+    }
+}

@@ -1538,11 +1538,11 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "hostile::groups::who_leaves_and_comes_back_owes_what_it_owed",
     },
     Guard {
-        what: "who is a member does not become one twice",
+        what: "who is a member is let in again only when that is over",
         file: "conec-core/src/coordinator/groups/transitions.rs",
-        text: "if before.channel() >= client {",
+        text: "if former.is_some_and(|it| it.stream.channel() == client) {",
         without: "if false {",
-        noticed_by: "hostile::groups::who_is_a_member_does_not_become_one_twice",
+        noticed_by: "hostile::groups::who_is_a_member_becomes_one_again_only_when_that_is_over",
     },
     Guard {
         what: "who joined to hear does not publish",

@@ -42,3 +42,36 @@ impl Toll {
 /// Some questions are never answered, such as those about what is over meanwhile, and are good for no more than this. It is
 /// twice what one side can have open at once.
 const MAX_OWED: u32 = 1024;
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const ANSWER: &[u8] = b"answer";
+
+    /// How many messages may come at once.
+    fn count(toll: &mut Toll, now: Instant, message: &'static [u8]) -> u32 {
+        let message = Bytes::from_static(message);
+        (0..5000).take_while(|_| toll.take(now, &message)).count() as u32
+    }
+
+    #[test]
+    fn what_was_asked_for_is_free() {
+        let now = Instant::now();
+        let mut toll = Toll::new(10, 3, |message| message == ANSWER);
+        toll.ask(2);
+        assert_eq!(count(&mut toll, now, b"other"), 3);
+        assert_eq!(count(&mut toll, now, ANSWER), 2);
+        assert_eq!(count(&mut toll, now, ANSWER), 0);
+        let later = now + Duration::from_millis(200);
+        toll.ask(1);
+        assert_eq!(count(&mut toll, later, ANSWER), 1 + 2);
+        // However much is asked.
+        toll.ask(MAX_OWED - 1);
+        toll.ask(u32::MAX);
+        assert_eq!(count(&mut toll, later, ANSWER), MAX_OWED);
+    }
+}

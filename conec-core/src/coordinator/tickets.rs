@@ -131,3 +131,109 @@ const EPOCH: Duration = Duration::from_secs(3600);
 /// For so many pairs, tickets are renewed in a row, and then after a pause.
 const AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
+mod tests {
+    use super::*;
+    use crate::wire::{Role, Route};
+
+    const CLIENT: ClientId = ClientId([1; 32]);
+
+    fn tickets() -> Tickets {
+        Tickets {
+            key: TicketKey::new(&[7; 32].into()),
+            revoked: BTreeMap::new(),
+            most_revoked: 2,
+            renewal: None,
+        }
+    }
+
+    fn claim(channel: u64) -> Claim {
+        let [own_route, peer_route] =
+            [1, 2].map(|last| Route::from_bytes([0x80, 1, 2, 3, 4, last]).expect("a route"));
+        Claim {
+            role: Role::Initiator,
+            own_route,
+            peer_route,
+            channel,
+            peer: ClientId([2; 32]),
+            label: Bytes::new(),
+            direct: false,
+            ticket: Bytes::new(),
+        }
+    }
+
+    fn hours(hours: u64) -> Duration {
+        Duration::from_secs(3600 * hours)
+    }
+
+    #[test]
+    fn a_ticket_is_good_for_an_hour_at_least_and_for_less_than_two() {
+        let mut tickets = tickets();
+        let mut claim = claim(5);
+        claim.ticket = tickets.give(Instant::now(), hours(10), CLIENT, &claim);
+        let second = Duration::from_secs(1);
+        for (time, good) in [
+            // By another Coordinator's clock.
+            (hours(9) - second, false),
+            (hours(9), true),
+            (hours(10), true),
+            (hours(12) - second, true),
+            (hours(12), false),
+        ] {
+            assert_eq!(tickets.is_good(time, CLIENT, &claim), good, "{time:?}");
+        }
+        assert!(!tickets.is_good(hours(10), claim.peer, &claim));
+        tickets.revoke(hours(10), 6);
+        assert!(tickets.is_good(hours(10), CLIENT, &claim));
+        tickets.revoke(hours(10), 5);
+        assert!(!tickets.is_good(hours(10), CLIENT, &claim));
+    }
+
+    #[test]
+    fn who_may_not_be_claimed_is_known_as_long_as_there_may_be_tickets() {
+        let mut tickets = tickets();
+        let revoked = |tickets: &Tickets| -> Vec<_> {
+            tickets
+                .revocations()
+                .map(|it| (it.channel, it.hour))
+                .collect()
+        };
+        tickets.revoke(hours(10), 1);
+        tickets.revoke(hours(11), 2);
+        assert_eq!(revoked(&tickets), [(1, 10), (2, 11)]);
+        // Of too many, the oldest is forgotten.
+        tickets.revoke(hours(11), 3);
+        assert_eq!(revoked(&tickets), [(2, 11), (3, 11)]);
+        tickets.revoke(hours(13), 4);
+        assert_eq!(revoked(&tickets), [(4, 13)]);
+    }
+
+    #[test]
+    fn tickets_are_renewed_in_the_next_hour_some_at_a_time() {
+        for (pairs, given) in [(64, &[64][..]), (65, &[64, 1]), (130, &[64, 64, 2])] {
+            let mut tickets = tickets();
+            let all = |first: PairId| (first.0.max(1)..=pairs).map(PairId);
+            let start = Instant::now();
+            assert_eq!(tickets.next_due(), None);
+            assert!(tickets.take_renewals(start, all).is_empty());
+            let half = Duration::from_secs(1800);
+            tickets.give(start, hours(10) + half, CLIENT, &claim(1));
+            assert_eq!(tickets.next_due(), Some(start + half));
+            // Others that are given meanwhile are renewed with it.
+            tickets.give(start + half / 2, hours(10), CLIENT, &claim(2));
+            assert!(tickets.take_renewals(start, all).is_empty());
+            let mut renewed = Vec::new();
+            for (second, &count) in (0..).zip(given) {
+                let due = start + half + Duration::from_secs(second);
+                assert_eq!(tickets.next_due(), Some(due));
+                let some = tickets.take_renewals(due, all);
+                assert_eq!(some.len(), count);
+                renewed.extend(some);
+            }
+            assert_eq!(tickets.next_due(), None);
+            assert!(renewed.into_iter().eq((1..=pairs).map(PairId)));
+        }
+    }
+}

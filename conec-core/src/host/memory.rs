@@ -166,4 +166,100 @@ mod tests {
         memory.held_back.insert(ChannelId(1));
         assert!(memory.is_short());
     }
+
+    #[test]
+    fn the_level_goes_up_at_once_and_down_later() {
+        let mut memory = Memory::new(800);
+        for (taken, level) in [
+            (400, Level::Plenty),
+            (401, Level::Tight),
+            (400, Level::Tight),
+            (301, Level::Tight),
+            (300, Level::Plenty),
+            (400, Level::Plenty),
+            (700, Level::Tight),
+            (701, Level::Full),
+            (601, Level::Full),
+            (600, Level::Tight),
+            (701, Level::Full),
+            (300, Level::Plenty),
+        ] {
+            memory.level = memory.level(taken);
+            assert_eq!(memory.level, level, "{taken}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_of_a_channel_depends_on_the_level_and_its_turn() {
+        let (mut memory, [first, second]) = (Memory::new(800), [ChannelId(1), ChannelId(2)]);
+        memory.turns.insert(first, turn(0));
+        for (level, readings) in [
+            (Level::Plenty, [Reading::All, Reading::All]),
+            (Level::Tight, [Reading::InTurn, Reading::Small]),
+            (Level::Full, [Reading::InTurn, Reading::Nothing]),
+        ] {
+            memory.level = level;
+            assert_eq!([first, second].map(|id| memory.reading(id)), readings);
+        }
+    }
+
+    #[test]
+    fn a_turn_begins_if_what_is_left_is_enough_or_there_is_no_other() {
+        let mut memory = Memory::new(800);
+        // A part of the limit may be taken beyond it.
+        assert_eq!(memory.slack(), 100);
+        for (taken, need, fits) in [
+            (700, 100, true),
+            (700, 101, true),
+            (900, 1000, true),
+            (901, 0, false),
+        ] {
+            assert_eq!(memory.fits(taken, need), fits, "{taken} {need}");
+        }
+        memory.turns.insert(ChannelId(1), turn(200));
+        memory.turns.insert(ChannelId(2), turn(150));
+        assert_eq!(memory.slack(), 300);
+        assert!(memory.fits(350, 100));
+        assert!(!memory.fits(350, 101));
+    }
+
+    #[test]
+    fn turns_go_round() {
+        let mut memory = Memory::new(800);
+        assert_eq!(memory.next_in_line(), None);
+        memory.line.extend([2, 5, 9].map(ChannelId));
+        for (last, next) in [
+            (None, 2),
+            (Some(2), 5),
+            (Some(4), 5),
+            (Some(5), 9),
+            (Some(9), 2),
+        ] {
+            memory.last = last.map(ChannelId);
+            assert_eq!(memory.next_in_line(), Some(ChannelId(next)));
+        }
+    }
+
+    #[test]
+    fn a_turns_end_is_awaited_by_who_stands_in_line_or_lacks_memory() {
+        let (mut memory, [first, second]) = (Memory::new(800), [ChannelId(1), ChannelId(2)]);
+        let taken = |ready, partial| MessageMemory { ready, partial };
+        assert!(!memory.is_awaited(first, taken(0, 1)));
+        memory.held_back.insert(first);
+        assert!(!memory.is_awaited(first, taken(0, 1)), "itself");
+        memory.held_back.insert(second);
+        assert!(memory.is_awaited(first, taken(0, 1)));
+        assert!(!memory.is_awaited(first, taken(1, 1)), "it is read first");
+        memory.line.insert(second);
+        assert!(memory.is_awaited(first, taken(1, 0)));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
+    fn turn(need: usize) -> Turn {
+        Turn {
+            began: Instant::now(),
+            need,
+            received: 0,
+        }
+    }
 }

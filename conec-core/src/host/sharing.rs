@@ -28,7 +28,7 @@ impl<R: Account> Host<R> {
         self.forget_leftovers();
         let level = self.memory.level(self.taken());
         let before = std::mem::replace(&mut self.memory.level, level);
-        if before == Level::Plenty && level > before {
+        if before == Level::Plenty && level != before {
             let taken = self.taken();
             tracing::debug!(taken, "large messages are read in turn");
             for id in self.ids() {

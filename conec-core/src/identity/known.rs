@@ -263,6 +263,7 @@ mod tests {
         let mut known = KnownClients::from_iter([(bob.clone(), ONE)]);
         assert!(!known.learn(&carol, OTHER, 1) && known.learn(&bob, ONE, 0));
         assert_eq!((known.get(&carol), known.len()), (None, 1));
+        assert!(!known.is_empty() && KnownClients::new().is_empty());
         assert!(!known.is_eventful() && !known.take_news());
         // It is not known, so nobody is anybody else.
         assert!(known.admit(&carol, ONE, None) && known.admit(&carol, OTHER, None));
@@ -292,5 +293,13 @@ mod tests {
         assert!(known.learn(&carol, OTHER, 9));
         known.forget(&carol);
         assert_eq!(known.poll_learned(), None);
+    }
+
+    #[test]
+    fn where_names_were_read_from_is_remembered_for_who_writes_them() {
+        let mut known = KnownClients::new();
+        assert_eq!(known.file(), None);
+        known.set_file("known_clients");
+        assert_eq!(known.file(), Some(Path::new("known_clients")));
     }
 }

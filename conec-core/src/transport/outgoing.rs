@@ -294,6 +294,28 @@ mod tests {
         }
     }
 
+    /// The engine would be slow with many tiny ones.
+    #[test]
+    fn batches_with_little_in_them_share_pieces() {
+        let mut outgoing = Gathered::default();
+        for size in [1000, COPY_BELOW - 1, 10] {
+            let mut others = Gathered::default();
+            others.push(b"", &Bytes::from(vec![1; size]));
+            outgoing.append(&mut others);
+        }
+        assert_eq!(
+            (outgoing.pieces.len(), outgoing.len()),
+            (0, 1010 + COPY_BELOW - 1)
+        );
+        // What has come to as much in small writes is not copied once more.
+        let mut others = Gathered::default();
+        (0..4).for_each(|_| others.push(b"", &Bytes::from(vec![1; COPY_BELOW / 4])));
+        let at = others.tail.as_ptr();
+        outgoing.append(&mut others);
+        assert_eq!(outgoing.pieces.len(), 2);
+        assert_eq!(outgoing.pieces[1].as_ptr(), at);
+    }
+
     #[test]
     fn large_messages_are_known_wherever_they_were_gathered() {
         let (mut outgoing, mut others) = (Gathered::default(), Gathered::default());

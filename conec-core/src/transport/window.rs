@@ -219,4 +219,53 @@ mod tests {
         let sizes = [400, 800, 1600, 3200, 3200, 3200].map(|bytes| send(&mut window, bytes));
         assert_eq!(sizes, [1000, 2000, 4000, 8000, 8000, 8000]);
     }
+
+    #[test]
+    fn who_waits_for_room_hears_of_it_before_the_engine_would_tell() {
+        const SIZE: u32 = 1 << 20;
+        // The engine tells of an eighth.
+        for (waits, control, due) in [
+            (false, false, None),
+            (false, true, Some(GIVE_BACK)),
+            (true, false, Some(GIVE_BACK)),
+        ] {
+            let mut window = ReceiveWindow::new(SIZE, SIZE);
+            if waits {
+                window.hold_up();
+            }
+            let told = (1..u64::from(SIZE) / 8 / 1024).find(|_| window.give_back(1024, control));
+            assert_eq!(told.map(|kib| 1024 * kib), due, "{waits} {control}");
+            assert_eq!(window.is_short(), waits);
+            // When the engine does, that is enough for who waits.
+            assert!(!window.give_back(u64::from(SIZE) / 8, control));
+            assert!(!window.is_short());
+            assert_eq!(window.untold, 0);
+        }
+        // Of a small window, a sixteenth.
+        let mut window = ReceiveWindow::new(1600, 1600);
+        window.hold_up();
+        assert!(!window.give_back(99, false));
+        assert!(window.give_back(1, false));
+    }
+
+    #[test]
+    fn half_of_the_window_in_a_round_trip_is_quick_and_later_is_not() {
+        for (millis, received, grown) in [(100, 500, 1000), (100, 499, 0), (101, 500, 0)] {
+            let mut window = ReceiveWindow::new(1000, 5000);
+            let start = Instant::now();
+            window.note(start, RTT, 0, 0);
+            window.note(start + Duration::from_millis(millis), RTT, 0, received);
+            assert_eq!(window.grow(10_000), grown, "{received} in {millis} ms");
+        }
+    }
+
+    #[test]
+    fn the_engine_is_told_of_another_size_once() {
+        let mut window = ReceiveWindow::new(1000, 5000);
+        assert_eq!(
+            [1000, 900, 900, 1000].map(|size| window.tell(size)),
+            [false, true, false, true]
+        );
+        assert_eq!(window.told(), 1000);
+    }
 }

@@ -123,8 +123,7 @@ impl State<Client> {
 
     fn group_end(&mut self, id: GroupId) -> Option<GroupEnd> {
         let end = self.endpoint.group(id).end();
-        let closed = GroupEnd::Closed(CloseReason::Local);
-        end.or_else(|| self.ended.then_some(closed))
+        end.or_else(|| self.ended.then_some(GroupEnd::Closed(CloseReason::Local)))
     }
 }
 

@@ -116,7 +116,10 @@ impl crate::load::Member for Member {
         self.client.turn(now);
         while let Some(event) = self.client.poll_event() {
             if let ClientEvent::Connected { .. } = event {
-                self.group = Some(self.join(now)?);
+                // It joins again by itself.
+                if self.group.is_none() {
+                    self.group = Some(self.join(now)?);
+                }
             } else if let ClientEvent::Group {
                 event: GroupEvent::Ended(end),
                 ..

@@ -1,6 +1,7 @@
 //! The members of one process: who they are, and what they do all the time.
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -155,10 +156,12 @@ pub(crate) fn run<M: Member>(
             let next = began + Duration::from_nanos(published * 1_000_000_000 / rate);
             deadline = Some(deadline.map_or(next, |it| it.min(next)));
         }
-        poll.poll(
-            &mut events,
-            deadline.map(|at| at.saturating_duration_since(now)),
-        )?;
+        let wait = deadline.map(|at| at.saturating_duration_since(now));
+        match poll.poll(&mut events, wait) {
+            // By the signal that lets a stopped process go on.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
+            waited => waited?,
+        }
         for event in &events {
             let seat = &mut seats[event.token().0];
             seat.member.ready(event);

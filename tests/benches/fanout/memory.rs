@@ -66,12 +66,13 @@ fn run(subscribers: usize, settings: &Settings) -> Result<[f64; 6]> {
     thread::sleep(SETTLE);
     let joined = memory("VmRSS:")?;
 
-    let _first = start("publisher", publish(HISTORY, 100))?;
-    thread::sleep(Duration::from_secs(HISTORY as u64 / 1024 / 100) + SETTLE);
+    // Large ones, and slowly: so that the members keep up, and nothing but the history is kept.
+    let _first = start("publisher", publish(HISTORY, 16 << 10, 8))?;
+    thread::sleep(Duration::from_secs(8) + SETTLE);
     let history = memory("VmRSS:")?;
 
     signal(&members, Signal::SIGSTOP)?;
-    let _second = start("publisher", publish(16 * HISTORY, 8000))?;
+    let _second = start("publisher", publish(16 * HISTORY, 1024, 8000))?;
     thread::sleep(Duration::from_secs(3) + SETTLE);
     let burst = memory("VmRSS:")?;
     signal(&members, Signal::SIGCONT)?;
@@ -80,10 +81,11 @@ fn run(subscribers: usize, settings: &Settings) -> Result<[f64; 6]> {
     Ok([alone, joined, history, burst, caught_up, memory("VmHWM:")?])
 }
 
-fn publish(bytes: usize, rate: u64) -> Load {
+fn publish(bytes: usize, size: usize, rate: u64) -> Load {
     let mut load = Load::new(1, 0);
+    load.size = size;
     load.rate = Some(rate);
-    load.total = Some((bytes / load.size) as u64);
+    load.total = Some((bytes / size) as u64);
     load
 }
 

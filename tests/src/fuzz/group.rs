@@ -224,13 +224,14 @@ fn talk(world: &mut World, members: &[(NodeId, GroupId); 2], numbers: &mut [u64;
             let item = world.wait_for("something in the group", PATIENCE, |world| {
                 world.client(node).group(group).recv()
             });
-            match item {
-                GroupItem::Message(message) if message.sequence == *number => {
-                    *number += 1;
-                    done = message.payload == said;
-                }
-                item => world.fail(&format!("{item:?} instead of {number}")),
+            let GroupItem::Message(message) = item else {
+                world.fail(&format!("{item:?} instead of {number}"));
+            };
+            if message.sequence != *number {
+                world.fail(&format!("{message:?} instead of {number}"));
             }
+            *number += 1;
+            done = message.payload == said;
         }
     }
 }

@@ -139,7 +139,7 @@ impl Run {
     }
 
     /// What a member has published is in an order, or it was told that it may not be.
-    fn check_seat(&mut self, seat: usize) {
+    fn check_seat(&self, seat: usize) {
         let it = &self.seats[seat];
         let published = it.published.len() as u64;
         let lost = published - it.ordered as u64;

@@ -36,8 +36,6 @@ pub(super) struct Seat {
     pub(super) left: bool,
     /// The Coordinator's application may have ended it.
     pub(super) removed: bool,
-    /// Another membership of the same group had just been left.
-    follows: bool,
     pub(super) end: Option<GroupEnd>,
     /// The sizes of what was published.
     pub(super) published: Vec<usize>,
@@ -90,7 +88,6 @@ impl Run {
         let (publishes, hears, hears_own) = (config.publish, config.hear, config.hear_own);
         let (watches, slow, start) = (config.watch, config.slow, config.start);
         let same = |it: &Seat| (it.client, it.life, it.group) == (client, life, group);
-        let follows = self.seats.iter().any(|it| same(it) && it.left);
         let is_member = (0..self.seats.len()).any(|it| same(&self.seats[it]) && self.goes_on(it));
         let id = match self.begin_joining(client, group, config) {
             Ok(id) if !is_member => id,
@@ -116,7 +113,6 @@ impl Run {
             is_blocked: false,
             left: false,
             removed: false,
-            follows,
             end: None,
             published: Vec::new(),
             ordered: 0,
@@ -219,7 +215,6 @@ impl Run {
             GroupEnd::TooSlow => it.slow == SlowMember::Leave,
             GroupEnd::Refused(ErrorCode::TooSlow) => it.slow == SlowMember::Leave || strict,
             GroupEnd::Refused(ErrorCode::NotFound) => it.removed,
-            GroupEnd::Refused(ErrorCode::Superseded) => it.follows,
             // Who has never been connected does not look for its Coordinator again.
             GroupEnd::Closed(_) => {
                 let client = &self.clients[it.client];
@@ -272,7 +267,9 @@ impl Run {
                     self.fail(&format!("membership {seat} is told that nobody has left"));
                 }
             }
-            item => self.fail(&format!("membership {seat} is told {item:?}")),
+            item @ (GroupItem::Unopened { .. } | GroupItem::Withheld { .. } | _) => {
+                self.fail(&format!("membership {seat} is told {item:?}"));
+            }
         }
     }
 

@@ -164,7 +164,14 @@ impl Run {
             | ClientEvent::Draining
             | ClientEvent::AddressObserved { .. }
             | ClientEvent::Channel { .. } => {}
-            event => self.fail(&format!("what nobody has caused: {event:?}")),
+            event @ (ClientEvent::Throttled { .. }
+            | ClientEvent::Offered { .. }
+            | ClientEvent::Learned { .. }
+            | ClientEvent::NotLearned { .. }
+            | ClientEvent::KeyChanged { .. }
+            | ClientEvent::Introduced { .. }
+            | ClientEvent::IntroductionFailed { .. }
+            | _) => self.fail(&format!("what nobody has caused: {event:?}")),
         }
     }
 
@@ -183,7 +190,14 @@ impl Run {
                 known.expect("one of ours").is_readable = true;
             }
             CoordinatorEvent::ClientConnected { .. } | CoordinatorEvent::Channel { .. } => {}
-            event => self.fail(&format!("what nobody has caused: {event:?}")),
+            event @ (CoordinatorEvent::ClientAsks { .. }
+            | CoordinatorEvent::ClientJoined { .. }
+            | CoordinatorEvent::PairAsks { .. }
+            | CoordinatorEvent::IntroductionAsks { .. }
+            | CoordinatorEvent::PairStarted { .. }
+            | CoordinatorEvent::PairResumed { .. }
+            | CoordinatorEvent::PairClosed { .. }
+            | _) => self.fail(&format!("what nobody has caused: {event:?}")),
         }
     }
 }

@@ -339,7 +339,7 @@ pub fn joined(incarnation: u64, next: u64, missed: u64, max_size: u64) -> Vec<u8
 
 /// Group: a Client without a name has published something, or the Coordinator's application has.
 pub fn published(sequence: u64, sender: Option<ClientId>, published: &[u8]) -> Vec<u8> {
-    let sender = sender.map_or(vec![0], |id| [&[1], &id.as_bytes()[..], &[0]].concat());
+    let sender = sender.map_or_else(|| vec![0], |id| [&[1], &id.as_bytes()[..], &[0]].concat());
     message(2, &[&varint(sequence), &sender, published])
 }
 

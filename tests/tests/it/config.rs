@@ -129,6 +129,59 @@ fn there_is_memory_for_what_the_limits_allow() {
     assert_eq!(client(|it| it.memory = least - 1), Some("memory"));
 }
 
+/// Of what the budget must be at least, without any for what other sides send but the largest messages.
+#[test]
+fn each_thing_that_is_allowed_takes_its_part_of_the_memory() {
+    const KIB: u64 = 1 << 10;
+    let least = |set: fn(&mut CoordinatorConfig)| {
+        let mut config = CoordinatorConfig::new(keys::certificate());
+        config.memory = 0;
+        set(&mut config);
+        config.worst_case_bytes()
+    };
+    let before = least(|_| {});
+    let more = |set| least(set) - before;
+    assert_eq!(more(|it| it.limits.clients += 1), 144 * KIB);
+    assert_eq!(more(|it| it.limits.groups += 1), 3 * KIB);
+    assert_eq!(more(|it| it.limits.group_memory += 1), 1);
+    assert_eq!(more(|it| it.limits.handshakes += 1), 64 * KIB);
+    assert_eq!(more(|it| it.limits.pairs += 1), 2 * KIB);
+    assert_eq!(more(|it| it.limits.events += 1), 8 * KIB);
+    assert_eq!(more(|it| it.limits.forward_queue += 1), 1);
+    let window = more(|it| it.home.receive_window += 1);
+    assert_eq!(
+        window,
+        2 * CoordinatorConfig::new(keys::certificate()).limits.clients as u64
+    );
+    assert_eq!(more(|it| it.home.max_message_size += 8), 5 * 8 + 4);
+
+    let least = |set: fn(&mut ClientConfig)| {
+        let trust = Trust::Pin(keys::certificate().pin());
+        let mut config = ClientConfig::new(keys::identity(1), trust);
+        config.memory = 0;
+        config.limits.channels_per_client = 10;
+        set(&mut config);
+        config.worst_case_bytes()
+    };
+    let before = least(|_| {});
+    let more = |set| least(set) - before;
+    // Those that it has asked for, and those that others have.
+    assert_eq!(more(|it| it.peer.receive_window += 1), 2 * 2 * 10);
+    assert_eq!(more(|it| it.home.receive_window += 1), 2);
+    assert_eq!(more(|it| it.limits.probe_targets += 1), 128);
+    let channels = [1, 3].map(|count| {
+        let mut config =
+            ClientConfig::new(keys::identity(1), Trust::Pin(keys::certificate().pin()));
+        (config.memory, config.limits.channels_per_client) = (0, 10 + count);
+        config.worst_case_bytes() - before
+    });
+    assert_eq!(channels[1], 3 * channels[0]);
+    assert!(
+        (100 * KIB..400 * KIB).contains(&channels[0]),
+        "{channels:?}"
+    );
+}
+
 #[test]
 fn a_channels_times_and_packets_are_within_reason() {
     for (time, refused) in [

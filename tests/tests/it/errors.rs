@@ -31,6 +31,12 @@ fn an_error_does_not_repeat_its_source() {
     }
 }
 
+#[test]
+fn the_code_of_the_application_at_the_other_side_is_told() {
+    let reason = CloseReason::Application(Code(4711));
+    assert!(reason.to_string().contains("4711"), "{reason}");
+}
+
 /// What has no source says by itself what has happened within.
 #[test]
 fn what_was_the_matter_is_told_once_in_each_chain() {

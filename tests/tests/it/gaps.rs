@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use conec_core::{
     ChannelConfig, ChannelEvent, Code, CoordinatorConfig, Direction, PathPolicy, RecvEnd, SendEnd,
-    Target,
+    Target, testing::client_entries,
 };
 use conec_tests::{
     fuzz::reassembly,
@@ -281,6 +281,7 @@ fn streams_that_are_not_accepted_yet_are_safe_too() {
 #[test]
 fn ends_of_streams_are_what_they_are_without_losses() {
     let (mut world, coordinator, at_alice, at_bob) = long_fat_channel(6);
+    let before = client_entries(world.client(at_bob.node));
     let mut bulks = warm::<4>(&mut world, at_alice, at_bob);
     let way = [at_alice.node, coordinator];
     world.link(way[0], way[1]).lose_every = Some(2);
@@ -316,6 +317,10 @@ fn ends_of_streams_are_what_they_are_without_losses() {
         world.finish(ours);
         assert_eq!(world.recv_ended(theirs), RecvEnd::Finished);
     }
+    // Nor do they take any memory: only the control stream is still read as what was set aside.
+    world.run_for(Duration::from_secs(1));
+    let after = client_entries(world.client(at_bob.node));
+    assert!(after < before + 2500, "{before} before, {after} after");
 }
 
 /// Small messages, each in a packet of its own: many are sent again in one.

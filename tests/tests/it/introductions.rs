@@ -5,6 +5,7 @@ use std::time::Duration;
 use conec_core::{
     ChannelId, ClientEvent, ClientId, CloseReason, Code, CoordinatorConfig, CoordinatorEvent,
     Endpoint, ErrorCode, Identity, IntroduceError, IntroductionId, Name, PairId, Rules, Target,
+    TimeoutCause,
 };
 use conec_tests::{
     keys,
@@ -343,8 +344,10 @@ fn the_application_decides_where_rules_ask_it() {
 
 #[test]
 fn either_end_can_reject_it_with_a_code() {
-    for rejecting in [0, 1] {
-        let mut story = Story::with(10, OPEN, false, |_| {});
+    // Whoever else the application is asked about.
+    let asking = format!("{OPEN}\nreach ask tag:staff to any");
+    for (rejecting, rules) in [(0, OPEN), (1, OPEN), (0, &asking), (1, &asking)] {
+        let mut story = Story::with(10, rules, false, |_| {});
         let id = story.introduce_to("bob");
         let offers = story.offers();
         let nodes = [story.alice, story.bob];
@@ -364,6 +367,45 @@ fn either_end_can_reject_it_with_a_code() {
         assert_eq!(story.world.closed(at), rejected);
         story.has_no_other_outcome();
     }
+}
+
+/// A driver that looks at the time alone comes back for it.
+#[test]
+fn what_became_of_an_introduction_waits_until_the_application_asks() {
+    let mut story = Story::new(20, OPEN);
+    story.world.set_lagging(story.lobby, true);
+    assert!(!story.world.client(story.lobby).has_application_events());
+    let id = story.introduce_to("bob");
+    story.world.run_for(secs(2));
+    let now = story.world.now();
+    let lobby = story.world.client(story.lobby);
+    assert!(lobby.has_application_events());
+    let (due, cause) = lobby.poll_timeout_cause().unwrap();
+    assert_eq!((due <= now, cause), (true, TimeoutCause::Events));
+    story.world.set_lagging(story.lobby, false);
+    assert_eq!(story.outcome(id), Ok(()));
+    assert!(!story.world.client(story.lobby).has_application_events());
+    story.has_no_other_outcome();
+}
+
+/// As drivers do that leave to the application what it has not asked for.
+#[test]
+fn what_became_of_an_introduction_can_be_asked_for() {
+    let mut story = Story::new(21, OPEN);
+    story.world.set_lagging(story.lobby, true);
+    let [found, lost] = ["bob", "nobody"].map(|to| story.introduce_to(to));
+    let lobby = story.world.client(story.lobby);
+    assert_eq!(lobby.poll_introduction(found), None);
+    story.world.run_for(secs(2));
+    let lobby = story.world.client(story.lobby);
+    assert_eq!(lobby.poll_introduction(lost), Some(NOT_FOUND));
+    assert!(lobby.has_application_events());
+    assert_eq!(lobby.poll_introduction(found), Some(Ok(())));
+    assert!(!lobby.has_application_events());
+    // It is told once, in whichever way.
+    assert_eq!(lobby.poll_introduction(found), None);
+    story.world.set_lagging(story.lobby, false);
+    story.has_no_other_outcome();
 }
 
 #[test]

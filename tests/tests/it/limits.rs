@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use conec_core::{
     ChannelEvent, ClientEvent, CloseReason, CoordinatorConfig, CoordinatorEvent, Direction,
-    Endpoint, ErrorCode, Target, testing::coordinator_entries,
+    Endpoint, ErrorCode, PairError, Target, testing::coordinator_entries,
 };
 use conec_tests::{
     budget::share_out,
@@ -286,3 +286,19 @@ fn nobody_has_to_go_for_memory_that_is_kept_for_messages() {
 }
 
 const LARGE: usize = 400_000;
+
+#[test]
+fn a_coordinator_gives_channels_no_longer_labels_than_clients_do() {
+    let mut world = World::new(9);
+    let (coordinator, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let (now, ids) = (world.now(), [alice, bob].map(|node| world.client_id(node)));
+    let endpoint = world.coordinator(coordinator);
+    for (len, too_long) in [(256, true), (300, true), (255, false)] {
+        let connected = endpoint.connect(now, ids[0], ids[1], &vec![1; len]);
+        assert_eq!(connected == Err(PairError::LabelTooLong), too_long, "{len}");
+    }
+    world.opened(alice);
+    let at_bob = world.opened(bob);
+    let label = &world.opened_with(bob, at_bob.channel).unwrap().label;
+    assert_eq!(label.len(), 255);
+}

@@ -1,13 +1,15 @@
 //! What networks do to datagrams, and what conec makes of it.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use conec_core::{
-    ChannelConfig, CloseReason, CoordinatorConfig, Direction, Endpoint, ErrorCode, RecvEnd, SendEnd,
+    ChannelConfig, CloseReason, CoordinatorConfig, Datagram, Direction, Endpoint, ErrorCode,
+    RecvEnd, SendEnd,
 };
 use conec_tests::{
     keys,
-    sim::{At, Burst, Half, LinkConfig, World},
+    raw::route_of,
+    sim::{At, Burst, Half, LinkConfig, Packet, Tap, World},
 };
 
 use crate::{
@@ -379,7 +381,6 @@ fn a_narrow_link_slows_the_sender_down_and_is_shared_fairly() {
 #[test]
 fn congestion_marks_cross_the_coordinator() {
     use conec_core::Ecn;
-    use conec_tests::sim::Tap;
     let (mut world, coordinator, at_alice, at_bob) = proxied_pair(7);
     let tap = Tap::default();
     world.network.tap = Some(tap.clone());
@@ -390,6 +391,56 @@ fn congestion_marks_cross_the_coordinator() {
         packet.source == from && packet.destination == to && packet.ecn == Some(Ecn::Ect0)
     });
     assert!(marked > 50, "{marked}");
+}
+
+/// However much there is of either.
+#[test]
+fn a_coordinators_own_packets_and_those_that_it_forwards_go_in_turn() {
+    let (mut world, coordinator, at_alice, at_bob) = proxied_pair(9);
+    let tap = Tap::default();
+    world.network.tap = Some(tap.clone());
+    transfer(&mut world, at_alice, at_bob, 1, 100);
+    let [alice, bob] = [at_alice, at_bob].map(|at| world.address(at.node));
+    let forwarded =
+        |packet: &&Packet| packet.source == alice && route_of(&packet.payload).is_some();
+    let theirs = tap.find(forwarded).unwrap().payload;
+    let bobs_id = world.client_id(at_bob.node);
+    let at = At {
+        node: coordinator,
+        channel: world.coordinator(coordinator).find(bobs_id).unwrap(),
+    };
+    let ours = world.open(at, Direction::Uni, b"");
+    world.run_for(Duration::from_secs(1));
+
+    let now = world.now();
+    let endpoint = world.coordinator(coordinator);
+    for _ in 0..5 {
+        endpoint.handle_datagram(
+            now,
+            Datagram {
+                source: alice,
+                destination_ip: None,
+                second_port: false,
+                ecn: None,
+                segment_size: theirs.len(),
+                payload: theirs[..].into(),
+            },
+        );
+    }
+    let mut channel = endpoint.channel(at.channel).unwrap();
+    channel
+        .stream(ours.stream)
+        .send(vec![1; 100_000].into())
+        .unwrap();
+    let sent: Vec<_> = (0..8)
+        .map(|_| endpoint.poll_transmit(now, NonZeroUsize::MIN).unwrap())
+        .collect();
+    assert!(sent.iter().all(|it| it.destination == bob));
+    let is_theirs: Vec<_> = sent.iter().map(|it| it.payload == theirs).collect();
+    assert!(
+        is_theirs.windows(2).all(|it| it[0] != it[1]),
+        "{is_theirs:?}"
+    );
 }
 
 #[test]

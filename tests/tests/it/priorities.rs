@@ -125,6 +125,43 @@ fn a_small_message_passes_by_bulk() {
     }
 }
 
+/// With its header, and beside ten streams with much to send: nobody has to guess what is little.
+#[test]
+fn a_message_of_16_kib_passes_by_bulk_and_a_larger_one_has_to_wait() {
+    for (size, passes) in [((16 << 10) - 2, true), ((16 << 10) - 1, false)] {
+        let mut scene = Scene::new(14);
+        let single = scene.stream(0);
+        let bulk: Vec<_> = (0..10).map(|_| scene.stream(0)).collect();
+        scene.shares([bulk[0], bulk[1]], Duration::from_secs(1));
+        let mut delays = Vec::new();
+        for _ in 0..5 {
+            let sent = scene.world.now();
+            scene.world.send(single.ours, vec![1; size]);
+            while scene.drain(single) == 0 {
+                for &stream in &bulk {
+                    scene.fill(stream, 20_000);
+                    scene.drain(stream);
+                }
+                scene.world.step();
+            }
+            delays.push(scene.world.now() - sent);
+            let later = scene.world.now() + Duration::from_secs(2);
+            while scene.world.now() < later {
+                for &stream in &bulk {
+                    scene.fill(stream, 20_000);
+                    scene.drain(stream);
+                }
+                scene.world.step_by(later);
+            }
+        }
+        // The path, its queue, what the engine has already, and the message itself; or else ten turns.
+        let bound = Duration::from_millis(10 + 50 + 25 + 15);
+        let passed = delays.iter().all(|&it| it < bound);
+        let waited = delays.iter().all(|&it| it > bound * 3 / 2);
+        assert_eq!((passed, waited), (passes, !passes), "{size}: {delays:?}");
+    }
+}
+
 #[test]
 fn streams_with_much_to_send_get_the_same() {
     let mut scene = Scene::new(3);

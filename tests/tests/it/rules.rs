@@ -411,3 +411,34 @@ fn rules_can_ask() {
     assert_eq!(info.names, [name("alice"), name("office")]);
     assert!(info.tags.contains(&name("some")));
 }
+
+/// Each refusal takes its second. Who has left by then is not told, nor is the next that comes under its key: both count from one.
+#[test]
+fn who_comes_back_at_once_hears_nothing_of_what_was_refused_before() {
+    let rules = "connect allow any\nreach ask any to any";
+    let (mut world, coordinator) = world(40, &rules.parse().unwrap());
+    let [bob] = join(&mut world, coordinator, ["bob"]);
+    let config = world.client_config("alice");
+    let alice = world.add_client_with(config.clone());
+    world.connect(alice, coordinator);
+    world.request_channel(alice, Target::Name(name("nobody")));
+    world.run_for(Duration::from_millis(200));
+    let now = world.now();
+    world.client(alice).close(now, Duration::ZERO);
+    world.run_for(Duration::from_millis(200));
+    world.restart_client(alice, config);
+    world.connect(alice, coordinator);
+    let at = world.request_channel(alice, Target::Name(name("bob")));
+    world.run_for(Duration::from_secs(2));
+    let asked = world.take_event(coordinator, |event| match event {
+        Event::Coordinator(CoordinatorEvent::PairAsks { pair, .. }) => Some(*pair),
+        Event::Coordinator(_) | Event::Client(_) => None,
+    });
+    let now = world.now();
+    world
+        .coordinator(coordinator)
+        .grant(now, asked.unwrap())
+        .unwrap();
+    assert_eq!(world.opened(alice), at);
+    world.opened(bob);
+}

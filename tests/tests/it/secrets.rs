@@ -1,6 +1,7 @@
 //! What is secret is not written down.
 
-use conec_core::{CoordinatorConfig, CoordinatorEvent, Policy};
+use bytes::Bytes;
+use conec_core::{CoordinatorConfig, CoordinatorEvent, Policy, Secret};
 use conec_tests::{
     keys,
     sim::{Event, World},
@@ -45,4 +46,24 @@ fn debug_output_tells_no_key_and_no_token() {
             assert!(!text.contains(&secret), "{secret} in {text}");
         }
     }
+}
+
+#[test]
+fn a_secret_is_known_by_all_its_bytes() {
+    let secrets: [Secret<Bytes>; 4] = [
+        "swordfish".into(),
+        b"swordfish"[..].into(),
+        b"swordfish".to_vec().into(),
+        Bytes::from_static(b"swordfish").into(),
+    ];
+    for secret in &secrets {
+        assert!(*secret == "swordfish" && *secret == secrets[0]);
+        for wrong in ["swordfisi", "Swordfish", "swordfis", "swordfishy", ""] {
+            assert!(*secret != wrong, "{wrong}");
+        }
+        assert_eq!(format!("{secret:?}"), "Secret(9 bytes)");
+    }
+    assert_eq!(Secret::from([7; 32]).as_ref(), [7; 32]);
+    let pem: Secret<Vec<u8>> = vec![7; 5].into();
+    assert_eq!(pem.as_ref(), [7; 5]);
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use conec_core::{ChannelId, Code, Endpoint, Path, TimeoutCause};
+use conec_core::{ChannelId, ClientEvent, Code, Endpoint, Path, TimeoutCause};
 use conec_tests::sim::{Wakeup, World};
 
 /// A driver that looks at the time alone comes back for what waits.
@@ -44,6 +44,23 @@ fn who_has_events_is_due_at_once() {
     // Not who hands them out only when asked.
     let due = world.coordinator(coordinator).poll_wakeup();
     assert!(due.is_some_and(|at| at > now), "{due:?}");
+}
+
+/// It is not about any channel.
+#[test]
+fn a_client_with_news_of_its_own_is_due_at_once() {
+    let mut world = World::new(79);
+    let (_, [alice]) = world.with_clients(["alice"]);
+    world.run_for(Duration::from_secs(1));
+    world.set_lagging(alice, true);
+    let address = (world.address(alice).ip(), 5000).into();
+    world.rebind(alice, address);
+    world.run_for(Duration::from_secs(60));
+    let now = world.now();
+    let (due, cause) = world.client(alice).poll_timeout_cause().unwrap();
+    assert_eq!((due <= now, cause), (true, TimeoutCause::Events));
+    let news = world.client(alice).poll_event();
+    assert_eq!(news, Some(ClientEvent::AddressObserved { address }));
 }
 
 /// A Coordinator and its Clients, one channel that is proxied and one that is direct, and nothing to do: everyone who is

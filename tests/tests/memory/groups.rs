@@ -29,18 +29,20 @@ fn with_messages(count: usize, size: usize) -> usize {
     config.limits.group_memory = MEMORY;
     let mut world = World::new(31);
     let coordinator = world.add_coordinator_with(config.clone());
-    let names = ["one", "two", "three"].map(|name| name.parse::<Name>().unwrap());
+    let names = ["one", "two", "three"].map(|name| name.parse::<Name>().expect("a name"));
     for name in &names {
         let mut group = GroupConfig::default();
         group.history = Lossy::new(usize::MAX, usize::MAX);
         let coordinator = world.coordinator(coordinator);
-        coordinator.make_lasting_group(name.clone(), group).unwrap();
+        coordinator
+            .make_lasting_group(name.clone(), group)
+            .expect("none of that name");
     }
     for number in 0..count {
         let (now, name) = (world.now(), &names[number % 3]);
         let message = vec![7; size].into();
         let coordinator = world.coordinator(coordinator);
-        coordinator.publish(now, name, message).unwrap();
+        coordinator.publish(now, name, message).expect("it fits");
     }
     held(&mut world, coordinator, config)
 }
@@ -68,11 +70,16 @@ fn with_streams(are_memberships: bool) -> usize {
                 let mut config = JoinConfig::sealed(GroupKey::from_bytes([1; 32]));
                 config.watch = true;
                 let client = world.client(client);
-                client.join(now, name.parse().unwrap(), config).unwrap();
+                let name = name.parse().expect("a name");
+                client.join(now, name, config).expect("not in it yet");
             } else {
-                let mut home = world.channel(client, home).unwrap();
-                let stream = home.open(Direction::Bi, name.as_bytes()).unwrap();
-                home.stream(stream).send("as much".into()).unwrap();
+                let mut home = world.channel(client, home).expect("connected");
+                let stream = home
+                    .open(Direction::Bi, name.as_bytes())
+                    .expect("there is room");
+                home.stream(stream)
+                    .send("as much".into())
+                    .expect("there is room");
             }
             world.run_for(Duration::from_millis(20));
         }

@@ -137,4 +137,18 @@ mod tests {
         let more = memory(1000) - memory(0);
         assert_eq!(more, 1000 * (LABEL + 2 * WAITING_SLOT));
     }
+
+    #[test]
+    fn streams_that_are_taken_count_with_their_queues() {
+        let memory = |streams| {
+            let mut core = ChannelCore::new(ChannelId(1), &ChannelConfig::default(), None);
+            for index in 0..streams {
+                core.begin(index, Direction::Uni);
+            }
+            core.leftover_memory()
+        };
+        assert_eq!(memory(11) - memory(0), 11 * QUEUE);
+        assert_eq!(memory(12) - memory(11), QUEUE + 24 * SLOT);
+        assert_eq!(memory(1000) - memory(500), 500 * (QUEUE + 2 * SLOT));
+    }
 }

@@ -539,4 +539,107 @@ mod tests {
             assert_eq!(tried.is_empty(), !is_tried);
         }
     }
+
+    #[test]
+    fn rounds_after_one_in_vain_are_short_until_something_answers() {
+        let mut scene = Scene::new(&[address(1)]);
+        let mut pings = vec![scene.run(10_000).len()];
+        let mut again = |scene: &mut Scene, answers: bool| {
+            let told = [address(1)].into_iter();
+            scene.prober.begin(scene.now, told, None);
+            let begin = (scene.now - scene.start).as_millis() as u64;
+            let mut count = scene.run(begin).len();
+            if answers {
+                for _ in 0..2 {
+                    scene.pong(scene.counter, address(1));
+                    count += scene.run(begin).len();
+                }
+            }
+            count += scene.run(begin + 10_000).len();
+            pings.push(count);
+        };
+        again(&mut scene, false);
+        again(&mut scene, false);
+        // One small and one large ping, both of which are answered.
+        again(&mut scene, true);
+        again(&mut scene, false);
+        again(&mut scene, false);
+        // As it is when one of the ends is somewhere else.
+        scene.prober.forgive();
+        again(&mut scene, false);
+        assert_eq!(pings, [8, 3, 3, 2, 8, 3, 8]);
+    }
+
+    #[test]
+    fn a_ping_that_the_rate_does_not_allow_waits_and_costs_nothing() {
+        let mut scene = Scene::new(&[address(1)]);
+        let mut others = vec![scene.budget.share(); 100];
+        for turn in 0..10_000 {
+            scene.budget.ask(scene.now, &mut others[turn % 100]);
+        }
+        scene.share = others.swap_remove(0);
+        assert_eq!(scene.run(0), []);
+        assert_eq!(scene.prober.spent, 0);
+        assert_eq!(scene.prober.next_due(), Some(scene.start + RATE_WAIT));
+        // It is not one of those that the address has left unanswered either: as many may be as ever.
+        let target = address(1).ip();
+        let aimed = (0..100).filter(|_| scene.budget.aim(scene.now, target));
+        assert_eq!(aimed.count(), 32);
+    }
+
+    #[test]
+    fn the_pongs_of_only_so_many_pings_are_known() {
+        let mut scene = Scene::new(&[address(1)]);
+        for counter in 1..=MAX_OUTSTANDING as u64 + 1 {
+            scene.prober.sent(scene.now, counter, address(1), PROBE_LEN);
+        }
+        assert_eq!(scene.pong(1, address(1)), None);
+        assert!(scene.pong(2, address(1)).is_some());
+    }
+
+    /// Another one may have come in the way that stops large packets, and be gone later.
+    #[test]
+    fn an_address_that_was_in_use_gets_another_chance_when_large_pings_are_lost() {
+        let mut scene = Scene::new(&[address(1)]);
+        scene.run(10_000);
+        scene.prober.disprove(scene.now, address(1));
+        scene.run(13_000);
+        let answer = scene.pong(scene.counter, address(1)).unwrap();
+        assert!(!answer.ready);
+        let pings = scene.run(19_500);
+        let large = [0, 100, 300, 700, 1500, 3100].map(|at| (13_000 + at, address(1), LARGE_LEN));
+        assert_eq!(pings[..6], large);
+        assert_eq!(pings[6..], [(19_100, address(1), PROBE_LEN)]);
+        // Where it is asked seldom for long, it is asked at once when there is reason to.
+        let later = 700_000;
+        scene.run(later);
+        scene.prober.hasten(scene.now);
+        assert_eq!(
+            scene.run(later),
+            [(u128::from(later), address(1), PROBE_LEN)]
+        );
+        assert_eq!(scene.prober.next_due(), Some(scene.now + SELDOM));
+    }
+
+    #[test]
+    fn the_address_in_use_needs_no_search() {
+        let mut scene = Scene::new(&[address(1)]);
+        scene.run(20);
+        scene.pong(1, address(1));
+        scene.run(40);
+        assert!(scene.pong(2, address(1)).unwrap().ready);
+        let told = [address(1), address(2)].into_iter();
+        scene.prober.begin(scene.now, told, Some(address(1)));
+        let asked = scene.run(10_000);
+        assert!(asked.iter().all(|ping| ping.1 == address(2)), "{asked:?}");
+        // It is still known to be ready, if it is no longer in use.
+        assert_eq!(asked.len(), 8);
+        scene.prober.sent(scene.now, 100, address(1), PROBE_LEN);
+        scene.now += Duration::from_millis(30);
+        let answer = scene.pong(100, address(1)).unwrap();
+        assert_eq!(
+            (answer.rtt, answer.ready),
+            (Duration::from_millis(30), false)
+        );
+    }
 }

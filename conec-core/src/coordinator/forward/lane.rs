@@ -198,4 +198,21 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_lane_that_was_long_gives_its_room_back() {
+        let mut lane = Lane::default();
+        for _ in 0..1000 {
+            lane.push(packets(1200, 20), 0);
+        }
+        for left in (0..1000).rev() {
+            let given = match left % 2 {
+                0 => lane.pop(20, usize::MAX).map(|it| count(&it)),
+                _ => Some(lane.drop_newest()),
+            };
+            assert_eq!(given, Some(20));
+            assert_eq!(lane.runs.len(), left);
+            assert!(lane.runs.capacity() <= left + left / 2 + 8, "{left}");
+        }
+    }
 }

@@ -53,12 +53,15 @@ type Number = u64;
 ///
 /// ```text
 /// Begun ─join, allowed─▶ Member
-///   └─join, to be asked─▶ Asking ─granted─▶ Member
+///   ├─join, to be asked─▶ Asking ─granted─▶ Member
+///   └─join, a member still─▶ Waiting ─a member no more─▶ Begun
 /// ```
 #[derive(Debug)]
 enum Seat {
     /// It is to say as what it joins.
     Begun(Applicant),
+    /// The Client is a member by another stream of its home channel, which it has most likely left.
+    Waiting(Applicant, Box<Join>),
     /// The application is asked.
     Asking(Applicant, Box<Join>, MembershipId),
     Member(Number, ClientId),
@@ -158,6 +161,18 @@ impl Groups {
             return None;
         };
         Some((number, id, &mut **self.all.get_mut(&number)?))
+    }
+
+    /// Who waits until the same Client is no member any more that has been one by this stream.
+    fn successor(&self, former: StreamId, name: &Name) -> Option<StreamId> {
+        let channel = former.channel();
+        let first = StreamId { channel, index: 0 };
+        let seats = self.seats.range(first..);
+        let mut seats = seats.take_while(|(stream, _)| stream.channel() == channel);
+        seats.find_map(|(&stream, seat)| match seat {
+            Seat::Waiting(applicant, _) if applicant.group == *name => Some(stream),
+            Seat::Begun(_) | Seat::Waiting(..) | Seat::Asking(..) | Seat::Member(..) => None,
+        })
     }
 
     /// Whether there is a place for another group, which somebody makes or the application does.

@@ -27,7 +27,7 @@ impl Coordinator {
             StreamNotice::Readable => match self.groups.seats.get(&stream) {
                 Some(Seat::Begun(_)) => self.read_join(now, stream),
                 Some(Seat::Member(..)) => self.groups.line_up(stream),
-                Some(Seat::Asking(..)) | None => {}
+                Some(Seat::Waiting(..) | Seat::Asking(..)) | None => {}
             },
             StreamNotice::Writable => {
                 if let Some((number, id, group)) = self.groups.member(stream)
@@ -107,6 +107,14 @@ impl Coordinator {
             return self.end_membership(now, stream, ErrorCode::Refused);
         };
         let standing = member.standing(id);
+        // Who leaves and joins again is heard of in any order: what it has published in between comes first.
+        let former = self.groups.named(group);
+        let former = former.and_then(|it| it.members.get(&id));
+        if former.is_some_and(|it| it.stream.channel() == client) {
+            let seat = Seat::Waiting(applicant, Box::new(join));
+            self.groups.seats.insert(stream, seat);
+            return;
+        }
         let create = !self.groups.names.contains_key(group);
         let asked = [
             (true, GroupAct::Join, ErrorCode::NotFound),
@@ -156,7 +164,11 @@ impl Coordinator {
             Some(Seat::Asking(applicant, join, _)) if allowed => {
                 self.let_member_in(now, stream, applicant, *join);
             }
-            Some(Seat::Asking(..) | Seat::Begun(_) | Seat::Member(..)) | None => {
+            Some(Seat::Asking(applicant, ..)) => {
+                self.end_stream(stream, ErrorCode::NotFound);
+                self.succeed(now, stream, &applicant.group);
+            }
+            Some(Seat::Begun(_) | Seat::Waiting(..) | Seat::Member(..)) | None => {
                 self.end_stream(stream, ErrorCode::NotFound);
             }
         }
@@ -172,8 +184,15 @@ impl Coordinator {
             .and_then(|it| it.members.get(&id))
             .map(|it| it.stream)
         {
-            if before.channel() >= client {
+            if before.channel() > client {
                 return self.end_membership(now, stream, ErrorCode::Superseded);
+            }
+            // It was let in while the application was asked about both.
+            if before.channel() == client {
+                let applicant = Applicant { client, id, group };
+                let seat = Seat::Waiting(applicant, Box::new(join));
+                self.groups.seats.insert(stream, seat);
+                return;
             }
             self.end_membership(now, before, ErrorCode::Superseded);
         }
@@ -240,10 +259,14 @@ impl Coordinator {
 
     fn forget_membership(&mut self, now: Instant, stream: StreamId) {
         match self.groups.seats.remove(&stream) {
-            Some(Seat::Begun(_)) | None => {}
-            Some(Seat::Asking(_, _, request)) => {
+            None => {}
+            Some(Seat::Begun(applicant) | Seat::Waiting(applicant, _)) => {
+                self.succeed(now, stream, &applicant.group);
+            }
+            Some(Seat::Asking(applicant, _, request)) => {
                 self.groups.asks.remove(&request);
                 self.groups.due.set(Due::Answer(request), None);
+                self.succeed(now, stream, &applicant.group);
             }
             Some(Seat::Member(number, id)) => {
                 self.groups.due.set(Due::Pace(stream), None);
@@ -252,12 +275,24 @@ impl Coordinator {
                 if let Some(group) = self.groups.all.get_mut(&number) {
                     tracing::debug!(group = %group.name, ?id, "a member leaves");
                     group.leave(id);
+                    let name = group.name.clone();
                     self.groups.fresh.insert(number);
                     self.groups.changed(now, number);
                     self.go_on_publishing(number);
+                    self.succeed(now, stream, &name);
                     self.groups.tidy(number);
                 }
             }
+        }
+    }
+
+    /// Who has waited until it was no member any more joins now.
+    fn succeed(&mut self, now: Instant, former: StreamId, group: &Name) {
+        if let Some(stream) = self.groups.successor(former, group)
+            && let Some(Seat::Waiting(applicant, join)) = self.groups.seats.remove(&stream)
+        {
+            self.groups.seats.insert(stream, Seat::Begun(applicant));
+            self.asked_to_join(now, stream, *join);
         }
     }
 
@@ -502,7 +537,7 @@ impl Coordinator {
             .iter()
             .filter_map(|(&stream, seat)| match *seat {
                 Seat::Member(number, id) => Some((stream, number, id)),
-                Seat::Begun(_) | Seat::Asking(..) => None,
+                Seat::Begun(_) | Seat::Waiting(..) | Seat::Asking(..) => None,
             })
             .collect();
         for (stream, number, id) in members {

@@ -128,6 +128,25 @@ fn an_authority_of_ones_own_vouches_for_each_kind_of_key_that_a_client_can_have(
     assert_eq!(refused.unwrap_err(), CaError::Key);
 }
 
+/// Other programs than conec want to know.
+#[test]
+fn the_root_of_an_authority_of_ones_own_says_that_it_is_one() {
+    let ca = Ca::generate().unwrap();
+    let root = CertificateDer::from_pem_slice(ca.to_pem().as_ref()).unwrap();
+    let alice = &"alice".parse().unwrap();
+    let identity = Identity::generate().unwrap();
+    let issued = ca.certify(&identity.public_key(), alice, NOW, DAY).unwrap();
+    let has = |text: &[u8], part: &[u8]| text.windows(part.len()).any(|it| it == part);
+    let name = b"conec authority";
+    assert!(has(&root, name) && has(&issued.to_wire(), name));
+    // Basic constraints (RFC 5280, 4.2.1.9): critical, and an authority.
+    let constraints = [
+        &[0x55, 0x1d, 0x13, 0x01, 0x01, 0xff][..],
+        &[0x04, 0x05, 0x30, 0x03, 0x01, 0x01, 0xff],
+    ];
+    assert!(has(&root, &constraints.concat()));
+}
+
 #[test]
 fn an_authority_of_ones_own_vouches_for_clients_as_any_other() {
     let ca = Ca::generate().unwrap();

@@ -142,9 +142,7 @@ impl Control {
 
     /// What was sent with this mark is acknowledged.
     pub(super) fn acked(&self, mark: u64) {
-        if mark > self.acked_mark() {
-            self.0.acked.store(mark, Ordering::Relaxed);
-        }
+        self.0.acked.fetch_max(mark, Ordering::Relaxed);
     }
 
     pub(super) fn began(&self) -> Instant {
@@ -161,3 +159,51 @@ const CHOICES: [CongestionControl; 3] = [
     CongestionControl::LossTolerant,
     CongestionControl::Background,
 ];
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
+mod tests {
+    use super::*;
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn the_next_path_gets_less_where_it_is_shorter_and_no_more_where_it_is_longer() {
+        let control = Control::new(Instant::now(), CongestionControl::Fair);
+        for (present, next, target) in [(40, 10, 25_000), (40, 40, 100_000), (40, 400, 100_000)] {
+            control.bequeath(100_000, ms(present), ms(next));
+            assert_eq!(control.target(), target, "{present} {next}");
+        }
+    }
+
+    #[test]
+    fn the_latest_packet_that_was_acknowledged_is_known() {
+        let start = Instant::now();
+        let control = Control::new(start, CongestionControl::Fair);
+        assert_eq!(control.latest_acked(), None);
+        for (sent, latest) in [(0, 0), (20, 20), (10, 20), (30, 30)] {
+            control.acked(control.mark(start + ms(sent)));
+            assert_eq!(control.latest_acked(), Some(start + ms(latest)));
+        }
+    }
+
+    #[test]
+    fn each_choice_is_read_as_it_was_made() {
+        let control = Control::new(Instant::now(), CongestionControl::Background);
+        assert_eq!(control.choice(), CongestionControl::Background);
+        for choice in CHOICES {
+            control.choose(choice);
+            assert_eq!(control.choice(), choice);
+        }
+    }
+
+    #[test]
+    fn what_is_sent_is_in_flight() {
+        let control = Control::new(Instant::now(), CongestionControl::Fair);
+        control.set_in_flight(1000);
+        control.sent(200);
+        assert_eq!(control.in_flight(), 1200);
+    }
+}

@@ -272,3 +272,174 @@ impl Controller for PathController {
         self
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
+mod tests {
+    use super::*;
+
+    const MTU: u16 = 1000;
+    const RTT: Duration = Duration::from_millis(40);
+
+    /// A link's congestion control on one of its paths.
+    struct Path {
+        control: Control,
+        controller: PathController,
+        now: Instant,
+    }
+
+    impl Path {
+        /// The link's first one.
+        fn first(choice: CongestionControl) -> Self {
+            let now = Instant::now();
+            Self::of(Control::new(now, choice), now)
+        }
+
+        /// One after another, which says that so many packets may be under way here.
+        fn later(packets: u64) -> Self {
+            let now = Instant::now();
+            let control = Control::new(now, CongestionControl::Fair);
+            control.bequeath(packets * u64::from(MTU), RTT, RTT);
+            Self::of(control, now + Duration::from_secs(10))
+        }
+
+        fn of(control: Control, now: Instant) -> Self {
+            let controller = control.factory().build(now, MTU).into_any();
+            Self {
+                control,
+                controller: *controller.downcast().expect("one of these"),
+                now,
+            }
+        }
+
+        fn packets(&self) -> f64 {
+            self.controller.window() as f64 / f64::from(MTU)
+        }
+
+        /// A packet is acknowledged that was sent so long ago.
+        fn ack(&mut self, ago: Duration) {
+            self.controller.acked = Some(Acked {
+                now: self.now,
+                sent: self.now - ago,
+                packets: 1,
+                bytes: MTU.into(),
+                app_limited: false,
+                rtt: ago,
+            });
+            self.controller.on_end_acks(self.now, 7000, false, None);
+        }
+
+        /// A window arrives within a round trip that takes so long. By how much the window grows.
+        fn round(&mut self, rtt: Duration) -> f64 {
+            let before = self.packets();
+            for _ in 0..before as u32 {
+                self.now += rtt / before as u32;
+                self.ack(rtt);
+            }
+            self.packets() / before
+        }
+
+        /// Packets are lost of which the last was sent so long ago.
+        fn lose(&mut self, ago: Duration, packets: u64, persistent: bool) -> f64 {
+            let (before, sent) = (self.packets(), self.now - ago);
+            let bytes = packets * u64::from(MTU);
+            self.controller
+                .on_congestion_event(self.now, sent, persistent, bytes);
+            self.packets() / before
+        }
+    }
+
+    /// By a round trip that takes twice as long, which may have been a burst of somebody else's.
+    #[test]
+    fn on_the_first_path_slow_start_is_bold_and_on_a_later_one_careful() {
+        let mut first = Path::first(CongestionControl::Fair);
+        let mut later = Path::later(15);
+        for path in [&mut first, &mut later] {
+            assert_eq!(path.controller.initial_window(), 10_000);
+            path.round(RTT);
+            path.round(RTT);
+            path.round(2 * RTT);
+            assert_eq!(path.controller.initial_window(), 10_000, "for ever");
+        }
+        let grown = [first.round(2 * RTT), later.round(2 * RTT)];
+        assert!((1.2..1.4).contains(&grown[0]), "{grown:?}");
+        assert!((1.0..1.1).contains(&grown[1]), "{grown:?}");
+    }
+
+    #[test]
+    fn what_was_sent_on_the_former_path_opens_the_window_as_far_as_that_speaks_for_it() {
+        let mut path = Path::later(30);
+        path.now += RTT;
+        for _ in 0..100 {
+            path.ack(2 * RTT);
+        }
+        assert_eq!(path.packets(), 30.0);
+        // It says nothing of how long the way is.
+        assert_eq!(path.controller.trips.base(), None);
+        // What was sent at once on the present one does, and takes the window on.
+        path.ack(RTT);
+        assert_eq!(path.controller.trips.base(), Some(RTT));
+        assert!((30.1..30.5).contains(&path.packets()), "{}", path.packets());
+    }
+
+    #[test]
+    fn losses_on_the_former_path_say_nothing_of_this_one() {
+        let mut path = Path::later(30);
+        path.now += RTT;
+        path.control.set_in_flight(9000);
+        assert_eq!(path.lose(2 * RTT, 5, false), 1.0);
+        // But they are under way no more.
+        assert_eq!(path.control.in_flight(), 4000);
+        assert_eq!(path.lose(RTT, 1, false), 0.7);
+        assert_eq!(path.control.in_flight(), 3000);
+    }
+
+    #[test]
+    fn a_few_losses_count_unless_they_are_to_be_tolerated() {
+        let [fair, tolerant] = [CongestionControl::Fair, CongestionControl::LossTolerant];
+        for (choice, lost, persistent, counts) in [
+            (fair, 1, false, true),
+            (fair, 1, true, true),
+            (tolerant, 1, false, false),
+            (tolerant, 9, false, true),
+            (tolerant, 1, true, true),
+        ] {
+            let mut path = Path::first(choice);
+            path.round(RTT);
+            path.round(RTT);
+            let left = path.lose(RTT / 2, lost, persistent);
+            assert_eq!(left < 1.0, counts, "{choice:?} {lost} {persistent}");
+        }
+    }
+
+    #[test]
+    fn another_choice_goes_on_from_the_same_window() {
+        let mut path = Path::first(CongestionControl::Fair);
+        path.round(RTT);
+        let before = path.packets();
+        path.ack(RTT);
+        assert_eq!(path.packets(), before + 1.0, "still in slow start");
+        path.control.choose(CongestionControl::Background);
+        path.ack(RTT);
+        assert!(matches!(
+            path.controller.algorithm,
+            Algorithm::Background(_)
+        ));
+        assert_eq!(path.packets(), before + 2.0);
+        assert_eq!(path.control.in_flight(), 7000);
+        assert!(!path.control.is_app_limited());
+    }
+
+    #[test]
+    fn while_a_link_closes_the_window_counts_as_endless() {
+        let mut path = Path::first(CongestionControl::Fair);
+        for urgent in [true, false] {
+            path.control.set_urgent(urgent);
+            assert_eq!(path.controller.window() == u64::MAX, urgent);
+        }
+        path.control.close();
+        assert_eq!(path.controller.window(), u64::MAX);
+        path.controller.on_mtu_update(9000);
+        assert_eq!(path.controller.mtu, 9000);
+    }
+}

@@ -135,4 +135,15 @@ mod tests {
             assert!(!path.lose(1, false, false));
         }
     }
+
+    #[test]
+    fn what_arrived_long_ago_does_not_outweigh_what_is_lost_now() {
+        let mut path = Path::new();
+        for _ in 0..100 {
+            path.round(0, false);
+        }
+        // Of what about eight round trips bring, a twentieth may be lost.
+        assert!(!path.lose(35, false, false));
+        assert!(path.lose(20, false, false));
+    }
 }

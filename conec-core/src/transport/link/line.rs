@@ -135,11 +135,6 @@ impl Line {
             level.passing.extend(others);
         }
     }
-
-    /// Forgets all streams.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
 }
 
 /// How many bytes a stream hands over at its turn.
@@ -196,5 +191,35 @@ mod tests {
         line.has_waited(1);
         assert_eq!((line.may_pass(1), line.may_pass(6)), (LITTLE, LITTLE));
         assert!(line.round.is_none());
+    }
+
+    #[test]
+    fn who_has_used_more_than_its_turn_gets_less_of_the_next() {
+        let mut line = Line::default();
+        let first = line.next_turn(None);
+        assert_eq!((first.number, first.left), (1, TURN));
+        let used_up = Turn {
+            left: -1000,
+            ..first
+        };
+        let next = line.next_turn(Some(used_up));
+        assert_eq!((next.number, next.left), (2, TURN - 1000));
+    }
+
+    #[test]
+    fn in_a_new_round_those_that_wait_may_try_to_pass_too() {
+        let mut line = Line::default();
+        line.add(0, 1, None);
+        let turns = [2, 3].map(|stream| (stream, line.next_turn(None)));
+        turns
+            .into_iter()
+            .for_each(|(stream, turn)| line.add(0, stream, Some(turn)));
+        line.has_passed(1, ROUND);
+        assert!(line.is_used());
+        line.begin_round();
+        assert!(!line.is_used());
+        let passing = std::iter::from_fn(|| line.pop_passing());
+        assert_eq!(passing.collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(line.pop_other(), None);
     }
 }

@@ -593,7 +593,7 @@ impl Link {
             self.closed = true;
             self.alarm = Some(self.now + MAX_LINGER);
             self.outgoing.clear();
-            self.line.clear();
+            self.line = Line::default();
             self.begun.clear();
             self.tell(LinkChange::Closed(reason));
         }
@@ -667,17 +667,20 @@ impl Link {
         self.window.note(now, self.conn.rtt(), complaints, received);
         let sent = stats.frame_tx;
         self.count_discarded(sent.datagram);
-        let asked = sent.stream
-            + sent.datagram
-            + sent.ping
-            + sent.max_data
-            + sent.max_stream_data
-            + sent.max_streams_bidi
-            + sent.max_streams_uni
-            + sent.reset_stream
-            + sent.stop_sending
-            + sent.new_connection_id
-            + sent.retire_connection_id;
+        let asking = [
+            sent.stream,
+            sent.datagram,
+            sent.ping,
+            sent.max_data,
+            sent.max_stream_data,
+            sent.max_streams_bidi,
+            sent.max_streams_uni,
+            sent.reset_stream,
+            sent.stop_sending,
+            sent.new_connection_id,
+            sent.retire_connection_id,
+        ];
+        let asked = asking.into_iter().sum();
         if asked != self.asked.0 {
             self.asked = (asked, Some(now));
             if self.silence.is_missed(now, self.conn.rtt()) {

@@ -216,3 +216,25 @@ fn who_joins_when_another_leaves_knows_how_many_there_are() {
         assert_eq!((info.members, info.publishers), (3, 3), "{node:?}");
     }
 }
+
+/// What it has published before it has left is published still, and then it is a member again.
+#[test]
+fn who_leaves_may_join_again_at_once() {
+    let mut world = World::new(12);
+    let (_, [alice, bob]) = world.with_clients(["alice", "bob"]);
+    let [mut at_alice, at_bob] = [alice, bob].map(|node| join(&mut world, node, "room"));
+    for round in 0..10 {
+        for number in 0..round {
+            let text = format!("{round} {number}");
+            publish(&mut world, alice, at_alice, text.as_bytes());
+        }
+        world.client(alice).group(at_alice).leave();
+        at_alice = join(&mut world, alice, "room");
+        publish(&mut world, alice, at_alice, b"again");
+        for number in 0..round {
+            let expected = format!("{round} {number}");
+            assert_eq!(message(&mut world, bob, at_bob).1, expected);
+        }
+        assert_eq!(message(&mut world, bob, at_bob).1, "again");
+    }
+}

@@ -21,3 +21,15 @@ proptest! {
         play(seed, &ops);
     }
 }
+
+/// The application was asked about the second membership before the first, which it had just granted, was over.
+#[test]
+fn who_leaves_before_it_is_let_in_may_join_again() {
+    let ops = [
+        Op::Join(26, 0, 0),
+        Op::Leave(0),
+        Op::Join(170, 0, 0),
+        Op::Wait(10),
+    ];
+    play(3_223_389_099_482_021_964, &ops);
+}

@@ -207,18 +207,18 @@ fn who_takes_nothing_of_what_the_application_publishes_is_sent_away_in_time() {
             Ok(number) => {
                 assert_eq!(number, published);
                 published += 1;
-                let since = blocked_at.take().unwrap_or(world.elapsed());
+                let since = blocked_at.take().unwrap_or_else(|| world.elapsed());
                 waited = waited.max(world.elapsed() - since);
             }
             Err(GroupError::Blocked) => {
-                blocked_at.get_or_insert(world.elapsed());
+                blocked_at.get_or_insert_with(|| world.elapsed());
             }
             Err(error) => panic!("{error}"),
         }
         world.run_for(Duration::from_millis(20));
         assert!(world.elapsed() < secs(100), "it waits for ever");
     }
-    let since = blocked_at.unwrap_or(world.elapsed());
+    let since = blocked_at.unwrap_or_else(|| world.elapsed());
     let waited = waited.max(world.elapsed() - since);
     assert!(waited >= secs(5) && waited < secs(6), "{waited:?}");
     let now = world.now();

@@ -41,7 +41,7 @@
 //! | 33 | `channels::unknown_clients_are_not_found`, `channels::a_client_has_a_channel_with_itself` |
 //! | 34 | `channels::crossing_requests_give_two_channels`, and the model |
 //! | 35 | there are no named channels; channels are bounded: [`control::a_client_may_not_have_more_channels_with_another_than_its_share`], [`coordinator::channels::a_flood_of_offers_takes_no_more_channels_than_one_may`], [`shares`] |
-//! | 36 | [`groups::who_is_a_member_does_not_become_one_twice`], [`groups::what_is_malformed_or_comes_at_the_wrong_time_ends_that_membership_alone`] |
+//! | 36 | [`groups::who_is_a_member_becomes_one_again_only_when_that_is_over`], [`groups::what_is_malformed_or_comes_at_the_wrong_time_ends_that_membership_alone`] |
 //! | 37, 38 | [`groups::who_never_reads_holds_up_nobody`], `groups::slow` |
 //! | 39 | [`groups::nothing_is_heard_of_a_message_whose_end_never_came`] |
 //! | 40 | [`groups::who_comes_and_goes_without_end_leaves_no_gap`] |

@@ -649,6 +649,32 @@ fn datagrams_that_nobody_receives_give_way_where_memory_is_short() {
     scene.all_is_well(&[]);
 }
 
+/// They came while there was plenty, and nothing comes any more. It is others that take the memory then.
+#[test]
+fn datagrams_that_have_waited_for_long_give_way_too() {
+    let mut scene = Scene::with(23, |config| share_out(config, 1 << 20));
+    let conn = scene.log_in();
+    let at = scene.session();
+    for _ in 0..300 {
+        conn.send_datagram(vec![4; 1000]);
+        scene.world.run_for(Duration::from_millis(10));
+    }
+    scene.world.run_for(secs(10));
+    let victim = scene.victim();
+    let streams = [(); 8].map(|()| honest_stream(&mut scene, victim));
+    for (ours, _) in streams {
+        scene.world.send(ours, vec![1; 60_000]);
+    }
+    scene.world.run_for(secs(5));
+    let mut session = scene.world.channel(at.node, at.channel).unwrap();
+    let left = std::iter::from_fn(|| session.recv_datagram()).count();
+    assert!((1..=16).contains(&left), "{left} are left");
+    for (_, theirs) in streams {
+        assert_eq!(scene.world.recv(theirs).len(), 60_000);
+    }
+    scene.all_is_well(&[]);
+}
+
 /// One channel gets a third of what there is, and the next a third of what is left. Strangers take none of it.
 #[test]
 fn receive_windows_grow_out_of_one_store() {

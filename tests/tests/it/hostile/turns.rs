@@ -117,6 +117,51 @@ fn who_reads_one_stream_after_the_other_does_not_wait_for_others_who_stall() {
     scene.pair.are_well(&mut scene.world);
 }
 
+/// There is memory for one of them at a time. Who goes on is not interrupted, so that the first is there before the second has its
+/// turn.
+#[test]
+fn of_two_that_take_their_time_one_is_whole_before_the_other_goes_on() {
+    let mut scene = Scene::with(23, |config| {
+        config.home.receive_window = 32 << 10;
+        config.home.max_receive_window = 32 << 10;
+        share_out(config, 1 << 20);
+    });
+    let victim = scene.victim();
+    for _ in 0..10 {
+        let (unread, _) = honest_stream(&mut scene, victim);
+        scene.world.send(unread, vec![0; 60_000]);
+    }
+    scene.world.run_for(secs(5));
+    let streams = ["one", "two"].map(|name| {
+        let slow = scene.world.add_client(name);
+        scene.world.connect(slow, scene.coordinator);
+        let (ours, theirs) = honest_stream(&mut scene, slow);
+        *scene.world.link(slow, scene.coordinator) = LinkConfig {
+            rate: Some(25_000),
+            queue: 25_000,
+            ..LinkConfig::default()
+        };
+        scene.world.send(ours, vec![1; 250_000]);
+        theirs
+    });
+    let begin = scene.world.elapsed();
+    let mut arrived = streams.map(|_| None);
+    while arrived.iter().any(Option::is_none) {
+        scene.world.run_for(Duration::from_millis(100));
+        let took = scene.world.elapsed() - begin;
+        assert!(took < secs(60), "{arrived:?} in {took:?}");
+        for (theirs, arrived) in streams.into_iter().zip(&mut arrived) {
+            if scene.world.try_recv(theirs).is_ok() {
+                *arrived = Some(took);
+            }
+        }
+    }
+    let [one, two] = arrived.map(Option::unwrap);
+    assert!(one.abs_diff(two) > secs(6), "{one:?} {two:?}");
+    assert_eq!(scene.stats().channels_shed, 0);
+    scene.pair.are_well(&mut scene.world);
+}
+
 /// Several large ones side by side are what turns are there to prevent.
 #[test]
 fn the_message_that_has_the_turn_keeps_it_while_the_application_only_looks() {

@@ -113,3 +113,26 @@ fn who_is_told_where_to_go_does_not_come_back_on_the_way() {
     assert_eq!(refused, 0);
     story.goes_on_within(secs(1));
 }
+
+/// It tries again within about a second, for as long as the present one lets it.
+#[test]
+fn who_does_not_find_where_it_is_sent_stays_and_goes_when_that_is_there() {
+    let mut story = Story::new(36, false);
+    let next = story.world.add_coordinator_with(story.config.clone());
+    story.world.crash(next);
+    let now = story.world.now();
+    let mut drain = Drain::default();
+    (drain.spread, drain.deadline) = (secs(1), secs(300));
+    drain.alternatives = vec![(keys::HOST.into(), story.world.address(next))];
+    let former = story.coordinator;
+    story.world.coordinator(former).drain(now, &drain);
+    story.pass(100);
+    assert_eq!(story.world.coordinator(former).clients(), 2);
+    let config = story.config.clone();
+    story.world.restart_coordinator(next, config);
+    story.pass(20);
+    assert_eq!(story.world.coordinator(next).clients(), 2);
+    assert_eq!(story.world.coordinator(former).clients(), 0);
+    story.coordinator = next;
+    story.goes_on_within(secs(1));
+}

@@ -466,6 +466,22 @@ fn what_the_application_has_taken_away_does_not_come_back() {
     assert_eq!(refused, 2);
 }
 
+/// Nobody waits for the other to claim it too.
+#[test]
+fn where_rules_allow_no_channels_none_is_resumed() {
+    let mut story = Story::new(37, false);
+    story.world.crash(story.coordinator);
+    story.config.rules = Some("connect allow any".parse().unwrap());
+    story.restart();
+    for end in story.ends {
+        let reason = story.closed(end);
+        assert_eq!(reason, CloseReason::Remote(ErrorCode::NotResumed));
+    }
+    let coordinator = story.coordinator;
+    let refused = story.world.coordinator(coordinator).stats().tickets_refused;
+    assert_eq!(refused, 2);
+}
+
 #[test]
 fn tickets_are_renewed_and_expire() {
     for (restart_at, late, resumes) in [(5, 0, true), (3600 * 3, 0, true), (5, 3 * 3600, false)] {

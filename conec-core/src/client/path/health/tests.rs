@@ -366,3 +366,73 @@ fn who_has_sent_nothing_for_long_makes_nothing_of_a_turn() {
         assert_eq!(scene.health.is_curious(), curious, "{pause}");
     }
 }
+
+/// As who only receives does: acknowledgements are not acknowledged.
+#[test]
+fn who_sends_nothing_but_answers_asks_when_they_go_on_unproven() {
+    for (rtt, pause, asked) in [(20, 499, 1), (20, 500, 0), (20, 5000, 0), (300, 499, 1)] {
+        let mut scene = Scene::new(ms(rtt));
+        scene.now += ms(600);
+        scene.health.sent(scene.now, 1, &scene.progress);
+        scene.review();
+        assert_eq!(scene.asked, 0, "a single answer");
+        scene.now += ms(pause);
+        scene.health.sent(scene.now, 1, &scene.progress);
+        scene.review();
+        assert_eq!(scene.asked, asked, "{rtt} {pause}");
+    }
+    for (rtt, first) in [(20, 500), (300, 600)] {
+        let mut scene = Scene::new(ms(rtt));
+        while scene.asked == 0 {
+            scene.now += ms(20);
+            scene.health.sent(scene.now, 1, &scene.progress);
+            scene.review();
+        }
+        assert_eq!(scene.now, scene.start + ms(first), "{rtt}");
+    }
+}
+
+#[test]
+fn what_keeps_a_path_warm_does_not_count_towards_another_pong() {
+    for (every, asks) in [(4999, true), (5000, false)] {
+        let mut scene = Scene::new(ms(20));
+        for _ in 0..40 {
+            scene.health.sent(scene.now, 1, &scene.progress);
+            scene.review();
+            scene.now += ms(every);
+        }
+        assert_eq!(scene.asked > 0, asks, "{every}");
+    }
+}
+
+#[test]
+fn a_silence_says_nothing_of_what_cannot_have_been_answered_yet() {
+    for (waited, verdict) in [
+        (10, Verdict::Fine),
+        (20, Verdict::Fine),
+        (21, Verdict::Suspect),
+    ] {
+        let mut scene = Scene::new(ms(20));
+        scene.send();
+        scene.now += ms(waited);
+        let said = scene.health.silence(scene.now, &scene.progress);
+        assert_eq!(said, verdict, "after {waited} ms");
+    }
+}
+
+#[test]
+fn an_acknowledgement_is_owed_until_the_latest_packet_has_one() {
+    let mut scene = Scene::new(ms(20));
+    assert!(!scene.health.is_owed());
+    scene.send();
+    let first = scene.now;
+    scene.now += ms(10);
+    scene.send();
+    let second = scene.now;
+    for (acked, owed) in [(first, true), (second, false)] {
+        scene.now += ms(10);
+        scene.progress.acked = Some(acked);
+        scene.health.follow(&scene.progress);
+        assert_eq!(scene.health.is_owed(), owed);
+    }
+}

@@ -36,3 +36,24 @@ const HOLD_USELESS: Duration = Duration::from_secs(30);
 const MAX_HOLD: Duration = Duration::from_secs(600);
 /// Failures count until there was none for this long.
 const FORGIVEN: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_count_until_there_was_none_for_ten_minutes() {
+        let start = Instant::now();
+        for (pause, held) in [
+            (FORGIVEN, HOLD),
+            (FORGIVEN + Duration::from_nanos(1), Duration::ZERO),
+        ] {
+            let mut failures = Failures::default();
+            for _ in 0..PATIENCE {
+                assert_eq!(failures.hold(start, false), Duration::ZERO);
+            }
+            assert_eq!(failures.hold(start + pause, false), held);
+        }
+    }
+}

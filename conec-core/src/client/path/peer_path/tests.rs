@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     ClientLimits, Violation,
-    wire::{Opened, PROBE_SECRET_LEN, Probe, Role},
+    wire::{MAX_CANDIDATES, Opened, PROBE_SECRET_LEN, Probe, Role},
 };
 
 struct Scene {
@@ -246,6 +246,7 @@ fn private_addresses_are_told_and_tried_as_soon_as_the_other_end_is_a_neighbour(
 fn another_address_is_taken_only_if_it_is_clearly_better() {
     for (in_use, used_rtt, other, other_rtt, taken) in [
         (v4(1), 50, v4(2), 46, false),
+        (v4(1), 50, v4(2), 45, false),
         (v4(1), 50, v4(2), 44, true),
         (v4(1), 50, v6(2), 49, false),
         (v4(1), 50, v6(2), 47, true),
@@ -438,4 +439,125 @@ fn the_engine_forgets_a_path_that_has_failed_at_once_unless_it_is_owed_something
         scene.with(PeerPath::heard);
         assert_eq!(resets(&mut scene), owed);
     }
+}
+
+/// As where the engine has no room for a packet just then.
+#[test]
+fn a_path_is_kept_warm_at_the_same_pace_when_nothing_comes_of_it() {
+    let mut scene = Scene::direct(v4(1), ms(20));
+    scene.config.keep_warm = None;
+    scene.actions.clear();
+    let begin = scene.now;
+    let mut pings = Vec::new();
+    for _ in 0..250 {
+        scene.run(ms(200));
+        let asked = scene.actions.drain(..);
+        let asked = asked.filter(|it| matches!(it, Action::Ping)).count();
+        pings.extend(vec![(scene.now - begin).as_secs(); asked]);
+    }
+    assert_eq!(pings, [14, 29, 44]);
+}
+
+/// What is announced, and after how many milliseconds.
+fn announcements(scene: &mut Scene, time: Duration) -> Vec<(u64, Generation)> {
+    let (mut announced, end) = (Vec::new(), scene.now + time);
+    scene.actions.clear();
+    while scene.now < end {
+        scene.run(ms(100));
+        let elapsed = (scene.now - scene.start).as_millis() as u64;
+        for action in scene.actions.drain(..) {
+            if let Action::Announce(generation, _) = action {
+                announced.push((elapsed, generation));
+            }
+        }
+    }
+    announced
+}
+
+#[test]
+fn a_search_that_finds_nothing_is_repeated_as_long_as_the_channel_is_used() {
+    let mut scene = Scene::new();
+    scene.config.keep_warm = Some(ms(40_000));
+    let repeated = announcements(&mut scene, ms(200_000));
+    assert_eq!(repeated, [(15_000, 2), (30_000, 3)]);
+    // Whatever the channel carries wakes it up, and is told by the next that is heard.
+    scene.progress.activity += 1;
+    scene.with(PeerPath::heard);
+    let repeated = announcements(&mut scene, ms(20_000));
+    assert_eq!(repeated, [(215_000, 5)]);
+}
+
+#[test]
+fn other_addresses_are_told_at_once_but_not_all_the_time() {
+    let mut scene = Scene::new();
+    scene.config.keep_warm = None;
+    scene.path.retry_after = ms(3_600_000);
+    announcements(&mut scene, ms(10_000));
+    let move_to = |scene: &mut Scene, last: u8| {
+        scene.surroundings.observed = Some(v4(last));
+        scene.with(|path, context| path.surroundings_changed(context));
+    };
+    move_to(&mut scene, 1);
+    assert_eq!(announcements(&mut scene, ms(2000)), [(10_100, 2)]);
+    // Within five seconds after that.
+    move_to(&mut scene, 2);
+    move_to(&mut scene, 3);
+    assert_eq!(announcements(&mut scene, ms(10_000)), [(15_000, 3)]);
+    move_to(&mut scene, 3);
+    assert_eq!(announcements(&mut scene, ms(10_000)), [], "that is no news");
+    // One less is, too.
+    scene.surroundings.hosts.clear();
+    move_to(&mut scene, 3);
+    assert_eq!(announcements(&mut scene, ms(10_000)), [(32_100, 4)]);
+}
+
+#[test]
+fn no_more_addresses_are_remembered_and_no_more_probes_wait_than_may_be() {
+    let mut scene = Scene::new();
+    scene.told(1, &[v4(1)]).unwrap();
+    for last in 0..100 {
+        scene.told(1, &[v4(last)]).unwrap();
+    }
+    assert_eq!(scene.path.told.len(), MAX_CANDIDATES);
+    let before = scene.stats.probes_sent;
+    let waiting = scene.with(|path, context| {
+        for _ in 0..600 {
+            path.send(context, v4(1), Probe::Ping, PROBE_LEN);
+        }
+        context.out.len()
+    });
+    assert_eq!(waiting, 512);
+    assert_eq!(scene.stats.probes_sent - before, 512);
+}
+
+#[test]
+fn a_channel_that_must_be_direct_is_given_up_when_its_patience_is_over() {
+    for patience in [None, Some(ms(10_000))] {
+        let mut scene = Scene::direct(v4(1), ms(20));
+        scene.path.required = Some(Required::new(patience));
+        scene.answering.clear();
+        scene.fail(Verdict::Dead);
+        let gives_up = |scene: &mut Scene| {
+            let mut actions = scene.actions.drain(..);
+            actions.any(|it| matches!(it, Action::GiveUp))
+        };
+        scene.run(ms(9999));
+        assert!(!gives_up(&mut scene));
+        let due = scene.path.next_timeout(scene.now);
+        scene.now += ms(1);
+        assert_eq!(due == Some(scene.now), patience.is_some());
+        scene.with(PeerPath::handle_timeout);
+        assert_eq!(gives_up(&mut scene), patience.is_some());
+    }
+}
+
+#[test]
+fn what_is_no_probe_of_this_channel_is_counted_as_rejected() {
+    let mut scene = Scene::new();
+    let strange = ProbeKeys::new(&[8; PROBE_SECRET_LEN], Role::Acceptor);
+    let sealed = strange.seal(route(), 1, Probe::Ping, PROBE_LEN);
+    let before = scene.stats;
+    scene.with(|path, context| path.handle_probe(context, v4(1), &mut sealed.to_vec()));
+    assert_eq!(scene.stats.probes_rejected, before.probes_rejected + 1);
+    assert_eq!(scene.stats.probes_sent, before.probes_sent);
 }

@@ -218,3 +218,41 @@ impl Aside {
 const ASIDE: usize = 2 << 10;
 /// The memory that a piece takes beside its bytes, here and in the engine's list of what has come.
 const PIECE: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fourth stream of those that the other side opens in either direction. Two of one direction were accepted.
+    #[test]
+    fn the_engine_holds_what_has_come_of_a_stream_beyond_what_was_read() {
+        let mut incoming = Incoming {
+            accepted: [2, 0],
+            ..Incoming::default()
+        };
+        for stream in [CONTROL, 4] {
+            assert_eq!(incoming.reached(8, false), Some(0), "not accepted yet");
+            incoming.begin(stream);
+            assert_eq!(incoming.reached(stream, false), Some(0));
+            assert_eq!(incoming.read_up_to(stream, 100), 100);
+            assert_eq!(incoming.read_up_to(stream, 130), 30);
+            assert_eq!(incoming.reached(stream, false), Some(130));
+        }
+        // What is set aside is held here, and not there.
+        let mut aside = Box::new(Aside::new(130));
+        aside.reached = 170;
+        incoming.streams.insert(
+            4,
+            Receiving {
+                position: 130,
+                aside: Some(aside),
+            },
+        );
+        assert_eq!(incoming.reached(4, false), Some(170));
+        // Nothing is held of what is over, or was never to be received.
+        incoming.streams.remove(&4);
+        assert_eq!(incoming.reached(4, false), None);
+        assert_eq!(incoming.reached(8, true), None);
+        assert_eq!(incoming.read_up_to(4, 200), 0);
+    }
+}

@@ -161,68 +161,67 @@ impl Link {
             // Fails when the stream has ended, which the engine tells by itself.
             let _ = engine.set_priority(priority);
         }
-        if outgoing.bytes.len() > 0 {
-            // The engine itself holds the control stream to the credit, and tells the other side.
-            let credit = match kind {
-                Kind::Control => usize::MAX,
-                Kind::Passing | Kind::Waiting => {
-                    let credit = self.room.credit(kind, self.observer.credit());
-                    usize::try_from(credit).unwrap_or(usize::MAX)
-                }
-            };
-            let large = outgoing.bytes.next_large();
-            let wanted = match outgoing.turn {
-                // Of messages side by side, many would have to fit into the credit before one is whole.
-                Some(_) if self.room.short && large.is_some_and(|it| it.ahead == 0) => usize::MAX,
-                Some(turn) => usize::try_from(turn.left).unwrap_or(0).max(1),
-                None => usize::MAX,
-            };
-            let most = match large {
-                None => usize::MAX,
-                Some(large) if large.ahead > 0 => large.ahead,
-                Some(large) if self.begun.begin(stream, outgoing.priority(), large.size) => {
-                    large.left
-                }
-                Some(_) => return Offered::Blocked,
-            };
-            let large = large.filter(|it| it.ahead == 0);
-            let write = |pieces: &mut [_]| engine.write_chunks(pieces).map(|done| done.bytes);
-            let offered = outgoing.bytes.offer(wanted, credit.min(most), write);
-            let written = match offered {
-                Ok(written) => written as u64,
-                Err(WriteError::Blocked) => {
-                    if large.is_some_and(|it| it.left == it.size) {
-                        self.end_message(stream);
-                    } else if large.is_some() {
-                        let others = self.begun.block(stream);
-                        others.into_iter().for_each(|it| self.line_up(it));
-                    }
-                    return Offered::Blocked;
-                }
-                // The engine has told, or will.
-                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => {
-                    self.outgoing.remove(&stream);
+        if outgoing.bytes.len() == 0 {
+            return self.settle(stream);
+        }
+        // The engine itself holds the control stream to the credit, and tells the other side.
+        let credit = match kind {
+            Kind::Control => usize::MAX,
+            Kind::Passing | Kind::Waiting => {
+                let credit = self.room.credit(kind, self.observer.credit());
+                usize::try_from(credit).unwrap_or(usize::MAX)
+            }
+        };
+        let large = outgoing.bytes.next_large();
+        let wanted = match outgoing.turn {
+            // Of messages side by side, many would have to fit into the credit before one is whole.
+            Some(_) if self.room.short && large.is_some_and(|it| it.ahead == 0) => usize::MAX,
+            Some(turn) => usize::try_from(turn.left).unwrap_or(0).max(1),
+            None => usize::MAX,
+        };
+        let most = match large {
+            None => usize::MAX,
+            Some(large) if large.ahead > 0 => large.ahead,
+            Some(large) if self.begun.begin(stream, outgoing.priority(), large.size) => large.left,
+            Some(_) => return Offered::Blocked,
+        };
+        let large = large.filter(|it| it.ahead == 0);
+        let write = |pieces: &mut [_]| engine.write_chunks(pieces).map(|done| done.bytes);
+        let offered = outgoing.bytes.offer(wanted, credit.min(most), write);
+        let written = match offered {
+            Ok(written) => written as u64,
+            Err(WriteError::Blocked) => {
+                if large.is_some_and(|it| it.left == it.size) {
                     self.end_message(stream);
-                    return Offered::Over;
+                } else if large.is_some() {
+                    let others = self.begun.block(stream);
+                    others.into_iter().for_each(|it| self.line_up(it));
                 }
-            };
-            self.room.handed_over += written;
-            if let Some(turn) = &mut outgoing.turn {
-                turn.left -= written as i64;
-                let is_done = large.is_none_or(|it| it.left as u64 == written);
-                if turn.left <= 0 && (is_done || !self.room.short) {
-                    *turn = self.line.next_turn(Some(*turn));
-                }
+                return Offered::Blocked;
             }
-            match kind {
-                Kind::Control => {}
-                Kind::Passing => self.line.has_passed(stream, written),
-                Kind::Waiting => self.line.has_waited(written),
-            }
-            self.activity += u64::from(kind != Kind::Control);
-            if large.is_some_and(|it| it.left as u64 == written) {
+            // The engine has told, or will.
+            Err(WriteError::Stopped(_) | WriteError::ClosedStream) => {
+                self.outgoing.remove(&stream);
                 self.end_message(stream);
+                return Offered::Over;
             }
+        };
+        self.room.handed_over += written;
+        if let Some(turn) = &mut outgoing.turn {
+            turn.left -= written as i64;
+            let is_done = large.is_none_or(|it| it.left as u64 == written);
+            if turn.left <= 0 && (is_done || !self.room.short) {
+                *turn = self.line.next_turn(Some(*turn));
+            }
+        }
+        match kind {
+            Kind::Control => {}
+            Kind::Passing => self.line.has_passed(stream, written),
+            Kind::Waiting => self.line.has_waited(written),
+        }
+        self.activity += u64::from(kind != Kind::Control);
+        if large.is_some_and(|it| it.left as u64 == written) {
+            self.end_message(stream);
         }
         self.settle(stream)
     }

@@ -122,4 +122,50 @@ mod tests {
             assert_eq!(room.path, left);
         }
     }
+
+    /// Who comes first may use all that there is.
+    #[test]
+    fn credit_is_kept_for_who_comes_before_others() {
+        let mut room = Room::new(1 << 20);
+        let kinds = [Kind::Control, Kind::Passing, Kind::Waiting];
+        let credit = |room: &Room, limit| kinds.map(|kind| room.credit(kind, limit));
+        room.spare(80_000);
+        assert_eq!(credit(&room, 80_000), [80_000, 70_000, 60_000]);
+        // As much is kept as of the most that there ever was, which is not much of much.
+        room.spare(10_000_000);
+        assert_eq!(room.spare_credit, MAX_SPARE);
+        room.spare(80_000);
+        room.handed_over = 50_000;
+        assert_eq!(credit(&room, 200_000), [150_000, 84_464, 18_928]);
+        assert_eq!(credit(&room, 100_000), [50_000, 0, 0]);
+        assert_eq!(credit(&room, 40_000), [0, 0, 0]);
+    }
+
+    #[test]
+    fn streams_that_wait_fill_the_path_and_are_asked_again_before_it_is_empty() {
+        let mut room = Room::new(16 << 20);
+        for (congestion, path, low) in [
+            (0, 256 << 10, 224 << 10),
+            (64 << 10, 256 << 10, 224 << 10),
+            (100 << 10, 400 << 10, 350 << 10),
+            (1 << 20, 4 << 20, (4 << 20) - (64 << 10)),
+        ] {
+            room.follow(congestion);
+            assert_eq!((room.path, room.low_mark()), (path, low));
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
+    fn what_may_be_done_once_in_a_while_is_due_when_that_is_over() {
+        let mut room = Room::new(1 << 20);
+        let start = Instant::now();
+        assert!(room.may(start));
+        assert_eq!(room.next_due(), None);
+        assert!(!room.may(start + PAUSE / 2));
+        assert_eq!(room.next_due(), Some(start + PAUSE));
+        assert!(room.may(start + PAUSE));
+        assert!(!room.may(start + PAUSE));
+        assert_eq!(room.next_due(), Some(start + 2 * PAUSE));
+    }
 }

@@ -55,10 +55,12 @@ impl Prey {
         self.say(stream, &message::published(self.told, None, b"true"));
         let expected = self.told;
         self.told += 1;
-        match self.next(group) {
-            GroupItem::Message(GroupMessage { sequence, .. }) => assert_eq!(sequence, expected),
-            other => panic!("{other:?}"),
-        }
+        let item = self.next(group);
+        let is_next = |it: &GroupMessage| it.sequence == expected;
+        assert!(
+            matches!(&item, GroupItem::Message(message) if is_next(message)),
+            "{item:?}"
+        );
         assert_eq!(self.conn.end(), None);
         self.den.scene.pair.talk(&mut self.den.scene.world);
     }
