@@ -82,7 +82,7 @@ impl ClientLimits {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CoordinatorLimits {
-    /// How many Clients may be connected. 1024 by default; each more takes 144 KiB of
+    /// How many Clients may be connected. 1024 by default; each more takes 176 KiB of
     /// [`memory`](crate::CoordinatorConfig::memory).
     pub clients: usize,
     /// How many of them may have come from one network: an IPv4 /24 or an IPv6 /56. The others are refused with
@@ -150,6 +150,11 @@ pub struct CoordinatorLimits {
     /// How much memory the messages that [groups keep](crate::GroupConfig::history) may take together, in bytes. When it is full, the group that
     /// takes most keeps fewer. 32 MiB by default, at least 4 MiB.
     pub group_memory: usize,
+    /// How many bytes groups may have sent to their members that these have not acknowledged, or that wait to be sent. A member gets up to a
+    /// quarter of what is free of it at a time, and in any case 16 KiB; what it can't be sent waits in what its group keeps, so that a member
+    /// that acknowledges nothing lags behind. 32 MiB by default, at least 4 MiB, and takes twice as much memory where all members are at
+    /// different messages.
+    pub member_memory: usize,
     /// Bytes per second that groups send for one publisher, to all members together, at least 65,536: a message counts for each member that
     /// hears it, and for no less than 256 bytes. What exceeds it waits, at its publisher. By default as much as
     /// [`forward_rate`](Self::forward_rate) is.
@@ -180,6 +185,7 @@ impl Default for CoordinatorLimits {
             groups: 1024,
             groups_per_client: 16,
             group_memory: 32 << 20,
+            member_memory: 32 << 20,
             publish_rate: None,
         }
     }
@@ -209,8 +215,13 @@ impl CoordinatorLimits {
                 ));
             }
         }
-        if self.group_memory < MIN_GROUP_MEMORY {
-            return Err(ConfigError::OutOfRange("group_memory", "at least 4 MiB"));
+        for (what, memory) in [
+            ("group_memory", self.group_memory),
+            ("member_memory", self.member_memory),
+        ] {
+            if memory < MIN_GROUP_MEMORY {
+                return Err(ConfigError::OutOfRange(what, "at least 4 MiB"));
+            }
         }
         if self.forward_queue < MIN_FORWARD_QUEUE {
             return Err(ConfigError::OutOfRange(

@@ -56,6 +56,8 @@ impl CoordinatorConfig {
             limits.group_memory as u64,
             times(limits.groups, GROUP),
             times(limits.clients, times(limits.groups_per_client, MEMBERSHIP)),
+            in_engine(limits.member_memory as u64),
+            times(limits.clients, in_engine(UNDER_WAY as u64)),
             MAX_BUFFERS as u64,
         ])
     }
@@ -181,6 +183,8 @@ const EVENT: u64 = 8 << 10;
 const GROUP: u64 = 3 << 10;
 /// A member of a group, with its name and proof, twice where somebody watches.
 const MEMBERSHIP: u64 = 1 << 10;
+/// What may be under way to a Client of what groups send, whatever others have.
+pub(crate) const UNDER_WAY: usize = 16 << 10;
 /// An address that is probed.
 const TARGET: u64 = 128;
 /// A name, in all tables, and whose it is.

@@ -1531,6 +1531,13 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "hostile::groups::a_flood_to_many_is_charged_to_who_publishes_it",
     },
     Guard {
+        what: "what is under way to a member takes no more than its share",
+        file: "conec-core/src/coordinator/groups/under_way.rs",
+        text: "own < UNDER_WAY + free / SHARE && (len <= UNDER_WAY || len <= free)",
+        without: "own < self.limit || free > len",
+        noticed_by: "groups::slow::many_members_that_acknowledge_nothing_delay_nobody_and_hear_later_what_they_have_missed",
+    },
+    Guard {
         what: "who leaves a group and comes back owes what it owed",
         file: "conec-core/src/coordinator/groups/mod.rs",
         text: "Some(until) => self.due.set(Due::Forget(id), Some(until)),",

@@ -105,7 +105,7 @@ impl Coordinator {
             engine,
             registry: Registry::default(),
             pairs: Pairs::new(),
-            groups: Groups::new(),
+            groups: Groups::new(&config.limits),
             rules: config.rules(),
             tickets: Tickets::new(&config),
             forwarder: Forwarder::new(limits),

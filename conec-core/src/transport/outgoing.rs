@@ -126,6 +126,22 @@ impl Gathered {
         others.len = 0;
     }
 
+    /// The last byte that was added, in memory of which nobody else has a part: once the engine has let go of it, it and all before it
+    /// are acknowledged, or the stream is over.
+    pub(super) fn mark(&mut self) -> Option<Bytes> {
+        if !self.tail.is_empty() {
+            self.seal();
+            return self.pieces.back().cloned();
+        }
+        let last = self.pieces.back_mut()?;
+        let mark = Bytes::copy_from_slice(&last.split_off(last.len().checked_sub(1)?));
+        if last.is_empty() {
+            self.pieces.pop_back();
+        }
+        self.pieces.push_back(mark.clone());
+        Some(mark)
+    }
+
     /// The first large message of which something waits.
     pub(super) fn next_large(&self) -> Option<Large> {
         let &(begin, end) = self.large.front()?;
@@ -291,6 +307,41 @@ mod tests {
             });
             assert_eq!(taken, Ok(expected.len()));
             assert_eq!(all, expected);
+        }
+    }
+
+    #[test]
+    fn a_mark_is_let_go_of_with_all_that_is_before_it() {
+        let shared = Bytes::from(vec![1; COPY_BELOW]);
+        for writes in [
+            &[10][..],
+            &[10, 20],
+            &[COPY_BELOW],
+            &[COPY_BELOW, 10],
+            &[10, COPY_BELOW],
+        ] {
+            let mut outgoing = Gathered::default();
+            assert!(outgoing.mark().is_none());
+            let len = writes.iter().sum::<usize>();
+            for &size in writes {
+                outgoing.push(b"", &shared.slice(..size));
+            }
+            let mark = outgoing.mark().expect("there is something");
+            outgoing.push(b"", &shared);
+            assert_eq!(outgoing.len(), len + COPY_BELOW);
+            let mut engine = Vec::new();
+            let taken = outgoing.offer(len, len, |pieces| {
+                engine.extend(pieces.iter_mut().map(std::mem::take));
+                Ok::<_, ()>(len)
+            });
+            assert_eq!(taken, Ok(len));
+            let bytes: Vec<_> = engine.iter().flatten().copied().collect();
+            assert_eq!(bytes, vec![1; len]);
+            let last = engine.pop();
+            drop(engine);
+            assert!(!mark.is_unique(), "{writes:?}");
+            drop(last);
+            assert!(mark.is_unique(), "{writes:?}");
         }
     }
 

@@ -141,9 +141,10 @@ fn each_thing_that_is_allowed_takes_its_part_of_the_memory() {
     };
     let before = least(|_| {});
     let more = |set| least(set) - before;
-    assert_eq!(more(|it| it.limits.clients += 1), 144 * KIB);
+    assert_eq!(more(|it| it.limits.clients += 1), 176 * KIB);
     assert_eq!(more(|it| it.limits.groups += 1), 3 * KIB);
     assert_eq!(more(|it| it.limits.group_memory += 1), 1);
+    assert_eq!(more(|it| it.limits.member_memory += 1), 2);
     assert_eq!(more(|it| it.limits.handshakes += 1), 64 * KIB);
     assert_eq!(more(|it| it.limits.pairs += 1), 2 * KIB);
     assert_eq!(more(|it| it.limits.events += 1), 8 * KIB);

@@ -96,3 +96,54 @@ fn with_streams(are_memberships: bool) -> usize {
     }
     held(&mut world, coordinator, config)
 }
+
+/// Members that acknowledge nothing any more, each from another message on: what is under way to them stays in bounds, whatever the size of
+/// messages.
+pub(crate) fn what_members_do_not_acknowledge_fills_what_it_may_take() {
+    const DEAF: usize = 24;
+    for size in [5000, 20_000] {
+        let [quiet, loud] =
+            [0, (768 << 10) / size].map(|messages| with_deaf_members(DEAF, messages, size));
+        let reckoned = 2 * (MEMORY + DEAF * (16 << 10));
+        is_tight("what is under way to members", loud - quiet, reckoned);
+    }
+}
+
+fn with_deaf_members(members: usize, messages: usize, size: usize) -> usize {
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.limits.member_memory = MEMORY;
+    config.home.idle_timeout = Duration::from_secs(3600);
+    config.home.keep_alive = Some(Duration::from_secs(600));
+    let mut world = World::new(33);
+    let coordinator = world.add_coordinator_with(config.clone());
+    let name: Name = "room".parse().expect("a name");
+    let mut group = GroupConfig::default();
+    group.history = Lossy::new(usize::MAX, MEMORY / 8);
+    let here = world.coordinator(coordinator);
+    here.make_lasting_group(name.clone(), group)
+        .expect("none of that name");
+    let clients = (0..members).map(|number| {
+        let mut config = world.client_config(&format!("{number}"));
+        config.home.idle_timeout = Duration::from_secs(3600);
+        let client = world.add_client_with(config);
+        world.connect(client, coordinator);
+        let now = world.now();
+        let joined = world
+            .client(client)
+            .join(now, name.clone(), JoinConfig::default());
+        joined.expect("not in it yet");
+        world.run_for(Duration::from_secs(1));
+        client
+    });
+    for client in clients.collect::<Vec<_>>() {
+        world.link(client, coordinator).loss = 1.0;
+        for _ in 0..messages {
+            let (now, here) = (world.now(), world.coordinator(coordinator));
+            here.publish(now, &name, vec![7; size].into())
+                .expect("it fits");
+            world.run_for(Duration::from_millis(1));
+        }
+        world.run_for(Duration::from_secs(1));
+    }
+    held(&mut world, coordinator, config)
+}

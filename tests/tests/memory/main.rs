@@ -40,6 +40,7 @@ fn memory_is_spent_where_it_should_be() {
     messages::whatever_waits_for_readers_or_senders_fills_what_messages_may_take();
     groups::what_groups_keep_fills_what_it_may_take();
     groups::memberships_take_what_is_reckoned();
+    groups::what_members_do_not_acknowledge_fills_what_it_may_take();
     tables::pairs_take_what_is_reckoned();
     tables::events_take_what_is_reckoned();
     tables::what_a_deaf_client_is_told_is_reckoned_with_it();

@@ -76,6 +76,12 @@ impl ChannelCore {
         link.backlog(stream.index)
     }
 
+    /// The end of what waits to be sent for a membership: nobody else has a part of this memory once it is acknowledged, with all before it,
+    /// or the stream is over.
+    pub(crate) fn mark(&self, link: &mut Link, stream: StreamId) -> Option<Bytes> {
+        link.mark(stream.index)
+    }
+
     /// Has it told once that fewer bytes wait to be sent for a membership than so many, which do now.
     pub(crate) fn tell_below(&mut self, link: &mut Link, stream: StreamId, mark: usize) {
         if let Some(send) = self.send_half(stream) {

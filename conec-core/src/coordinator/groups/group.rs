@@ -6,13 +6,12 @@ use bytes::Bytes;
 
 use super::{
     log::Log,
+    outlet::Outlet,
     presence::{Presence, Watch},
 };
 use crate::{
     ClientId, GroupConfig, GroupId, GroupItem, GroupMessage, Name, SlowMember, StreamId,
-    channel::ChannelCore,
     group::Inbox,
-    transport::Link,
     wire::{
         Arrived, Author, Counts, From, Incarnation, Join, Joined, Part, RoleMessage, Sequence,
         ToMember,
@@ -59,7 +58,7 @@ pub(super) struct Member {
     since: Sequence,
     /// How many it has published itself of those that it has lost: before it was a member, and since.
     own_lost: [u64; 2],
-    /// So much waits to be sent that nothing is added.
+    /// So much is under way to it that nothing is added.
     pub(super) blocked: bool,
     /// How many there are, as it was told last.
     told: Counts,
@@ -304,7 +303,7 @@ impl Group {
     pub(super) fn deliver(
         &mut self,
         to: Option<ClientId>,
-        mut with: impl FnMut(StreamId, &mut dyn FnMut(&mut ChannelCore, &mut Link)),
+        mut with: impl FnMut(StreamId, &mut dyn FnMut(Outlet<'_>)),
     ) -> Delivered {
         let mut delivered = Delivered::default();
         self.log.seal();
@@ -327,11 +326,16 @@ impl Group {
                 continue;
             }
             let before = member.next;
-            with(member.stream, &mut |core, link| {
-                let kept_up = member.catch_up(id, log, presence.as_deref(), counts, (core, link));
-                if !kept_up {
-                    delivered.too_slow.push(member.stream);
-                }
+            with(member.stream, &mut |outlet| match member.catch_up(
+                id,
+                log,
+                presence.as_deref(),
+                counts,
+                outlet,
+            ) {
+                Went::AsFarAsThereIs | Went::UntilFull => {}
+                Went::UntilShort => delivered.short.push(member.stream),
+                Went::TooSlow => delivered.too_slow.push(member.stream),
             });
             delivered.advanced |= member.next > before;
         }
@@ -346,6 +350,19 @@ pub(super) struct Delivered {
     pub(super) advanced: bool,
     /// These want to be members no more where they lose something.
     pub(super) too_slow: Vec<StreamId>,
+    /// For these, too much is under way to all members together.
+    pub(super) short: Vec<StreamId>,
+}
+
+/// How far sending to a member went.
+enum Went {
+    AsFarAsThereIs,
+    /// More waits than it takes at once. Its stream tells when less does.
+    UntilFull,
+    /// More is under way than may be.
+    UntilShort,
+    /// It has lost something, and wants to be a member no more then.
+    TooSlow,
 }
 
 impl Member {
@@ -378,54 +395,61 @@ impl Member {
         self.next < log.next() || self.counts_due || news
     }
 
-    /// Sends what there is for it, as far as there is room. Whether it may stay.
+    /// Sends what there is for it, as far as there is room.
     fn catch_up(
         &mut self,
         id: ClientId,
         log: &Log,
         presence: Option<&Presence>,
         counts: Counts,
-        (core, link): (&mut ChannelCore, &mut Link),
-    ) -> bool {
+        mut outlet: Outlet<'_>,
+    ) -> Went {
         loop {
-            if core.waiting(link, self.stream) >= QUEUE {
-                core.tell_below(link, self.stream, QUEUE / 2);
+            if outlet.is_full() {
                 self.blocked = true;
-                return true;
+                return Went::UntilFull;
+            }
+            if !outlet.takes(0) {
+                self.blocked = true;
+                return Went::UntilShort;
             }
             if std::mem::take(&mut self.counts_due) {
                 self.told = counts;
-                core.send_frame(link, self.stream, ToMember::Counts(counts).encode());
+                outlet.frame(&ToMember::Counts(counts));
             }
             if let (Some(watch), Some(presence)) = (&mut self.watch, presence)
                 && let Some(told) = presence.next(watch)
             {
-                core.send_frame(link, self.stream, told);
+                outlet.payload(told);
                 continue;
             }
             if self.is_behind(log) {
                 if self.slow == SlowMember::Leave && self.part.hears {
-                    return false;
+                    return Went::TooSlow;
                 }
                 if let Some(lagged) = self.skip(id, log) {
-                    core.send_frame(link, self.stream, lagged.encode());
+                    outlet.frame(&lagged);
                 }
                 continue;
             }
             let Some(author) = log.author(self.next) else {
-                return true;
+                return Went::AsFarAsThereIs;
             };
             if author == Some(id) && !(self.part.hears && self.part.hears_own) {
                 let sequence = self.next;
                 self.next += 1;
-                core.send_frame(link, self.stream, ToMember::Own { sequence }.encode());
+                outlet.frame(&ToMember::Own { sequence });
             } else if self.part.hears {
                 let own = Some(id).filter(|_| !self.part.hears_own);
                 let Some((frames, next)) = log.run(self.next, own) else {
-                    return true;
+                    return Went::AsFarAsThereIs;
                 };
+                if !outlet.takes(frames.len()) {
+                    self.blocked = true;
+                    return Went::UntilShort;
+                }
                 self.next = next;
-                core.send_frames(link, self.stream, frames);
+                outlet.frames(frames);
             } else {
                 self.next += 1;
             }
@@ -461,6 +485,3 @@ impl Member {
         (count + own > 0).then_some(ToMember::Lagged { count, own, next })
     }
 }
-
-/// How many bytes wait to be sent to a member before nothing is added.
-const QUEUE: usize = 64 << 10;

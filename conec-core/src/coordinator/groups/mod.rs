@@ -5,8 +5,10 @@
 mod api;
 mod group;
 mod log;
+mod outlet;
 mod presence;
 mod transitions;
+mod under_way;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -14,7 +16,7 @@ use std::{
 };
 
 pub use self::api::GroupState;
-use self::group::Group;
+use self::{group::Group, under_way::UnderWay};
 use crate::{
     ChannelId, ClientId, CoordinatorLimits, GroupId, MembershipId, Name, StreamId,
     util::{Deadlines, may_take},
@@ -37,6 +39,9 @@ pub(super) struct Groups {
     due: Deadlines<Due>,
     /// What the messages of all groups take.
     kept: usize,
+    under_way: UnderWay,
+    /// Members for which there was no room there.
+    short: BTreeSet<StreamId>,
     numbers: Number,
     requests: u64,
     /// Groups of which the application was told that there is something to receive, and has not.
@@ -97,10 +102,12 @@ enum Due {
     Answer(MembershipId),
     /// A Client that has left owes nothing any more.
     Forget(ClientId),
+    /// Members may have acknowledged something.
+    Acknowledged,
 }
 
 impl Groups {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limits: &CoordinatorLimits) -> Self {
         Self {
             all: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -111,6 +118,8 @@ impl Groups {
             fresh: BTreeSet::new(),
             due: Deadlines::new(),
             kept: 0,
+            under_way: UnderWay::new(limits.member_memory),
+            short: BTreeSet::new(),
             numbers: 0,
             requests: 0,
             told: BTreeSet::new(),
@@ -260,7 +269,13 @@ impl Groups {
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
         let tables = self.all.len() + self.names.len() + self.seats.len() + self.clients.len();
-        tables + self.asks.len() + self.line.len() + self.due.entries() + self.kept
+        tables
+            + self.asks.len()
+            + self.line.len()
+            + self.due.entries()
+            + self.kept
+            + self.short.len()
+            + self.under_way.entries()
     }
 }
 

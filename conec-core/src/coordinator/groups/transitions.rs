@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Applicant, Due, Group, Number, Seat, Sequence};
+use super::{Applicant, Due, Group, Number, Seat, Sequence, outlet::Outlet};
 use crate::{
     AnswerError, ClientId, ErrorCode, GroupConfig, MembershipId, Name, Policy, RecvEnd, RecvError,
     SendEnd, StreamId,
@@ -22,6 +22,9 @@ impl Coordinator {
         stream: StreamId,
         told: StreamNotice,
     ) {
+        if let StreamNotice::SendEnded(_) = told {
+            self.groups.under_way.ended(stream);
+        }
         match told {
             StreamNotice::Begun(label) => self.membership_begun(stream, &label),
             StreamNotice::Readable => match self.groups.seats.get(&stream) {
@@ -252,6 +255,7 @@ impl Coordinator {
     }
 
     fn end_stream(&mut self, stream: StreamId, code: ErrorCode) {
+        self.groups.under_way.ended(stream);
         if let Some((entry, link)) = self.host.linked(stream.channel()) {
             entry.core.end_membership(link, stream, code.into());
         }
@@ -321,6 +325,7 @@ impl Coordinator {
                 Due::Patience(number) => self.patience_over(now, number),
                 Due::Pace(stream) => self.groups.line_up(stream),
                 Due::Forget(id) => self.groups.forget(id),
+                Due::Acknowledged => self.serve_short(now),
                 Due::Answer(request) => {
                     // It has not been answered, so there is one to answer.
                     let _ = self.answer_member(now, request, false);
@@ -466,20 +471,39 @@ impl Coordinator {
         let Some(group) = self.groups.all.get_mut(&number) else {
             return;
         };
-        let host = &mut self.host;
+        let (host, under_way) = (&mut self.host, &mut self.groups.under_way);
         let before = group.log.memory();
         let delivered = group.deliver(to, |stream, send| {
             if let Some((entry, link)) = host.linked(stream.channel()) {
-                send(&mut entry.core, link);
+                send(Outlet::new(&mut entry.core, link, stream, under_way));
             }
         });
         // What is kept is in pieces of the right size now.
         self.groups.kept = self.groups.kept + group.log.memory() - before;
+        if !delivered.short.is_empty() {
+            if self.groups.short.is_empty() {
+                self.groups.due.set(Due::Acknowledged, Some(now + LOOK));
+            }
+            self.groups.short.extend(delivered.short);
+        }
         for stream in delivered.too_slow {
             self.end_membership(now, stream, ErrorCode::TooSlow);
         }
         if delivered.advanced {
             self.go_on_publishing(number);
+        }
+    }
+
+    /// Tries again to send to those for which there was no room.
+    fn serve_short(&mut self, now: Instant) {
+        self.groups.under_way.look();
+        for stream in std::mem::take(&mut self.groups.short) {
+            if let Some((number, id, group)) = self.groups.member(stream)
+                && let Some(member) = group.members.get_mut(&id)
+            {
+                member.blocked = false;
+                self.deliver(now, number, Some(id));
+            }
         }
     }
 
@@ -565,5 +589,7 @@ const TURN: u64 = 256 << 10;
 const LEAST: u64 = 256;
 /// For how long a publisher may be ahead of its rate.
 const AHEAD: Duration = Duration::from_millis(1);
+/// How long members wait for room until it is looked for.
+const LOOK: Duration = Duration::from_millis(10);
 /// No message takes longer.
 const MOST_NANOS: u64 = 60_000_000_000;

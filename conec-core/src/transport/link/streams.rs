@@ -66,6 +66,12 @@ impl Link {
             .map_or(0, |outgoing| outgoing.bytes.len())
     }
 
+    /// The end of what waits to be sent on a stream: nobody else has a part of this memory once it is acknowledged, with all before it, or
+    /// the stream is over.
+    pub(crate) fn mark(&mut self, stream: u64) -> Option<Bytes> {
+        self.outgoing.get_mut(&stream)?.bytes.mark()
+    }
+
     /// Asks for [`LinkEvent::Flushed`] once less than `mark` bytes wait on a stream where more do now.
     pub(crate) fn notify_below(&mut self, stream: u64, mark: usize) {
         if let Some(outgoing) = self.outgoing.get_mut(&stream) {

@@ -76,6 +76,70 @@ fn a_slow_network_delays_nobody_else_and_the_loss_is_exact() {
     assert_eq!(numbers.last(), Some(&1999));
 }
 
+/// What is under way to them is in the Coordinator's memory. The more they are, the less each may have of it, and there is always some
+/// for who acknowledges.
+#[test]
+fn many_members_that_acknowledge_nothing_delay_nobody_and_hear_later_what_they_have_missed() {
+    const SIZE: usize = 16_000;
+    const LIMIT: usize = 4 << 20;
+    let mut world = World::new(12);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.limits.member_memory = LIMIT;
+    config.group.history = Lossy::new(4, 1 << 20);
+    config.home.idle_timeout = secs(600);
+    let coordinator = world.add_coordinator_with(config);
+    let mut enter = |name: &str| {
+        let mut config = world.client_config(name);
+        config.home.idle_timeout = secs(600);
+        let client = world.add_client_with(config);
+        world.connect(client, coordinator);
+        (client, join(&mut world, client, "room"))
+    };
+    let [(alice, at_alice), (bob, at_bob)] = ["alice", "bob"].map(&mut enter);
+    let deaf: Vec<_> = (0..30)
+        .map(|number| enter(&format!("deaf-{number}")))
+        .collect();
+    let mut published = 0;
+    let mut say = |world: &mut World, size: usize| {
+        publish(world, alice, at_alice, &vec![7; size]);
+        all(world, alice, at_alice);
+        let before = world.elapsed();
+        assert_eq!(message(world, bob, at_bob).0, published);
+        published += 1;
+        world.elapsed() - before
+    };
+    let usual = (0..10).map(|_| say(&mut world, SIZE)).last().unwrap();
+    let mut said = 10;
+    let mut silent = Vec::new();
+    for &(client, at_client) in &deaf {
+        world.run_for(secs(1));
+        all(&mut world, client, at_client);
+        world.link(client, coordinator).up = false;
+        silent.push((client, at_client, said));
+        // As much as one may have by itself.
+        for _ in 0..30 {
+            let took = say(&mut world, SIZE);
+            assert!(took <= usual * 2, "{took:?}");
+            said += 1;
+        }
+    }
+    let took = say(&mut world, 60_000);
+    assert!(took <= usual * 4, "{took:?}");
+    said += 1;
+    let mut under_way = 0;
+    for &(client, at_client, before) in &silent {
+        world.link(client, coordinator).up = true;
+        world.run_for(secs(20));
+        let (heard, missing) = sum(&all(&mut world, client, at_client));
+        assert_eq!(heard + missing, said - before);
+        // Besides what is kept for everybody.
+        under_way += heard as usize - 4;
+    }
+    let most = LIMIT + silent.len() * 2 * (16 << 10);
+    assert!(under_way * SIZE > LIMIT / 2, "{under_way} messages");
+    assert!(under_way * SIZE <= most, "{under_way} messages");
+}
+
 #[test]
 fn who_wants_only_the_latest_gets_that() {
     let mut world = World::new(3);

@@ -1,0 +1,268 @@
+//! What is under way to members, which takes memory until they have acknowledged it, however long that takes them.
+//!
+//! It is bounded: each Client may have a [little](UNDER_WAY) under way, and besides a part of what the others leave free of all that there
+//! is. So those that acknowledge nothing get less the more they are, some is left for all others, and together they never exceed it. Switches
+//! share out the memory for the queues of their ports in the same way (Choudhury and Hahne, Dynamic queue length thresholds, 1998).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::{ChannelId, StreamId, memory::UNDER_WAY};
+
+/// What is under way to all Clients.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    clients: BTreeMap<ChannelId, ToClient>,
+    /// What they have under way beyond the little that each may have, and how much that may be.
+    taken: usize,
+    limit: usize,
+}
+
+/// What is under way to one.
+#[derive(Debug, Default)]
+struct ToClient {
+    streams: BTreeMap<StreamId, OnStream>,
+    len: usize,
+}
+
+/// What is under way on a stream.
+#[derive(Debug, Default)]
+struct OnStream {
+    /// In order, and how much there is before each.
+    marks: VecDeque<(Bytes, usize)>,
+    /// How much there is after them.
+    unmarked: usize,
+}
+
+impl UnderWay {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            clients: BTreeMap::new(),
+            taken: 0,
+            limit,
+        }
+    }
+
+    /// Whether something of this size may be sent to a Client, after what was and is not added yet.
+    pub(super) fn takes(&mut self, client: ChannelId, sent: usize, len: usize) -> bool {
+        let own = self.change(client, ToClient::look) + sent;
+        let free = self.limit.saturating_sub(self.taken);
+        own < UNDER_WAY + free / SHARE && (len <= UNDER_WAY || len <= free)
+    }
+
+    /// So much was sent on a stream. How much there is after its last mark.
+    pub(super) fn add(&mut self, stream: StreamId, len: usize) -> usize {
+        let mut unmarked = 0;
+        self.clients.entry(stream.channel()).or_default();
+        self.change(stream.channel(), |client| {
+            let on_stream = client.streams.entry(stream).or_default();
+            on_stream.unmarked += len;
+            unmarked = on_stream.unmarked;
+            client.len += len;
+        });
+        unmarked
+    }
+
+    /// This is the [mark](crate::channel::ChannelCore::mark) at the end of what was added last.
+    pub(super) fn mark(&mut self, stream: StreamId, mark: Bytes) {
+        let client = self.clients.get_mut(&stream.channel());
+        if let Some(on_stream) = client.and_then(|it| it.streams.get_mut(&stream)) {
+            on_stream.mark(mark);
+        }
+    }
+
+    /// Looks what was acknowledged since.
+    pub(super) fn look(&mut self) {
+        self.clients.retain(|_, client| {
+            let before = client.beyond();
+            client.look();
+            self.taken = self.taken + client.beyond() - before;
+            client.len > 0
+        });
+    }
+
+    /// All of a stream was acknowledged, or is not sent any more.
+    pub(super) fn ended(&mut self, stream: StreamId) {
+        let left = self.change(stream.channel(), |client| {
+            if let Some(on_stream) = client.streams.remove(&stream) {
+                client.len -= on_stream.len();
+            }
+        });
+        if left == 0 {
+            self.clients.remove(&stream.channel());
+        }
+    }
+
+    /// Changes what is under way to a Client. How much that is then.
+    fn change(&mut self, client: ChannelId, change: impl FnOnce(&mut ToClient)) -> usize {
+        let Some(client) = self.clients.get_mut(&client) else {
+            return 0;
+        };
+        let before = client.beyond();
+        change(client);
+        self.taken = self.taken + client.beyond() - before;
+        client.len
+    }
+
+    /// How many things are kept.
+    #[cfg(feature = "__testing")]
+    pub(super) fn entries(&self) -> usize {
+        self.clients.len()
+    }
+}
+
+impl ToClient {
+    fn beyond(&self) -> usize {
+        self.len.saturating_sub(UNDER_WAY)
+    }
+
+    fn look(&mut self) {
+        self.streams.retain(|_, on_stream| {
+            self.len -= on_stream.look();
+            on_stream.len() > 0
+        });
+    }
+}
+
+impl OnStream {
+    fn len(&self) -> usize {
+        self.marks.iter().map(|it| it.1).sum::<usize>() + self.unmarked
+    }
+
+    fn mark(&mut self, mark: Bytes) {
+        let len = std::mem::take(&mut self.unmarked);
+        match self.marks.back_mut() {
+            Some(last) if last.1 + len <= STEP => *last = (mark, last.1 + len),
+            Some(_) | None => self.marks.push_back((mark, len)),
+        }
+    }
+
+    /// Forgets what was acknowledged. How much that is.
+    fn look(&mut self) -> usize {
+        let mut acknowledged = 0;
+        while let Some((mark, len)) = self.marks.front()
+            && mark.is_unique()
+        {
+            acknowledged += len;
+            self.marks.pop_front();
+        }
+        acknowledged
+    }
+}
+
+/// Which part of what is left free a Client may have.
+const SHARE: usize = 4;
+/// How much is known to be acknowledged together.
+const STEP: usize = 8 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 1 << 20;
+
+    fn stream(client: u64, index: u64) -> StreamId {
+        StreamId {
+            channel: ChannelId(client),
+            index,
+        }
+    }
+
+    /// Sends as much as may be sent, in pieces, and gives what the engine holds then.
+    fn fill(under_way: &mut UnderWay, stream: StreamId, piece: usize) -> Vec<Bytes> {
+        let mut held = Vec::new();
+        while under_way.takes(stream.channel(), 0, piece) {
+            let mark = Bytes::from(vec![1]);
+            under_way.add(stream, piece);
+            under_way.mark(stream, mark.clone());
+            held.push(mark);
+        }
+        held
+    }
+
+    #[test]
+    fn who_acknowledges_gets_as_much_again() {
+        let mut under_way = UnderWay::new(LIMIT);
+        let mut held = fill(&mut under_way, stream(1, 0), STEP);
+        let all = held.len() * STEP;
+        assert!(all > LIMIT / 6 && all <= LIMIT / SHARE + UNDER_WAY, "{all}");
+        // What comes later counts as soon as all before it is acknowledged, too.
+        drop(held.pop());
+        assert!(!under_way.takes(ChannelId(1), 0, STEP));
+        held.drain(..2);
+        assert!(under_way.takes(ChannelId(1), 0, STEP));
+        assert_eq!(under_way.clients[&ChannelId(1)].len, all - 2 * STEP);
+        held.clear();
+        under_way.look();
+        assert!(under_way.clients.is_empty());
+        assert_eq!(under_way.taken, 0);
+    }
+
+    /// However many they are, what they have stays in bounds, and everybody else may have a little.
+    #[test]
+    fn those_that_acknowledge_nothing_leave_something_to_others() {
+        for piece in [100, STEP, UNDER_WAY] {
+            let mut under_way = UnderWay::new(LIMIT);
+            let mut held = Vec::new();
+            for client in 1..=100 {
+                held.push(fill(&mut under_way, stream(client, 0), piece));
+                let all = held.iter().map(Vec::len).sum::<usize>() * piece;
+                let most = LIMIT + held.len() * (UNDER_WAY + piece);
+                assert!(all <= most, "{all} of {most}");
+            }
+            assert!(under_way.taken > LIMIT / 2);
+            let others = fill(&mut under_way, stream(200, 0), 1000);
+            assert!(others.len() * 1000 >= UNDER_WAY);
+        }
+    }
+
+    #[test]
+    fn what_is_large_has_to_fit_into_what_is_free() {
+        let mut under_way = UnderWay::new(LIMIT);
+        assert!(under_way.takes(ChannelId(1), 0, LIMIT));
+        assert!(!under_way.takes(ChannelId(1), 0, LIMIT + 1));
+        assert!(!under_way.takes(ChannelId(1), LIMIT, 1));
+        let _held = fill(&mut under_way, stream(1, 0), STEP);
+        assert!(!under_way.takes(ChannelId(2), 0, LIMIT));
+        assert!(under_way.takes(ChannelId(2), 0, LIMIT / 2));
+    }
+
+    /// One that is not read does not hold up another of the same Client.
+    #[test]
+    fn streams_are_acknowledged_on_their_own() {
+        let mut under_way = UnderWay::new(LIMIT);
+        let marks = [stream(1, 0), stream(1, 4)].map(|stream| {
+            let mark = Bytes::from(vec![1]);
+            assert_eq!(under_way.add(stream, 400), 400);
+            assert_eq!(under_way.add(stream, 600), 1000);
+            under_way.mark(stream, mark.clone());
+            mark
+        });
+        let [first, second] = marks;
+        drop(second);
+        under_way.look();
+        assert_eq!(under_way.clients[&ChannelId(1)].len, 1000);
+        // What has no mark yet counts until the stream ends.
+        under_way.add(stream(1, 0), UNDER_WAY);
+        drop(first);
+        under_way.look();
+        assert_eq!(under_way.clients[&ChannelId(1)].len, UNDER_WAY);
+        under_way.add(stream(1, 4), 10);
+        assert_eq!(under_way.taken, 10);
+        under_way.ended(stream(1, 0));
+        assert_eq!(under_way.clients[&ChannelId(1)].len, 10);
+        under_way.ended(stream(1, 4));
+        assert!(under_way.clients.is_empty());
+        assert_eq!(under_way.taken, 0);
+        under_way.ended(stream(1, 4));
+    }
+
+    #[test]
+    fn little_pieces_share_a_mark() {
+        let mut under_way = UnderWay::new(LIMIT);
+        let held = fill(&mut under_way, stream(1, 0), 100);
+        let marks = &under_way.clients[&ChannelId(1)].streams[&stream(1, 0)].marks;
+        assert!(marks.len() <= held.len() * 100 / STEP * 2);
+    }
+}
