@@ -25,8 +25,8 @@ pub(super) struct Seat {
     start: GroupStart,
     /// Something has befallen somebody since it was asked for.
     pub(super) shaken: bool,
-    /// How long the order was when it was asked for.
-    begun_at: u64,
+    /// Which order the group had when it was asked for, and how long that was; where there was none, the next that begins.
+    begun_at: (usize, u64),
     pub(super) place: Option<Place>,
     /// The application does not receive.
     pub(super) deaf: bool,
@@ -77,12 +77,12 @@ impl Run {
             return;
         }
         self.take_events();
-        let order = self.groups[group].order.map(|it| &self.orders[it]);
-        let known = order.map(|it| GroupStart::At {
+        let order = self.groups[group].order.map(|it| (it, &self.orders[it]));
+        let known = order.map(|(_, it)| GroupStart::At {
             incarnation: it.incarnation,
             sequence: it.len() / 2,
         });
-        let begun_at = order.map_or(0, super::order::Order::len);
+        let begun_at = order.map_or((self.orders.len(), 0), |(at, it)| (at, it.len()));
         let config = op::join_config(how, part, known);
         let life = self.clients[client].life;
         let (publishes, hears, hears_own) = (config.publish, config.hear, config.hear_own);
@@ -275,15 +275,16 @@ impl Run {
 
     fn joined(&mut self, seat: usize, joined: Joined) {
         let it = &self.seats[seat];
-        let orders = self.orders.iter();
-        let order = orders
-            .clone()
-            .position(|order| order.incarnation == joined.incarnation);
+        let mut orders = self.orders.iter();
+        let order =
+            orders.position(|of| (of.group, of.incarnation) == (it.group, joined.incarnation));
         let Some(order) = order else {
             self.fail(&format!("membership {seat} is in an order that is none"));
         };
         let len = self.orders[order].len();
         let mut fits = joined.next <= len;
+        // It may be a later one: the group can end, and be made anew, before somebody is let in.
+        fits &= order >= it.begun_at.0;
         match it.place {
             Some(place) if place.order == order => {
                 let gap = joined.next.checked_sub(place.next).unwrap_or(u64::MAX);
@@ -292,16 +293,16 @@ impl Run {
                 fits &= !joined.is_new_order;
                 fits &= missing <= gap && (!it.hears || missing >= gap - own);
             }
-            Some(_) => fits &= joined.is_new_order,
+            Some(place) => fits &= joined.is_new_order && order > place.order,
             None if !it.shaken && !it.removed => {
-                let (begun, next) = (it.begun_at, joined.next);
+                let next = joined.next;
                 fits &= !joined.is_new_order && joined.unsure == 0;
                 fits &= match it.start {
                     GroupStart::At {
                         incarnation,
                         sequence,
                     } if incarnation == joined.incarnation => next - joined.missed == sequence,
-                    GroupStart::Next => joined.missed == 0 && next >= begun,
+                    GroupStart::Next => joined.missed == 0 && (order, next) >= it.begun_at,
                     GroupStart::Oldest | GroupStart::At { .. } | _ => joined.missed == 0,
                 };
             }

@@ -9,6 +9,7 @@ use super::{Run, members::payload};
 
 /// What was published in a group, from its first message on.
 pub(super) struct Order {
+    pub(super) group: usize,
     pub(super) incarnation: u64,
     pub(super) messages: Vec<(Option<ClientId>, Bytes)>,
 }
@@ -94,6 +95,7 @@ impl Run {
         self.groups[group].order = Some(self.orders.len());
         self.groups[group].is_readable = false;
         self.orders.push(Order {
+            group,
             incarnation: state.incarnation,
             messages: Vec::new(),
         });

@@ -33,3 +33,16 @@ fn who_leaves_before_it_is_let_in_may_join_again() {
     ];
     play(3_223_389_099_482_021_964, &ops);
 }
+
+/// The last member was sent away while another was about to join, which had a new group then, with numbers of its own.
+#[test]
+fn a_group_may_come_to_its_end_before_who_joins_is_let_in() {
+    let ops = [
+        Op::Join(120, 0, 0),
+        Op::Settle,
+        Op::Join(169, 32, 0),
+        Op::Remove(15, 88),
+        Op::Publish(0, 0, 0),
+    ];
+    play(1_322_354_048_809_619_208, &ops);
+}
