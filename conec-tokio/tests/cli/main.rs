@@ -6,8 +6,11 @@
     reason = "a test fails where something is not as it must be"
 )]
 
+mod admin;
+mod config;
 mod contexts;
 mod coordinator;
 mod manual;
 mod ping;
+mod service;
 mod support;

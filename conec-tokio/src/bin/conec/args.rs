@@ -5,7 +5,15 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::{check::ping, coordinator, failure::Failure, id, join, log::Logging, manual, saved};
+use crate::{
+    admin::{drain, kick, ls, top},
+    check::ping,
+    coordinator,
+    failure::Failure,
+    id, join,
+    log::Logging,
+    manual, saved,
+};
 
 /// End-to-end encrypted channels between programs, through one server that you run.
 ///
@@ -28,6 +36,10 @@ pub(crate) enum Command {
     Context(saved::Args),
     Id(id::Args),
     Ping(ping::Args),
+    Ls(ls::Args),
+    Kick(kick::Args),
+    Drain(drain::Args),
+    Top(top::Args),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -40,6 +52,10 @@ impl Command {
             Self::Context(args) => args.run().await,
             Self::Id(args) => args.run().await,
             Self::Ping(args) => args.run().await,
+            Self::Ls(args) => args.run().await,
+            Self::Kick(args) => args.run().await,
+            Self::Drain(args) => args.run().await,
+            Self::Top(args) => args.run().await,
             Self::Completions(args) => args.run(Cli::command()).await,
             Self::Man(args) => args.run(Cli::command()).await,
         }
@@ -47,14 +63,10 @@ impl Command {
 
     /// What it logs where nobody has asked for more or less.
     pub(crate) fn log_level(&self) -> LevelFilter {
-        match self {
-            Self::Coordinator(_) => LevelFilter::INFO,
-            Self::Join(_)
-            | Self::Context(_)
-            | Self::Id(_)
-            | Self::Ping(_)
-            | Self::Completions(_)
-            | Self::Man(_) => LevelFilter::WARN,
+        if matches!(self, Self::Coordinator(_)) {
+            LevelFilter::INFO
+        } else {
+            LevelFilter::WARN
         }
     }
 }

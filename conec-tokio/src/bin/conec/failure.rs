@@ -82,6 +82,10 @@ impl Failure {
         self
     }
 
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// Tells people, on standard error.
     pub(crate) fn report(&self) -> ExitCode {
         if self.exit != Exit::Interrupted {

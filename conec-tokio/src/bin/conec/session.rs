@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use conec_tokio::{
-    Channel, Client, ClientConfig, ClientState, CoordinatorUrl, Name, PathPolicy, Secret, Trust,
-    rustls::RootCertStore,
+    Channel, Client, ClientConfig, ClientState, CoordinatorUrl, KeyPin, Name, PathPolicy, Secret,
+    Trust, rustls::RootCertStore,
 };
 
 use crate::{
@@ -63,6 +63,7 @@ pub(crate) struct Called {
 /// A connected Client.
 pub(crate) struct Session {
     client: Client,
+    url: CoordinatorUrl,
     /// Nobody else has the identity as long as this lives.
     _lease: Lease,
 }
@@ -96,12 +97,21 @@ impl Session {
         tokio::spawn(tell_outages(client.clone()));
         Ok(Self {
             client,
+            url: context.url.clone(),
             _lease: lease,
         })
     }
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The hash of the Coordinator's key.
+    pub(crate) fn pin(&self) -> Result<KeyPin, Failure> {
+        self.url.pin().ok_or_else(|| {
+            Failure::usage("this needs the URL of the Coordinator with its pin")
+                .help("use the URL or the ticket that the Coordinator prints")
+        })
     }
 
     /// Tells people by what others reach this.
@@ -231,12 +241,7 @@ fn trust(url: &CoordinatorUrl) -> Result<Trust, Failure> {
 }
 
 fn read_token(path: &std::path::Path) -> Result<Secret<Bytes>, Failure> {
-    let text = private::read(path)?.ok_or_else(|| {
-        Failure::usage(format!(
-            "there is no token in {}: no such file",
-            path.display()
-        ))
-    })?;
+    let text = private::read_needed(path)?;
     let token = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes());
     let token = token.map_err(|_| {
         Failure::usage(format!(

@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use bytes::Bytes;
 use conec_tokio::{Coordinator, CoordinatorUrl, Invitation, Secret};
+use qrcode::{QrCode, render::unicode::Dense1x2};
 
 use crate::{
-    failure::Failure,
+    failure::{Exit, Failure},
     output::{print, say},
 };
 
@@ -34,14 +35,28 @@ impl Announcement {
     }
 
     /// The URL in the first line, the ticket in the second one.
-    pub(super) fn print(&self, with_ticket: bool) -> Result<(), Failure> {
+    pub(super) fn print(&self, with_ticket: bool, as_code: bool) -> Result<(), Failure> {
         print(&self.url)?;
         if with_ticket {
             print(&self.ticket)?;
             say("others join by that ticket, which is as secret as a password: conec join");
         }
+        if as_code {
+            say(code(&self.ticket)?);
+        }
         Ok(())
     }
+}
+
+/// A QR code for terminals.
+fn code(ticket: &str) -> Result<String, Failure> {
+    let code = QrCode::new(ticket).map_err(|error| {
+        Failure::new(
+            Exit::Other,
+            format!("the ticket does not fit in a QR code: {error}"),
+        )
+    })?;
+    Ok(code.render::<Dense1x2>().build())
 }
 
 /// By what others reach this machine: the first host that was given, or the address listened at, or a guess.

@@ -6,9 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use conec_tokio::{
-    Certificate, ClientId, Identity, Secret, load_certificate, load_or_create_certificate,
-};
+use conec_tokio::{Certificate, ClientId, Identity, Secret, load_or_create_certificate};
 use data_encoding::HEXLOWER;
 use directories::ProjectDirs;
 
@@ -37,16 +35,11 @@ impl State {
     }
 
     /// The certificate, made at the first start for these hosts.
-    pub(super) fn certificate(&self, hosts: &[String], host: &str) -> Result<Certificate, Failure> {
-        let path = self.path.join("certificate.pem");
-        if path.exists() {
-            return Ok(load_certificate(path)?);
-        }
-        let hosts = match hosts {
-            [] => &[host.to_owned()],
-            hosts => hosts,
-        };
-        Ok(load_or_create_certificate(path, hosts)?)
+    pub(super) fn certificate(&self, hosts: &[String]) -> Result<Certificate, Failure> {
+        Ok(load_or_create_certificate(
+            self.path.join("certificate.pem"),
+            hosts,
+        )?)
     }
 
     /// What lets others in, made at the first start.
@@ -81,6 +74,11 @@ impl State {
             })
         };
         lines.map(read).collect()
+    }
+
+    pub(super) fn keep_forbidden(&self, ids: &[ClientId]) -> Result<(), Failure> {
+        let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
+        private::write(&self.path.join("forbidden"), text.as_bytes())
     }
 
     /// Where operators find the ticket.
