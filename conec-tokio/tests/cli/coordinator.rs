@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use conec_tokio::{Ca, Client, ClientConfig, Identity, Invitation};
+use conec_tokio::{Ca, Client, ClientConfig, Identity, Invitation, load_or_create_identity};
 use nix::sys::signal::Signal;
 
 use crate::support::{Coordinator, Home, Running};
@@ -213,4 +213,62 @@ fn halves(pem: &str) -> (String, String) {
 fn the_ticket_is_shown_as_a_code() {
     let coordinator = Coordinator::start_with(&["--qr"]);
     coordinator.running.says("▀");
+}
+
+#[test]
+fn a_new_token_is_made_when_the_former_one_is_taken_away() {
+    let coordinator = Coordinator::start();
+    let state = coordinator.home.path().join("coordinator");
+    let home = Home::joined(&coordinator);
+    fs::remove_file(state.join("token")).unwrap();
+    coordinator.running.signal(Signal::SIGHUP);
+    coordinator.running.says("was read again");
+    home.run(&["ping", "nobody"])
+        .failed(4, &["token", "conec join"]);
+    let ticket = fs::read_to_string(state.join("ticket")).unwrap();
+    assert_ne!(ticket.trim(), coordinator.ticket);
+    home.run_with(&["join"], &ticket).succeeded();
+    home.run(&["ping", "nobody"]).failed(5, &[]);
+}
+
+#[test]
+fn who_has_no_credential_is_not_let_in_where_one_is_wanted() {
+    let (home, user) = (Home::new(), Home::new());
+    let ca = Ca::generate().unwrap();
+    let root = ca.to_pem();
+    let (_, root) = halves(str::from_utf8(root.as_ref()).unwrap());
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("root.pem"), root).unwrap();
+    fs::write(path("c.toml"), "authorities = \"root.pem\"\n").unwrap();
+    let config = path("c.toml");
+    let credential = path("credential.pem");
+    user.run(&["id"]).succeeded();
+    let identity = load_or_create_identity(user.path().join("identity")).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let hour = Duration::from_secs(3600);
+    let name = "office".parse().unwrap();
+    let issued = ca
+        .certify(&identity.public_key(), &name, now - hour, 2 * hour)
+        .unwrap();
+    let mut text = String::new();
+    for certificate in issued.chain() {
+        let base64 = data_encoding::BASE64.encode(certificate);
+        text.push_str(&format!(
+            "-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n"
+        ));
+    }
+    fs::write(&credential, text).unwrap();
+
+    let coordinator = Coordinator::start_in(home, "127.0.0.1:0", &["--config", &config]);
+    user.run_with(&["join"], &coordinator.ticket)
+        .failed(4, &["credential"]);
+    user.run_with(&["join", "--offline"], &coordinator.ticket)
+        .succeeded();
+    let with = ["ping", "--answer", "--credential", &credential];
+    let answerer = user.start(&with);
+    answerer.says("here as office");
+    // Another identity of the same machine has none.
+    user.run(&with).failed(2, &["credential", "help: "]);
+    user.run(&["ping", "a", "--credential", &config])
+        .failed(2, &["is no credential", "help: "]);
 }

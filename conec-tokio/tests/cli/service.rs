@@ -41,7 +41,7 @@ fn the_service_manager_is_told() {
     assert!(after("RELOADING=1").contains("MONOTONIC_USEC="));
     after("READY=1");
     running.signal(Signal::SIGTERM);
-    after("STOPPING=1");
+    assert!(after("STOPPING=1").contains("EXTEND_TIMEOUT_USEC=15000000"));
     running.ended().succeeded();
 }
 
@@ -68,7 +68,21 @@ fn logs_are_json_where_that_is_wanted() {
     coordinator.signal(Signal::SIGTERM);
     let ended = coordinator.ended();
     ended.succeeded();
+    for line in ended.stderr().lines() {
+        let line = serde_json::from_str::<serde_json::Value>(line);
+        assert!(line.is_ok(), "{:?}", ended.stderr());
+    }
     assert!(!ended.stderr().contains(&ticket));
+    let refused = user.run(&[
+        "--log-format",
+        "json",
+        "ping",
+        "nobody",
+        "--context",
+        "none",
+    ]);
+    refused.failed(2, &["no context", "help"]);
+    assert!(serde_json::from_str::<serde_json::Value>(refused.stderr()).is_ok());
 }
 
 /// Where systemd is installed, it knows whether the unit is right.

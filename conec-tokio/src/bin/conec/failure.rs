@@ -13,8 +13,8 @@ use std::{
 };
 
 use conec_tokio::{
-    BindError, CloseReason, Code, ConnectError, ErrorCode, OpenError, OpenStreamError, RecvEnd,
-    RecvError, SendEnd, SendError, StoreError,
+    BindError, CloseReason, Code, ConfigError, ConnectError, ErrorCode, OpenError, OpenStreamError,
+    RecvEnd, RecvError, SendEnd, SendError, StoreError,
 };
 
 use crate::codes;
@@ -92,6 +92,13 @@ impl Failure {
             // Where that is closed, nobody listens.
             let _ = writeln!(io::stderr(), "{self}");
         }
+        ExitCode::from(self.exit as u8)
+    }
+
+    /// Tells programs that read logs.
+    pub(crate) fn log(&self) -> ExitCode {
+        let (what, help) = (&self.what, self.help.as_deref());
+        tracing::error!(help, "{what}");
         ExitCode::from(self.exit as u8)
     }
 
@@ -301,11 +308,12 @@ impl From<StoreError> for Failure {
 
 impl From<BindError> for Failure {
     fn from(error: BindError) -> Self {
-        let exit = match error {
-            BindError::Config(_) => Exit::Usage,
-            _ => Exit::Other,
-        };
-        Self::new(exit, chain(&error))
+        match error {
+            BindError::Config(ConfigError::Credential(_)) => Self::new(Exit::Usage, chain(&error))
+                .help("a credential is for one key, and when several commands run at once, only the first has this machine's: give the others homes of their own, by CONEC_HOME"),
+            BindError::Config(_) => Self::new(Exit::Usage, chain(&error)),
+            _ => Self::new(Exit::Other, chain(&error)),
+        }
     }
 }
 

@@ -89,9 +89,10 @@ fn text_of_client(it: &ClientLine) -> String {
 fn text_of_channel(it: &ChannelLine) -> String {
     let (from, to, label, bytes) = (&it.from, &it.to, &it.label, it.bytes);
     let label = label.escape_debug();
-    let state = match it.started {
-        true => format!("forwarded: {bytes} bytes"),
-        false => "not accepted yet".into(),
+    let state = match (it.started, it.direct) {
+        (true, Some(true)) => format!("direct, forwarded before: {bytes} bytes"),
+        (true, Some(false) | None) => format!("forwarded: {bytes} bytes"),
+        (false, _) => "not accepted yet".into(),
     };
     format!("{from} -> {to}  {label}  {state}")
 }

@@ -80,6 +80,8 @@ pub(super) struct ChannelLine {
     pub(super) to: String,
     pub(super) label: String,
     pub(super) started: bool,
+    /// Whether it travels directly in both directions, if both ends say that.
+    pub(super) direct: Option<bool>,
     pub(super) packets: u64,
     pub(super) bytes: u64,
 }

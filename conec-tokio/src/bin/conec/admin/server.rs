@@ -150,6 +150,10 @@ fn channels(office: &Office, after: Option<u64>) -> Answer {
             to: it.to.to_string(),
             label: String::from_utf8_lossy(&it.label).into_owned(),
             started: it.started,
+            direct: match it.direct {
+                [Some(there), Some(back)] => Some(there && back),
+                [None, _] | [_, None] => None,
+            },
             packets: it.packets,
             bytes: it.bytes,
         };

@@ -39,7 +39,9 @@ impl Announcement {
         print(&self.url)?;
         if with_ticket {
             print(&self.ticket)?;
-            say("others join by that ticket, which is as secret as a password: conec join");
+            tracing::info!(
+                "others join by the ticket, which is as secret as a password: conec join"
+            );
         }
         if as_code {
             say(code(&self.ticket)?);
@@ -69,9 +71,9 @@ pub(super) fn host_of(hosts: &[String], listen: SocketAddr) -> String {
     }
     let host =
         address_towards_the_internet().map_or_else(|| "localhost".into(), |it| it.to_string());
-    say(format_args!(
+    tracing::warn!(
         "the URL has this machine's address {host}: give --host NAME if others reach it by another one"
-    ));
+    );
     host
 }
 

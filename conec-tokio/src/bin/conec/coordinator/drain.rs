@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use conec_tokio::{Coordinator, Drain};
 
 use super::signals::{Signal, Signals};
-use crate::output::say;
 
 /// As the library has it by default, but within this time.
 pub(super) fn within(time: Duration) -> Drain {
@@ -17,7 +16,7 @@ pub(super) fn within(time: Duration) -> Drain {
 
 /// Lets the Clients go over to another Coordinator, or know that this one comes back, and stops. At once by a second signal.
 pub(super) async fn stop(coordinator: &Coordinator, drain: &Drain, signals: &mut Signals) {
-    say("stopping: another signal ends at once");
+    tracing::info!("stopping: another signal ends at once");
     tokio::select! {
         () = drained(coordinator, drain) => {}
         () = stopped(signals) => return,

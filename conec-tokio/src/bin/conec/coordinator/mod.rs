@@ -41,18 +41,17 @@ impl Args {
         let mut config = plan.library(plan.certificate(Some(&state), &host)?)?;
         let admission = Admission::new(&plan, &state)?;
         config.rules = Some(admission.rules.clone());
+        config.revocations = state.revocations()?;
         let coordinator = bind(plan.listen(), config).await?;
         let (office, mut drains) = Office::new(coordinator, state, host, admission);
         office.announce()?.print(!self.no_ticket, self.qr)?;
-        say(format_args!(
-            "listening at {}",
-            office.coordinator().local_addr()
-        ));
+        tracing::info!("listening at {}", office.coordinator().local_addr());
         service::ready();
-        tokio::spawn(service::keep_watchdog());
+        tokio::spawn(service::keep_watchdog(office.clone()));
         let drain = self.work(&office, plan, &mut signals, &mut drains).await?;
-        service::stopping();
+        service::stopping(drain.deadline);
         drain::stop(office.coordinator(), &drain, &mut signals).await;
+        office.keep_revocations()?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -76,8 +75,8 @@ impl Args {
                     Signal::Reload => {
                         service::reloading();
                         if let Err(failure) = self.reload(office, &mut plan) {
-                            say(&failure);
-                            say("the configuration stays as it was");
+                            failure.log();
+                            tracing::error!("the configuration stays as it was");
                         }
                         service::ready();
                     }
@@ -96,7 +95,7 @@ impl Args {
             true => ": rules and admins count from now on, all else from the next start",
             false => "",
         };
-        say(format_args!("the configuration was read again{rest}"));
+        tracing::info!("the configuration was read again{rest}");
         // What the next start brings is still not there.
         running.config.take_up(plan.config);
         Ok(())

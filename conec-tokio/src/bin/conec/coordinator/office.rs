@@ -69,6 +69,7 @@ impl Office {
         let admission = Admission::new(plan, &self.0.state)?;
         self.coordinator().set_rules(admission.rules.clone());
         *self.admission() = admission;
+        self.keep_revocations()?;
         self.announce()?;
         Ok(())
     }
@@ -82,7 +83,14 @@ impl Office {
             self.0.state.keep_forbidden(&all)?;
         }
         self.coordinator().forbid(id);
-        Ok(())
+        self.keep_revocations()
+    }
+
+    /// Channels that were taken away stay so when the Coordinator is started anew.
+    pub(super) fn keep_revocations(&self) -> Result<(), Failure> {
+        self.0
+            .state
+            .keep_revocations(&self.coordinator().revocations())
     }
 
     /// Takes that back. Whether it was so.

@@ -14,7 +14,7 @@ use conec_tokio::ClientId;
     after_help = "Example:\n  conec coordinator --host conec.example.org\n\nOthers then join by the ticket that it prints:\n  conec join"
 )]
 pub(crate) struct Args {
-    /// The UDP address to listen at [default: [::]:4433]
+    /// The UDP address to listen at; by default port 4433 of all that this machine has
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,
     /// A directory for what has to last: certificate, token, who is forbidden. Made if it is not there

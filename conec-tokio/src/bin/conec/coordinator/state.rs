@@ -6,7 +6,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use conec_tokio::{Certificate, ClientId, Identity, Secret, load_or_create_certificate};
+use conec_tokio::{
+    Certificate, ClientId, Identity, Revocation, Secret, load_or_create_certificate,
+};
 use data_encoding::HEXLOWER;
 use directories::ProjectDirs;
 
@@ -79,6 +81,25 @@ impl State {
     pub(super) fn keep_forbidden(&self, ids: &[ClientId]) -> Result<(), Failure> {
         let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
         private::write(&self.path.join("forbidden"), text.as_bytes())
+    }
+
+    /// Which channels were taken away. What cannot be read is old, and of no use any more.
+    pub(super) fn revocations(&self) -> Result<Vec<Revocation>, Failure> {
+        let text = private::read(&self.path.join("revocations"))?.unwrap_or_default();
+        let read = |line: &str| {
+            let (channel, hour) = line.split_once(' ')?;
+            Some(Revocation {
+                channel: channel.parse().ok()?,
+                hour: hour.parse().ok()?,
+            })
+        };
+        Ok(text.lines().filter_map(read).collect())
+    }
+
+    pub(super) fn keep_revocations(&self, all: &[Revocation]) -> Result<(), Failure> {
+        let line = |it: &Revocation| format!("{} {}\n", it.channel, it.hour);
+        let text: String = all.iter().map(line).collect();
+        private::write(&self.path.join("revocations"), text.as_bytes())
     }
 
     /// Where operators find the ticket.
