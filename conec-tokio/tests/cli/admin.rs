@@ -225,3 +225,22 @@ fn who_is_drained_goes_over_without_losing_channels() {
         .run(&["drain", "--to", "nowhere"])
         .failed(2, &["host:port"]);
 }
+
+#[test]
+fn top_goes_on_when_the_coordinator_is_started_anew() {
+    let scene = Scene::new();
+    let watching = scene
+        .operator
+        .start(&["top", "--json", "--interval", "50ms"]);
+    watching.line();
+    let address = scene.coordinator.address();
+    let Coordinator { home, running, .. } = scene.coordinator;
+    // By force.
+    drop(running);
+    let id = scene.operator.run(&["id"]).succeeded().trim().to_owned();
+    let _again = Coordinator::start_in(home, &address, &["--admin", &id]);
+    watching.says("the Coordinator is there again");
+    for _ in 0..10 {
+        watching.line();
+    }
+}

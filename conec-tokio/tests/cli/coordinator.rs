@@ -272,3 +272,30 @@ fn who_has_no_credential_is_not_let_in_where_one_is_wanted() {
     user.run(&["ping", "a", "--credential", &config])
         .failed(2, &["is no credential", "help: "]);
 }
+
+#[test]
+fn channels_outlive_a_coordinator_that_is_stopped_and_started_anew() {
+    let first = Coordinator::start();
+    let (here, there) = (Home::joined(&first), Home::joined(&first));
+    let office = there.start(&["ping", "--answer", "--name", "office"]);
+    office.says("here as office");
+    let pinging = here.start(&[
+        "ping",
+        "office",
+        "--path",
+        "proxied",
+        "--interval",
+        "50ms",
+        "--timeout",
+        "50s",
+    ]);
+    pinging.line();
+    let address = first.address();
+    first.running.signal(Signal::SIGTERM);
+    first.running.ended().succeeded();
+    let _second = Coordinator::start_in(first.home, &address, &[]);
+    pinging.says("the Coordinator is there again");
+    for _ in 0..20 {
+        pinging.line();
+    }
+}

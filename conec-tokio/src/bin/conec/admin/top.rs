@@ -41,27 +41,13 @@ impl Args {
     }
 
     async fn watch(&self, session: &Session) -> Result<ExitCode, Failure> {
-        let mut operator = Operator::of(session).await?;
+        let mut operator = None;
         let mut before: Option<(Instant, Figures)> = None;
         for number in 1_u64.. {
-            let figures = match operator.ask(&Request::Figures).await {
-                Ok(Answer::Figures(figures)) => figures,
-                Ok(_) => return Err(unexpected()),
-                // The Coordinator may be there again: it counts anew then.
-                Err(failure) if failure.exit() == Exit::Lost => {
-                    session.client().connected().await?;
-                    operator = Operator::of(session).await?;
-                    before = None;
-                    continue;
-                }
-                Err(failure) => return Err(failure),
-            };
+            let figures = figures(session, &mut operator).await?;
             let now = Instant::now();
-            let look = Look::of(
-                &figures,
-                before.as_ref().map(|(then, it)| (now - *then, it)),
-            );
-            self.show(number, &look)?;
+            let before_that = before.as_ref().map(|(then, it)| (now - *then, it));
+            self.show(number, &Look::of(&figures, before_that))?;
             before = Some((now, figures));
             if self.count.is_some_and(|count| number >= count) {
                 break;
@@ -99,6 +85,39 @@ impl Args {
     }
 }
 
+/// Waits while the Coordinator is away.
+async fn figures(session: &Session, operator: &mut Option<Operator>) -> Result<Figures, Failure> {
+    loop {
+        match try_figures(session, operator).await {
+            Err(failure) if failure.exit() == Exit::Lost => {
+                *operator = None;
+                session.client().connected().await?;
+                tokio::time::sleep(A_WHILE).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn try_figures(
+    session: &Session,
+    operator: &mut Option<Operator>,
+) -> Result<Figures, Failure> {
+    let operator = match operator {
+        Some(operator) => operator,
+        None => operator.insert(Operator::of(session).await?),
+    };
+    match operator.ask(&Request::Figures).await? {
+        Answer::Figures(figures) => Ok(figures),
+        Answer::Welcome
+        | Answer::Clients { .. }
+        | Answer::Channels { .. }
+        | Answer::Done
+        | Answer::NotThere
+        | Answer::Failed { .. } => Err(unexpected()),
+    }
+}
+
 /// What is seen at once.
 #[derive(Serialize)]
 struct Look<'a> {
@@ -126,3 +145,5 @@ impl<'a> Look<'a> {
 
 const HEAD: &str = " clients  channels   packets/s      MB/s  forwarded MB   dropped   refused";
 const HEAD_EVERY: u64 = 20;
+/// Until it is asked again, where it has just been lost.
+const A_WHILE: Duration = Duration::from_millis(100);

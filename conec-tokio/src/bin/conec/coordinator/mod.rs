@@ -12,9 +12,12 @@ mod service;
 mod signals;
 mod state;
 
-use std::{io, net::SocketAddr, process::ExitCode};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    process::ExitCode,
+};
 
-use conec_tokio::{BindError, Coordinator, CoordinatorConfig, Drain};
+use conec_tokio::{Coordinator, CoordinatorConfig, Drain};
 use tokio::sync::mpsc;
 
 use self::{
@@ -110,26 +113,14 @@ fn check(plan: &Plan) -> Result<ExitCode, Failure> {
 }
 
 /// Where the system has no IPv6, all addresses are those of IPv4.
-async fn bind(listen: SocketAddr, config: CoordinatorConfig) -> Result<Coordinator, Failure> {
-    let bound = Coordinator::bind(listen, config.clone()).await;
-    let bound = match bound {
-        Err(BindError::Io(error))
-            if listen.is_ipv6() && listen.ip().is_unspecified() && has_no_ipv6(&error) =>
-        {
-            Coordinator::bind(("0.0.0.0", listen.port()), config).await
-        }
-        bound => bound,
-    };
-    bound.map_err(|error| {
+async fn bind(mut listen: SocketAddr, config: CoordinatorConfig) -> Result<Coordinator, Failure> {
+    let everywhere = Ipv6Addr::UNSPECIFIED;
+    if listen.ip() == everywhere && UdpSocket::bind((everywhere, 0)).is_err() {
+        listen.set_ip(Ipv4Addr::UNSPECIFIED.into());
+    }
+    Coordinator::bind(listen, config).await.map_err(|error| {
         Failure::from(error)
             .during(format_args!("cannot listen at {listen}"))
             .help("is another Coordinator running? --listen chooses another address or port")
     })
-}
-
-fn has_no_ipv6(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
-    )
 }
