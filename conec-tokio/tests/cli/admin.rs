@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use bytes::Bytes;
+use conec_tokio::{Client, ClientConfig, Code, Identity, Invitation, RecvEnd, RecvError};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -243,4 +245,47 @@ fn top_goes_on_when_the_coordinator_is_started_anew() {
     for _ in 0..10 {
         watching.line();
     }
+}
+
+/// Whoever is connected can open streams to the Coordinator, and say there what it likes.
+#[tokio::test]
+async fn what_is_no_proof_is_turned_away() {
+    let scene = Scene::new();
+    let ticket: Invitation = scene.coordinator.ticket.parse().unwrap();
+    let trust = ticket.coordinator.trust().unwrap();
+    let mut config = ClientConfig::new(Identity::generate().unwrap(), trust);
+    config.token = ticket.token;
+    let client = Client::connect(&scene.coordinator.address(), config)
+        .await
+        .unwrap();
+    let damaged = br#"{"key":"00","signature":"00"}"#;
+    for said in [
+        &b""[..],
+        b"garbage",
+        b"{}",
+        b"[1, 2",
+        damaged,
+        &[0xff; 100_000],
+    ] {
+        let (mut sender, mut receiver) = client.home().open_bi("conec/admin").await.unwrap();
+        let challenge = receiver.recv().await.unwrap().unwrap();
+        assert_eq!(challenge.len(), 32);
+        sender.send(Bytes::copy_from_slice(said)).await.unwrap();
+        let end = receiver.recv().await.unwrap_err();
+        assert!(
+            matches!(
+                end,
+                RecvError::Ended(RecvEnd::Reset(_) | RecvEnd::Refused(_))
+            ),
+            "{end}"
+        );
+    }
+    let (_sender, mut receiver) = client.home().open_bi("something else").await.unwrap();
+    let end = receiver.recv().await.unwrap_err();
+    assert_eq!(end, RecvError::Ended(RecvEnd::Reset(Code(404))));
+    // Nobody else is disturbed.
+    assert_eq!(
+        lines(scene.operator.run(&["ls", "--json"]).succeeded()).len(),
+        3
+    );
 }

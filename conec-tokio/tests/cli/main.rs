@@ -12,5 +12,6 @@ mod contexts;
 mod coordinator;
 mod manual;
 mod ping;
+#[cfg(target_os = "linux")]
 mod service;
 mod support;

@@ -22,6 +22,10 @@ pub(super) fn reloading() {
 }
 
 /// It stops, within this time and a little more.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(unused_variables, reason = "there is nobody to be told")
+)]
 pub(super) fn stopping(within: Duration) {
     #[cfg(target_os = "linux")]
     {
@@ -32,6 +36,10 @@ pub(super) fn stopping(within: Duration) {
 }
 
 /// Shows that it is alive, as often as is wanted, as long as it answers. Ends at once where that is not wanted.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(unused_variables, reason = "there is nobody to be told")
+)]
 pub(super) async fn keep_watchdog(office: Office) {
     #[cfg(target_os = "linux")]
     if let Some(time) = sd_notify::watchdog_enabled() {

@@ -165,3 +165,43 @@ impl Source {
 }
 
 const HELP: &str = "`conec coordinator --check --config FILE` tries a file without running it; dist/coordinator.toml explains all keys";
+
+#[cfg(test)]
+mod tests {
+    use conec_tokio::Certificate;
+
+    use super::*;
+
+    /// What the file that explains all keys has in comments are the defaults, where there are some.
+    #[test]
+    fn the_explained_values_are_the_defaults() {
+        let text = include_str!("../../../../../dist/coordinator.toml");
+        let has_none = |line: &str| NO_DEFAULT.iter().any(|key| line.starts_with(key));
+        let (_, tables) = text.split_once("\n[limits]").expect("it is there");
+        let lines = tables.lines().map(|line| match line.strip_prefix('#') {
+            Some(said) if !said.starts_with(' ') && !has_none(said) => said,
+            Some(_) => "",
+            None => line,
+        });
+        let memory = text.lines().find_map(|line| line.strip_prefix("#memory"));
+        let memory = memory.expect("it is there");
+        let tables: Vec<_> = lines.collect();
+        let text = format!("memory{memory}\n[limits]{}", tables.join("\n"));
+        let said: Config = toml::from_str(&text).expect("it is right");
+        assert_ne!(said, Config::default());
+
+        let certificate = Certificate::self_signed(["localhost"]).expect("it is a host");
+        let usual = CoordinatorConfig::new(certificate);
+        let mut config = usual.clone();
+        said.apply(&mut config);
+        assert_eq!(format!("{config:?}"), format!("{usual:?}"));
+    }
+
+    const NO_DEFAULT: [&str; 5] = [
+        "clients_per_network",
+        "forward_rate",
+        "publish_rate",
+        "keep_alive",
+        "push_back",
+    ];
+}
