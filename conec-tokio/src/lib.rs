@@ -94,11 +94,13 @@
 
 mod client;
 mod coordinator;
+mod copy;
 mod socket;
 mod task;
 
 pub use client::Client;
 pub use coordinator::Coordinator;
+pub use copy::copy_bidirectional;
 pub use task::drive;
 
 #[doc(no_inline)]
