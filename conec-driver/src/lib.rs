@@ -59,6 +59,8 @@ mod tap;
 #[cfg(feature = "__testing")]
 #[doc(hidden)]
 pub mod testing;
+#[cfg(feature = "serde")]
+pub mod typed;
 mod unreachable;
 
 pub use driver::Driver;

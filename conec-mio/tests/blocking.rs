@@ -128,6 +128,30 @@ fn streams_are_read_and_written_as_bytes() {
     });
 }
 
+#[cfg(feature = "serde_json")]
+#[test]
+fn values_are_waited_for_like_messages() {
+    use conec_mio::blocking::typed::{Json, RecvValueError, TypedReceiver, TypedSender};
+    within(|| {
+        let world = World::new();
+        let (sender, receiver) = world.uni();
+        let mut sender = TypedSender::<(u8, Option<String>), Json>::new(sender);
+        let mut receiver = TypedReceiver::<(u8, Option<String>), Json>::new(receiver);
+        sender.send(&(1, None)).unwrap();
+        assert_eq!(receiver.recv().unwrap(), Some((1, None)));
+        assert!(matches!(receiver.recv_timeout(SHORT), Err(TimedOut)));
+        sender.get_mut().try_send("[1]".into()).unwrap();
+        let malformed = receiver.recv_timeout(LONG).unwrap();
+        assert!(matches!(malformed, Err(RecvValueError::Malformed(_))));
+        let more = (2, Some("more".to_owned()));
+        sender.send_timeout(&more, LONG).unwrap().unwrap();
+        sender.finish().unwrap();
+        assert_eq!(receiver.next().unwrap().unwrap(), more);
+        assert!(receiver.next().is_none());
+        assert_eq!(sender.finished(), SendEnd::Finished);
+    });
+}
+
 #[test]
 fn a_change_of_path_is_waited_for_no_longer_than_the_limit() {
     within(|| {

@@ -107,3 +107,5 @@ pub use task::drive;
 pub use conec_core::rustls;
 #[doc(inline)]
 pub use conec_driver::api::*;
+#[cfg(feature = "serde")]
+pub use conec_driver::typed;

@@ -48,6 +48,8 @@ mod coordinator;
 mod groups;
 mod handles;
 mod thread;
+#[cfg(feature = "serde")]
+pub mod typed;
 mod wait;
 
 use thiserror::Error;

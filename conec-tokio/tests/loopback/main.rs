@@ -21,6 +21,8 @@ mod known;
 mod resuming;
 mod rules;
 mod streams;
+#[cfg(all(feature = "postcard", feature = "serde_json"))]
+mod typed;
 
 use std::{
     future::Future,
@@ -52,6 +54,10 @@ fn handles_can_be_sent_and_shared() {
     is::<ByteReader>();
     is::<ByteWriter>();
     is::<ByteStream>();
+    #[cfg(feature = "postcard")]
+    is::<conec_tokio::typed::TypedSender<u8, conec_tokio::typed::Postcard>>();
+    #[cfg(feature = "postcard")]
+    is::<conec_tokio::typed::TypedReceiver<u8, conec_tokio::typed::Postcard>>();
     is::<Group>();
     is::<Subscription>();
     fn future<T: Send>(_: &T) {}
