@@ -40,6 +40,7 @@
 
 pub mod api;
 mod busy_poll;
+pub mod calls;
 mod driver;
 mod error;
 mod handles;

@@ -128,6 +128,39 @@ fn streams_are_read_and_written_as_bytes() {
     });
 }
 
+#[test]
+fn calls_are_waited_for_and_taken_back_after_the_limit() {
+    use conec_mio::blocking::calls::{Call, CallError, Calls};
+    within(|| {
+        let world = World::new();
+        let mut calls = Calls::new(world.b.clone(), 2);
+        assert!(matches!(calls.next_timeout(SHORT), Err(TimedOut)));
+        let serving = thread::spawn(move || {
+            for mut call in &mut calls {
+                match &call.label()[..] {
+                    b"echo" => {
+                        let question = call.question().unwrap();
+                        call.answer_timeout(question, LONG).unwrap().unwrap();
+                    }
+                    b"slow" => call.abandoned_timeout(LONG).unwrap(),
+                    _ => call.refuse(Code(1)),
+                }
+            }
+        });
+        assert_eq!(world.a.call("echo", "hello".into()), Ok("hello".into()));
+        let late = world.a.call_timeout("slow", "hello".into(), SHORT);
+        assert_eq!(late, Err(TimedOut));
+        let refused = world.a.call_timeout("else", "hello".into(), LONG);
+        assert_eq!(refused, Ok(Err(CallError::Refused(Code(1)))));
+        // Of a stream, by hand: the other way round.
+        let uni = world.b.open_uni("uni").unwrap();
+        let receiver = Call::new(world.a.accept().unwrap()).unwrap_err();
+        assert_eq!(receiver.id(), uni.id());
+        world.b.abort(Code(0));
+        serving.join().unwrap();
+    });
+}
+
 #[cfg(feature = "serde_json")]
 #[test]
 fn values_are_waited_for_like_messages() {

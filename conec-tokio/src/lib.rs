@@ -107,5 +107,6 @@ pub use task::drive;
 pub use conec_core::rustls;
 #[doc(inline)]
 pub use conec_driver::api::*;
+pub use conec_driver::calls;
 #[cfg(feature = "serde")]
 pub use conec_driver::typed;

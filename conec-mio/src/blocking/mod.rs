@@ -43,6 +43,7 @@
 //! ```
 
 mod bytewise;
+pub mod calls;
 mod client;
 mod coordinator;
 mod groups;

@@ -10,6 +10,7 @@
 )]
 
 mod bytewise;
+mod calls;
 mod channels;
 mod connecting;
 mod credentials;
@@ -72,6 +73,7 @@ fn handles_can_be_sent_and_shared() {
         future(&client.open(client.id(), "label"));
         future(&client.introduce(client.id(), client.id(), "label"));
         future(&channel.open_bi("label"));
+        future(&channel.call("label", Bytes::new()));
         future(&channel.close(PATIENCE));
         future(&sender.send(Bytes::new()));
         future(&receiver.recv());
