@@ -49,6 +49,8 @@ mod io;
 mod known;
 mod link;
 mod lookup;
+#[cfg(feature = "metrics")]
+pub mod meters;
 mod off_thread;
 mod pump;
 mod shared;

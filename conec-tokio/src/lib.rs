@@ -108,5 +108,7 @@ pub use conec_core::rustls;
 #[doc(inline)]
 pub use conec_driver::api::*;
 pub use conec_driver::calls;
+#[cfg(feature = "metrics")]
+pub use conec_driver::meters;
 #[cfg(feature = "serde")]
 pub use conec_driver::typed;

@@ -315,6 +315,12 @@ impl Channel {
             .with(|state| state.endpoint_mut().channel(self.id()).as_mut().map(f))
     }
 
+    /// The endpoint of the channel, without keeping that open.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn weak(&self) -> std::sync::Weak<Shared> {
+        Arc::downgrade(self.shared())
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }

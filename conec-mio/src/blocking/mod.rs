@@ -66,6 +66,8 @@ pub use thread::drive;
 pub use conec_core::rustls;
 #[doc(inline)]
 pub use conec_driver::api::*;
+#[cfg(feature = "metrics")]
+pub use conec_driver::meters;
 
 /// Nothing has happened within the time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -19,6 +19,8 @@ mod giving_up;
 mod groups;
 mod introducing;
 mod known;
+#[cfg(feature = "metrics")]
+mod meters;
 mod resuming;
 mod rules;
 mod streams;
