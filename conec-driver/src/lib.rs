@@ -40,6 +40,7 @@
 
 pub mod api;
 mod busy_poll;
+pub mod calls;
 mod driver;
 mod error;
 mod handles;
@@ -48,6 +49,8 @@ mod io;
 mod known;
 mod link;
 mod lookup;
+#[cfg(feature = "metrics")]
+pub mod meters;
 mod off_thread;
 mod pump;
 mod shared;
@@ -59,6 +62,8 @@ mod tap;
 #[cfg(feature = "__testing")]
 #[doc(hidden)]
 pub mod testing;
+#[cfg(feature = "serde")]
+pub mod typed;
 mod unreachable;
 
 pub use driver::Driver;
@@ -68,7 +73,8 @@ pub use error::{
     TryOpenStreamError, TryPublishError, TryRecvError, TrySendError,
 };
 pub use handles::{
-    Channel, Client, Coordinator, Group, IncomingStream, Offer, Receiver, Sender, Subscription,
+    ByteReader, ByteStream, ByteWriter, Channel, Client, Coordinator, Group, IncomingStream, Offer,
+    Receiver, Sender, Subscription,
 };
 pub use io::{Udp, is_blocked};
 pub use known::{KnownError, KnownFile, KnownLineError};

@@ -6,6 +6,7 @@
 )]
 
 use std::{
+    io::{self, BufRead, Read, Write},
     net::UdpSocket,
     sync::mpsc,
     thread,
@@ -76,6 +77,111 @@ fn iterators_give_what_calls_would_give_until_that_ends() {
         };
         assert!(matches!(event, ChannelEvent::Closed { .. }), "{event:?}");
         assert_eq!(coordinator.next_event(), None);
+    });
+}
+
+#[test]
+fn streams_are_read_and_written_as_bytes() {
+    within(|| {
+        let world = World::new();
+        let mut a = ByteStream::from(world.a.open_bi("bytes").unwrap());
+        writeln!(a, "one").unwrap();
+        writeln!(a, "two").unwrap();
+        let mut b = ByteStream::try_from(world.b.accept().unwrap()).unwrap();
+        let mut line = String::new();
+        b.read_line(&mut line).unwrap();
+        assert_eq!(line, "one\n");
+        // What is waited for too long can be tried again.
+        a.reader().set_timeout(Some(SHORT));
+        let late = a.fill_buf().unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        assert!(late.get_ref().unwrap().is::<TimedOut>());
+        assert_eq!(
+            a.read(&mut [0; 10]).unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
+        let echo = thread::spawn(move || {
+            let (mut reader, mut writer) = b.into_split();
+            let copied = io::copy(&mut reader, &mut writer).unwrap();
+            writer.shutdown().unwrap();
+            copied
+        });
+        let all = vec![7; 5_000_000];
+        a.reader().set_timeout(None);
+        let (mut reader, mut writer) = a.into_split();
+        let sent = all.clone();
+        let sending = thread::spawn(move || {
+            writer.write_all(&sent).unwrap();
+            writer.shutdown_timeout(LONG).unwrap().unwrap();
+        });
+        let mut received = Vec::new();
+        reader.read_to_end(&mut received).unwrap();
+        assert!(received.starts_with(b"two\n") && received[4..] == all);
+        sending.join().unwrap();
+        assert_eq!(echo.join().unwrap(), 5_000_004);
+        // A window that is full, at one end.
+        let (sender, _receiver) = world.uni();
+        let mut writer = ByteWriter::new(sender);
+        writer.set_timeout(Some(SHORT));
+        let full = writer.write_all(&vec![0; 100_000_000]).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::TimedOut);
+    });
+}
+
+#[test]
+fn calls_are_waited_for_and_taken_back_after_the_limit() {
+    use conec_mio::blocking::calls::{Call, CallError, Calls};
+    within(|| {
+        let world = World::new();
+        let mut calls = Calls::new(world.b.clone(), 2);
+        assert!(matches!(calls.next_timeout(SHORT), Err(TimedOut)));
+        let serving = thread::spawn(move || {
+            for mut call in &mut calls {
+                match &call.label()[..] {
+                    b"echo" => {
+                        let question = call.question().unwrap();
+                        call.answer_timeout(question, LONG).unwrap().unwrap();
+                    }
+                    b"slow" => call.abandoned_timeout(LONG).unwrap(),
+                    _ => call.refuse(Code(1)),
+                }
+            }
+        });
+        assert_eq!(world.a.call("echo", "hello".into()), Ok("hello".into()));
+        let late = world.a.call_timeout("slow", "hello".into(), SHORT);
+        assert_eq!(late, Err(TimedOut));
+        let refused = world.a.call_timeout("else", "hello".into(), LONG);
+        assert_eq!(refused, Ok(Err(CallError::Refused(Code(1)))));
+        // Of a stream, by hand: the other way round.
+        let uni = world.b.open_uni("uni").unwrap();
+        let receiver = Call::new(world.a.accept().unwrap()).unwrap_err();
+        assert_eq!(receiver.id(), uni.id());
+        world.b.abort(Code(0));
+        serving.join().unwrap();
+    });
+}
+
+#[cfg(feature = "serde_json")]
+#[test]
+fn values_are_waited_for_like_messages() {
+    use conec_mio::blocking::typed::{Json, RecvValueError, TypedReceiver, TypedSender};
+    within(|| {
+        let world = World::new();
+        let (sender, receiver) = world.uni();
+        let mut sender = TypedSender::<(u8, Option<String>), Json>::new(sender);
+        let mut receiver = TypedReceiver::<(u8, Option<String>), Json>::new(receiver);
+        sender.send(&(1, None)).unwrap();
+        assert_eq!(receiver.recv().unwrap(), Some((1, None)));
+        assert!(matches!(receiver.recv_timeout(SHORT), Err(TimedOut)));
+        sender.get_mut().try_send("[1]".into()).unwrap();
+        let malformed = receiver.recv_timeout(LONG).unwrap();
+        assert!(matches!(malformed, Err(RecvValueError::Malformed(_))));
+        let more = (2, Some("more".to_owned()));
+        sender.send_timeout(&more, LONG).unwrap().unwrap();
+        sender.finish().unwrap();
+        assert_eq!(receiver.next().unwrap().unwrap(), more);
+        assert!(receiver.next().is_none());
+        assert_eq!(sender.finished(), SendEnd::Finished);
     });
 }
 

@@ -256,10 +256,11 @@ fn join(module: &[String], name: &str) -> Vec<String> {
     module.iter().cloned().chain([name.to_owned()]).collect()
 }
 
-const TREES: [&str; 9] = [
+const TREES: [&str; 10] = [
     "conec-driver/src/lib.rs",
     "conec-mio/src/lib.rs",
     "conec-tokio/src/lib.rs",
+    "conec-tokio/src/bin/conec/main.rs",
     "conec-tokio/benches/loopback/main.rs",
     "conec-core/benches/path/main.rs",
     "conec-core/benches/speed/main.rs",

@@ -315,6 +315,12 @@ impl Channel {
             .with(|state| state.endpoint_mut().channel(self.id()).as_mut().map(f))
     }
 
+    /// The endpoint of the channel, without keeping that open.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn weak(&self) -> std::sync::Weak<Shared> {
+        Arc::downgrade(self.shared())
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
@@ -336,4 +342,16 @@ pub struct IncomingStream {
     pub sender: Option<Sender>,
     /// The half to receive from.
     pub receiver: Receiver,
+}
+
+impl IncomingStream {
+    /// A stream out of its parts, which may come from an adapter's own type.
+    #[must_use = "dropped, the stream is given up"]
+    pub fn new(label: Bytes, sender: Option<Sender>, receiver: Receiver) -> Self {
+        Self {
+            label,
+            sender,
+            receiver,
+        }
+    }
 }

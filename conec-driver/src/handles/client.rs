@@ -139,6 +139,12 @@ impl Client {
         self.core(|core| core.nat())
     }
 
+    /// What it is a handle to, without keeping that open.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn weak(&self) -> std::sync::Weak<Shared<conec_core::Client>> {
+        Arc::downgrade(&self.shared)
+    }
+
     /// What was counted so far.
     pub fn stats(&self) -> EndpointStats {
         self.core(Endpoint::stats)

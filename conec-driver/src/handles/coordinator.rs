@@ -285,6 +285,12 @@ impl Coordinator {
         self.core(|core| core.address(client))
     }
 
+    /// What it is a handle to, without keeping that open.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn weak(&self) -> std::sync::Weak<Shared<conec_core::Coordinator>> {
+        Arc::downgrade(&self.shared)
+    }
+
     /// What was counted so far.
     pub fn stats(&self) -> EndpointStats {
         self.core(Endpoint::stats)

@@ -42,15 +42,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bytewise;
+pub mod calls;
 mod client;
 mod coordinator;
 mod groups;
 mod handles;
 mod thread;
+#[cfg(feature = "serde")]
+pub mod typed;
 mod wait;
 
 use thiserror::Error;
 
+pub use bytewise::{ByteReader, ByteStream, ByteWriter};
 pub use client::Client;
 pub use coordinator::Coordinator;
 pub use groups::{Group, Subscription};
@@ -61,6 +66,8 @@ pub use thread::drive;
 pub use conec_core::rustls;
 #[doc(inline)]
 pub use conec_driver::api::*;
+#[cfg(feature = "metrics")]
+pub use conec_driver::meters;
 
 /// Nothing has happened within the time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -9,6 +9,8 @@
     reason = "a test waits for some events only"
 )]
 
+mod bytewise;
+mod calls;
 mod channels;
 mod connecting;
 mod credentials;
@@ -17,9 +19,13 @@ mod giving_up;
 mod groups;
 mod introducing;
 mod known;
+#[cfg(feature = "metrics")]
+mod meters;
 mod resuming;
 mod rules;
 mod streams;
+#[cfg(all(feature = "postcard", feature = "serde_json"))]
+mod typed;
 
 use std::{
     future::Future,
@@ -30,8 +36,9 @@ use std::{
 
 use bytes::Bytes;
 use conec_tokio::{
-    Certificate, Channel, Client, ClientConfig, Coordinator, CoordinatorConfig, Group, Identity,
-    JoinConfig, Name, Offer, Receiver, Sender, Subscription, Trust,
+    ByteReader, ByteStream, ByteWriter, Certificate, Channel, Client, ClientConfig, Coordinator,
+    CoordinatorConfig, Group, Identity, JoinConfig, Name, Offer, Receiver, Sender, Subscription,
+    Trust,
 };
 
 /// Far more than anything here takes, unless it hangs.
@@ -47,6 +54,13 @@ fn handles_can_be_sent_and_shared() {
     is::<Offer>();
     is::<Sender>();
     is::<Receiver>();
+    is::<ByteReader>();
+    is::<ByteWriter>();
+    is::<ByteStream>();
+    #[cfg(feature = "postcard")]
+    is::<conec_tokio::typed::TypedSender<u8, conec_tokio::typed::Postcard>>();
+    #[cfg(feature = "postcard")]
+    is::<conec_tokio::typed::TypedReceiver<u8, conec_tokio::typed::Postcard>>();
     is::<Group>();
     is::<Subscription>();
     fn future<T: Send>(_: &T) {}
@@ -61,6 +75,7 @@ fn handles_can_be_sent_and_shared() {
         future(&client.open(client.id(), "label"));
         future(&client.introduce(client.id(), client.id(), "label"));
         future(&channel.open_bi("label"));
+        future(&channel.call("label", Bytes::new()));
         future(&channel.close(PATIENCE));
         future(&sender.send(Bytes::new()));
         future(&receiver.recv());

@@ -1,0 +1,83 @@
+//! What can be said on the command line. Each command has its own arguments, in its own file.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+
+use crate::{
+    admin::{drain, kick, ls, top},
+    check::ping,
+    coordinator,
+    failure::Failure,
+    id, join,
+    log::Logging,
+    manual, saved,
+};
+
+/// End-to-end encrypted channels between programs, through one server that you run.
+///
+/// One machine with a public UDP address runs `conec coordinator`. All others join it by its ticket, with `conec join`, and
+/// can reach each other from then on.
+#[derive(Debug, Parser)]
+#[command(name = "conec", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) logging: Logging,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// To add a command: a variant here, a line in [`run`](Command::run), and a module with its `Args`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Coordinator(Box<coordinator::Args>),
+    Join(join::Args),
+    Context(saved::Args),
+    Id(id::Args),
+    Ping(ping::Args),
+    Ls(ls::Args),
+    Kick(kick::Args),
+    Drain(drain::Args),
+    Top(top::Args),
+    Completions(manual::Completions),
+    Man(manual::Man),
+}
+
+impl Command {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Coordinator(args) => args.run().await,
+            Self::Join(args) => args.run().await,
+            Self::Context(args) => args.run().await,
+            Self::Id(args) => args.run().await,
+            Self::Ping(args) => args.run().await,
+            Self::Ls(args) => args.run().await,
+            Self::Kick(args) => args.run().await,
+            Self::Drain(args) => args.run().await,
+            Self::Top(args) => args.run().await,
+            Self::Completions(args) => args.run(Cli::command()).await,
+            Self::Man(args) => args.run(Cli::command()).await,
+        }
+    }
+
+    /// What it logs where nobody has asked for more or less.
+    pub(crate) fn log_level(&self) -> LevelFilter {
+        if matches!(self, Self::Coordinator(_)) {
+            LevelFilter::INFO
+        } else {
+            LevelFilter::WARN
+        }
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed for another reason than those below
+  2    wrong usage or configuration
+  3    the Coordinator cannot be reached, or is not who it should be
+  4    refused, by the Coordinator or by the other end
+  5    nobody is there by that name, or nobody who serves that
+  6    lost or cut off on the way
+  130  interrupted";

@@ -1,0 +1,32 @@
+//! The codes by which one tool tells another why something ends. They are numbered as those of HTTP are, which many know.
+
+use conec_tokio::Code;
+
+/// What was sent cannot be understood: another version, perhaps.
+pub(crate) const MALFORMED: Code = Code(400);
+/// The Coordinator wants a token, and that was none, or a wrong one.
+pub(crate) const TOKEN: Code = Code(401);
+/// Nobody may do that here, or not this one.
+pub(crate) const DENIED: Code = Code(403);
+/// This process serves something else.
+pub(crate) const NOT_SERVED: Code = Code(404);
+/// Sent away by an operator.
+pub(crate) const KICKED: Code = Code(410);
+/// It serves somebody else at the moment.
+pub(crate) const BUSY: Code = Code(429);
+/// It was tried, and did not work at that end.
+pub(crate) const FAILED: Code = Code(500);
+
+/// What a code says of the other side.
+pub(crate) fn meaning(code: Code) -> Option<&'static str> {
+    Some(match code {
+        MALFORMED => "it did not understand what was asked: are both of the same version?",
+        TOKEN => "it wants a token, and this one is not right",
+        DENIED => "it does not allow that",
+        NOT_SERVED => "it does not serve that",
+        KICKED => "an operator has sent this Client away",
+        BUSY => "it is busy with somebody else",
+        FAILED => "it has failed at the other end",
+        _ => return None,
+    })
+}

@@ -1,0 +1,52 @@
+//! `conec`: runs a Coordinator, and does by itself what people want channels for.
+//!
+//! What is for programs goes to standard output, everything for people to standard error.
+
+#![forbid(unsafe_code)]
+
+mod admin;
+mod args;
+mod check;
+mod codes;
+mod coordinator;
+mod failure;
+mod home;
+mod id;
+mod join;
+mod log;
+mod manual;
+mod output;
+mod private;
+mod saved;
+mod serve;
+mod session;
+mod stop;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::{args::Cli, failure::Failure};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let logging = cli.logging;
+    logging.begin(cli.command.log_level());
+    match run(cli) {
+        Ok(code) => code,
+        Err(failure) if logging.is_json() => failure.log(),
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("cannot begin", &error))?;
+    let outcome = runtime.block_on(cli.command.run());
+    // A thread may wait for standard input, for ever.
+    runtime.shutdown_background();
+    outcome
+}
