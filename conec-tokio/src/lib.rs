@@ -69,12 +69,30 @@
 //! # fn main() {}
 //! ```
 //!
+//! # Finding your way
+//!
+//! The [guide] has pages about how it works, security, operating a Coordinator, outages, tuning, and coming from elsewhere. What is here, by
+//! topic:
+//!
+//! | topic | begin with | beside it |
+//! | --- | --- | --- |
+//! | connecting | [`Client`], [`ClientConfig`] | [`CoordinatorUrl`], [`Invitation`], [`Trust`], [`ClientState`], [`CloseReason`], [`ConnectError`] |
+//! | being the server | [`Coordinator`], [`CoordinatorConfig`] | [`CoordinatorEvent`], [`CoordinatorLimits`], [`ClientInfo`], [`PairInfo`], [`Drain`] |
+//! | who may do what | [`Rules`] | [`Policy`], [`Authorities`] |
+//! | who is who | [`Identity`], [`ClientId`], [`Name`] | [`Signer`], [`Credential`], [`Ca`], [`KnownFile`], [`Certificate`], [`KeyPin`] |
+//! | channels | [`Channel`], [`Offer`] | [`ChannelConfig`], [`ChannelStats`], [`CongestionControl`], [`Path`], [`PathPolicy`], [`PathStats`] |
+//! | streams of messages | [`Sender`], [`Receiver`] | [`IncomingStream`], [`SendEnd`], [`RecvEnd`], [`Lossy`] |
+//! | streams of bytes | [`ByteStream`] | [`ByteReader`], [`ByteWriter`], [`copy_bidirectional`] |
+//! | streams of values, questions and answers | [`typed`], [`calls`] | |
+//! | groups | [`Group`], [`JoinConfig`] | [`GroupItem`], [`GroupKey`], [`GroupConfig`], [`SlowMember`], [`Subscription`] |
+//! | what it does | [`EndpointStats`] | [`meters`], [`Traffic`], [`Nat`] |
+//!
 //! # Giving up
 //!
 //! Every future can be dropped at any time: nothing is lost, doubled or half done by it, and nothing is left of it. As
 //! with any future, nothing is done before it is polled for the first time. What dropping a handle means is said at each
 //! type; dropping the last one of an endpoint closes it gracefully in the background.
-
+//!
 //! # Certificates from elsewhere
 //!
 //! What comes from a CA is told in types of [`rustls`], which is here in the version that conec uses:
@@ -95,6 +113,7 @@
 mod client;
 mod coordinator;
 mod copy;
+pub mod guide;
 mod socket;
 mod task;
 

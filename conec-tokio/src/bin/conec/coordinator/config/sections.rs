@@ -49,6 +49,7 @@ table! {
         groups: usize,
         groups_per_client: usize,
         group_memory: usize,
+        member_memory: usize,
         publish_rate: u64,
     }
 }
