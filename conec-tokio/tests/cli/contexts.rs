@@ -63,6 +63,7 @@ fn what_is_joined_is_listed_chosen_and_forgotten() {
     let url = &coordinator.url;
     let listed = format!("  127.0.0.1  {url}\n  second  {url}\n* third  {url}\n");
     assert_eq!(home.run(&["context", "ls"]).succeeded(), listed);
+    assert_eq!(home.run(&["context"]).succeeded(), listed);
 
     home.run(&["context", "use", "second"]).succeeded();
     home.run(&["context", "rm", "third"]).succeeded();

@@ -85,14 +85,29 @@ fn two_do_not_share_a_state() {
 }
 
 #[test]
-fn a_damaged_token_is_said_and_left_alone() {
+fn what_is_damaged_is_said_and_left_alone() {
+    for (file, said) in [
+        ("token", "token is damaged"),
+        ("certificate.pem", "certificate"),
+        ("forbidden", "forbidden line 1 is no id"),
+    ] {
+        let home = Home::new();
+        let path = home.path().join("coordinator").join(file);
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        fs::write(&path, "abc").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        home.run(&["coordinator", "--listen", "127.0.0.1:0"])
+            .failed(2, &[said, "help: "]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "abc");
+    }
+}
+
+#[test]
+fn a_state_that_cannot_be_is_said() {
     let home = Home::new();
-    let state = home.path().join("coordinator");
-    fs::create_dir(&state).unwrap();
-    fs::write(state.join("token"), "abc").unwrap();
+    fs::write(home.path().join("coordinator"), "a file").unwrap();
     home.run(&["coordinator", "--listen", "127.0.0.1:0"])
-        .failed(2, &["token is damaged", "help: "]);
-    assert_eq!(fs::read_to_string(state.join("token")).unwrap(), "abc");
+        .failed(1, &["error: cannot make", "help: "]);
 }
 
 #[tokio::test]

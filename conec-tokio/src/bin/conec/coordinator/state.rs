@@ -38,10 +38,13 @@ impl State {
 
     /// The certificate, made at the first start for these hosts.
     pub(super) fn certificate(&self, hosts: &[String]) -> Result<Certificate, Failure> {
-        Ok(load_or_create_certificate(
-            self.path.join("certificate.pem"),
-            hosts,
-        )?)
+        let path = self.path.join("certificate.pem");
+        load_or_create_certificate(&path, hosts).map_err(|error| {
+            Failure::from(error).help(format!(
+                "if {} is damaged, move it away: another one is made, and all have to join again",
+                path.display()
+            ))
+        })
     }
 
     /// What lets others in, made at the first start.
@@ -73,6 +76,7 @@ impl State {
             line.trim().parse().map_err(|error| {
                 let line = before + 1;
                 Failure::usage(format!("{} line {line} is no id: {error}", path.display()))
+                    .help("correct that line, or take it away: it says who is forbidden")
             })
         };
         lines.map(read).collect()
