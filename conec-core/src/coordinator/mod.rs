@@ -82,6 +82,8 @@ pub struct Coordinator {
     draining: Option<Draining>,
     /// Whether forwarded packets or our own are sent next.
     forward_next: bool,
+    /// Datagrams have come since groups were served.
+    unserved: bool,
 }
 
 impl Coordinator {
@@ -114,6 +116,7 @@ impl Coordinator {
             closing: false,
             draining: None,
             forward_next: false,
+            unserved: false,
             config,
         })
     }
@@ -367,7 +370,9 @@ impl Endpoint for Coordinator {
         while let Some((client, packets)) = self.forwarder.pop_throttled() {
             self.tell(client, &CoordinatorMessage::Throttled { packets });
         }
-        self.settle(now);
+        // What is published in all datagrams of a turn goes to members together, which is less work for each message.
+        self.react_to_all(now);
+        self.unserved = true;
     }
 
     fn take_buffer(&mut self) -> Option<BytesMut> {
@@ -449,6 +454,9 @@ impl Endpoint for Coordinator {
             && let Some(transmit) = self.forwarder.poll_transmit(max_segments.get())
         {
             return Some(transmit);
+        }
+        if self.unserved {
+            self.settle(now);
         }
         loop {
             if let Some((_, transmit)) = self.host.poll_transmit(now, max_segments) {
@@ -574,6 +582,7 @@ impl Role for Coordinator {
     }
 
     fn settled(&mut self, now: Instant) {
+        self.unserved = false;
         self.serve_groups(now);
     }
 }

@@ -109,10 +109,15 @@ pub(crate) trait Role {
 
     /// Reacts to what happened until nothing is left to react to.
     fn settle(&mut self, now: Instant) {
+        self.react_to_all(now);
+        self.settled(now);
+    }
+
+    /// The same, where more of what happened is about to be told, or something is to be sent, before it has to be settled.
+    fn react_to_all(&mut self, now: Instant) {
         while let Some((id, event)) = self.host_mut().poll(now) {
             self.react(now, id, event);
         }
-        self.settled(now);
     }
 
     /// Does what is to be done before events are given.

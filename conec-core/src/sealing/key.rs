@@ -4,7 +4,8 @@ use std::fmt;
 
 #[cfg(feature = "passphrase")]
 use argon2::{Algorithm, Argon2, Params, Version};
-use bytes::{BufMut, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
+use smallvec::SmallVec;
 #[cfg(feature = "passphrase")]
 use thiserror::Error;
 
@@ -17,7 +18,7 @@ use crate::{
         hkdf::{self, HKDF_SHA256},
         provider,
     },
-    wire::{KeyTag, MembershipTag, SealedHeader, write_varint},
+    wire::{KeyTag, MembershipTag, SealedHeader, Varint},
 };
 
 /// 32 bytes that all members of a sealed group have from elsewhere: from a file, from each other over channels, or from a
@@ -153,11 +154,11 @@ pub(super) struct Origin<'a> {
 
 impl Origin<'_> {
     /// What is authenticated with each message, beside the message: where it belongs, and what it says of itself.
-    fn authenticated(&self, header: &[u8]) -> Aad<Vec<u8>> {
+    fn authenticated(&self, header: &[u8]) -> Aad<Short> {
         let mut said = block(self.group);
-        said.put_u64(self.incarnation);
-        said.put_slice(self.sender.as_bytes());
-        said.put_slice(header);
+        said.extend_from_slice(&self.incarnation.to_be_bytes());
+        said.extend_from_slice(self.sender.as_bytes());
+        said.extend_from_slice(header);
         Aad::from(said)
     }
 }
@@ -187,20 +188,20 @@ impl MessageKey {
         Ok(sealed.into())
     }
 
-    /// The message, of which these are the header, as it came and as it was read, and the rest. `None` if it is not genuine.
+    /// The message that this is with its header in front, in the same memory. `None` if it is not genuine.
     pub(super) fn open(
         &self,
         origin: &Origin<'_>,
         counter: u64,
-        header: &[u8],
-        ciphertext: &[u8],
+        mut sealed: BytesMut,
+        header_len: usize,
     ) -> Option<Bytes> {
-        let mut message = ciphertext.to_vec();
-        let said = origin.authenticated(header);
-        let opened = self.0.open_in_place(nonce(counter), said, &mut message);
+        let said = origin.authenticated(&sealed[..header_len]);
+        sealed.advance(header_len);
+        let opened = self.0.open_in_place(nonce(counter), said, &mut sealed);
         let len = opened.ok()?.len();
-        message.truncate(len);
-        Some(message.into())
+        sealed.truncate(len);
+        Some(sealed.freeze())
     }
 }
 
@@ -222,12 +223,15 @@ fn nonce(counter: u64) -> Nonce {
 }
 
 /// The name with its length in front, so that no other text reads the same.
-fn block(group: &Name) -> Vec<u8> {
-    let mut block = Vec::with_capacity(256);
-    write_varint(group.as_str().len() as u64, &mut block);
-    block.put_slice(group.as_str().as_bytes());
+fn block(group: &Name) -> Short {
+    let name = group.as_str().as_bytes();
+    let mut block = Short::from_slice(&Varint::new(name.len() as u64));
+    block.extend_from_slice(name);
     block
 }
+
+/// Has room for all that is authenticated with a message, so that none has to be taken for each.
+type Short = SmallVec<[u8; 256]>;
 
 /// By how many bytes a sealed message is longer than the message, at most.
 pub(super) const MAX_OVERHEAD: usize = SealedHeader::MAX_LEN + TAG_LEN;

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, fmt};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use subtle::ConstantTimeEq;
 
 use super::{
@@ -60,10 +60,10 @@ use crate::{
 /// let (mut at_alice, mut at_bob) = (joined(alice, [3; 16])?, joined(bob, [4; 16])?);
 ///
 /// let sealed = at_alice.seal(0, b"door 3 is open")?;
-/// let opened = at_bob.open(alice, 1, &sealed)?;
+/// let opened = at_bob.open(alice, 1, sealed.clone())?;
 /// assert_eq!(opened.message.as_deref(), Some(&b"door 3 is open"[..]));
 /// // The Coordinator shows it once more.
-/// assert_eq!(at_bob.open(alice, 2, &sealed), Err(UnsealError::Replayed));
+/// assert_eq!(at_bob.open(alice, 2, sealed), Err(UnsealError::Replayed));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct KeySealer {
@@ -219,11 +219,12 @@ impl GroupSealer for KeySealer {
         &mut self,
         sender: ClientId,
         sequence: u64,
-        sealed: &[u8],
+        sealed: Bytes,
     ) -> Result<Opened, UnsealError> {
         let joined = self.joined.as_mut().ok_or(UnsealError::NotBegun)?;
         let (header, ciphertext) =
-            SealedHeader::decode(sealed).map_err(|Malformed| UnsealError::Malformed)?;
+            SealedHeader::decode(&sealed).map_err(|Malformed| UnsealError::Malformed)?;
+        let header_len = sealed.len() - ciphertext.len();
         let key = joined.keys.find(&header.key).ok_or(UnsealError::OtherKey)?;
         let origin = Origin {
             group: &joined.membership.group,
@@ -232,9 +233,10 @@ impl GroupSealer for KeySealer {
             membership: header.membership,
         };
         // Nothing that a message says is heeded before it is known to be genuine.
-        let as_written = &sealed[..sealed.len() - ciphertext.len()];
         let open = |key: &MessageKey| {
-            let opened = key.open(&origin, header.counter, as_written, ciphertext);
+            let sealed = sealed.try_into_mut();
+            let sealed = sealed.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+            let opened = key.open(&origin, header.counter, sealed, header_len);
             opened.ok_or(UnsealError::Forged)
         };
         let (message, new_key) = match joined.senders.key(sender, &header) {

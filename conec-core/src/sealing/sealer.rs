@@ -34,11 +34,13 @@ pub trait GroupSealer: fmt::Debug + Send {
 
     /// Opens what came at this position of the order, in the name of `sender`, who may be this member itself. Positions grow from call to
     /// call, also from one membership to the next in the same order: what was opened already is to be left out of what is asked for again.
+    ///
+    /// What comes in memory that nobody else looks at can be opened there.
     fn open(
         &mut self,
         sender: ClientId,
         sequence: u64,
-        sealed: &[u8],
+        sealed: Bytes,
     ) -> Result<Opened, UnsealError>;
 
     /// The Coordinator has said that so many messages were left out, after those that were opened and before those that will be.

@@ -122,8 +122,10 @@ impl Senders {
             Entry::Occupied(mut known) => {
                 let known = known.get_mut();
                 let missing = known.take(self.start, header)?;
-                self.by_position
-                    .remove(&mem::replace(&mut known.heard, position));
+                let before = mem::replace(&mut known.heard, position);
+                // In this order, as a map that is empty in between takes new memory for each message.
+                self.by_position.insert(position, sender);
+                self.by_position.remove(&before);
                 if key.is_some() {
                     known.key = key;
                 }
@@ -142,10 +144,10 @@ impl Senders {
                     heard: position,
                     key,
                 });
+                self.by_position.insert(position, sender);
                 first_missing(self.start, header)
             }
         };
-        self.by_position.insert(position, sender);
         self.heard = Some(position);
         self.forget_one_if_many();
         let announced = missing.min(self.announced);

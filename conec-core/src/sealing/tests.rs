@@ -49,6 +49,7 @@ impl Member {
         position: u64,
         sealed: &[u8],
     ) -> Result<(String, u64), UnsealError> {
+        let sealed = Bytes::copy_from_slice(sealed);
         let opened = self.sealer.open(from.me, position, sealed)?;
         let message = opened.message.unwrap().to_vec();
         Ok((String::from_utf8(message).unwrap(), opened.withheld))
@@ -145,7 +146,7 @@ fn all_members_open_what_one_has_sealed() {
     assert_eq!(bob.hear(&alice, 7, &hello), heard("hello", 0));
     assert_eq!(bob.hear(&alice, 8, &empty), heard("", 0));
     // So does who has sealed it.
-    let own = alice.sealer.open(alice.me, 7, &hello).unwrap();
+    let own = alice.sealer.open(alice.me, 7, hello).unwrap();
     assert_eq!(own.message.as_deref(), Some(&b"hello"[..]));
     let large = alice.sealer.seal(u64::MAX >> 2, &[0; 70_000]).unwrap();
     assert!(large.len() <= 70_000 + alice.sealer.overhead());
@@ -156,7 +157,10 @@ fn nothing_is_done_before_there_is_a_membership() {
     let mut sealer = KeySealer::new(key(1));
     sealer.lagged(1);
     assert_eq!(sealer.seal(0, b""), Err(SealError::NotBegun));
-    assert_eq!(sealer.open(id(1), 1, b""), Err(UnsealError::NotBegun));
+    assert_eq!(
+        sealer.open(id(1), 1, Bytes::new()),
+        Err(UnsealError::NotBegun)
+    );
     assert_eq!(sealer.poll_message(), None);
 }
 
@@ -173,7 +177,7 @@ fn a_message_opens_only_where_it_belongs() {
         };
         sealer.begin(elsewhere).unwrap();
         sealer
-            .open(sender, 7, &hello)
+            .open(sender, 7, hello.clone())
             .map(|opened| opened.message.is_some())
     };
     assert_eq!(open(id(1), "alarms", INCARNATION), Ok(true));
@@ -437,25 +441,25 @@ fn of_very_many_senders_those_heard_least_recently_are_forgotten_and_not_replaye
     let many = MAX_SENDERS as u64;
     for number in 0..many {
         let hello = joined(number, 10 + number).seal(0, b"hello").unwrap();
-        assert!(bob.open(sender(number), 10 + number, &hello).is_ok());
+        assert!(bob.open(sender(number), 10 + number, hello).is_ok());
     }
     // The first speaks again, so that the second is the one to be forgotten.
     let mut first = joined(0, 10);
     let hellos = [(); 3].map(|()| first.seal(0, b"hello").unwrap());
-    assert!(bob.open(sender(0), 10_000, &hellos[1]).is_ok());
+    assert!(bob.open(sender(0), 10_000, hellos[1].clone()).is_ok());
     let late = joined(many, 9000).seal(0, b"hello").unwrap();
-    assert!(bob.open(sender(many), 10_001, &late).is_ok());
+    assert!(bob.open(sender(many), 10_001, late).is_ok());
     assert!(bob.memory() < 8 << 20);
 
     let forgotten = Err(UnsealError::Forgotten);
     let replay = joined(1, 11).seal(0, b"hello").unwrap();
-    assert_eq!(bob.open(sender(1), 10_002, &replay), forgotten);
+    assert_eq!(bob.open(sender(1), 10_002, replay), forgotten);
     // Nobody knows of this one either. It may come back.
     let as_old = joined(5000, 11).seal(0, b"hello").unwrap();
-    assert_eq!(bob.open(sender(5000), 10_002, &as_old), forgotten);
+    assert_eq!(bob.open(sender(5000), 10_002, as_old), forgotten);
     let younger = joined(5000, 12).seal(0, b"hello").unwrap();
-    assert!(bob.open(sender(5000), 10_002, &younger).is_ok());
-    assert!(bob.open(sender(0), 10_003, &hellos[2]).is_ok());
+    assert!(bob.open(sender(5000), 10_002, younger).is_ok());
+    assert!(bob.open(sender(0), 10_003, hellos[2].clone()).is_ok());
 }
 
 #[test]

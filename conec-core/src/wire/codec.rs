@@ -28,7 +28,7 @@ pub(crate) struct Varint {
 impl Varint {
     /// Values of 2^62 and more are cut to 2^62 - 1.
     #[inline]
-    pub(super) fn new(value: u64) -> Self {
+    pub(crate) fn new(value: u64) -> Self {
         let (len, two_bits) = match value {
             0..0x40 => (1, 0),
             0x40..0x4000 => (2, 1),

@@ -1,9 +1,10 @@
 //! The messages of a membership's stream, one enum for each direction.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::{
-    codec::{Malformed, Reader, write_block, write_optional_name, write_varint},
+    codec::{Malformed, Reader, Varint, write_block, write_optional_name, write_varint},
     frame::frame_header,
     message::RoleMessage,
 };
@@ -122,6 +123,13 @@ pub(crate) struct Arrived {
     pub(crate) publishes: bool,
     pub(crate) hears: bool,
     pub(crate) proof: Bytes,
+}
+
+/// What comes in front of a message of this length that a member publishes, with the frame's own header.
+pub(crate) fn publish_head(len: usize) -> SmallVec<[u8; 9]> {
+    let mut head = SmallVec::from_slice(&frame_header(1 + len));
+    head.extend_from_slice(&Varint::new(PUBLISH));
+    head
 }
 
 /// Writes a message with its frame, as all members get it.
@@ -467,8 +475,11 @@ mod tests {
         for message in [&b""[..], b"hello"] {
             let message = Bytes::copy_from_slice(message);
             let published = ToGroup::Publish(message.clone());
-            let decoded = ToGroup::decode(published.encode());
-            assert_eq!(decoded, Ok(Some(published)));
+            let payload = published.encode();
+            let head = publish_head(message.len());
+            let frame = [&frame_header(payload.len())[..], &payload].concat();
+            assert_eq!([&head[..], &message].concat(), frame);
+            assert_eq!(ToGroup::decode(payload), Ok(Some(published)));
             let author = Author {
                 id: ClientId([3; 32]),
                 name: "bob".parse().ok(),

@@ -11,11 +11,11 @@ mod route;
 mod sealed;
 mod ticket;
 
-pub(crate) use codec::{Malformed, read_blocks, write_blocks, write_varint};
+pub(crate) use codec::{Malformed, Varint, read_blocks, write_blocks};
 pub(crate) use frame::{FrameDecoder, FrameTooLarge, MAX_RUN, frame_header};
 pub(crate) use group::{
     Arrived, Author, Counts, From, Incarnation, Join, Joined, MESSAGE_HEAD, Part, Sequence,
-    ToGroup, ToMember, write_message,
+    ToGroup, ToMember, publish_head, write_message,
 };
 pub(crate) use message::{
     AddressNonce, ChannelMessage, Claim, ClientMessage, CoordinatorMessage, Generation, Instance,

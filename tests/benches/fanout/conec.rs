@@ -65,6 +65,8 @@ pub(crate) struct Member {
     reads: bool,
     group: Option<GroupId>,
     joined: bool,
+    /// It waits until something can be published again.
+    blocked: bool,
 }
 
 impl Member {
@@ -88,6 +90,7 @@ impl Member {
             reads,
             group: None,
             joined: false,
+            blocked: false,
         })
     }
 
@@ -121,6 +124,12 @@ impl crate::load::Member for Member {
                     self.group = Some(self.join(now)?);
                 }
             } else if let ClientEvent::Group {
+                event: GroupEvent::Writable,
+                ..
+            } = event
+            {
+                self.blocked = false;
+            } else if let ClientEvent::Group {
                 event: GroupEvent::Ended(end),
                 ..
             } = event
@@ -152,10 +161,14 @@ impl crate::load::Member for Member {
 
     fn publish(&mut self, message: &[u8]) -> Result<bool> {
         let group = self.group.ok_or("it has not joined")?;
-        match self.client.endpoint_mut().group(group).publish(message) {
-            Ok(()) => Ok(true),
-            Err(PublishError::Blocked) => Ok(false),
-            Err(error) => Err(error.into()),
+        // To ask in vain would have its client look for something to do, again and again.
+        if self.blocked {
+            return Ok(false);
         }
+        match self.client.endpoint_mut().group(group).publish(message) {
+            Err(PublishError::Blocked) => self.blocked = true,
+            published => published?,
+        }
+        Ok(!self.blocked)
     }
 }

@@ -64,7 +64,7 @@ pub(crate) trait Member: Sized {
     /// Whether it takes part by now.
     fn is_there(&self) -> bool;
 
-    /// Whether the message was taken.
+    /// Whether the message was taken. If not, another one may be after a turn.
     fn publish(&mut self, message: &[u8]) -> Result<bool>;
 }
 
@@ -211,11 +211,12 @@ pub(crate) fn run<M: Member>(
             turn = (turn + 1) % load.publishers;
             let at = epoch.elapsed().as_nanos() as u64;
             message[..8].copy_from_slice(&at.to_be_bytes());
-            match seat.member.publish(&message)? {
-                true => (published, blocked) = (published + 1, 0),
-                false => blocked += 1,
+            if seat.member.publish(&message)? {
+                (published, blocked) = (published + 1, 0);
+                seat.due = true;
+            } else {
+                blocked += 1;
             }
-            seat.due = true;
         }
     }
 }

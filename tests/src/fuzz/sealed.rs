@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use conec_core::{ClientId, GroupKey, GroupSealer, KeySealer, Membership, UnsealError};
 
 use super::Input;
@@ -188,7 +189,8 @@ impl Scene {
     /// The listener is shown a message as it was sealed.
     fn show(&mut self, number: usize, position: u64) {
         let sent = &self.sent[number];
-        let found = self.listener.open(id(sent.speaker), position, &sent.sealed);
+        let sealed = Bytes::copy_from_slice(&sent.sealed);
+        let found = self.listener.open(id(sent.speaker), position, sealed);
         let found = found.map(|opened| {
             let message = opened.message.expect("it is for the application");
             assert_eq!(*message, number.to_be_bytes());
@@ -232,7 +234,8 @@ impl Scene {
     }
 
     fn refuses(&mut self, sender: ClientId, bytes: &[u8]) {
-        let found = self.listener.open(sender, self.position + 1, bytes);
+        let sealed = Bytes::copy_from_slice(bytes);
+        let found = self.listener.open(sender, self.position + 1, sealed);
         let as_no_message = [
             UnsealError::Malformed,
             UnsealError::OtherKey,

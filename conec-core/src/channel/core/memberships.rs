@@ -10,7 +10,7 @@ use crate::{
     channel::stream::User,
     error::WireCode,
     transport::Link,
-    wire::{StreamKind, frame_header},
+    wire::{StreamKind, frame_header, publish_head},
 };
 
 /// What has happened on a stream of the owner's.
@@ -64,6 +64,11 @@ impl ChannelCore {
     /// Sends a frame of a membership.
     pub(crate) fn send_frame(&self, link: &mut Link, stream: StreamId, payload: Bytes) {
         link.write(stream.index, &frame_header(payload.len()), payload);
+    }
+
+    /// Sends a message to all members of a group.
+    pub(crate) fn publish(&self, link: &mut Link, stream: StreamId, message: Bytes) {
+        link.write(stream.index, &publish_head(message.len()), message);
     }
 
     /// Sends bytes that are frames already.

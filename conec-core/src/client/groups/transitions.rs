@@ -86,7 +86,9 @@ impl Client {
             Some(sealer) => sealer.seal(next, message).map_err(PublishError::Sealing)?,
         };
         group.unconfirmed += 1;
-        self.send_frame(stream, ToGroup::Publish(sealed).encode());
+        if let Some((entry, link)) = self.host.linked(stream.channel()) {
+            entry.core.publish(link, stream, sealed);
+        }
         Ok(())
     }
 
@@ -518,7 +520,7 @@ impl Membership {
                 let problem = UnsealError::Malformed;
                 return self.unopened(sequence, sender, problem);
             }
-            (Some(sealer), Some(id)) => match sealer.open(id, position(sequence), &message) {
+            (Some(sealer), Some(id)) => match sealer.open(id, position(sequence), message) {
                 Ok(opened) => {
                     if opened.withheld > 0 {
                         self.withheld += opened.withheld;
