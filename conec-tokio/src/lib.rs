@@ -83,9 +83,9 @@
 //! | channels | [`Channel`], [`Offer`] | [`ChannelConfig`], [`ChannelStats`], [`CongestionControl`], [`Path`], [`PathPolicy`], [`PathStats`] |
 //! | streams of messages | [`Sender`], [`Receiver`] | [`IncomingStream`], [`SendEnd`], [`RecvEnd`], [`Lossy`] |
 //! | streams of bytes | [`ByteStream`] | [`ByteReader`], [`ByteWriter`], [`copy_bidirectional`] |
-//! | streams of values, questions and answers | [`typed`], [`calls`] | |
+//! | streams of values, questions and answers | [`calls`] | `typed`, with the feature `serde` |
 //! | groups | [`Group`], [`JoinConfig`] | [`GroupItem`], [`GroupKey`], [`GroupConfig`], [`SlowMember`], [`Subscription`] |
-//! | what it does | [`EndpointStats`] | [`meters`], [`Traffic`], [`Nat`] |
+//! | what it does | [`EndpointStats`] | `meters`, with the feature `metrics`; [`Traffic`], [`Nat`] |
 //!
 //! # Giving up
 //!
