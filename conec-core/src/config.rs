@@ -433,6 +433,13 @@ pub struct ChannelConfig {
     /// The largest UDP payload to try, from 1200 to 9000 bytes. The other end is asked for no larger ones either. 8952 by
     /// default, which fit in jumbo frames, as far as the Client's [link](ClientConfig::link_mtu) takes them.
     pub max_mtu: u16,
+    /// Where to log what the QUIC engine does with each packet (feature `qlog`). Nowhere by default.
+    #[cfg(feature = "qlog")]
+    pub qlog: Option<Arc<dyn crate::Qlog>>,
+    /// Whom to tell the secrets of TLS (feature `key-log`), as Wireshark needs them. Nobody by default. **Who has them reads all that is said on
+    /// the channel**, so that a warning is logged whenever it is used.
+    #[cfg(feature = "key-log")]
+    pub key_log: Option<Arc<dyn rustls::KeyLog>>,
 }
 
 impl Default for ChannelConfig {
@@ -454,6 +461,10 @@ impl Default for ChannelConfig {
             initial_rtt: Duration::from_millis(200),
             congestion: CongestionControl::default(),
             max_mtu: JUMBO_MTU,
+            #[cfg(feature = "qlog")]
+            qlog: None,
+            #[cfg(feature = "key-log")]
+            key_log: None,
         }
     }
 }

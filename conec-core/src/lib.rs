@@ -66,6 +66,8 @@ mod id;
 mod identity;
 mod limits;
 mod memory;
+#[cfg(feature = "qlog")]
+mod qlog;
 mod sealing;
 mod secret;
 mod stats;
@@ -116,6 +118,8 @@ pub use identity::{
 #[cfg(feature = "self-signed")]
 pub use identity::{Ca, CaError, SelfSignedError};
 pub use limits::{ClientLimits, CoordinatorLimits};
+#[cfg(feature = "qlog")]
+pub use qlog::{Qlog, QlogConnection};
 /// Its types are in [`Trust`] and [`Certificate`]: by this they are of the right version.
 #[doc(no_inline)]
 pub use rustls;

@@ -38,3 +38,12 @@ pub use crate::stored::load_or_create_certificate;
 
 #[cfg(feature = "passphrase")]
 pub use conec_core::PassphraseError;
+
+#[cfg(feature = "key-log")]
+pub use crate::key_log::KeyLogFile;
+
+#[cfg(feature = "qlog")]
+pub use conec_core::{Qlog, QlogConnection};
+
+#[cfg(feature = "qlog")]
+pub use crate::qlog::QlogFolder;

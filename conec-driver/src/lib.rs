@@ -46,6 +46,8 @@ mod error;
 mod handles;
 mod hosts;
 mod io;
+#[cfg(feature = "key-log")]
+mod key_log;
 mod known;
 mod link;
 mod lookup;
@@ -53,6 +55,8 @@ mod lookup;
 pub mod meters;
 mod off_thread;
 mod pump;
+#[cfg(feature = "qlog")]
+mod qlog;
 mod shared;
 mod slots;
 mod socket;
@@ -77,10 +81,14 @@ pub use handles::{
     Receiver, Sender, Subscription,
 };
 pub use io::{Udp, is_blocked};
+#[cfg(feature = "key-log")]
+pub use key_log::KeyLogFile;
 pub use known::{KnownError, KnownFile, KnownLineError};
 pub use link::look_up_link;
 pub use lookup::Lookup;
 pub use pump::{Access, Io, Pump};
+#[cfg(feature = "qlog")]
+pub use qlog::QlogFolder;
 pub use socket::{Socket, Sockets};
 #[cfg(feature = "self-signed")]
 pub use stored::load_or_create_certificate;

@@ -172,7 +172,7 @@ fn write<'a>(
     Ok(())
 }
 
-fn is_private(file: &fs::File) -> io::Result<bool> {
+pub(crate) fn is_private(file: &fs::File) -> io::Result<bool> {
     Ok(rights_of_others(file)? == 0)
 }
 

@@ -12,5 +12,5 @@ pub fn driver<E: Endpoint>(
     socket: Socket,
     clock: fn() -> Instant,
 ) -> (Driver<E>, Sockets) {
-    Driver::new(socket, Shared::new(endpoint, clock))
+    Driver::new(socket, Shared::new(endpoint, clock, tracing::Span::none()))
 }

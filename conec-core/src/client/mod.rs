@@ -79,7 +79,7 @@ impl Client {
     pub fn new(config: ClientConfig, seed: [u8; 32]) -> Result<Self, ConfigError> {
         config.validate()?;
         let mut config = config.fit_link();
-        let tls = HomeTls::new(&config.identity, &config.trust)?;
+        let tls = HomeTls::new(&config.identity, &config.trust, &config.home)?;
         let mut host = Host::new(seed, config.shares(), config.unix_time);
         Ok(Self {
             tls,

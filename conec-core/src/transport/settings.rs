@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use super::{congestion::Control, handshakes::NEWCOMER};
-use crate::ChannelConfig;
+use crate::{ChannelConfig, ChannelId};
 
 /// Which end of a connection it is.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,7 @@ pub(super) enum End {
 pub(super) fn transport_config(
     now: Instant,
     config: &ChannelConfig,
+    id: Option<ChannelId>,
     end: End,
 ) -> (Arc<TransportConfig>, Control) {
     let control = Control::new(now, config.congestion);
@@ -54,8 +55,38 @@ pub(super) fn transport_config(
     } else {
         transport.mtu_discovery_config(None);
     }
+    log(&mut transport, now, config, id, end);
     (Arc::new(transport), control)
 }
+
+/// Has the engine log what it does, where that is wanted.
+#[cfg(feature = "qlog")]
+fn log(
+    transport: &mut TransportConfig,
+    now: Instant,
+    config: &ChannelConfig,
+    channel: Option<ChannelId>,
+    end: End,
+) {
+    let Some(qlog) = &config.qlog else {
+        return;
+    };
+    let is_initiator = matches!(end, End::Client);
+    let connection = crate::QlogConnection {
+        channel,
+        is_initiator,
+    };
+    if let Some(writer) = qlog.begin(&connection) {
+        let mut qlog = quinn_proto::QlogConfig::default();
+        qlog.writer(writer)
+            .title(channel.map(|channel| format!("{channel:?}")))
+            .start_time(now);
+        transport.qlog_stream(qlog.into_stream());
+    }
+}
+
+#[cfg(not(feature = "qlog"))]
+fn log(_: &mut TransportConfig, _: Instant, _: &ChannelConfig, _: Option<ChannelId>, _: End) {}
 
 /// How many packets sent later have to have arrived before one counts as lost. On radio links, and where several links are
 /// used as one, packets overtake each other: with the usual 3 (RFC 9002, section 6.1.1) most of them count as lost. The

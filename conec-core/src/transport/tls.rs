@@ -7,7 +7,7 @@ use quinn_proto::{
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use rustls::{
-    Error,
+    Error, KeyLog,
     client::{
         AlwaysResolvesClientRawPublicKeys, Resumption, WebPkiServerVerifier,
         danger::ServerCertVerifier,
@@ -20,7 +20,7 @@ use rustls::{
 };
 
 use crate::{
-    Certificate, ClientId, ConfigError, Identity, Trust,
+    Certificate, ChannelConfig, ClientId, ConfigError, Identity, Trust,
     crypto::provider::{
         self,
         cipher_suite::{
@@ -36,15 +36,19 @@ const ALPN_HOME: &[u8] = b"conec/1";
 const ALPN_PEER: &[u8] = b"conec-peer/1";
 
 /// The Coordinator's side of home channels.
-pub(super) fn home_server(certificate: &Certificate) -> Result<Arc<QuicServerConfig>, ConfigError> {
+pub(super) fn home_server(
+    certificate: &Certificate,
+    channel: &ChannelConfig,
+) -> Result<Arc<QuicServerConfig>, ConfigError> {
     let resolver = Arc::new(SingleCertificate(Arc::clone(&certificate.certified)));
-    server(KeyVerifier::any_identity(), resolver, ALPN_HOME)
+    server(KeyVerifier::any_identity(), resolver, ALPN_HOME, channel)
 }
 
 /// A Client's side of its home channel.
 pub(super) fn home_client(
     identity: &Identity,
     trust: &Trust,
+    channel: &ChannelConfig,
 ) -> Result<Arc<QuicClientConfig>, ConfigError> {
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
         Trust::Pin(pin) => KeyVerifier::pinned(*pin),
@@ -54,24 +58,36 @@ pub(super) fn home_client(
                 .map_err(|error| ConfigError::Tls(error.to_string()))?
         }
     };
-    client(identity, verifier, ALPN_HOME, true)
+    client(identity, verifier, ALPN_HOME, channel)
 }
 
 /// The acceptor's side of a peer channel with `expected`.
 pub(super) fn peer_server(
     identity: &Identity,
     expected: ClientId,
+    channel: &ChannelConfig,
 ) -> Result<Arc<QuicServerConfig>, ConfigError> {
     let resolver = Arc::new(AlwaysResolvesServerRawPublicKeys::new(identity.certified()));
-    server(KeyVerifier::identity(expected), resolver, ALPN_PEER)
+    server(
+        KeyVerifier::identity(expected),
+        resolver,
+        ALPN_PEER,
+        channel,
+    )
 }
 
 /// The initiator's side of a peer channel with `expected`.
 pub(super) fn peer_client(
     identity: &Identity,
     expected: ClientId,
+    channel: &ChannelConfig,
 ) -> Result<Arc<QuicClientConfig>, ConfigError> {
-    client(identity, KeyVerifier::identity(expected), ALPN_PEER, false)
+    client(
+        identity,
+        KeyVerifier::identity(expected),
+        ALPN_PEER,
+        channel,
+    )
 }
 
 /// The identity that the other side has proved.
@@ -127,6 +143,7 @@ fn server(
     verifier: Arc<KeyVerifier>,
     resolver: Arc<dyn ResolvesServerCert>,
     alpn: &[u8],
+    channel: &ChannelConfig,
 ) -> Result<Arc<QuicServerConfig>, ConfigError> {
     let mut config = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
@@ -137,6 +154,9 @@ fn server(
     // Resumption would skip the check of the client's key.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
+    if let Some(key_log) = key_log(channel) {
+        config.key_log = key_log;
+    }
     QuicServerConfig::try_from(config)
         .map(Arc::new)
         .map_err(|error| ConfigError::Tls(error.to_string()))
@@ -146,7 +166,7 @@ fn client(
     identity: &Identity,
     verifier: Arc<dyn ServerCertVerifier>,
     alpn: &[u8],
-    sni: bool,
+    channel: &ChannelConfig,
 ) -> Result<Arc<QuicClientConfig>, ConfigError> {
     let mut config = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
@@ -158,10 +178,28 @@ fn client(
         )));
     config.alpn_protocols = vec![alpn.to_vec()];
     config.resumption = Resumption::disabled();
-    config.enable_sni = sni;
+    // Peers are known by their keys.
+    config.enable_sni = alpn == ALPN_HOME;
+    if let Some(key_log) = key_log(channel) {
+        config.key_log = key_log;
+    }
     QuicClientConfig::try_from(config)
         .map(Arc::new)
         .map_err(|error| ConfigError::Tls(error.to_string()))
+}
+
+/// Whom to tell the secrets, where that is wanted.
+#[cfg(feature = "key-log")]
+fn key_log(channel: &ChannelConfig) -> Option<Arc<dyn KeyLog>> {
+    if channel.key_log.is_some() {
+        tracing::warn!("the secrets of TLS are logged: who reads them can read all that is said");
+    }
+    channel.key_log.clone()
+}
+
+#[cfg(not(feature = "key-log"))]
+fn key_log(_: &ChannelConfig) -> Option<Arc<dyn KeyLog>> {
+    None
 }
 
 fn tls_error(error: Error) -> ConfigError {

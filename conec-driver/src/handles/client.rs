@@ -18,7 +18,7 @@ use crate::{
     KnownFile, Offer, OpenError, Socket, Sockets,
     known::Keeper,
     look_up_link,
-    shared::{EndpointHandle, GroupHandle, Items, Shared},
+    shared::{EndpointHandle, GroupHandle, Items, LOGS, Shared},
     socket::tell_time,
 };
 
@@ -62,8 +62,9 @@ impl Client {
         let known = config.known.as_ref().and_then(KnownClients::file);
         let known = known.map(KnownFile::new);
         let mut client = conec_core::Client::new(config, seed).map_err(BindError::from)?;
-        client.connect_to_any(clock(), coordinators)?;
-        let shared = Shared::new(client, clock);
+        let span = tracing::error_span!(target: LOGS, "client", id = ?client.id());
+        span.in_scope(|| client.connect_to_any(clock(), coordinators))?;
+        let shared = Shared::new(client, clock, span);
         let home = shared.with(|state| state.hold_home());
         let handle = Arc::new(EndpointHandle(shared.clone()));
         let first = Channel::new(shared.clone(), handle, home);
@@ -410,5 +411,30 @@ impl Drop for Awaited<'_> {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Client({:?})", self.id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conec_core::{KeyPin, Trust};
+    use tracing::Span;
+
+    use super::*;
+
+    #[test]
+    fn what_the_core_logs_names_the_client() {
+        let logs = tracing_subscriber::registry();
+        tracing::subscriber::with_default(logs, || {
+            let trust = Trust::Pin(KeyPin::from_bytes([0; 32]));
+            let config = ClientConfig::new(Identity::generate().unwrap(), trust);
+            let address = ([127, 0, 0, 1], 9).into();
+            let places: &[(&str, &[SocketAddr])] = &[("localhost", &[address])];
+            let socket = Socket::any().unwrap();
+            let (client, _driver, _sockets) =
+                Client::start(socket, places, config, Instant::now).unwrap();
+            let name = || Span::current().metadata().map(|span| span.name());
+            assert_eq!(client.shared.with(|_| name()), Some("client"));
+            assert_eq!(name(), None);
+        });
     }
 }

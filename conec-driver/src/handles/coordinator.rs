@@ -17,7 +17,7 @@ use futures_core::Stream;
 
 use crate::{
     BindError, Channel, Driver, Socket, Sockets, Subscription,
-    shared::{EndpointHandle, Items, Shared},
+    shared::{EndpointHandle, Items, LOGS, Shared},
 };
 
 /// A Coordinator: the one server that all Clients connect to.
@@ -52,7 +52,8 @@ impl Coordinator {
         let mut coordinator = conec_core::Coordinator::new(config, Identity::generate_seed()?)?;
         // Until the application asks for one.
         coordinator.ignore_events(true);
-        let shared = Shared::new(coordinator, clock);
+        let span = tracing::error_span!(target: LOGS, "coordinator", %address);
+        let shared = Shared::new(coordinator, clock, span);
         let (driver, sockets) = Driver::new(socket, Arc::clone(&shared));
         let this = Self {
             handle: Arc::new(EndpointHandle(shared.clone())),

@@ -20,23 +20,29 @@ use std::{
 
 use conec_core::{ChannelId, Endpoint};
 use futures_core::Stream;
+use tracing::Span;
 
 pub(crate) use self::{
     groups::GroupHandle, outbox::Outbox, stamina::Stamina, state::State, waiters::Place,
 };
 use self::{state::PATIENCE, waiters::Subject};
 
+/// Whose logs the spans of endpoints are about: who asks for the core's gets them as well.
+pub(crate) const LOGS: &str = "conec_core";
+
 /// An endpoint as its driver and all handles share it.
 pub(crate) struct Shared<E: ?Sized = dyn Endpoint + Send> {
     /// What time it is: runtimes have clocks of their own.
     clock: fn() -> Instant,
+    /// Names the endpoint in what the core logs.
+    span: Span,
     state: Mutex<State<E>>,
 }
 
 impl<E: Endpoint> Shared<E> {
-    pub(crate) fn new(endpoint: E, clock: fn() -> Instant) -> Arc<Self> {
+    pub(crate) fn new(endpoint: E, clock: fn() -> Instant, span: Span) -> Arc<Self> {
         let state = Mutex::new(State::new(endpoint));
-        Arc::new(Self { clock, state })
+        Arc::new(Self { clock, span, state })
     }
 }
 
@@ -51,9 +57,11 @@ impl<E: Endpoint + ?Sized> Shared<E> {
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State<E>) -> T) -> T {
         // Poisoning is ignored: no panic leaves the state half changed.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let entered = self.span.enter();
         let result = f(&mut state);
         let woken = state.waiters.take_woken();
         drop(state);
+        drop(entered);
         woken.wake();
         result
     }

@@ -14,6 +14,8 @@ mod calls;
 mod channels;
 mod connecting;
 mod credentials;
+#[cfg(all(feature = "key-log", feature = "qlog"))]
+mod diagnostics;
 mod ending;
 mod giving_up;
 mod groups;

@@ -33,7 +33,7 @@ impl Transport {
         admissions: Admissions,
         reset_key: Option<Secret<[u8; 32]>>,
     ) -> Result<EngineId, ConfigError> {
-        let tls = tls::home_server(certificate)?;
+        let tls = tls::home_server(certificate, channel)?;
         let accepting = self.accepting(tls, channel, admissions.handshakes);
         let kind = EngineKind::Public(accepting, admissions);
         Ok(self.add_engine(kind, None, channel, reset_key))
@@ -67,7 +67,7 @@ impl Transport {
         peer: &PeerEnd,
         channel: &ChannelConfig,
     ) -> Result<Box<Link>, ConfigError> {
-        let tls = tls::peer_client(identity, peer.id)?;
+        let tls = tls::peer_client(identity, peer.id, channel)?;
         let mut first_cid = self.random::<CID_LEN>();
         first_cid[..Route::LEN].copy_from_slice(&peer.peer_route.to_bytes());
         let engine = self.add_engine(EngineKind::Single, Some(peer.own_route), channel, None);
@@ -84,7 +84,7 @@ impl Transport {
         peer: &PeerEnd,
         channel: &ChannelConfig,
     ) -> Result<EngineId, ConfigError> {
-        let tls = tls::peer_server(identity, peer.id)?;
+        let tls = tls::peer_server(identity, peer.id, channel)?;
         let accepting = self.accepting(tls, channel, 1);
         let kind = EngineKind::Awaiting(id, accepting);
         Ok(self.add_engine(kind, Some(peer.own_route), channel, None))
@@ -152,7 +152,7 @@ impl Transport {
             EngineKind::Awaiting(id, accepting) => (accepting.clone(), Some(*id), End::Awaiting),
             EngineKind::Public(accepting, _) => (accepting.clone(), None, End::Public),
         };
-        let (transport, control) = transport_config(now, &accepting.channel, end);
+        let (transport, control) = transport_config(now, &accepting.channel, id, end);
         let observer = Observer::new();
         let mut server = accepting.server;
         server.crypto = observer.watch_server(server.crypto);
@@ -261,7 +261,7 @@ impl Transport {
     ) -> Result<Box<Link>, ConnectError> {
         let engine = self.engines.get_mut(&engine_id);
         let engine = engine.ok_or(ConnectError::EndpointStopping)?;
-        let (transport, control) = transport_config(now, channel, End::Client);
+        let (transport, control) = transport_config(now, channel, Some(id), End::Client);
         let observer = Observer::new();
         let mut config = quinn_proto::ClientConfig::new(observer.watch_client(tls));
         config

@@ -55,8 +55,12 @@ struct Accepting {
 pub(crate) struct HomeTls(Arc<QuicClientConfig>);
 
 impl HomeTls {
-    pub(crate) fn new(identity: &Identity, trust: &Trust) -> Result<Self, ConfigError> {
-        tls::home_client(identity, trust).map(Self)
+    pub(crate) fn new(
+        identity: &Identity,
+        trust: &Trust,
+        channel: &ChannelConfig,
+    ) -> Result<Self, ConfigError> {
+        tls::home_client(identity, trust, channel).map(Self)
     }
 }
 
