@@ -21,7 +21,10 @@ pub use crate::{
         PublishError, RecvError, SendDatagramError, SendError, TryError, TryHearError,
         TryOpenStreamError, TryPublishError, TryRecvError, TrySendError,
     },
-    handles::{Channel, Group, IncomingStream, Offer, Receiver, Sender, Subscription},
+    handles::{
+        ByteReader, ByteStream, ByteWriter, Channel, Group, IncomingStream, Offer, Receiver,
+        Sender, Subscription,
+    },
     known::{KnownError, KnownFile, KnownLineError},
     socket::Socket,
     stored::{StoreError, load_certificate, load_or_create_identity},

@@ -5,8 +5,8 @@
 use std::io;
 
 use conec_core::{
-    CloseReason, ConfigError, GroupEnd, IntroduceError, KeyChange, MessageTooLarge, NoRandomness,
-    OpenChannelError, RecvEnd, SealError, SendEnd,
+    CloseReason, ConfigError, ErrorCode, GroupEnd, IntroduceError, KeyChange, MessageTooLarge,
+    NoRandomness, OpenChannelError, RecvEnd, SealError, SendEnd,
 };
 use thiserror::Error;
 
@@ -170,6 +170,12 @@ pub enum OpenStreamError {
 }
 
 /// Why a message was not sent.
+///
+/// As an [`io::Error`] it is a [`BrokenPipe`](io::ErrorKind::BrokenPipe) where the other side wants no more, or the stream was finished;
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) where this side has reset it; [`InvalidInput`](io::ErrorKind::InvalidInput)
+/// where the message is too large. A channel that has timed out is [`TimedOut`](io::ErrorKind::TimedOut), one that is lost with the other
+/// side's state [`ConnectionReset`](io::ErrorKind::ConnectionReset), and any that ended otherwise
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -193,7 +199,30 @@ impl From<MessageTooLarge> for SendError {
     }
 }
 
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> Self {
+        let kind = match error {
+            SendError::TooLarge { .. } => io::ErrorKind::InvalidInput,
+            SendError::Finished => io::ErrorKind::BrokenPipe,
+            SendError::Ended(end) => match end {
+                SendEnd::Finished | SendEnd::Stopped(_) | SendEnd::Refused(_) => {
+                    io::ErrorKind::BrokenPipe
+                }
+                SendEnd::Reset => io::ErrorKind::ConnectionAborted,
+                SendEnd::Closed(reason) => kind_of(reason),
+                _ => io::ErrorKind::Other,
+            },
+        };
+        Self::new(kind, error)
+    }
+}
+
 /// Why there is no next message.
+///
+/// As an [`io::Error`] it is a [`ConnectionReset`](io::ErrorKind::ConnectionReset) where the other side has reset the stream;
+/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where it has dropped the stream unfinished, or ended it within a message;
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) where this side has stopped it; [`InvalidData`](io::ErrorKind::InvalidData)
+/// where messages are missing or one is too large. Ends of the channel are as with [`SendError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -209,6 +238,36 @@ pub enum RecvError {
 impl From<RecvEnd> for RecvError {
     fn from(end: RecvEnd) -> Self {
         Self::Ended(end)
+    }
+}
+
+impl From<RecvError> for io::Error {
+    fn from(error: RecvError) -> Self {
+        let kind = match error {
+            RecvError::Lagged(_) => io::ErrorKind::InvalidData,
+            RecvError::Ended(end) => match end {
+                RecvEnd::Finished | RecvEnd::Truncated | RecvEnd::Refused(ErrorCode::Dropped) => {
+                    io::ErrorKind::UnexpectedEof
+                }
+                RecvEnd::Reset(_) | RecvEnd::Refused(_) => io::ErrorKind::ConnectionReset,
+                RecvEnd::TooLarge => io::ErrorKind::InvalidData,
+                RecvEnd::Stopped => io::ErrorKind::ConnectionAborted,
+                RecvEnd::Closed(reason) => kind_of(reason),
+                _ => io::ErrorKind::Other,
+            },
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// What an operating system would say of a socket that ended like this channel.
+fn kind_of(reason: CloseReason) -> io::ErrorKind {
+    if reason == CloseReason::TimedOut {
+        io::ErrorKind::TimedOut
+    } else if reason == CloseReason::Reset {
+        io::ErrorKind::ConnectionReset
+    } else {
+        io::ErrorKind::ConnectionAborted
     }
 }
 

@@ -68,7 +68,8 @@ pub use error::{
     TryOpenStreamError, TryPublishError, TryRecvError, TrySendError,
 };
 pub use handles::{
-    Channel, Client, Coordinator, Group, IncomingStream, Offer, Receiver, Sender, Subscription,
+    ByteReader, ByteStream, ByteWriter, Channel, Client, Coordinator, Group, IncomingStream, Offer,
+    Receiver, Sender, Subscription,
 };
 pub use io::{Udp, is_blocked};
 pub use known::{KnownError, KnownFile, KnownLineError};

@@ -6,6 +6,7 @@
 )]
 
 use std::{
+    io::{self, BufRead, Read, Write},
     net::UdpSocket,
     sync::mpsc,
     thread,
@@ -76,6 +77,54 @@ fn iterators_give_what_calls_would_give_until_that_ends() {
         };
         assert!(matches!(event, ChannelEvent::Closed { .. }), "{event:?}");
         assert_eq!(coordinator.next_event(), None);
+    });
+}
+
+#[test]
+fn streams_are_read_and_written_as_bytes() {
+    within(|| {
+        let world = World::new();
+        let mut a = ByteStream::from(world.a.open_bi("bytes").unwrap());
+        writeln!(a, "one").unwrap();
+        writeln!(a, "two").unwrap();
+        let mut b = ByteStream::try_from(world.b.accept().unwrap()).unwrap();
+        let mut line = String::new();
+        b.read_line(&mut line).unwrap();
+        assert_eq!(line, "one\n");
+        // What is waited for too long can be tried again.
+        a.reader().set_timeout(Some(SHORT));
+        let late = a.fill_buf().unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        assert!(late.get_ref().unwrap().is::<TimedOut>());
+        assert_eq!(
+            a.read(&mut [0; 10]).unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
+        let echo = thread::spawn(move || {
+            let (mut reader, mut writer) = b.into_split();
+            let copied = io::copy(&mut reader, &mut writer).unwrap();
+            writer.shutdown().unwrap();
+            copied
+        });
+        let all = vec![7; 5_000_000];
+        a.reader().set_timeout(None);
+        let (mut reader, mut writer) = a.into_split();
+        let sent = all.clone();
+        let sending = thread::spawn(move || {
+            writer.write_all(&sent).unwrap();
+            writer.shutdown_timeout(LONG).unwrap().unwrap();
+        });
+        let mut received = Vec::new();
+        reader.read_to_end(&mut received).unwrap();
+        assert!(received.starts_with(b"two\n") && received[4..] == all);
+        sending.join().unwrap();
+        assert_eq!(echo.join().unwrap(), 5_000_004);
+        // A window that is full, at one end.
+        let (sender, _receiver) = world.uni();
+        let mut writer = ByteWriter::new(sender);
+        writer.set_timeout(Some(SHORT));
+        let full = writer.write_all(&vec![0; 100_000_000]).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::TimedOut);
     });
 }
 

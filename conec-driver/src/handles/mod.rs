@@ -1,5 +1,6 @@
 //! What applications hold: handles to an endpoint, its channels and streams. They run on any executor.
 
+mod bytewise;
 mod channel;
 mod client;
 mod coordinator;
@@ -10,6 +11,7 @@ mod sender;
 mod subscription;
 
 pub use self::{
+    bytewise::{ByteReader, ByteStream, ByteWriter},
     channel::{Channel, IncomingStream},
     client::Client,
     coordinator::Coordinator,

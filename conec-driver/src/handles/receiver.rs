@@ -94,6 +94,18 @@ impl Receiver {
         Ok(self.batch.pop_front())
     }
 
+    /// Like [`recv`](Self::recv), for who polls. Only the last task that has polled is woken.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, RecvError>> {
+        ready!(self.stamina.poll(cx));
+        if let Some(taken) = self.taken() {
+            return Poll::Ready(taken.map(Some));
+        }
+        let (id, is_lossy, batch) = (self.id, self.is_lossy, &mut self.batch);
+        let recv = |state: &mut State<_>| state.recv(id, |stream| take(stream, is_lossy, batch));
+        ready!(self.channel.shared.poll(cx, &mut self.place, recv))?;
+        Poll::Ready(Ok(self.batch.pop_front()))
+    }
+
     /// The next message if it is there, or `None` after the last one.
     pub fn try_recv(&mut self) -> Result<Option<Bytes>, TryRecvError> {
         match self.taken() {
@@ -166,6 +178,14 @@ impl Receiver {
         });
     }
 
+    /// The next message of those that were received together with the one before, if there are more, and none is missing before it.
+    pub(super) fn pop_held(&mut self) -> Option<Bytes> {
+        match self.lagged {
+            0 => self.batch.pop_front(),
+            _ => None,
+        }
+    }
+
     /// The next of what was received before, and not given out.
     fn taken(&mut self) -> Option<Result<Bytes, RecvError>> {
         match std::mem::take(&mut self.lagged) {
@@ -193,26 +213,15 @@ impl Stream for Receiver {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        ready!(this.stamina.poll(cx));
-        if let Some(taken) = this.taken() {
-            return Poll::Ready(Some(taken));
-        }
         if this.failed {
             return Poll::Ready(None);
         }
-        let (id, is_lossy, batch) = (this.id, this.is_lossy, &mut this.batch);
-        let recv = |state: &mut State<_>| state.recv(id, |stream| take(stream, is_lossy, batch));
-        let received = this.channel.shared.poll(cx, &mut this.place, recv);
-        Poll::Ready(match ready!(received) {
-            Ok(_) => this.batch.pop_front().map(Ok),
-            Err(error) => {
-                this.failed = match error {
-                    RecvError::Lagged(_) => false,
-                    RecvError::Ended(_) => true,
-                };
-                Some(Err(error))
-            }
-        })
+        let received = ready!(this.poll_recv(cx));
+        this.failed = match received {
+            Ok(_) | Err(RecvError::Lagged(_)) => false,
+            Err(RecvError::Ended(_)) => true,
+        };
+        Poll::Ready(received.transpose())
     }
 }
 

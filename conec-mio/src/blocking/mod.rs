@@ -42,6 +42,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bytewise;
 mod client;
 mod coordinator;
 mod groups;
@@ -51,6 +52,7 @@ mod wait;
 
 use thiserror::Error;
 
+pub use bytewise::{ByteReader, ByteStream, ByteWriter};
 pub use client::Client;
 pub use coordinator::Coordinator;
 pub use groups::{Group, Subscription};

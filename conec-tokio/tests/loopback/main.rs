@@ -9,6 +9,7 @@
     reason = "a test waits for some events only"
 )]
 
+mod bytewise;
 mod channels;
 mod connecting;
 mod credentials;
@@ -30,8 +31,9 @@ use std::{
 
 use bytes::Bytes;
 use conec_tokio::{
-    Certificate, Channel, Client, ClientConfig, Coordinator, CoordinatorConfig, Group, Identity,
-    JoinConfig, Name, Offer, Receiver, Sender, Subscription, Trust,
+    ByteReader, ByteStream, ByteWriter, Certificate, Channel, Client, ClientConfig, Coordinator,
+    CoordinatorConfig, Group, Identity, JoinConfig, Name, Offer, Receiver, Sender, Subscription,
+    Trust,
 };
 
 /// Far more than anything here takes, unless it hangs.
@@ -47,6 +49,9 @@ fn handles_can_be_sent_and_shared() {
     is::<Offer>();
     is::<Sender>();
     is::<Receiver>();
+    is::<ByteReader>();
+    is::<ByteWriter>();
+    is::<ByteStream>();
     is::<Group>();
     is::<Subscription>();
     fn future<T: Send>(_: &T) {}
