@@ -76,7 +76,7 @@ pub use known::{KnownError, KnownFile, KnownLineError};
 pub use link::look_up_link;
 pub use lookup::Lookup;
 pub use pump::{Access, Io, Pump};
-pub use socket::{Socket, Sockets};
+pub use socket::{Socket, SocketAbilities, Sockets};
 #[cfg(feature = "self-signed")]
 pub use stored::load_or_create_certificate;
 pub use stored::{StoreError, load_certificate, load_or_create_identity};
