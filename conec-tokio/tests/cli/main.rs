@@ -8,6 +8,9 @@
 
 mod contexts;
 mod coordinator;
+mod groups;
 mod manual;
 mod ping;
+mod request;
+mod restart;
 mod support;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::{check::ping, coordinator, failure::Failure, id, join, log::Logging, manual, saved};
+use crate::{
+    check::ping, coordinator, failure::Failure, groups, id, join, log::Logging, manual, saved,
+};
 
 /// End-to-end encrypted channels between programs, through one server that you run.
 ///
@@ -27,6 +29,11 @@ pub(crate) enum Command {
     Join(join::Args),
     Context(saved::Args),
     Id(id::Args),
+    Pub(groups::Publish),
+    Sub(groups::Subscribe),
+    Chat(groups::Chat),
+    Request(groups::Request),
+    Reply(groups::Reply),
     Ping(ping::Args),
     Completions(manual::Completions),
     Man(manual::Man),
@@ -39,6 +46,11 @@ impl Command {
             Self::Join(args) => args.run().await,
             Self::Context(args) => args.run().await,
             Self::Id(args) => args.run().await,
+            Self::Pub(args) => args.run().await,
+            Self::Sub(args) => args.run().await,
+            Self::Chat(args) => args.run().await,
+            Self::Request(args) => args.run().await,
+            Self::Reply(args) => args.run().await,
             Self::Ping(args) => args.run().await,
             Self::Completions(args) => args.run(Cli::command()).await,
             Self::Man(args) => args.run(Cli::command()).await,
@@ -52,6 +64,11 @@ impl Command {
             Self::Join(_)
             | Self::Context(_)
             | Self::Id(_)
+            | Self::Pub(_)
+            | Self::Sub(_)
+            | Self::Chat(_)
+            | Self::Request(_)
+            | Self::Reply(_)
             | Self::Ping(_)
             | Self::Completions(_)
             | Self::Man(_) => LevelFilter::WARN,
