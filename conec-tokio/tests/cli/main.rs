@@ -6,6 +6,7 @@
     reason = "a test fails where something is not as it must be"
 )]
 
+mod check;
 mod contexts;
 mod coordinator;
 mod groups;

@@ -6,7 +6,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::{
-    check::ping, coordinator, failure::Failure, groups, id, join, log::Logging, manual, saved,
+    check::{bench, doctor, ping, status},
+    coordinator,
+    failure::Failure,
+    groups, id, join,
+    log::Logging,
+    manual, saved,
 };
 
 /// End-to-end encrypted channels between programs, through one server that you run.
@@ -35,6 +40,9 @@ pub(crate) enum Command {
     Request(groups::Request),
     Reply(groups::Reply),
     Ping(ping::Args),
+    Bench(bench::Args),
+    Status(status::Args),
+    Doctor(doctor::Args),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -52,6 +60,9 @@ impl Command {
             Self::Request(args) => args.run().await,
             Self::Reply(args) => args.run().await,
             Self::Ping(args) => args.run().await,
+            Self::Bench(args) => args.run().await,
+            Self::Status(args) => args.run().await,
+            Self::Doctor(args) => args.run().await,
             Self::Completions(args) => args.run(Cli::command()).await,
             Self::Man(args) => args.run(Cli::command()).await,
         }
@@ -70,6 +81,9 @@ impl Command {
             | Self::Request(_)
             | Self::Reply(_)
             | Self::Ping(_)
+            | Self::Bench(_)
+            | Self::Status(_)
+            | Self::Doctor(_)
             | Self::Completions(_)
             | Self::Man(_) => LevelFilter::WARN,
         }
