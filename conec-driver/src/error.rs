@@ -199,6 +199,12 @@ impl From<MessageTooLarge> for SendError {
     }
 }
 
+impl From<SendEnd> for SendError {
+    fn from(end: SendEnd) -> Self {
+        Self::Ended(end)
+    }
+}
+
 impl From<SendError> for io::Error {
     fn from(error: SendError) -> Self {
         let kind = match error {

@@ -40,6 +40,7 @@
 
 pub mod api;
 mod busy_poll;
+pub mod calls;
 mod driver;
 mod error;
 mod handles;
@@ -59,6 +60,8 @@ mod tap;
 #[cfg(feature = "__testing")]
 #[doc(hidden)]
 pub mod testing;
+#[cfg(feature = "serde")]
+pub mod typed;
 mod unreachable;
 
 pub use driver::Driver;

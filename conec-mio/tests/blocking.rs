@@ -129,6 +129,63 @@ fn streams_are_read_and_written_as_bytes() {
 }
 
 #[test]
+fn calls_are_waited_for_and_taken_back_after_the_limit() {
+    use conec_mio::blocking::calls::{Call, CallError, Calls};
+    within(|| {
+        let world = World::new();
+        let mut calls = Calls::new(world.b.clone(), 2);
+        assert!(matches!(calls.next_timeout(SHORT), Err(TimedOut)));
+        let serving = thread::spawn(move || {
+            for mut call in &mut calls {
+                match &call.label()[..] {
+                    b"echo" => {
+                        let question = call.question().unwrap();
+                        call.answer_timeout(question, LONG).unwrap().unwrap();
+                    }
+                    b"slow" => call.abandoned_timeout(LONG).unwrap(),
+                    _ => call.refuse(Code(1)),
+                }
+            }
+        });
+        assert_eq!(world.a.call("echo", "hello".into()), Ok("hello".into()));
+        let late = world.a.call_timeout("slow", "hello".into(), SHORT);
+        assert_eq!(late, Err(TimedOut));
+        let refused = world.a.call_timeout("else", "hello".into(), LONG);
+        assert_eq!(refused, Ok(Err(CallError::Refused(Code(1)))));
+        // Of a stream, by hand: the other way round.
+        let uni = world.b.open_uni("uni").unwrap();
+        let receiver = Call::new(world.a.accept().unwrap()).unwrap_err();
+        assert_eq!(receiver.id(), uni.id());
+        world.b.abort(Code(0));
+        serving.join().unwrap();
+    });
+}
+
+#[cfg(feature = "serde_json")]
+#[test]
+fn values_are_waited_for_like_messages() {
+    use conec_mio::blocking::typed::{Json, RecvValueError, TypedReceiver, TypedSender};
+    within(|| {
+        let world = World::new();
+        let (sender, receiver) = world.uni();
+        let mut sender = TypedSender::<(u8, Option<String>), Json>::new(sender);
+        let mut receiver = TypedReceiver::<(u8, Option<String>), Json>::new(receiver);
+        sender.send(&(1, None)).unwrap();
+        assert_eq!(receiver.recv().unwrap(), Some((1, None)));
+        assert!(matches!(receiver.recv_timeout(SHORT), Err(TimedOut)));
+        sender.get_mut().try_send("[1]".into()).unwrap();
+        let malformed = receiver.recv_timeout(LONG).unwrap();
+        assert!(matches!(malformed, Err(RecvValueError::Malformed(_))));
+        let more = (2, Some("more".to_owned()));
+        sender.send_timeout(&more, LONG).unwrap().unwrap();
+        sender.finish().unwrap();
+        assert_eq!(receiver.next().unwrap().unwrap(), more);
+        assert!(receiver.next().is_none());
+        assert_eq!(sender.finished(), SendEnd::Finished);
+    });
+}
+
+#[test]
 fn a_change_of_path_is_waited_for_no_longer_than_the_limit() {
     within(|| {
         let coordinator = coordinator();

@@ -94,14 +94,19 @@
 
 mod client;
 mod coordinator;
+mod copy;
 mod socket;
 mod task;
 
 pub use client::Client;
 pub use coordinator::Coordinator;
+pub use copy::copy_bidirectional;
 pub use task::drive;
 
 #[doc(no_inline)]
 pub use conec_core::rustls;
 #[doc(inline)]
 pub use conec_driver::api::*;
+pub use conec_driver::calls;
+#[cfg(feature = "serde")]
+pub use conec_driver::typed;

@@ -337,3 +337,15 @@ pub struct IncomingStream {
     /// The half to receive from.
     pub receiver: Receiver,
 }
+
+impl IncomingStream {
+    /// A stream out of its parts, which may come from an adapter's own type.
+    #[must_use = "dropped, the stream is given up"]
+    pub fn new(label: Bytes, sender: Option<Sender>, receiver: Receiver) -> Self {
+        Self {
+            label,
+            sender,
+            receiver,
+        }
+    }
+}

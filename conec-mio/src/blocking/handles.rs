@@ -189,6 +189,16 @@ impl From<conec_driver::IncomingStream> for IncomingStream {
     }
 }
 
+impl From<IncomingStream> for conec_driver::IncomingStream {
+    fn from(stream: IncomingStream) -> Self {
+        Self::new(
+            stream.label,
+            stream.sender.map(|Sender(sender)| sender),
+            stream.receiver.0,
+        )
+    }
+}
+
 derefs!(Channel, Offer, Sender, Receiver);
 
 impl DerefMut for Sender {

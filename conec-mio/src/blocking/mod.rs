@@ -43,11 +43,14 @@
 //! ```
 
 mod bytewise;
+pub mod calls;
 mod client;
 mod coordinator;
 mod groups;
 mod handles;
 mod thread;
+#[cfg(feature = "serde")]
+pub mod typed;
 mod wait;
 
 use thiserror::Error;

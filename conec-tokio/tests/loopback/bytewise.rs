@@ -176,6 +176,87 @@ async fn sockets_are_joined_by_what_tokio_has_for_it() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_wants_no_more_bytes_stops_one_direction_only() {
+    within(async {
+        let world = World::new().await;
+        // All is well.
+        let (mut alice, mut bob) = world.bytes().await;
+        let (mut near, mut far) = tokio::io::duplex(1000);
+        let copying =
+            tokio::spawn(async move { conec_tokio::copy_bidirectional(&mut far, &mut bob).await });
+        let sent = (0..500_000u32).map(|at| at as u8).collect::<Vec<_>>();
+        let (mut reading, mut writing) = tokio::io::split(&mut near);
+        let all = async {
+            let mut received = Vec::new();
+            for byte in &sent[..100] {
+                alice.write_all(&[*byte]).await.unwrap();
+            }
+            alice.write_all(&sent[100..]).await.unwrap();
+            alice.shutdown().await.unwrap();
+            alice.read_to_end(&mut received).await.unwrap();
+            assert!(received == sent[..200_000]);
+        };
+        let back = async {
+            let mut received = Vec::new();
+            reading.read_to_end(&mut received).await.unwrap();
+            assert!(received == sent);
+            writing.write_all(&sent[..200_000]).await.unwrap();
+            writing.shutdown().await.unwrap();
+        };
+        tokio::join!(all, back);
+        assert_eq!(copying.await.unwrap().unwrap(), (200_000, 500_000));
+        // The other side of the stream wants no more.
+        let (mut alice, mut bob) = world.bytes().await;
+        let (mut near, mut far) = tokio::io::duplex(1000);
+        let copying =
+            tokio::spawn(async move { conec_tokio::copy_bidirectional(&mut far, &mut bob).await });
+        alice.reader().stop(Code(3));
+        while near.write_all(&[0; 10]).await.is_ok() {
+            let wait = tokio::time::timeout(Duration::from_millis(20), near.write_all(&[0; 1000]));
+            if wait.await.is_err() {
+                break;
+            }
+        }
+        alice.write_all(b"what comes after").await.unwrap();
+        alice.shutdown().await.unwrap();
+        let mut received = String::new();
+        near.read_to_string(&mut received).await.unwrap();
+        assert_eq!(received, "what comes after");
+        let error = copying.await.unwrap().unwrap_err();
+        assert_eq!(send_error(&error), SendEnd::Stopped(Code(3)).into());
+        // The socket takes no more.
+        let (mut alice, mut bob) = world.bytes().await;
+        let (gives, mut give) = tokio::io::duplex(1000);
+        let (takes, take) = tokio::io::duplex(1000);
+        let copying = tokio::spawn(async move {
+            let mut socket = tokio::io::join(gives, takes);
+            conec_tokio::copy_bidirectional(&mut socket, &mut bob).await
+        });
+        drop(take);
+        alice.write_all(b"nobody").await.unwrap();
+        let end = alice.writer().get_mut().finished().await;
+        assert_eq!(end, SendEnd::Stopped(Code(0)));
+        give.write_all(b"still there").await.unwrap();
+        drop(give);
+        received.clear();
+        alice.read_to_string(&mut received).await.unwrap();
+        assert_eq!(received, "still there");
+        let error = copying.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        // What cannot be read is no end.
+        let (mut alice, mut bob) = world.bytes().await;
+        let (_near, mut far) = tokio::io::duplex(1000);
+        let copying =
+            tokio::spawn(async move { conec_tokio::copy_bidirectional(&mut far, &mut bob).await });
+        alice.writer().reset(Code(5));
+        let error = copying.await.unwrap().unwrap_err();
+        assert_eq!(recv_error(&error), RecvEnd::Reset(Code(5)).into());
+        assert!(alice.read(&mut [0; 10]).await.is_err());
+    })
+    .await;
+}
+
 impl World {
     async fn bytes(&self) -> (ByteStream, ByteStream) {
         let alice = ByteStream::from(self.alice.open_bi("bytes").await.unwrap());

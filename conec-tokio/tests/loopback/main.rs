@@ -10,6 +10,7 @@
 )]
 
 mod bytewise;
+mod calls;
 mod channels;
 mod connecting;
 mod credentials;
@@ -21,6 +22,8 @@ mod known;
 mod resuming;
 mod rules;
 mod streams;
+#[cfg(all(feature = "postcard", feature = "serde_json"))]
+mod typed;
 
 use std::{
     future::Future,
@@ -52,6 +55,10 @@ fn handles_can_be_sent_and_shared() {
     is::<ByteReader>();
     is::<ByteWriter>();
     is::<ByteStream>();
+    #[cfg(feature = "postcard")]
+    is::<conec_tokio::typed::TypedSender<u8, conec_tokio::typed::Postcard>>();
+    #[cfg(feature = "postcard")]
+    is::<conec_tokio::typed::TypedReceiver<u8, conec_tokio::typed::Postcard>>();
     is::<Group>();
     is::<Subscription>();
     fn future<T: Send>(_: &T) {}
@@ -66,6 +73,7 @@ fn handles_can_be_sent_and_shared() {
         future(&client.open(client.id(), "label"));
         future(&client.introduce(client.id(), client.id(), "label"));
         future(&channel.open_bi("label"));
+        future(&channel.call("label", Bytes::new()));
         future(&channel.close(PATIENCE));
         future(&sender.send(Bytes::new()));
         future(&receiver.recv());

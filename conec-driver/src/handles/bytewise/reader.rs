@@ -76,6 +76,15 @@ impl ByteReader {
         Poll::Ready(Ok((!chunk.is_empty()).then_some(chunk)))
     }
 
+    /// The next bytes if they were received together with those before: what [`read_chunk`](Self::read_chunk) would give next, without
+    /// waiting. `None` says nothing of what comes.
+    pub fn take_buffered(&mut self) -> Option<Bytes> {
+        while self.rest.is_empty() {
+            self.rest = self.receiver.pop_held()?;
+        }
+        Some(std::mem::take(&mut self.rest))
+    }
+
     /// Copies what is there, as much as there is room for, and says how many bytes that are: 0 at the end.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut copied = 0;

@@ -15,7 +15,7 @@ use crate::{SendError, Sender};
 
 /// Writes bytes as messages of a stream, for what knows streams of bytes only.
 ///
-/// What is written at once is one message, at most [64 KiB](Self::DEFAULT_PIECE) of it. It is on its way as soon as it is taken: flushing does
+/// What is written at once is one message, at most [60 KiB](Self::DEFAULT_PIECE) of it. It is on its way as soon as it is taken: flushing does
 /// nothing. Where the messages end is nothing to build on: a [`ByteReader`](crate::ByteReader) does not tell.
 ///
 /// [`shutdown`](Self::shutdown) says that this was all, and leaves the other direction as it is. Errors are [`io::Error`]s with the
@@ -49,8 +49,9 @@ pub struct ByteWriter {
 }
 
 impl ByteWriter {
-    /// How much of what is written at once is one message, in bytes: 64 KiB.
-    pub const DEFAULT_PIECE: usize = 64 << 10;
+    /// How much of what is written at once is one message, in bytes: 60 KiB, which one system call sends. Half of that takes a tenth more of
+    /// the processor, and so do 64 KiB, of which a small rest is sent by itself. Larger ones gain nothing, and arrive later.
+    pub const DEFAULT_PIECE: usize = 60 << 10;
 
     /// Writes behind what the sender has sent.
     #[must_use]
