@@ -1,6 +1,6 @@
 //! `conec request` and `conec reply`.
 
-use std::{fs, io::Write, process::Stdio, time::Duration};
+use std::{fs, time::Duration};
 
 use nix::sys::signal::Signal;
 
@@ -19,13 +19,9 @@ fn a_command_answers_with_what_it_prints_and_its_exit_code() {
     let asked = home.run(&["request", "office", "hello"]);
     assert_eq!(asked.status().code(), Some(3));
     assert_eq!((asked.stdout(), asked.stderr()), ("you: hello\n", ""));
-    // More than any message takes, of which it reads one line.
-    let long = "line\n".repeat(5_000_000);
-    let mut command = home.command(&["request", "office"]);
-    let mut asking = Running::of(command.stdin(Stdio::piped()));
-    let mut stdin = asking.child.stdin.take().unwrap();
-    assert!(stdin.write_all(long.as_bytes()).is_err());
-    let asked = asking.ended();
+    // Of which it reads one line.
+    let long = "line\n".repeat(1_000_000);
+    let asked = home.run_with(&["request", "office"], &long);
     assert_eq!((asked.stdout(), asked.stderr()), ("you: line\n", ""));
     let _killed = reply(&home, "killed", "kill -9 $$", &[]);
     assert_eq!(
@@ -35,13 +31,20 @@ fn a_command_answers_with_what_it_prints_and_its_exit_code() {
 }
 
 #[test]
-fn bodies_and_replies_are_of_any_length_and_the_asker_is_known() {
+fn bodies_and_replies_may_be_long_and_the_asker_is_known() {
     let coordinator = Coordinator::start();
     let home = Home::joined(&coordinator);
     let _echo = reply(&home, "echo", "cat", &[]);
     let body = (0..500_000).map(|it| format!("{it}\n")).collect::<String>();
     assert!(home.run_with(&["request", "echo"], &body).succeeded() == body);
     assert_eq!(home.run_with(&["request", "echo"], "").succeeded(), "");
+    let too_long = "x".repeat((16 << 20) + 1);
+    home.run_with(&["request", "echo"], &too_long)
+        .failed(1, &["at most 16 MiB", "conec connect"]);
+    let talker = reply(&home, "talker", "exec yes", &[]);
+    home.run(&["request", "talker", ""])
+        .failed(1, &["printed more than 16 MiB", "help: "]);
+    talker.says("the command prints more than");
     let _who = reply(&home, "who", "echo $CONEC_PEER_ID", &[]);
     let asked = home.run(&["request", "who", ""]);
     assert!(asked.succeeded().trim().len() == 56);
@@ -115,20 +118,22 @@ fn whoever_vanishes_takes_the_command_along_and_the_asker_learns_it() {
 fn a_request_outlives_the_coordinator() {
     let coordinator = Coordinator::start();
     let home = Home::joined(&coordinator);
-    let replying = reply(&home, "slow", "cat; echo end", &[]);
-    let mut command = home.command(&["request", "slow", "--path", "proxied"]);
-    let mut asking = Running::of(command.stdin(Stdio::piped()));
-    let mut stdin = asking.child.stdin.take().unwrap();
-    stdin.write_all(b"first\n").unwrap();
-    assert_eq!(asking.line(), "first");
+    let (begun, go) = (home.path().join("begun"), home.path().join("go"));
+    let command = format!(
+        "touch {}; until test -e {}; do sleep 0.1; done; cat",
+        begun.display(),
+        go.display()
+    );
+    let replying = reply(&home, "slow", &command, &[]);
+    let asking = home.start(&["request", "slow", "hello", "--path", "proxied"]);
+    within(|| begun.exists().then_some(()));
     let _coordinator = coordinator.kill().start();
     asking.says("the Coordinator is there again");
-    stdin.write_all(b"second\n").unwrap();
-    drop(stdin);
-    assert_eq!(asking.ended().succeeded(), "second\nend\n");
+    fs::write(go, "").unwrap();
+    assert_eq!(asking.ended().succeeded(), "hello");
     // And so does who replies.
     replying.says("the Coordinator is there again");
-    assert_eq!(home.run(&["request", "slow", "x"]).succeeded(), "xend\n");
+    assert_eq!(home.run(&["request", "slow", "x"]).succeeded(), "x");
 }
 
 fn reply(home: &Home, name: &str, command: &str, args: &[&str]) -> Running {

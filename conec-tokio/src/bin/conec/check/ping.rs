@@ -143,9 +143,13 @@ impl Args {
                     // To an earlier one, which was given up.
                     Some(answer) if is_to_earlier(&answer, number) => {}
                     Some(_) => {
-                        return Err(Failure::new(Exit::Other, "the answer is not what was sent"));
+                        return Err(Failure::new(Exit::Other, "the answer is not what was sent")
+                            .help("are both of the same version?"));
                     }
-                    None => return Err(Failure::new(Exit::Lost, "the other end has stopped")),
+                    None => {
+                        return Err(Failure::new(Exit::Lost, "the other end has stopped")
+                            .help("check that it still runs there"));
+                    }
                 }
             }
         };

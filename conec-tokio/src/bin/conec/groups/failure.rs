@@ -11,7 +11,9 @@ impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
         match error {
             JoinError::Ended(end) => end.into(),
-            JoinError::Refused(_) | _ => Self::new(Exit::Other, failure::chain(&error)),
+            JoinError::Refused(_) | _ => {
+                Self::new(Exit::Other, failure::chain(&error)).help("try again")
+            }
         }
     }
 }
@@ -51,10 +53,13 @@ impl From<GroupEnd> for Failure {
                 let why = codes::meaning(code).map_or_else(|| code.to_string(), str::to_owned);
                 Self::new(Exit::Refused, format!("refused by the Coordinator: {why}")).help(ASK)
             }
-            GroupEnd::Refused(code) => Self::new(Exit::Refused, code.to_string()),
-            GroupEnd::TooSlow => Self::new(Exit::Lost, end.to_string()),
+            GroupEnd::Refused(code) => Self::new(Exit::Refused, code.to_string()).help(ASK),
+            GroupEnd::TooSlow => {
+                Self::new(Exit::Lost, end.to_string()).help("read faster, and begin again")
+            }
             GroupEnd::Left | GroupEnd::Violation | GroupEnd::Sealing(_) | _ => {
                 Self::new(Exit::Other, end.to_string())
+                    .help("are this and the Coordinator of the same version?")
             }
         }
     }

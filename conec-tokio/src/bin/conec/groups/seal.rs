@@ -59,8 +59,10 @@ impl Seal {
         let derived = derived
             .await
             .map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
-        let key =
-            derived.map_err(|error| Failure::usage(format!("{}: {error}", name.display())))?;
+        let key = derived.map_err(|error| {
+            Failure::usage(format!("{}: {error}", name.display()))
+                .help("write a passphrase into it, in one line")
+        })?;
         Ok(Some(key))
     }
 }

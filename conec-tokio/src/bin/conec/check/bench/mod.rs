@@ -91,7 +91,8 @@ impl Args {
             let sent = Instant::now();
             sender.send(message.clone()).await?;
             if receiver.recv().await?.is_none() {
-                return Err(Failure::new(Exit::Lost, "the other end has stopped"));
+                return Err(Failure::new(Exit::Lost, "the other end has stopped")
+                    .help("check that it still runs there"));
             }
             if sent - began >= load::WARM_UP {
                 times.add(sent.elapsed());

@@ -6,11 +6,19 @@ use std::{
     time::Duration,
 };
 
-use conec_tokio::{Receiver, Sender};
-use tokio::io::AsyncWriteExt;
+use bytes::Bytes;
+use conec_tokio::{
+    RecvEnd,
+    calls::{CallError, TOO_LARGE},
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Outcome, REQUEST, SERVICE, pieces};
+use super::{
+    RUN, SERVICE,
+    answer::{Answer, Outcome},
+};
 use crate::{
+    codes,
     failure::{Exit, Failure},
     output::say,
     session::{Connect, Session},
@@ -20,16 +28,17 @@ use crate::{
 /// Ask somebody, and print the reply
 ///
 /// A command answers there, which `conec reply` runs: it reads the body, what it prints is the reply, and its exit code is that of this.
+/// Body and reply have up to 16 MiB each: `conec connect` carries any number of bytes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  conec request office 'how warm is it?'\n  tar c src | conec request builder > built.tar"
+    after_help = "Examples:\n  conec request office 'how warm is it?'\n  conec request counter < book.txt"
 )]
 pub(crate) struct Args {
     /// Whom: a name, or an id as `conec id` prints it
     who: Peer,
     /// What to ask; without it, all of standard input
     body: Option<String>,
-    /// How long to wait for all of the reply; without it, as long as the other end is there
+    /// How long to wait for the reply; without it, as long as the other end is there
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
     #[command(flatten)]
@@ -45,64 +54,78 @@ impl Args {
     }
 
     async fn ask(&self, session: &Session) -> Result<ExitCode, Failure> {
-        let asking = self.asked(session);
-        let Some(time) = self.timeout else {
-            return exit_code(asking.await?);
-        };
-        let asked = tokio::time::timeout(time, asking).await;
-        let asked = asked.map_err(|_| {
-            let time = humantime::format_duration(time);
-            Failure::new(
-                Exit::Lost,
-                format!("no reply of {} within {time}", self.who),
-            )
-            .help("the command there takes longer, or the network is down: --timeout waits longer")
-        })?;
-        exit_code(asked?)
-    }
-
-    async fn asked(&self, session: &Session) -> Result<Outcome, Failure> {
-        let channel = session.open(&self.who, SERVICE).await?;
-        let (sender, receiver) = channel.open_bi(REQUEST).await?;
-        let sending = self.send(sender);
-        // The reply may be complete while the body is not: not every command reads all of it.
-        tokio::select! {
-            outcome = receive(receiver) => outcome,
-            Err(failure) = sending => Err(failure),
-        }
-    }
-
-    async fn send(&self, mut sender: Sender) -> Result<(), Failure> {
-        let wanted = match &self.body {
-            Some(body) => pieces::send_all(&mut body.as_bytes(), "the body", &mut sender).await?,
-            None => {
-                if io::stdin().is_terminal() {
-                    say("type what to ask; Ctrl-D ends it");
-                }
-                pieces::send_all(&mut tokio::io::stdin(), "standard input", &mut sender).await?
+        let body = self.body().await?;
+        let asking = self.asked(session, body);
+        let answer = match self.timeout {
+            None => asking.await?,
+            Some(time) => {
+                let answer = tokio::time::timeout(time, asking).await;
+                answer.map_err(|_| self.too_late(time))??
             }
         };
-        if wanted {
-            sender.finish()?;
+        let mut out = tokio::io::stdout();
+        let printed = async {
+            out.write_all(&answer.printed).await?;
+            out.flush().await
+        };
+        let printed = printed.await;
+        printed.map_err(|error| Failure::io("cannot write to standard output", &error))?;
+        exit_code(answer.outcome)
+    }
+
+    async fn body(&self) -> Result<Bytes, Failure> {
+        if let Some(body) = &self.body {
+            return Ok(Bytes::from(body.clone()));
         }
-        Ok(())
+        if io::stdin().is_terminal() {
+            say("type what to ask; Ctrl-D ends it");
+        }
+        let mut body = Vec::new();
+        let mut limited = tokio::io::stdin().take(MOST + 1);
+        let read = limited.read_to_end(&mut body).await;
+        read.map_err(|error| Failure::io("cannot read standard input", &error))?;
+        match body.len() as u64 > MOST {
+            true => Err(too_large("a body has at most 16 MiB")),
+            false => Ok(body.into()),
+        }
+    }
+
+    async fn asked(&self, session: &Session, body: Bytes) -> Result<Answer, Failure> {
+        let channel = session.open(&self.who, SERVICE).await?;
+        let answer = channel.call(RUN, body).await?;
+        Answer::decode(&answer).ok_or_else(malformed)
+    }
+
+    fn too_late(&self, time: Duration) -> Failure {
+        let time = humantime::format_duration(time);
+        Failure::new(
+            Exit::Lost,
+            format!("no reply of {} within {time}", self.who),
+        )
+        .help("the command there takes longer, or the network is down: --timeout waits longer")
     }
 }
 
-/// Prints the reply, as it comes.
-async fn receive(mut reply: Receiver) -> Result<Outcome, Failure> {
-    let mut out = tokio::io::stdout();
-    let unwritten = |error| Failure::io("cannot write to standard output", &error);
-    loop {
-        match reply.recv().await? {
-            Some(piece) if piece.is_empty() => break,
-            Some(piece) => out.write_all(&piece).await.map_err(unwritten)?,
-            None => return Err(malformed()),
+/// Why there is no answer.
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(TOO_LARGE) => too_large("the reply is larger than 16 MiB"),
+            CallError::Refused(codes::FAILED) => Self::new(
+                Exit::Other,
+                "the command was not run to its end there, or has printed more than 16 MiB",
+            )
+            .help("why is said where `conec reply` runs"),
+            CallError::Refused(code) => RecvEnd::Reset(code).into(),
+            CallError::Ended(end) => end.into(),
+            CallError::TooLarge { .. } => too_large(&error.to_string()),
+            CallError::Malformed => malformed(),
+            CallError::Open(_) | CallError::Dropped | _ => Self::new(Exit::Lost, error.to_string())
+                .help(
+                    "the other end has stopped meanwhile, and may have done it or not: ask again",
+                ),
         }
     }
-    out.flush().await.map_err(unwritten)?;
-    let outcome = reply.recv().await?.ok_or_else(malformed)?;
-    serde_json::from_slice(&outcome).map_err(|_| malformed())
 }
 
 fn exit_code(outcome: Outcome) -> Result<ExitCode, Failure> {
@@ -121,6 +144,11 @@ fn exit_code(outcome: Outcome) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
+fn too_large(what: &str) -> Failure {
+    Failure::new(Exit::Other, what)
+        .help("`conec connect` to a `conec listen --exec` carries any number of bytes")
+}
+
 fn malformed() -> Failure {
     Failure::new(
         Exit::Other,
@@ -128,3 +156,6 @@ fn malformed() -> Failure {
     )
     .help("are both of the same version?")
 }
+
+/// What fits in a message.
+const MOST: u64 = 16 << 20;

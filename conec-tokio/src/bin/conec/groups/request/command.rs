@@ -1,19 +1,42 @@
-//! A command that answers a request.
+//! A command that answers.
 
-use std::process::{ExitStatus, Stdio};
-
-use bytes::Bytes;
-use conec_tokio::{PeerInfo, Receiver, Sender};
-use tokio::{
-    io::AsyncWriteExt,
-    process::{Child, ChildStdin, Command},
+use std::{
+    process::{ExitStatus, Stdio},
+    time::Duration,
 };
 
-use super::{ENOUGH, Outcome, pieces};
+use bytes::Bytes;
+use conec_tokio::PeerInfo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+
+use super::answer::{Answer, Outcome};
 use crate::failure::{Exit, Failure};
 
-/// Starts a command line, by the system's shell, for this peer. Dropped, it is killed.
-pub(super) fn start(line: &str, peer: &PeerInfo) -> Result<Child, Failure> {
+/// Runs a command line, by the system's shell, for this peer. Dropped before it is done, or when the time is over, the command is killed.
+pub(super) async fn run(
+    line: &str,
+    peer: &PeerInfo,
+    body: Bytes,
+    timeout: Option<Duration>,
+) -> Result<Answer, Failure> {
+    let mut child = start(line, peer)?;
+    let answering = answer(&mut child, body);
+    let Some(timeout) = timeout else {
+        return answering.await;
+    };
+    match tokio::time::timeout(timeout, answering).await {
+        Ok(answer) => answer,
+        Err(_) => Ok(Answer {
+            outcome: Outcome::TimedOut,
+            printed: Bytes::new(),
+        }),
+    }
+}
+
+fn start(line: &str, peer: &PeerInfo) -> Result<Child, Failure> {
     let mut command = shell();
     command
         .arg(line)
@@ -25,56 +48,43 @@ pub(super) fn start(line: &str, peer: &PeerInfo) -> Result<Child, Failure> {
     if let Some(name) = &peer.name {
         command.env("CONEC_PEER_NAME", name.as_str());
     }
-    command
-        .spawn()
-        .map_err(|error| Failure::io("cannot start the command", &error))
+    let child = command.spawn();
+    child.map_err(|error| Failure::io("cannot start the command", &error))
 }
 
-/// Gives it the body, and the asker what it prints. How it has ended.
-pub(super) async fn answer(
-    child: &mut Child,
-    mut body: Receiver,
-    reply: &mut Sender,
-) -> Result<Outcome, Failure> {
+async fn answer(child: &mut Child, body: Bytes) -> Result<Answer, Failure> {
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    let replying = async {
-        if let Some(mut stdout) = stdout {
-            pieces::send_all(&mut stdout, "what the command prints", reply).await?;
-        }
-        let ended = child.wait().await;
-        ended.map_err(|error| Failure::io("cannot wait for the command", &error))
-    };
-    let ended = tokio::select! {
-        ended = replying => ended?,
-        // The asker has given up.
-        Err(failure) = give(&mut body, stdin) => return Err(failure),
-    };
-    body.stop(ENOUGH);
-    Ok(outcome(ended))
+    let (printed, ()) = tokio::join!(read(stdout), give(stdin, body));
+    let printed = printed?;
+    let ended = child.wait().await;
+    let ended = ended.map_err(|error| Failure::io("cannot wait for the command", &error))?;
+    Ok(Answer {
+        outcome: outcome(ended),
+        printed,
+    })
 }
 
-/// Not every command reads all of it.
-async fn give(body: &mut Receiver, stdin: Option<ChildStdin>) -> Result<(), Failure> {
-    let Some(mut stdin) = stdin else {
-        return Ok(());
-    };
-    while let Some(piece) = body.recv().await? {
-        if stdin.write_all(&piece).await.is_err() {
-            body.stop(ENOUGH);
-            break;
-        }
+async fn give(stdin: Option<ChildStdin>, body: Bytes) {
+    if let Some(mut stdin) = stdin {
+        // Not every command reads all of it.
+        let _ = stdin.write_all(&body).await;
     }
-    Ok(())
 }
 
-/// Tells the asker that this was all, and how it has ended.
-pub(super) async fn finish(reply: &mut Sender, outcome: Outcome) -> Result<(), Failure> {
-    let outcome = serde_json::to_vec(&outcome)
-        .map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
-    reply.send(Bytes::new()).await?;
-    reply.send(outcome.into()).await?;
-    reply.finish()?;
-    Ok(())
+async fn read(stdout: Option<ChildStdout>) -> Result<Bytes, Failure> {
+    let mut printed = Vec::new();
+    if let Some(stdout) = stdout {
+        let mut limited = stdout.take(MOST + 1);
+        let read = limited.read_to_end(&mut printed).await;
+        read.map_err(|error| Failure::io("cannot read what the command prints", &error))?;
+    }
+    match printed.len() as u64 > MOST {
+        true => Err(Failure::new(
+            Exit::Other,
+            format!("the command prints more than {MOST} bytes"),
+        )),
+        false => Ok(printed.into()),
+    }
 }
 
 fn outcome(status: ExitStatus) -> Outcome {
@@ -98,3 +108,6 @@ fn shell() -> Command {
     command.arg("/C");
     command
 }
+
+/// As much as fits in a message, with how the command has ended.
+const MOST: u64 = (16 << 20) - 256;

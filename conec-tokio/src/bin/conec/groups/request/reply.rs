@@ -2,10 +2,13 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use conec_tokio::{Channel, IncomingStream, Offer, PeerInfo, Receiver, Sender};
+use conec_tokio::{
+    Offer, PeerInfo,
+    calls::{Call, Calls},
+};
 use tokio::sync::Semaphore;
 
-use super::{Outcome, SERVICE, command};
+use super::{RUN, SERVICE, answer::Answer, command};
 use crate::{
     codes,
     failure::Failure,
@@ -45,24 +48,15 @@ impl Args {
         let answering = Arc::new(Answering {
             exec: self.exec,
             timeout: self.timeout,
+            at_once: self.at_once.into(),
             running: Semaphore::new(self.at_once.into()),
-            there: Arc::new(Semaphore::new(usize::from(self.at_once) + WAITING)),
         });
-        let services =
-            Services::new().with(SERVICE, move |offer| serve(offer, Arc::clone(&answering)));
+        let serve = move |offer| serve(offer, Arc::clone(&answering));
+        let services = Services::new().with(SERVICE, serve);
         session
             .run(async |session: &Session| services.serve(session).await)
             .await
     }
-}
-
-struct Answering {
-    exec: String,
-    timeout: Option<Duration>,
-    /// A permit for each command.
-    running: Semaphore,
-    /// A permit for each request, those that wait included.
-    there: Arc<Semaphore>,
 }
 
 async fn serve(offer: Offer, answering: Arc<Answering>) -> Result<(), Failure> {
@@ -70,56 +64,64 @@ async fn serve(offer: Offer, answering: Arc<Answering>) -> Result<(), Failure> {
     let Some(peer) = channel.peer() else {
         return Ok(());
     };
-    while let Some(stream) = channel.accept().await {
-        let (channel, peer) = (channel.clone(), peer.clone());
-        tokio::spawn(Arc::clone(&answering).take(channel, peer, stream));
+    let mut calls = Calls::new(channel, answering.at_once);
+    while let Some(call) = calls.next().await {
+        tokio::spawn(Arc::clone(&answering).take(call, peer.clone()));
     }
     Ok(())
 }
 
+struct Answering {
+    exec: String,
+    timeout: Option<Duration>,
+    at_once: usize,
+    /// A permit for each command, whoever asks.
+    running: Semaphore,
+}
+
 impl Answering {
-    /// Answers, unless too many wait.
-    async fn take(self: Arc<Self>, channel: Channel, peer: PeerInfo, stream: IncomingStream) {
-        let Some(mut reply) = stream.sender else {
+    /// Answers a call, as long as somebody waits for that.
+    async fn take(self: Arc<Self>, mut call: Call, peer: PeerInfo) {
+        if &call.label()[..] != RUN.as_bytes() {
+            return call.refuse(codes::NOT_SERVED);
+        }
+        // It is never closed.
+        let turn = self.running.acquire();
+        let Some(_turn) = while_wanted(&mut call, turn).await else {
             return;
         };
-        let mut body = stream.receiver;
-        let Ok(_there) = self.there.try_acquire() else {
-            body.stop(codes::BUSY);
-            reply.reset(codes::BUSY);
-            return;
+        // Who has its turn has to say what it wants.
+        let question = tokio::time::timeout(SOON, call.question()).await;
+        let Ok(Ok(body)) = question else {
+            return call.refuse(codes::MALFORMED);
         };
-        tokio::select! {
-            answered = self.answer(&peer, body, &mut reply) => if let Err(failure) = answered {
+        let running = command::run(&self.exec, &peer, body, self.timeout);
+        match while_wanted(&mut call, running).await {
+            None => tracing::debug!(peer = %peer.id, "the asker has gone"),
+            Some(Ok(answer)) => give(call, &answer, &peer).await,
+            Some(Err(failure)) => {
                 say(format_args!("{}: {failure}", called(&peer)));
-                reply.reset(codes::FAILED);
-            },
-            reason = channel.closed() => {
-                tracing::debug!(peer = %peer.id, %reason, "the asker has gone");
+                call.refuse(codes::FAILED);
             }
         }
     }
+}
 
-    async fn answer(
-        &self,
-        peer: &PeerInfo,
-        body: Receiver,
-        reply: &mut Sender,
-    ) -> Result<(), Failure> {
-        // It is never closed.
-        let _running = self.running.acquire().await;
-        let mut child = command::start(&self.exec, peer)?;
-        let answering = command::answer(&mut child, body, reply);
-        let outcome = match self.timeout {
-            None => answering.await?,
-            Some(time) => match tokio::time::timeout(time, answering).await {
-                Ok(outcome) => outcome?,
-                Err(_) => Outcome::TimedOut,
-            },
-        };
-        command::finish(reply, outcome).await
+async fn give(call: Call, answer: &Answer, peer: &PeerInfo) {
+    let Ok(encoded) = answer.encode() else {
+        return call.refuse(codes::FAILED);
+    };
+    if let Err(error) = call.answer(encoded).await {
+        tracing::debug!(peer = %peer.id, %error, "the asker does not have the reply");
     }
 }
 
-/// How many requests wait for their turn.
-const WAITING: usize = 1024;
+/// Does something, unless nobody waits for it any more.
+async fn while_wanted<T>(call: &mut Call, something: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = something => Some(done),
+        () = call.abandoned() => None,
+    }
+}
+
+const SOON: Duration = Duration::from_secs(60);
