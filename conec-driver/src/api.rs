@@ -26,7 +26,7 @@ pub use crate::{
         Sender, Subscription,
     },
     known::{KnownError, KnownFile, KnownLineError},
-    socket::Socket,
+    socket::{Socket, SocketAbilities},
     stored::{StoreError, load_certificate, load_or_create_identity},
 };
 

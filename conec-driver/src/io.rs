@@ -55,6 +55,11 @@ impl Udp {
         max
     }
 
+    /// How many datagrams of one sender the system may give at once; 1 where it gives each by itself.
+    pub fn max_received_segments(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.state.gro_segments()).unwrap_or(NonZeroUsize::MIN)
+    }
+
     /// The addresses of this machine at which the socket is to be found now, for
     /// [`handle_host_addresses`](conec_core::Endpoint::handle_host_addresses): that of the default route first, loopback
     /// addresses last.

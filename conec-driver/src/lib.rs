@@ -89,7 +89,7 @@ pub use lookup::Lookup;
 pub use pump::{Access, Io, Pump};
 #[cfg(feature = "qlog")]
 pub use qlog::QlogFolder;
-pub use socket::{Socket, Sockets};
+pub use socket::{Socket, SocketAbilities, Sockets};
 #[cfg(feature = "self-signed")]
 pub use stored::load_or_create_certificate;
 pub use stored::{StoreError, load_certificate, load_or_create_identity};

@@ -28,6 +28,22 @@ pub struct Sockets {
     pub second: Option<UdpSocket>,
 }
 
+/// What the system lets a [`Socket`] do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SocketAbilities {
+    /// How many datagrams one system call sends (UDP segmentation offload); 1 where it cannot.
+    pub send_segments: usize,
+    /// How many datagrams of one sender come together (UDP receive offload); 1 where they do not.
+    pub receive_segments: usize,
+    /// How many bytes may wait to be sent.
+    pub send_buffer: usize,
+    /// How many bytes may wait to be received: what comes on top is lost.
+    pub receive_buffer: usize,
+    /// How large both were asked to be, where the socket was bound by [`Socket::bind`]. The system may grant less.
+    pub wanted_buffer: usize,
+}
+
 impl Socket {
     /// Takes datagrams for this address, and for IPv4 too if it is IPv6's unspecified one and the system is able to.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
@@ -103,6 +119,28 @@ impl Socket {
     /// For how long a driver may poll, if that was set.
     pub fn busy_poll(&self) -> Option<Duration> {
         self.udp.busy_poll()
+    }
+
+    /// What the system lets this socket do. Where it can do little, much traffic takes more processor time, and bursts are lost.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let abilities = conec_driver::Socket::any()?.abilities()?;
+    /// if abilities.receive_buffer < 1 << 20 {
+    ///     println!("bursts of more than {} bytes may be lost", abilities.receive_buffer);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn abilities(&self) -> io::Result<SocketAbilities> {
+        let socket = socket2::SockRef::from(&self.sockets.socket);
+        Ok(SocketAbilities {
+            send_segments: self.udp.max_segments().get(),
+            receive_segments: self.udp.max_received_segments().get(),
+            send_buffer: socket.send_buffer_size()?,
+            receive_buffer: socket.recv_buffer_size()?,
+            wanted_buffer: KERNEL_BUFFER,
+        })
     }
 
     /// Where it is bound: the port is the actual one.

@@ -137,6 +137,7 @@ mod tests {
         Joined {
             incarnation: 1,
             next: 0,
+            end: 0,
             missed,
             is_new_order: false,
             unsure: 1,

@@ -47,6 +47,8 @@ pub struct Joined {
     pub incarnation: u64,
     /// The number of the first message that may follow.
     pub next: u64,
+    /// The number of the next message that is published: those before it were published before the member has joined.
+    pub end: u64,
     /// How many messages were published since those that it has heard, or asked for, and are not kept any more. In a new order that
     /// cannot be known of the former one.
     pub missed: u64,

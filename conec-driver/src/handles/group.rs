@@ -95,6 +95,23 @@ impl Group {
         Ok(published.map_err(|_| TryPublishError::Blocked)??)
     }
 
+    /// Waits until the Coordinator has put all that this Client has published into the group's order, so that who hears can hear it.
+    /// Where the Client has lost its Coordinator, it waits until it has joined again; how much may be lost by that,
+    /// [`Joined`](GroupItem::Joined) tells, which is there to be received then. Fails if the membership ends before.
+    ///
+    /// ```no_run
+    /// # async fn run(group: conec_driver::Group) -> Result<(), Box<dyn std::error::Error>> {
+    /// group.publish("The last words").await?;
+    /// group.confirmed().await?;
+    /// group.leave();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn confirmed(&self) -> Result<(), GroupEnd> {
+        let id = self.id();
+        self.shared().wait(|state| state.confirmed(id)).await
+    }
+
     /// The next that is heard, in the group's order. Fails once the membership is over, after all that was heard before.
     ///
     /// The first is that the Client has [`Joined`](GroupItem::Joined), which comes again whenever it joins again. A handle that is

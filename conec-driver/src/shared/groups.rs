@@ -76,6 +76,17 @@ impl State<Client> {
         self.publishing(id, ready)
     }
 
+    /// Whether of all that was published the number is known, or how much may be lost; or the membership is over.
+    pub(crate) fn confirmed(&mut self, id: GroupId) -> Result<Result<(), GroupEnd>, Subject> {
+        if let Some(end) = self.group_end(id) {
+            return Ok(Err(end));
+        }
+        match self.endpoint.group(id).poll_confirmed() {
+            Poll::Ready(()) => Ok(Ok(())),
+            Poll::Pending => Err(Subject::Confirm(id)),
+        }
+    }
+
     fn publishing(
         &mut self,
         id: GroupId,
@@ -182,10 +193,12 @@ impl<E: Endpoint + ?Sized> State<E> {
         match event {
             GroupEvent::Readable => self.waiters.wake(Subject::Hear(id)),
             GroupEvent::Writable => self.waiters.wake(Subject::Publish(id)),
-            // What a later version adds may concern either.
+            GroupEvent::Confirmed => self.waiters.wake(Subject::Confirm(id)),
+            // What a later version adds may concern all of them.
             GroupEvent::Ended(_) | _ => {
                 self.waiters.wake(Subject::Hear(id));
                 self.waiters.wake(Subject::Publish(id));
+                self.waiters.wake(Subject::Confirm(id));
             }
         }
     }

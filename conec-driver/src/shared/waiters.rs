@@ -18,6 +18,8 @@ pub(crate) enum Subject {
     Hear(GroupId),
     /// That something can be published in a group, or it is over.
     Publish(GroupId),
+    /// That all that was published in a group has its number, or the membership is over.
+    Confirm(GroupId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

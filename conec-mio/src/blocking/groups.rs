@@ -43,6 +43,8 @@ impl Group {
             self.0.publish(message)
         }
 
+        confirmed, confirmed_timeout [&self,] () -> Result<(), GroupEnd> { self.0.confirmed() }
+
         recv, recv_timeout [&self,] () -> Result<GroupItem, GroupEnd> { self.0.recv() }
     }
 }

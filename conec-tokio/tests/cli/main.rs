@@ -7,11 +7,15 @@
 )]
 
 mod admin;
+mod check;
 mod config;
 mod contexts;
 mod coordinator;
+mod groups;
 mod manual;
 mod ping;
+mod request;
+mod restart;
 #[cfg(target_os = "linux")]
 mod service;
 mod support;

@@ -59,18 +59,29 @@ fn who_answers_is_reached_by_name_and_by_id() {
     for who in ["office", &id] {
         let pinged = here.run(&["ping", who, "-n", "2", "--interval", "10ms", "--json"]);
         let lines = pinged.succeeded().lines();
-        let lines: Vec<Value> = lines.map(|it| serde_json::from_str(it).unwrap()).collect();
+        let mut lines: Vec<Value> = lines.map(|it| serde_json::from_str(it).unwrap()).collect();
+        let totals = &lines.pop().unwrap()["totals"];
+        assert_eq!(
+            (&totals["sent"], &totals["answered"]),
+            (&2.into(), &2.into())
+        );
+        assert!(totals["p99_ms"].as_f64().unwrap() >= totals["min_ms"].as_f64().unwrap());
         assert_eq!(lines.len(), 2);
         for (before, line) in lines.iter().enumerate() {
             assert_eq!(line["number"], before + 1);
             assert!(line["milliseconds"].as_f64().unwrap() > 0.0);
         }
-        assert!(pinged.stderr().contains("2 answers"), "{}", pinged.stderr());
     }
     let text = here.run(&["ping", "office", "-n", "1", "--path", "proxied"]);
     assert!(
         text.succeeded()
             .starts_with("56 bytes from office: number 1, ")
+    );
+    assert!(
+        text.stderr()
+            .contains("1 answers to 1, through the Coordinator"),
+        "{}",
+        text.stderr()
     );
     assert!(text.stdout().ends_with(" ms, through the Coordinator\n"));
 
@@ -149,4 +160,31 @@ fn a_coordinator_that_does_not_answer_is_waited_for_until_interrupted() {
     waiting.ended().failed(130, &[]);
     home.run(&args)
         .failed(3, &["the Coordinator does not answer", "help: "]);
+}
+
+#[test]
+fn whoever_wants_a_direct_path_stops_when_there_is_one_or_fails() {
+    let coordinator = Coordinator::start();
+    let home = Home::joined(&coordinator);
+    let answerer = home.start(&["ping", "--answer", "--name", "office"]);
+    answerer.says("here as office");
+    let refused = home.run(&[
+        "ping",
+        "office",
+        "--until-direct",
+        "-n",
+        "2",
+        "-i",
+        "1ms",
+        "--path",
+        "proxied",
+    ]);
+    assert_eq!(refused.status().code(), Some(1));
+    assert!(refused.stderr().contains("no direct path was found"));
+    assert!(refused.stderr().contains("2 answers to 2"));
+    let interrupted = home.start(&["ping", "office", "-i", "10ms"]);
+    interrupted.line();
+    interrupted.signal(Signal::SIGINT);
+    interrupted.says(" answers to ");
+    assert_eq!(interrupted.ended().status().code(), Some(130));
 }

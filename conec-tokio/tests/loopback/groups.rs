@@ -4,7 +4,8 @@ use std::{pin::pin, time::Duration};
 
 use conec_tokio::{
     Certificate, Client, Coordinator, CoordinatorConfig, ErrorCode, Group, GroupConfig, GroupEnd,
-    GroupItem, GroupMessage, JoinConfig, JoinError, Joined, Lossy, PublishError, SlowMember,
+    GroupItem, GroupMessage, GroupStart, JoinConfig, JoinError, Joined, Lossy, PublishError,
+    SlowMember,
 };
 use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
 
@@ -247,6 +248,51 @@ async fn members_join_again_at_a_coordinator_that_was_started_anew() {
         at_bob.publish("after").await.unwrap();
         assert_eq!(heard(&at_bob).await.payload, "after");
         assert_eq!(heard(&at_alice).await.sequence, 0);
+        coordinator.kill();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_publishes_can_wait_until_all_of_it_is_in_the_order() {
+    resuming::within(async {
+        let (certificate, coordinator, [alice, bob]) = world().await;
+        let mut silent = JoinConfig::default();
+        silent.hear = false;
+        let (at_alice, joined_first) = join_with(&alice, "room", silent).await;
+        assert_eq!((joined_first.next, joined_first.end), (0, 0));
+        // Nothing is to be waited for.
+        at_alice.confirmed().await.unwrap();
+        for number in 0..100 {
+            at_alice.publish(message(number)).await.unwrap();
+        }
+        at_alice.confirmed().await.unwrap();
+        assert_eq!(at_alice.info().unconfirmed, 0);
+        let mut late = JoinConfig::default();
+        late.start = GroupStart::Oldest;
+        let (at_bob, joined_late) = join_with(&bob, "room", late).await;
+        assert_eq!((joined_late.next, joined_late.end), (0, 100));
+        for number in 0..100 {
+            assert_eq!(heard(&at_bob).await.payload, message(number));
+        }
+        // The Coordinator is lost meanwhile: how much of it may be, is there to be heard then.
+        let port = coordinator.address.port();
+        coordinator.kill();
+        let unsure = u64::from(at_alice.try_publish("lost").is_ok());
+        let coordinator = Mortal::start(&certificate, port).await;
+        at_alice.confirmed().await.unwrap();
+        if unsure > 0 {
+            let Ok(GroupItem::Joined(again)) = at_alice.try_recv() else {
+                panic!("it has joined again by now");
+            };
+            assert_eq!(again.unsure, unsure);
+        }
+        let waiting = async {
+            at_alice.publish("last").await.unwrap();
+            at_alice.leave();
+            at_alice.confirmed().await
+        };
+        assert_eq!(waiting.await, Err(GroupEnd::Left));
         coordinator.kill();
     })
     .await;

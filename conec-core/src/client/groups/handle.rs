@@ -64,6 +64,12 @@ impl Group<'_> {
         }
     }
 
+    /// Whether of all that this member has published the number is known, or [how much may be lost](crate::Joined::unsure). If that is
+    /// pending, [`Confirmed`](super::GroupEvent::Confirmed) follows, or the membership's end.
+    pub fn poll_confirmed(&mut self) -> Poll<()> {
+        self.client.published_confirmed(self.id)
+    }
+
     /// The next that was heard, in its order. `None` if there is nothing now: [`Readable`](super::GroupEvent::Readable) follows, or the
     /// [end](super::GroupEvent::Ended).
     ///

@@ -92,6 +92,9 @@ struct News {
     ended: bool,
     /// It has been told that nothing can be published now, and waits to hear that something can.
     blocked: bool,
+    confirmed: bool,
+    /// It waits to hear that nothing is unconfirmed.
+    unconfirmed: bool,
 }
 
 impl Stage {
@@ -211,6 +214,9 @@ impl Groups {
                 }
                 if std::mem::take(&mut news.writable) {
                     return Some((id, GroupEvent::Writable));
+                }
+                if std::mem::take(&mut news.confirmed) {
+                    return Some((id, GroupEvent::Confirmed));
                 }
                 if let Stage::Ended(end) = stage
                     && std::mem::take(&mut news.ended)

@@ -1,5 +1,7 @@
 //! Joining, what groups say, leaving. All transitions of [`Stage`] are here.
 
+use std::task::Poll;
+
 use bytes::Bytes;
 
 use super::{Membership, Place, Stage};
@@ -90,6 +92,17 @@ impl Client {
             entry.core.publish(link, stream, sealed);
         }
         Ok(())
+    }
+
+    pub(super) fn published_confirmed(&mut self, id: GroupId) -> Poll<()> {
+        let Some(group) = self.groups.get_mut(id).filter(|it| !it.stage.is_over()) else {
+            return Poll::Ready(());
+        };
+        group.news.unconfirmed = group.unconfirmed > 0;
+        match group.news.unconfirmed {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
     }
 
     pub(super) fn group_recv(&mut self, id: GroupId) -> Option<GroupItem> {
@@ -343,11 +356,15 @@ impl Client {
                 self.end_membership(id, end);
             }
         }
-        if let Some(group) = self.groups.all.get_mut(&id)
-            && group.has_items()
-            && !had_items
-        {
+        let Some(group) = self.groups.all.get_mut(&id) else {
+            return;
+        };
+        if group.has_items() && !had_items {
             group.news.readable = true;
+            self.groups.news.insert(id);
+        }
+        if group.unconfirmed == 0 && std::mem::take(&mut group.news.unconfirmed) {
+            group.news.confirmed = true;
             self.groups.news.insert(id);
         }
     }
@@ -487,6 +504,7 @@ impl Membership {
         self.inbox.push(GroupItem::Joined(Joined {
             incarnation,
             next,
+            end,
             missed,
             is_new_order,
             unsure: std::mem::take(&mut self.unconfirmed),

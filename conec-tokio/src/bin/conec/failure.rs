@@ -97,6 +97,16 @@ impl Failure {
         self.exit
     }
 
+    /// What happened.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What to do about it, if that is known.
+    pub(crate) fn advice(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
     /// Tells people, on standard error.
     pub(crate) fn report(&self) -> ExitCode {
         if self.exit != Exit::Interrupted {

@@ -87,13 +87,8 @@ impl Session {
         name: Option<Name>,
     ) -> Result<Self, Failure> {
         let lease = home.lease()?;
-        let mut config = ClientConfig::new(lease.identity.clone(), trust(&context.url)?);
+        let mut config = connect.config(&lease, context)?;
         config.name = name;
-        config.token = context.token.clone();
-        config.paths.policy = connect.path.policy();
-        config.credential = connect.credential()?;
-        // Operators see what they do not have to forward.
-        config.paths.report = true;
         let authority = context.url.authority();
         let client = tokio::select! {
             client = Client::connect(&authority, config) => client,
@@ -168,6 +163,17 @@ impl Connect {
             context.token = read_token(path)?;
         }
         Ok(context)
+    }
+
+    /// How to connect to it.
+    pub(crate) fn config(&self, lease: &Lease, context: &Context) -> Result<ClientConfig, Failure> {
+        let mut config = ClientConfig::new(lease.identity.clone(), trust(&context.url)?);
+        config.token = context.token.clone();
+        config.paths.policy = self.path.policy();
+        config.credential = self.credential()?;
+        // Operators see what they do not have to forward.
+        config.paths.report = true;
+        Ok(config)
     }
 
     fn credential(&self) -> Result<Option<Credential>, Failure> {

@@ -2,7 +2,7 @@
 //!
 //! The protocol of `conec/ping`: on each bidirectional stream, every message comes back as it is.
 
-use conec_tokio::{IncomingStream, Offer};
+use conec_tokio::{IncomingStream, Offer, Receiver, Sender};
 
 use crate::failure::Failure;
 
@@ -12,16 +12,20 @@ pub(crate) const SERVICE: &str = "conec/ping";
 pub(crate) async fn answer(offer: Offer) -> Result<(), Failure> {
     let channel = offer.accept().await?;
     while let Some(stream) = channel.accept().await {
-        tokio::spawn(send_back(stream));
+        let IncomingStream {
+            sender: Some(sender),
+            receiver,
+            ..
+        } = stream
+        else {
+            continue;
+        };
+        tokio::spawn(send_back(sender, receiver));
     }
     Ok(())
 }
 
-async fn send_back(stream: IncomingStream) -> Result<(), Failure> {
-    let Some(mut answers) = stream.sender else {
-        return Ok(());
-    };
-    let mut questions = stream.receiver;
+pub(super) async fn send_back(mut answers: Sender, mut questions: Receiver) -> Result<(), Failure> {
     while let Some(question) = questions.recv().await? {
         answers.send(question).await?;
     }

@@ -6,15 +6,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use conec_tokio::{Channel, Path, Receiver, Sender};
+use conec_tokio::{Channel, Receiver, Sender};
 use serde::Serialize;
 
-use super::echo::SERVICE;
+use super::{
+    echo::SERVICE,
+    tally::{Summary, Times, in_ms},
+    way::Way,
+};
 use crate::{
     failure::{Exit, Failure},
     output::{Output, say},
     serve::Services,
     session::{Called, Connect, Session},
+    stop,
     target::Peer,
 };
 
@@ -69,66 +74,98 @@ impl Args {
     }
 
     async fn ping(&self, session: &Session, who: &Peer) -> Result<ExitCode, Failure> {
-        let began = Instant::now();
         let channel = session.open(who, SERVICE).await?;
-        let (mut sender, mut receiver) = channel.open_bi("echo").await?;
-        let message = Bytes::from(vec![0; self.size as usize]);
-        let mut times = Vec::new();
-        for number in 1_u64.. {
-            let took = self.once(&mut sender, &mut receiver, &message).await?;
-            times.push(took);
-            let path = channel.path();
-            self.show(who, number, took, path)?;
-            if self.until_direct && is_direct(path) {
-                break;
-            }
-            if self.count.is_some_and(|count| number >= count) {
-                break;
-            }
-            if self.until_direct && began.elapsed() >= UNTIL_DIRECT {
-                break;
-            }
-            tokio::time::sleep(self.interval).await;
+        let mut tally = Tally::default();
+        // Whoever interrupts it wants to know as well.
+        let ended = tokio::select! {
+            biased;
+            ended = self.ping_on(who, &channel, &mut tally) => ended,
+            () = stop::wanted() => Err(Failure::interrupted()),
+        };
+        tally.tell(&channel, self.output)?;
+        ended?;
+        if tally.times.count() == 0 {
+            return Err(Failure::new(Exit::Lost, "there was no answer")
+                .help("the other end or the network is down, or slow: --timeout waits longer"));
         }
-        summarise(&times);
-        match self.until_direct && !is_direct(channel.path()) {
+        match self.until_direct && !Way::of(&channel).is_direct() {
             true => Err(not_direct(&channel)),
             false => Ok(ExitCode::SUCCESS),
         }
     }
 
+    async fn ping_on(
+        &self,
+        who: &Peer,
+        channel: &Channel,
+        tally: &mut Tally,
+    ) -> Result<(), Failure> {
+        let began = Instant::now();
+        let (mut sender, mut receiver) = channel.open_bi("echo").await?;
+        for number in 1_u64.. {
+            tally.sent += 1;
+            match self.once(&mut sender, &mut receiver, number).await? {
+                Some(took) => {
+                    tally.times.add(took);
+                    self.show(who, number, took, Way::of(channel))?;
+                }
+                None => {
+                    let time = humantime::format_duration(self.timeout);
+                    say(format_args!("no answer to number {number} within {time}"));
+                }
+            }
+            let is_enough = self.count.is_some_and(|count| number >= count);
+            let is_found = Way::of(channel).is_direct() || began.elapsed() >= UNTIL_DIRECT;
+            if is_enough || self.until_direct && is_found {
+                break;
+            }
+            tokio::time::sleep(self.interval).await;
+        }
+        Ok(())
+    }
+
+    /// How long it took, if the answer came in time.
     async fn once(
         &self,
         sender: &mut Sender,
         receiver: &mut Receiver,
-        message: &Bytes,
-    ) -> Result<Duration, Failure> {
-        let sent = Instant::now();
-        sender.send(message.clone()).await?;
-        let answer = tokio::time::timeout(self.timeout, receiver.recv()).await;
-        let answer = answer.map_err(|_| {
-            let time = humantime::format_duration(self.timeout);
-            Failure::new(Exit::Lost, format!("no answer within {time}"))
-                .help("the other end or the network is down, or slow: --timeout waits longer")
-        })?;
-        match answer? {
-            Some(answer) if answer == message => Ok(sent.elapsed()),
-            Some(_) => Err(Failure::new(Exit::Other, "the answer is not what was sent")),
-            None => Err(Failure::new(Exit::Lost, "the other end has stopped")),
+        number: u64,
+    ) -> Result<Option<Duration>, Failure> {
+        let mut message = number.to_be_bytes().to_vec();
+        message.resize(self.size as usize, 0);
+        let message = Bytes::from(message);
+        let began = Instant::now();
+        let answered = async {
+            sender.send(message.clone()).await?;
+            loop {
+                match receiver.recv().await? {
+                    Some(answer) if answer == message => return Ok(()),
+                    // To an earlier one, which was given up.
+                    Some(answer) if is_to_earlier(&answer, number) => {}
+                    Some(_) => {
+                        return Err(Failure::new(Exit::Other, "the answer is not what was sent")
+                            .help("are both of the same version?"));
+                    }
+                    None => {
+                        return Err(Failure::new(Exit::Lost, "the other end has stopped")
+                            .help("check that it still runs there"));
+                    }
+                }
+            }
+        };
+        match tokio::time::timeout(self.timeout, answered).await {
+            Ok(answered) => answered.map(|()| Some(began.elapsed())),
+            Err(_) => Ok(None),
         }
     }
 
-    fn show(&self, who: &Peer, number: u64, took: Duration, path: Path) -> Result<(), Failure> {
+    fn show(&self, who: &Peer, number: u64, took: Duration, way: Way) -> Result<(), Failure> {
         let pong = Pong {
             number,
-            milliseconds: took.as_secs_f64() * 1000.0,
-            direct: is_direct(path),
+            milliseconds: in_ms(took),
+            direct: way.is_direct(),
         };
         let bytes = self.size;
-        let way = match pong.direct {
-            true => "directly",
-            false => "through the Coordinator",
-        };
         let time = pong.milliseconds;
         let text = format!("{bytes} bytes from {who}: number {number}, {time:.3} ms, {way}");
         self.output.line(&pong, text)
@@ -143,23 +180,63 @@ struct Pong {
     direct: bool,
 }
 
-fn is_direct(path: Path) -> bool {
-    match path {
-        Path::Direct(_) => true,
-        Path::Proxied | _ => false,
+/// What has become of all of them.
+#[derive(Default)]
+struct Tally {
+    sent: u64,
+    times: Times,
+}
+
+/// The same, as JSON.
+#[derive(Serialize)]
+struct Totals {
+    sent: u64,
+    answered: usize,
+    packets_lost: u64,
+    #[serde(flatten)]
+    times: Option<Summary>,
+    direct: bool,
+}
+
+impl Tally {
+    fn tell(&self, channel: &Channel, output: Output) -> Result<(), Failure> {
+        let totals = Totals {
+            sent: self.sent,
+            answered: self.times.count(),
+            packets_lost: channel.stats().map_or(0, |it| it.packets_lost),
+            times: self.times.summary(),
+            direct: Way::of(channel).is_direct(),
+        };
+        if output.json {
+            return output.line(&Ended { totals }, "");
+        }
+        let Totals {
+            sent,
+            answered,
+            packets_lost,
+            times,
+            ..
+        } = totals;
+        let way = Way::of(channel);
+        say(format_args!(
+            "{answered} answers to {sent}, {way}; {packets_lost} packets were lost and sent again"
+        ));
+        if let Some(times) = times {
+            say(times);
+        }
+        Ok(())
     }
 }
 
-fn summarise(times: &[Duration]) {
-    let (Some(least), Some(most)) = (times.iter().min(), times.iter().max()) else {
-        return;
-    };
-    let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
-    let mean = times.iter().sum::<Duration>() / count;
-    let answers = if count == 1 { "answer" } else { "answers" };
-    say(format_args!(
-        "{count} {answers}: least {least:.3?}, mean {mean:.3?}, most {most:.3?}"
-    ));
+/// The last line of JSON.
+#[derive(Serialize)]
+struct Ended {
+    totals: Totals,
+}
+
+fn is_to_earlier(answer: &[u8], number: u64) -> bool {
+    let first = answer.first_chunk().copied().map(u64::from_be_bytes);
+    first.is_some_and(|it| it < number)
 }
 
 fn not_direct(channel: &Channel) -> Failure {
