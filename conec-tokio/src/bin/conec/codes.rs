@@ -10,12 +10,16 @@ pub(crate) const TOKEN: Code = Code(401);
 pub(crate) const DENIED: Code = Code(403);
 /// This process serves something else.
 pub(crate) const NOT_SERVED: Code = Code(404);
+/// The code that was typed is not the one that was made, or was used before.
+pub(crate) const WRONG_CODE: Code = Code(407);
 /// Sent away by an operator.
 pub(crate) const KICKED: Code = Code(410);
 /// It serves somebody else at the moment.
 pub(crate) const BUSY: Code = Code(429);
 /// It was tried, and did not work at that end.
 pub(crate) const FAILED: Code = Code(500);
+/// There is no room for what is to be stored.
+pub(crate) const NO_ROOM: Code = Code(507);
 
 /// What a code says of the other side.
 pub(crate) fn meaning(code: Code) -> Option<&'static str> {
@@ -24,9 +28,11 @@ pub(crate) fn meaning(code: Code) -> Option<&'static str> {
         TOKEN => "it wants a token, and this one is not right",
         DENIED => "it does not allow that",
         NOT_SERVED => "it does not serve that",
+        WRONG_CODE => "the codes at both ends are not the same: make a new one",
         KICKED => "an operator has sent this Client away",
         BUSY => "it is busy with somebody else",
         FAILED => "it has failed at the other end",
+        NO_ROOM => "there is no room for it",
         _ => return None,
     })
 }

@@ -70,6 +70,16 @@ impl Failure {
         Self::new(Exit::Interrupted, "interrupted")
     }
 
+    /// With which exit code it ends.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// What happened.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// With what to do about it.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -116,7 +126,7 @@ impl Failure {
     fn by_code(code: Code) -> Self {
         let exit = match code {
             codes::NOT_SERVED => Exit::NotThere,
-            codes::FAILED => Exit::Other,
+            codes::FAILED | codes::NO_ROOM => Exit::Other,
             _ => Exit::Refused,
         };
         let failure = match codes::meaning(code) {
@@ -125,6 +135,9 @@ impl Failure {
         };
         match code {
             codes::NOT_SERVED => failure.help("run the command there that serves it"),
+            codes::FAILED => failure.help("why is said where the other command runs"),
+            codes::NO_ROOM => failure.help("make room there, and try again"),
+            codes::WRONG_CODE => failure.help("a code is good for one try: make a new one"),
             codes::DENIED => failure.help("what may be done is said where the other command runs"),
             _ => failure,
         }
