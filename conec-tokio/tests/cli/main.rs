@@ -8,6 +8,7 @@
 
 mod contexts;
 mod coordinator;
+mod files;
 mod manual;
 mod ping;
 mod support;

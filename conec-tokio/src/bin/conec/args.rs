@@ -5,7 +5,15 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::{check::ping, coordinator, failure::Failure, id, join, log::Logging, manual, saved};
+use crate::{
+    check::ping,
+    coordinator,
+    failure::Failure,
+    files::{receive, send},
+    id, join,
+    log::Logging,
+    manual, saved,
+};
 
 /// End-to-end encrypted channels between programs, through one server that you run.
 ///
@@ -28,6 +36,8 @@ pub(crate) enum Command {
     Context(saved::Args),
     Id(id::Args),
     Ping(ping::Args),
+    Send(send::Args),
+    Receive(receive::Args),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -40,6 +50,8 @@ impl Command {
             Self::Context(args) => args.run().await,
             Self::Id(args) => args.run().await,
             Self::Ping(args) => args.run().await,
+            Self::Send(args) => args.run().await,
+            Self::Receive(args) => args.run().await,
             Self::Completions(args) => args.run(Cli::command()).await,
             Self::Man(args) => args.run(Cli::command()).await,
         }
@@ -53,6 +65,8 @@ impl Command {
             | Self::Context(_)
             | Self::Id(_)
             | Self::Ping(_)
+            | Self::Send(_)
+            | Self::Receive(_)
             | Self::Completions(_)
             | Self::Man(_) => LevelFilter::WARN,
         }

@@ -9,6 +9,7 @@ mod check;
 mod codes;
 mod coordinator;
 mod failure;
+mod files;
 mod home;
 mod id;
 mod join;
