@@ -334,6 +334,26 @@ impl CoordinatorConfig {
         }
     }
 
+    /// Whether a Coordinator could be made of this. Fails as making one would, for who wants to know before.
+    ///
+    /// ```
+    /// # #[cfg(feature = "self-signed")] {
+    /// use conec_core::{Certificate, ConfigError, CoordinatorConfig};
+    ///
+    /// let mut config = CoordinatorConfig::new(Certificate::self_signed(["localhost"])?);
+    /// assert_eq!(config.check(), Ok(()));
+    /// config.limits.clients = 0;
+    /// assert!(matches!(config.check(), Err(ConfigError::OutOfRange("clients", _))));
+    /// # }
+    /// # Ok::<(), conec_core::SelfSignedError>(())
+    /// ```
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.home.validate()?;
+        self.group.validate()?;
+        self.limits.validate()?;
+        self.validate_memory()
+    }
+
     pub(crate) fn rules(&self) -> Rules {
         let of_policies = || Rules::of_policies(self.admission, self.channels, self.groups);
         self.rules.clone().unwrap_or_else(of_policies)
@@ -343,10 +363,7 @@ impl CoordinatorConfig {
         if self.second_port == Some(0) {
             return Err(ConfigError::OutOfRange("second_port", "the actual port"));
         }
-        self.home.validate()?;
-        self.group.validate()?;
-        self.limits.validate()?;
-        self.validate_memory()
+        self.check()
     }
 }
 

@@ -63,6 +63,7 @@ fn what_is_joined_is_listed_chosen_and_forgotten() {
     let url = &coordinator.url;
     let listed = format!("  127.0.0.1  {url}\n  second  {url}\n* third  {url}\n");
     assert_eq!(home.run(&["context", "ls"]).succeeded(), listed);
+    assert_eq!(home.run(&["context"]).succeeded(), listed);
 
     home.run(&["context", "use", "second"]).succeeded();
     home.run(&["context", "rm", "third"]).succeeded();
@@ -81,6 +82,10 @@ fn what_is_joined_is_listed_chosen_and_forgotten() {
     assert_eq!(current.len(), 1);
     assert_eq!(current[0]["name"], "second");
     assert_eq!(current[0]["url"], url.as_str());
+    home.run(&["context", "rm", "second"]).succeeded();
+    home.run(&["ping", "nobody"]).failed(2, &["context use"]);
+    home.run(&["ping", "nobody", "--context", "127.0.0.1"])
+        .failed(5, &[]);
     // Tokens are not shown, but kept for their owner only.
     let stored = fs::read_to_string(home.path().join("contexts.toml")).unwrap();
     assert!(stored.contains("token"));

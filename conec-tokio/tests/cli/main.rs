@@ -6,9 +6,13 @@
     reason = "a test fails where something is not as it must be"
 )]
 
+mod admin;
+mod config;
 mod contexts;
 mod coordinator;
 mod files;
 mod manual;
 mod ping;
+#[cfg(target_os = "linux")]
+mod service;
 mod support;

@@ -1,9 +1,11 @@
 //! `conec ping`, and how channels are asked for.
 
+use std::net::UdpSocket;
+
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Coordinator, Home};
+use crate::support::{Coordinator, Home, LONG};
 
 #[test]
 fn nobody_of_that_name_is_said_so() {
@@ -129,4 +131,22 @@ fn what_is_pinged_outlives_the_coordinator() {
     }
     pinging.signal(Signal::SIGINT);
     assert_eq!(pinging.ended().status().code(), Some(130));
+}
+
+#[test]
+fn a_coordinator_that_does_not_answer_is_waited_for_until_interrupted() {
+    let home = Home::new();
+    let pin = home.run(&["id"]).succeeded().trim().to_owned();
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("conec://{pin}@{}", silent.local_addr().unwrap());
+    let args = ["ping", "somebody", "--coordinator", &url];
+    let mut waiting = home.start(&args);
+    // It has begun when something comes.
+    silent.set_read_timeout(Some(LONG)).unwrap();
+    silent.recv(&mut [0; 2000]).unwrap();
+    assert!(!waiting.has_ended());
+    waiting.signal(Signal::SIGINT);
+    waiting.ended().failed(130, &[]);
+    home.run(&args)
+        .failed(3, &["the Coordinator does not answer", "help: "]);
 }

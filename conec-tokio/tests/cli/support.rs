@@ -48,6 +48,8 @@ impl Home {
             "CONEC_CONTEXT",
             "CONEC_TOKEN_FILE",
             "CONEC_STATE",
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
             "CONEC_LOG",
         ] {
             command.env_remove(set);

@@ -6,6 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::{
+    admin::{drain, kick, ls, top},
     check::ping,
     coordinator,
     failure::Failure,
@@ -38,6 +39,10 @@ pub(crate) enum Command {
     Ping(ping::Args),
     Send(send::Args),
     Receive(receive::Args),
+    Ls(ls::Args),
+    Kick(kick::Args),
+    Drain(drain::Args),
+    Top(top::Args),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -52,6 +57,10 @@ impl Command {
             Self::Ping(args) => args.run().await,
             Self::Send(args) => args.run().await,
             Self::Receive(args) => args.run().await,
+            Self::Ls(args) => args.run().await,
+            Self::Kick(args) => args.run().await,
+            Self::Drain(args) => args.run().await,
+            Self::Top(args) => args.run().await,
             Self::Completions(args) => args.run(Cli::command()).await,
             Self::Man(args) => args.run(Cli::command()).await,
         }
@@ -59,16 +68,10 @@ impl Command {
 
     /// What it logs where nobody has asked for more or less.
     pub(crate) fn log_level(&self) -> LevelFilter {
-        match self {
-            Self::Coordinator(_) => LevelFilter::INFO,
-            Self::Join(_)
-            | Self::Context(_)
-            | Self::Id(_)
-            | Self::Ping(_)
-            | Self::Send(_)
-            | Self::Receive(_)
-            | Self::Completions(_)
-            | Self::Man(_) => LevelFilter::WARN,
+        if matches!(self, Self::Coordinator(_)) {
+            LevelFilter::INFO
+        } else {
+            LevelFilter::WARN
         }
     }
 }

@@ -21,18 +21,42 @@ pub(crate) const FAILED: Code = Code(500);
 /// There is no room for what is to be stored.
 pub(crate) const NO_ROOM: Code = Code(507);
 
-/// What a code says of the other side.
-pub(crate) fn meaning(code: Code) -> Option<&'static str> {
+/// What a code says of the other side, and what to do then.
+pub(crate) fn meaning(code: Code) -> Option<(&'static str, &'static str)> {
     Some(match code {
-        MALFORMED => "it did not understand what was asked: are both of the same version?",
-        TOKEN => "it wants a token, and this one is not right",
-        DENIED => "it does not allow that",
-        NOT_SERVED => "it does not serve that",
-        WRONG_CODE => "the codes at both ends are not the same: make a new one",
-        KICKED => "an operator has sent this Client away",
-        BUSY => "it is busy with somebody else",
-        FAILED => "it has failed at the other end",
-        NO_ROOM => "there is no room for it",
+        MALFORMED => (
+            "it did not understand what was asked",
+            "have the same version at both ends",
+        ),
+        TOKEN => (
+            "it wants a token, and this one is not right",
+            "get its ticket from whoever runs it, and `conec join` with that",
+        ),
+        DENIED => (
+            "it does not allow that",
+            "what is allowed is said where the other command runs",
+        ),
+        NOT_SERVED => (
+            "it does not serve that",
+            "run the command there that serves it",
+        ),
+        WRONG_CODE => (
+            "the codes at both ends are not the same",
+            "a code is good for one try: make a new one with `conec send --code`",
+        ),
+        KICKED => (
+            "an operator has sent this Client away",
+            "ask whoever runs the Coordinator",
+        ),
+        BUSY => ("it is busy with somebody else", "try again later"),
+        FAILED => (
+            "it has failed at the other end",
+            "see what the other command says",
+        ),
+        NO_ROOM => (
+            "there is no room for it",
+            "make room there, and let it be sent again: what is there already is kept",
+        ),
         _ => return None,
     })
 }

@@ -13,8 +13,8 @@ use std::{
 };
 
 use conec_tokio::{
-    BindError, CloseReason, Code, ConnectError, ErrorCode, OpenError, OpenStreamError, RecvEnd,
-    RecvError, SendEnd, SendError, StoreError,
+    BindError, CloseReason, Code, ConfigError, ConnectError, ErrorCode, OpenError, OpenStreamError,
+    RecvEnd, RecvError, SendEnd, SendError, StoreError,
 };
 
 use crate::codes;
@@ -62,17 +62,23 @@ impl Failure {
 
     /// Something that the system did not do.
     pub(crate) fn io(what: impl fmt::Display, error: &io::Error) -> Self {
-        Self::new(Exit::Other, format!("{what}: {error}"))
+        let failure = Self::new(Exit::Other, format!("{what}: {error}"));
+        match error.kind() {
+            io::ErrorKind::NotFound => failure.help("check how it is written"),
+            io::ErrorKind::PermissionDenied => {
+                failure.help("do it as somebody who may, or change the rights")
+            }
+            io::ErrorKind::StorageFull => failure.help("make room there"),
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                failure.help("move away what is in its place")
+            }
+            _ => failure,
+        }
     }
 
     /// By a signal.
     pub(crate) fn interrupted() -> Self {
         Self::new(Exit::Interrupted, "interrupted")
-    }
-
-    /// With which exit code it ends.
-    pub(crate) fn exit(&self) -> Exit {
-        self.exit
     }
 
     /// What happened.
@@ -92,12 +98,23 @@ impl Failure {
         self
     }
 
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// Tells people, on standard error.
     pub(crate) fn report(&self) -> ExitCode {
         if self.exit != Exit::Interrupted {
             // Where that is closed, nobody listens.
             let _ = writeln!(io::stderr(), "{self}");
         }
+        ExitCode::from(self.exit as u8)
+    }
+
+    /// Tells programs that read logs.
+    pub(crate) fn log(&self) -> ExitCode {
+        let (what, help) = (&self.what, self.help.as_deref());
+        tracing::error!(help, "{what}");
         ExitCode::from(self.exit as u8)
     }
 
@@ -129,18 +146,17 @@ impl Failure {
             codes::FAILED | codes::NO_ROOM => Exit::Other,
             _ => Exit::Refused,
         };
-        let failure = match codes::meaning(code) {
-            Some(meaning) => Self::new(exit, format!("the other end says: {meaning}")),
-            None => Self::new(exit, format!("the other end has ended it with {code}")),
-        };
-        match code {
-            codes::NOT_SERVED => failure.help("run the command there that serves it"),
-            codes::FAILED => failure.help("why is said where the other command runs"),
-            codes::NO_ROOM => failure.help("make room there, and try again"),
-            codes::WRONG_CODE => failure.help("a code is good for one try: make a new one"),
-            codes::DENIED => failure.help("what may be done is said where the other command runs"),
-            _ => failure,
+        match codes::meaning(code) {
+            Some((what, help)) => Self::new(exit, format!("the other end says: {what}")).help(help),
+            None => Self::new(exit, format!("the other end has ended it with {code}"))
+                .help("have the same version at both ends"),
         }
+    }
+
+    /// Something that was there is no more.
+    fn lost(what: impl Into<String>) -> Self {
+        Self::new(Exit::Lost, what)
+            .help("check the network, and that the other end still runs; then try again")
     }
 }
 
@@ -179,16 +195,14 @@ fn not_connected(reason: CloseReason) -> Failure {
             "the Coordinator lets nobody in without its token, and this one is not right",
         )
         .help("get its ticket from whoever runs it, and `conec join` with that"),
-        CloseReason::Application(code) => match codes::meaning(code) {
-            Some(meaning) => Failure::new(
-                Exit::Refused,
-                format!("refused by the Coordinator: {meaning}"),
-            ),
-            None => Failure::new(
-                Exit::Refused,
-                format!("refused by the Coordinator with {code}"),
-            ),
-        },
+        CloseReason::Application(code) => {
+            let (what, help) = codes::meaning(code).unwrap_or((
+                "it does not say why",
+                "ask whoever runs it to let this Client in",
+            ));
+            let what = format!("refused by the Coordinator with {code}: {what}");
+            Failure::new(Exit::Refused, what).help(help)
+        }
         CloseReason::Remote(ErrorCode::NameInUse) => {
             Failure::new(Exit::Refused, "somebody else has that name")
                 .help("choose another name with --name")
@@ -253,14 +267,14 @@ impl From<CloseReason> for Failure {
             CloseReason::Remote(
                 code @ (ErrorCode::Refused | ErrorCode::Limit | ErrorCode::RateLimited),
             ) => Self::new(Exit::Refused, code.to_string()),
-            reason => Self::new(Exit::Lost, format!("the channel has ended: {reason}")),
+            reason => Self::lost(format!("the channel has ended: {reason}")),
         }
     }
 }
 
 impl From<OpenStreamError> for Failure {
     fn from(error: OpenStreamError) -> Self {
-        Self::new(Exit::Lost, error.to_string())
+        Self::lost(error.to_string())
     }
 }
 
@@ -278,7 +292,7 @@ impl From<SendEnd> for Failure {
         match end {
             SendEnd::Stopped(code) => Self::by_code(code),
             SendEnd::Closed(reason) => reason.into(),
-            end => Self::new(Exit::Lost, format!("the stream has ended: {end}")),
+            end => Self::lost(format!("the stream has ended: {end}")),
         }
     }
 }
@@ -297,7 +311,7 @@ impl From<RecvEnd> for Failure {
         match end {
             RecvEnd::Reset(code) => Self::by_code(code),
             RecvEnd::Closed(reason) => reason.into(),
-            end => Self::new(Exit::Lost, format!("the stream has ended: {end}")),
+            end => Self::lost(format!("the stream has ended: {end}")),
         }
     }
 }
@@ -310,11 +324,12 @@ impl From<StoreError> for Failure {
 
 impl From<BindError> for Failure {
     fn from(error: BindError) -> Self {
-        let exit = match error {
-            BindError::Config(_) => Exit::Usage,
-            _ => Exit::Other,
-        };
-        Self::new(exit, chain(&error))
+        match error {
+            BindError::Config(ConfigError::Credential(_)) => Self::new(Exit::Usage, chain(&error))
+                .help("a credential is for one key, and when several commands run at once, only the first has this machine's: give the others homes of their own, by CONEC_HOME"),
+            BindError::Config(_) => Self::new(Exit::Usage, chain(&error)),
+            _ => Self::new(Exit::Other, chain(&error)),
+        }
     }
 }
 

@@ -62,9 +62,7 @@ impl Args {
 
     fn ticket(&self) -> Result<String, Failure> {
         if let Some(path) = &self.file {
-            let text = private::read(path)?;
-            return text
-                .ok_or_else(|| Failure::usage(format!("there is no file {}", path.display())));
+            return private::read_needed(path);
         }
         match self.ticket.as_deref() {
             Some("-") | None => {}

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Logging {
     /// Say more of what goes on; twice for even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = HEADING)]
@@ -30,8 +30,13 @@ pub(crate) enum LogFormat {
 }
 
 impl Logging {
+    /// Whether who reads standard error is a program.
+    pub(crate) fn is_json(self) -> bool {
+        self.log_format == LogFormat::Json
+    }
+
     /// Logs from now on. `CONEC_LOG` has directives as tracing-subscriber's `EnvFilter` takes them, and counts before all else.
-    pub(crate) fn begin(&self, usual: LevelFilter) {
+    pub(crate) fn begin(self, usual: LevelFilter) {
         let level = match self.verbose {
             0 => usual,
             1 => usual.max(LevelFilter::INFO),

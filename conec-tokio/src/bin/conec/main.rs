@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
 mod args;
 mod check;
 mod codes;
@@ -31,9 +32,11 @@ use self::{args::Cli, failure::Failure};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    cli.logging.begin(cli.command.log_level());
+    let logging = cli.logging;
+    logging.begin(cli.command.log_level());
     match run(cli) {
         Ok(code) => code,
+        Err(failure) if logging.is_json() => failure.log(),
         Err(failure) => failure.report(),
     }
 }

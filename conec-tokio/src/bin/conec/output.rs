@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::failure::{Exit, Failure};
 
 /// How a command gives what it gives.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct Output {
     /// Print one JSON object in a line
     #[arg(long)]

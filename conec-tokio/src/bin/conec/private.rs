@@ -39,6 +39,31 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, Failure> {
     }
 }
 
+/// What a file holds that has to be there.
+pub(crate) fn read_needed(path: &Path) -> Result<String, Failure> {
+    read(path)?.ok_or_else(|| {
+        Failure::usage(format!("there is no file {}", path.display()))
+            .help("check how it is written")
+    })
+}
+
+/// What a file holds that not everybody may read.
+pub(crate) fn read_secret(path: &Path) -> Result<String, Failure> {
+    let text = read_needed(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let metadata = fs::metadata(path)
+            .map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error))?;
+        if metadata.permissions().mode() & 0o007 != 0 {
+            let what = format!("everybody on this machine can read {}", path.display());
+            let help = "take their rights away (chmod 600) if you know that nobody has read it, or make a new one";
+            return Err(Failure::usage(what).help(help));
+        }
+    }
+    Ok(text)
+}
+
 /// What keeps other processes from having the same.
 #[derive(Debug)]
 pub(crate) struct Lock {

@@ -11,12 +11,12 @@ use crate::{
     output::{Output, say},
 };
 
-/// The Coordinators that were joined, and which of them commands speak to
+/// List the Coordinators that were joined, choose the one that commands speak to, or forget one
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  conec context use office")]
 pub(crate) struct Args {
     #[command(subcommand)]
-    action: Action,
+    action: Option<Action>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,12 +39,13 @@ impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let mut contexts = Home::open()?.contexts()?;
         match self.action {
-            Action::Ls(output) => list(&contexts, output)?,
-            Action::Use { name } => {
+            None => list(&contexts, Output::default())?,
+            Some(Action::Ls(output)) => list(&contexts, output)?,
+            Some(Action::Use { name }) => {
                 need(contexts.choose(&name), &name)?;
                 contexts.store()?;
             }
-            Action::Rm { name } => {
+            Some(Action::Rm { name }) => {
                 need(contexts.remove(&name), &name)?;
                 contexts.store()?;
             }

@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use conec_tokio::{
-    Channel, Client, ClientConfig, ClientState, CoordinatorUrl, Name, PathPolicy, Secret, Trust,
-    rustls::RootCertStore,
+    Channel, Client, ClientConfig, ClientState, CoordinatorUrl, Credential, KeyPin, Name,
+    PathPolicy, Secret, Trust, rustls::RootCertStore,
 };
 
 use crate::{
@@ -35,6 +35,9 @@ pub(crate) struct Connect {
     /// A file with the token to show to the Coordinator, if it is not the saved one
     #[arg(long, value_name = "FILE", env = "CONEC_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// A file with what an authority says of this machine (PEM), where the Coordinator wants that
+    #[arg(long, value_name = "FILE", env = "CONEC_CREDENTIAL")]
+    pub(crate) credential: Option<PathBuf>,
     /// What packets may travel on
     #[arg(long, value_enum, default_value_t)]
     pub(crate) path: PathChoice,
@@ -63,6 +66,7 @@ pub(crate) struct Called {
 /// A connected Client.
 pub(crate) struct Session {
     client: Client,
+    url: CoordinatorUrl,
     /// Nobody else has the identity as long as this lives.
     _lease: Lease,
 }
@@ -87,6 +91,9 @@ impl Session {
         config.name = name;
         config.token = context.token.clone();
         config.paths.policy = connect.path.policy();
+        config.credential = connect.credential()?;
+        // Operators see what they do not have to forward.
+        config.paths.report = true;
         let authority = context.url.authority();
         let client = tokio::select! {
             client = Client::connect(&authority, config) => client,
@@ -96,12 +103,21 @@ impl Session {
         tokio::spawn(tell_outages(client.clone()));
         Ok(Self {
             client,
+            url: context.url.clone(),
             _lease: lease,
         })
     }
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The hash of the Coordinator's key.
+    pub(crate) fn pin(&self) -> Result<KeyPin, Failure> {
+        self.url.pin().ok_or_else(|| {
+            Failure::usage("this needs the URL of the Coordinator with its pin")
+                .help("use the URL or the ticket that the Coordinator prints")
+        })
     }
 
     /// Tells people by what others reach this.
@@ -154,6 +170,18 @@ impl Connect {
         Ok(context)
     }
 
+    fn credential(&self) -> Result<Option<Credential>, Failure> {
+        let Some(path) = &self.credential else {
+            return Ok(None);
+        };
+        let text = private::read_needed(path)?;
+        let credential = Credential::from_pem(text.as_bytes());
+        credential.map(Some).map_err(|error| {
+            Failure::usage(format!("{} is no credential: {error}", path.display()))
+                .help("it is a chain of certificates, PEM, that an authority of the Coordinator has issued for this machine's key")
+        })
+    }
+
     fn named(&self, home: &Home) -> Result<Context, Failure> {
         let contexts = home.contexts()?;
         if let Some(url) = &self.coordinator {
@@ -164,7 +192,11 @@ impl Connect {
             }));
         }
         let Some(name) = self.context.as_deref().or_else(|| contexts.current()) else {
-            return Err(Failure::usage("no Coordinator to speak to").help(
+            let failure = Failure::usage("no Coordinator to speak to");
+            if contexts.list().next().is_some() {
+                return Err(failure.help("`conec context use NAME` chooses one that was joined"));
+            }
+            return Err(failure.help(
                 "run `conec coordinator` somewhere, and `conec join` here with its ticket; or give --coordinator URL",
             ));
         };
@@ -231,12 +263,7 @@ fn trust(url: &CoordinatorUrl) -> Result<Trust, Failure> {
 }
 
 fn read_token(path: &std::path::Path) -> Result<Secret<Bytes>, Failure> {
-    let text = private::read(path)?.ok_or_else(|| {
-        Failure::usage(format!(
-            "there is no token in {}: no such file",
-            path.display()
-        ))
-    })?;
+    let text = private::read_needed(path)?;
     let token = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes());
     let token = token.map_err(|_| {
         Failure::usage(format!(

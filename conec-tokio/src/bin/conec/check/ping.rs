@@ -156,8 +156,9 @@ fn summarise(times: &[Duration]) {
     };
     let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
     let mean = times.iter().sum::<Duration>() / count;
+    let answers = if count == 1 { "answer" } else { "answers" };
     say(format_args!(
-        "{count} answers: least {least:.3?}, mean {mean:.3?}, most {most:.3?}"
+        "{count} {answers}: least {least:.3?}, mean {mean:.3?}, most {most:.3?}"
     ));
 }
 

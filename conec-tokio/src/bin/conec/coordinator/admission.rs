@@ -1,37 +1,45 @@
-//! Who is let in.
+//! Who is let in, and who is an operator.
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use conec_tokio::{ChannelId, ClientId, Coordinator, Name, Rules, Secret};
 
+use super::{plan::Plan, state::State};
 use crate::{codes, failure::Failure};
 
-/// Lets in who has the token.
+/// What can be changed while a Coordinator runs.
 #[derive(Debug)]
 pub(super) struct Admission {
     token: Secret<Bytes>,
+    admins: BTreeSet<ClientId>,
+    pub(super) rules: Rules,
 }
 
 impl Admission {
-    pub(super) fn new(token: Secret<Bytes>) -> Self {
-        Self { token }
+    pub(super) fn new(plan: &Plan, state: &State) -> Result<Self, Failure> {
+        let mut rules = String::new();
+        for id in state.forbidden()? {
+            rules.push_str(&format!("connect deny {id}\n"));
+        }
+        rules.push_str(&plan.rules()?);
+        let rules = rules.parse();
+        Ok(Self {
+            token: state.token()?,
+            admins: plan.admins().iter().copied().collect(),
+            rules: rules.map_err(|error| Failure::usage(format!("rules: {error}")))?,
+        })
     }
 
     pub(super) fn token(&self) -> &Secret<Bytes> {
         &self.token
     }
 
-    /// Whom the Coordinator lets in or keeps out by itself, and about whom it asks.
-    pub(super) fn rules(&self, forbidden: &[ClientId]) -> Result<Rules, Failure> {
-        let mut text = String::new();
-        for id in forbidden {
-            text.push_str(&format!("connect deny {id}\n"));
-        }
-        text.push_str(FOR_ALL);
-        text.parse()
-            .map_err(|error| Failure::usage(format!("the rules are damaged: {error}")))
+    pub(super) fn is_admin(&self, id: ClientId) -> bool {
+        self.admins.contains(&id)
     }
 
-    /// Answers somebody who wants to be let in.
+    /// Answers somebody about whom the rules ask: who has the token is let in.
     pub(super) fn answer(
         &self,
         coordinator: &Coordinator,
@@ -51,11 +59,3 @@ impl Admission {
         }
     }
 }
-
-const FOR_ALL: &str = "\
-connect ask any
-reach allow any to any
-join allow any
-publish allow any
-create allow any
-";

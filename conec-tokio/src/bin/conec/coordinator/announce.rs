@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use bytes::Bytes;
 use conec_tokio::{Coordinator, CoordinatorUrl, Invitation, Secret};
+use qrcode::{QrCode, render::unicode::Dense1x2};
 
 use crate::{
-    failure::Failure,
+    failure::{Exit, Failure},
     output::{print, say},
 };
 
@@ -34,14 +35,30 @@ impl Announcement {
     }
 
     /// The URL in the first line, the ticket in the second one.
-    pub(super) fn print(&self, with_ticket: bool) -> Result<(), Failure> {
+    pub(super) fn print(&self, with_ticket: bool, as_code: bool) -> Result<(), Failure> {
         print(&self.url)?;
         if with_ticket {
             print(&self.ticket)?;
-            say("others join by that ticket, which is as secret as a password: conec join");
+            tracing::info!(
+                "others join by the ticket, which is as secret as a password: conec join"
+            );
+        }
+        if as_code {
+            say(code(&self.ticket)?);
         }
         Ok(())
     }
+}
+
+/// A QR code for terminals.
+fn code(ticket: &str) -> Result<String, Failure> {
+    let code = QrCode::new(ticket).map_err(|error| {
+        Failure::new(
+            Exit::Other,
+            format!("the ticket does not fit in a QR code: {error}"),
+        )
+    })?;
+    Ok(code.render::<Dense1x2>().build())
 }
 
 /// By what others reach this machine: the first host that was given, or the address listened at, or a guess.
@@ -54,9 +71,9 @@ pub(super) fn host_of(hosts: &[String], listen: SocketAddr) -> String {
     }
     let host =
         address_towards_the_internet().map_or_else(|| "localhost".into(), |it| it.to_string());
-    say(format_args!(
+    tracing::warn!(
         "the URL has this machine's address {host}: give --host NAME if others reach it by another one"
-    ));
+    );
     host
 }
 

@@ -5,13 +5,20 @@ use std::time::{Duration, Instant};
 use conec_tokio::{Coordinator, Drain};
 
 use super::signals::{Signal, Signals};
-use crate::output::say;
+
+/// As the library has it by default, but within this time.
+pub(super) fn within(time: Duration) -> Drain {
+    let mut drain = Drain::default();
+    drain.spread = drain.spread.min(time / 2);
+    drain.deadline = time;
+    drain
+}
 
 /// Lets the Clients go over to another Coordinator, or know that this one comes back, and stops. At once by a second signal.
-pub(super) async fn stop(coordinator: &Coordinator, deadline: Duration, signals: &mut Signals) {
-    say("stopping: another signal ends at once");
+pub(super) async fn stop(coordinator: &Coordinator, drain: &Drain, signals: &mut Signals) {
+    tracing::info!("stopping: another signal ends at once");
     tokio::select! {
-        () = drained(coordinator, deadline) => {}
+        () = drained(coordinator, drain) => {}
         () = stopped(signals) => return,
     }
     tokio::select! {
@@ -21,13 +28,10 @@ pub(super) async fn stop(coordinator: &Coordinator, deadline: Duration, signals:
 }
 
 /// Until nobody is left, or for so long.
-async fn drained(coordinator: &Coordinator, time: Duration) {
-    let mut drain = Drain::default();
-    drain.spread = drain.spread.min(time / 2);
-    drain.deadline = time;
-    coordinator.drain(&drain);
+async fn drained(coordinator: &Coordinator, drain: &Drain) {
+    coordinator.drain(drain);
     let began = Instant::now();
-    while coordinator.clients() > 0 && began.elapsed() < time {
+    while coordinator.clients() > 0 && began.elapsed() < drain.deadline {
         tokio::time::sleep(LOOK).await;
     }
 }

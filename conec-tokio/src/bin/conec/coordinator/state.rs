@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use conec_tokio::{
-    Certificate, ClientId, Identity, Secret, load_certificate, load_or_create_certificate,
+    Certificate, ClientId, Identity, Revocation, Secret, load_or_create_certificate,
 };
 use data_encoding::HEXLOWER;
 use directories::ProjectDirs;
@@ -37,16 +37,14 @@ impl State {
     }
 
     /// The certificate, made at the first start for these hosts.
-    pub(super) fn certificate(&self, hosts: &[String], host: &str) -> Result<Certificate, Failure> {
+    pub(super) fn certificate(&self, hosts: &[String]) -> Result<Certificate, Failure> {
         let path = self.path.join("certificate.pem");
-        if path.exists() {
-            return Ok(load_certificate(path)?);
-        }
-        let hosts = match hosts {
-            [] => &[host.to_owned()],
-            hosts => hosts,
-        };
-        Ok(load_or_create_certificate(path, hosts)?)
+        load_or_create_certificate(&path, hosts).map_err(|error| {
+            Failure::from(error).help(format!(
+                "if {} is damaged, move it away: another one is made, and all have to join again",
+                path.display()
+            ))
+        })
     }
 
     /// What lets others in, made at the first start.
@@ -78,9 +76,34 @@ impl State {
             line.trim().parse().map_err(|error| {
                 let line = before + 1;
                 Failure::usage(format!("{} line {line} is no id: {error}", path.display()))
+                    .help("correct that line, or take it away: it says who is forbidden")
             })
         };
         lines.map(read).collect()
+    }
+
+    pub(super) fn keep_forbidden(&self, ids: &[ClientId]) -> Result<(), Failure> {
+        let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
+        private::write(&self.path.join("forbidden"), text.as_bytes())
+    }
+
+    /// Which channels were taken away. What cannot be read is old, and of no use any more.
+    pub(super) fn revocations(&self) -> Result<Vec<Revocation>, Failure> {
+        let text = private::read(&self.path.join("revocations"))?.unwrap_or_default();
+        let read = |line: &str| {
+            let (channel, hour) = line.split_once(' ')?;
+            Some(Revocation {
+                channel: channel.parse().ok()?,
+                hour: hour.parse().ok()?,
+            })
+        };
+        Ok(text.lines().filter_map(read).collect())
+    }
+
+    pub(super) fn keep_revocations(&self, all: &[Revocation]) -> Result<(), Failure> {
+        let line = |it: &Revocation| format!("{} {}\n", it.channel, it.hour);
+        let text: String = all.iter().map(line).collect();
+        private::write(&self.path.join("revocations"), text.as_bytes())
     }
 
     /// Where operators find the ticket.

@@ -1,0 +1,125 @@
+//! What an operator and a Coordinator say to each other.
+//!
+//! On a bidirectional stream of the home channel, whose label is [`LABEL`]: the Coordinator sends a challenge, 32 bytes, and the operator
+//! its [`Proof`](super::proof::Proof). If that is good, the Coordinator answers [`Answer::Welcome`], and then each [`Request`] in turn. All
+//! but the challenge is JSON.
+
+use std::net::SocketAddr;
+
+use conec_tokio::{Receiver, Sender};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::failure::{Exit, Failure};
+
+pub(super) const LABEL: &str = "conec/admin";
+
+/// What an operator wants.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub(super) enum Request {
+    /// Who is connected, in pages: those after this id.
+    Clients { after: Option<String> },
+    /// The channels between them, in pages: those after the one of this number.
+    Channels { after: Option<u64> },
+    /// What was counted.
+    Figures,
+    /// Disconnects somebody, by id or by name, and keeps it out from now on if that is wanted.
+    Kick { who: String, forbid: bool },
+    /// Lets somebody in again.
+    Permit { id: String },
+    /// Has everybody go over to another Coordinator, and stops.
+    Drain { seconds: f64, to: Vec<Place> },
+}
+
+/// What a Coordinator answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub(super) enum Answer {
+    /// The proof was good.
+    Welcome,
+    /// A page of Clients.
+    Clients {
+        clients: Vec<ClientLine>,
+        more: bool,
+    },
+    /// A page of channels.
+    Channels {
+        channels: Vec<ChannelLine>,
+        next: Option<u64>,
+    },
+    /// What was counted.
+    Figures(Figures),
+    /// It is done.
+    Done,
+    /// There is nobody like that.
+    NotThere,
+    /// It could not be done.
+    Failed { why: String },
+}
+
+/// Another Coordinator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Place {
+    pub(super) host: String,
+    pub(super) address: SocketAddr,
+}
+
+/// Somebody who is connected.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ClientLine {
+    pub(super) id: String,
+    pub(super) names: Vec<String>,
+    pub(super) address: SocketAddr,
+    pub(super) channels: usize,
+}
+
+/// A channel between two.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ChannelLine {
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) label: String,
+    pub(super) started: bool,
+    /// Whether it travels directly in both directions, if both ends say that.
+    pub(super) direct: Option<bool>,
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+}
+
+/// What a Coordinator has counted since it was started.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Figures {
+    pub(super) clients: usize,
+    pub(super) channels: usize,
+    pub(super) packets_forwarded: u64,
+    pub(super) bytes_forwarded: u64,
+    pub(super) forwards_dropped: u64,
+    pub(super) datagrams_dropped: u64,
+    pub(super) handshakes_refused: u64,
+    pub(super) clients_refused: u64,
+    pub(super) violations: u64,
+}
+
+/// Sends something as JSON.
+pub(super) async fn say(sender: &mut Sender, what: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_vec(what)
+        .map_err(|error| Failure::new(Exit::Other, format!("cannot be sent: {error}")))?;
+    Ok(sender.send(text.into()).await?)
+}
+
+/// The next message, which is JSON. `None` after the last one.
+pub(super) async fn hear<T: DeserializeOwned>(
+    receiver: &mut Receiver,
+) -> Result<Option<T>, Failure> {
+    let Some(message) = receiver.recv().await? else {
+        return Ok(None);
+    };
+    let read = serde_json::from_slice(&message);
+    read.map(Some).map_err(|error| {
+        Failure::new(
+            Exit::Other,
+            format!("the other side is not understood: {error}"),
+        )
+        .help("the tool and the Coordinator should be of the same version")
+    })
+}
