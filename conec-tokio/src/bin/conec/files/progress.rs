@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal},
+    path::Path,
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -84,8 +85,9 @@ impl Progress {
     }
 
     /// This file is next.
-    pub(super) fn file(&self, name: &str) {
-        self.bar.set_message(name.to_owned());
+    pub(super) fn file(&self, path: &Path) {
+        let name = path.file_name().unwrap_or_default();
+        self.bar.set_message(name.display().to_string());
     }
 
     /// So many bytes need not be moved.
@@ -139,9 +141,13 @@ impl Progress {
             seconds,
         })?;
         let rate = size((self.moved as f64 / seconds) as u64);
-        let (moved, bytes) = (size(self.moved), size(bytes));
+        let kept = match bytes - self.moved {
+            0 => String::new(),
+            kept => format!("; {} were there already", size(kept)),
+        };
+        let moved = size(self.moved);
         say(format_args!(
-            "done: {bytes}, of which {moved} were sent in {seconds:.1} s, {rate}/s"
+            "done: {moved} in {seconds:.1} s, {rate}/s{kept}"
         ));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A file that is being received, until it is complete.
 
 use std::{
-    fs::{File, FileTimes},
+    fs::{File, FileTimes, TryLockError},
     io::{self, Seek, SeekFrom, Write},
     sync::Arc,
     thread::JoinHandle,
@@ -99,7 +99,8 @@ impl Wanted {
             return Ok(None);
         }
         let mut file = self.place.write(&part)?;
-        if file.try_lock().is_err() {
+        // Where files cannot be locked, all goes well as long as one process receives there.
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Ok(None);
         }
         let known = match Notes::read(&self.place, name) {

@@ -8,7 +8,7 @@ use tokio::{sync::mpsc, task::block_in_place};
 use super::{
     super::{
         fault::Fault,
-        progress::{Progress, tell},
+        progress::{Progress, tell, without_bars},
         protocol::{self, AHEAD, Answer, BYTES, FILES, Start, Stop, Summary},
     },
     consent::Consent,
@@ -138,7 +138,7 @@ impl Intake {
     /// Prints what is complete, of what was named at the other end.
     fn show(&self, is_top: bool, path: &Path) -> Result<(), Failure> {
         match is_top && !self.output.json {
-            true => print(path.display()),
+            true => without_bars(|| print(path.display())),
             false => Ok(()),
         }
     }
@@ -152,7 +152,7 @@ async fn fill_one(
 ) -> Result<String, Fault> {
     let Start { from } = protocol::hear(bytes).await?;
     let mut draft = block_in_place(|| draft.begin(from))?;
-    progress.file(&draft.name());
+    progress.file(&place.path(&draft.name()));
     progress.keep(from);
     while draft.left() > 0 {
         let piece = bytes.recv().await?.ok_or_else(gone)?;

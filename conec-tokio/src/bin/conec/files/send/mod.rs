@@ -10,9 +10,15 @@ use std::{
 };
 
 use conec_tokio::{Channel, Offer};
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    task::block_in_place,
+};
 
-use self::{transfer::Outcome, walk::Thing};
+use self::{
+    transfer::{Outcome, Sending},
+    walk::Thing,
+};
 use super::{
     code::{Code, Try},
     progress::{Progress, counted, tell},
@@ -152,16 +158,23 @@ impl Args {
         to: &Peer,
         progress: &mut Progress,
     ) -> Result<ExitCode, Failure> {
+        let sending = self.sending(things);
         let channel = session.open(to, SERVICE).await?;
         tell(format_args!("waiting until {to} takes it"));
-        finish(
-            &channel,
-            transfer::send(&channel, things, self.limit, progress).await?,
-        )
-        .await
+        let outcome = transfer::send(&channel, sending, progress).await?;
+        finish(&channel, outcome).await
+    }
+
+    fn sending<'a>(&self, things: &'a [Thing]) -> Sending<'a> {
+        Sending {
+            things,
+            summary: block_in_place(|| walk::summary(things)),
+            limit: self.limit,
+        }
     }
 
     async fn by_code(&self, things: &[Thing]) -> Result<ExitCode, Failure> {
+        let sending = self.sending(things);
         let (session, code) = self.meet().await?;
         print(&code)?;
         say("to receive it, run `conec receive --code` there, and type that code");
@@ -171,7 +184,7 @@ impl Args {
                 Services::new().with(SERVICE, move |offer| one_at_a_time(&offers, offer));
             tokio::select! {
                 outcome = services.serve(session) => outcome,
-                outcome = self.to_who_has(&code, session, things, waiting) => outcome,
+                outcome = self.to_who_has(&code, session, sending, waiting) => outcome,
             }
         };
         session.run(work).await
@@ -197,7 +210,7 @@ impl Args {
         &self,
         code: &Code,
         session: &Session,
-        things: &[Thing],
+        sending: Sending<'_>,
         mut waiting: mpsc::Receiver<Offer>,
     ) -> Result<ExitCode, Failure> {
         while let Some(offer) = waiting.recv().await {
@@ -209,7 +222,7 @@ impl Args {
             let channel = tried.map_err(|failure| failure.during(&who))?;
             tell(format_args!("{who} has the code"));
             let mut progress = Progress::new(self.output);
-            let outcome = transfer::send(&channel, things, self.limit, &mut progress).await;
+            let outcome = transfer::send(&channel, sending, &mut progress).await;
             let outcome = outcome.map_err(|failure| match failure.exit() == Exit::Lost {
                 true => failure.help("send it again, with a new code: what has arrived is kept"),
                 false => failure,

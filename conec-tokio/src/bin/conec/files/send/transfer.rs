@@ -30,15 +30,23 @@ pub(super) enum Outcome {
     LeftOut(u64),
 }
 
-/// Sends all of this, so many bytes a second at most.
+/// What is to be sent.
+pub(super) struct Sending<'a> {
+    pub(super) things: &'a [Thing],
+    /// How much that is. It was looked up before the other end was spoken to, which need not wait for it.
+    pub(super) summary: Summary,
+    /// How many bytes a second at most.
+    pub(super) limit: Option<u64>,
+}
+
+/// Sends all of this.
 pub(super) async fn send(
     channel: &Channel,
-    things: &[Thing],
-    limit: Option<u64>,
+    sending: Sending<'_>,
     progress: &mut Progress,
 ) -> Result<Outcome, Failure> {
     let mut lines = Lines::open(channel).await?;
-    let sent = lines.transfer(things, Pace::new(limit), progress).await;
+    let sent = lines.transfer(sending, progress).await;
     // As long as the streams are there, so that the other end hears of nothing else before that.
     sent.map_err(|fault| fault.tell(channel))
 }
@@ -63,8 +71,7 @@ impl Lines {
 
     async fn transfer(
         &mut self,
-        things: &[Thing],
-        pace: Pace,
+        sending: Sending<'_>,
         progress: &mut Progress,
     ) -> Result<Outcome, Fault> {
         let Self {
@@ -72,13 +79,17 @@ impl Lines {
             answers,
             bytes,
         } = self;
-        let summary = block_in_place(|| walk::summary(things));
+        let Sending {
+            things,
+            summary,
+            limit,
+        } = sending;
         protocol::say(entries, &summary).await?;
         expect(answers, &Answer::Taken).await?;
         progress.begin(summary.files, summary.folders, summary.bytes)?;
         let (announced, files) = mpsc::channel(AHEAD);
         let announce = announce(entries, things, summary, announced);
-        let pour = pour(answers, bytes, files, pace, progress);
+        let pour = pour(answers, bytes, files, Pace::new(limit), progress);
         let (left_out, ()) = tokio::try_join!(announce, pour)?;
         entries.finish()?;
         expect(answers, &Answer::Done).await?;
@@ -194,7 +205,7 @@ async fn pour_one(
     }
     let path = announced.path.display().to_string();
     let failed = |error: io::Error| Failure::io(format_args!("cannot read {path}"), &error);
-    progress.file(&path);
+    progress.file(&announced.path);
     let mut file = File::open(&announced.path).map_err(failed)?;
     announced.check(&file)?;
     let mut sent = block_in_place(|| hashing::common(&mut file, marks)).map_err(failed)?;
