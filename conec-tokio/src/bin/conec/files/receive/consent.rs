@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 
+use conec_tokio::ClientId;
 use tokio::sync::{Mutex, mpsc};
 
 use super::super::{
@@ -14,8 +15,15 @@ use super::super::{
 pub(super) enum Consent {
     /// It was said before.
     Given,
-    /// Somebody at the terminal, who is asked one thing at a time.
-    Asked(Mutex<mpsc::Receiver<String>>),
+    /// Somebody at the terminal.
+    Asked(Asked),
+}
+
+/// Somebody at the terminal, who is asked one thing at a time.
+pub(super) struct Asked {
+    answers: Mutex<mpsc::Receiver<String>>,
+    /// What was said yes to, and is not complete: if it is cut off, it goes on unasked.
+    agreed: Mutex<Vec<(ClientId, Summary)>>,
 }
 
 impl Consent {
@@ -31,33 +39,67 @@ impl Consent {
                 }
             }
         });
-        Self::Asked(Mutex::new(answers))
+        Self::Asked(Asked {
+            answers: Mutex::new(answers),
+            agreed: Mutex::default(),
+        })
     }
 
     /// Whether it is taken.
-    pub(super) async fn to(&self, who: &str, summary: &Summary) -> bool {
+    pub(super) async fn to(&self, sender: ClientId, who: &str, summary: &Summary) -> bool {
         let offered = describe(who, summary);
         match self {
-            Self::Given => {
+            Self::Asked(asked) if !asked.has_agreed(sender, summary).await => {
+                asked.ask(&offered).await && asked.agree(sender, summary).await
+            }
+            Self::Given | Self::Asked(_) => {
                 tell(offered);
                 true
             }
-            Self::Asked(answers) => {
-                let mut answers = answers.lock().await;
-                // What was typed before is no answer to this.
-                while answers.try_recv().is_ok() {}
-                without_bars(|| {
-                    let mut err = io::stderr().lock();
-                    // Where that is closed nobody can answer either.
-                    let _ = write!(err, "{offered}\ntake it? [y/N] ").and_then(|()| err.flush());
-                });
-                let answer = answers.recv().await.unwrap_or_default();
-                let answer = answer.trim();
-                ["y", "yes"]
-                    .iter()
-                    .any(|it| it.eq_ignore_ascii_case(answer))
+        }
+    }
+
+    /// It is complete: when it is sent once more, that is something else.
+    pub(super) async fn is_used(&self, sender: ClientId, summary: &Summary) {
+        match self {
+            Self::Given => {}
+            Self::Asked(asked) => {
+                let mut agreed = asked.agreed.lock().await;
+                agreed.retain(|it| (it.0, &it.1) != (sender, summary));
             }
         }
+    }
+}
+
+impl Asked {
+    async fn ask(&self, offered: &str) -> bool {
+        let mut answers = self.answers.lock().await;
+        // What was typed before is no answer to this.
+        while answers.try_recv().is_ok() {}
+        without_bars(|| {
+            let mut err = io::stderr().lock();
+            // Where that is closed nobody can answer either.
+            let _ = write!(err, "{offered}\ntake it? [y/N] ").and_then(|()| err.flush());
+        });
+        let answer = answers.recv().await.unwrap_or_default();
+        let answer = answer.trim();
+        ["y", "yes"]
+            .iter()
+            .any(|it| it.eq_ignore_ascii_case(answer))
+    }
+
+    async fn has_agreed(&self, sender: ClientId, summary: &Summary) -> bool {
+        let agreed = self.agreed.lock().await;
+        agreed.iter().any(|it| (it.0, &it.1) == (sender, summary))
+    }
+
+    async fn agree(&self, sender: ClientId, summary: &Summary) -> bool {
+        let mut agreed = self.agreed.lock().await;
+        if agreed.len() == MOST {
+            agreed.remove(0);
+        }
+        agreed.push((sender, summary.clone()));
+        true
     }
 }
 
@@ -78,3 +120,6 @@ fn describe(who: &str, summary: &Summary) -> String {
     let (names, bytes) = (names.join(", "), size(*bytes));
     format!("from {who}: {files}{folders}, {bytes}: {names}")
 }
+
+/// How much is remembered that was cut off.
+const MOST: usize = 100;

@@ -85,7 +85,7 @@ impl Intake {
         let summary = summary.await.map_err(|_| gone())??;
         summary.check()?;
         let wanted = tokio::select! {
-            wanted = consent.to(&who, &summary) => wanted,
+            wanted = consent.to(peer.id, &who, &summary) => wanted,
             reason = channel.closed() => return Err(Failure::from(reason).into()),
         };
         if !wanted {
@@ -96,13 +96,14 @@ impl Intake {
         let mut progress = Progress::new(self.output);
         progress.begin(summary.files, summary.folders, summary.bytes)?;
         let (planned, steps) = mpsc::channel(AHEAD);
-        let planner = Planner::new(self.place.clone(), self.overwrite, peer.id, summary);
+        let planner = Planner::new(self.place.clone(), self.overwrite, peer.id, summary.clone());
         tokio::try_join!(
             planner.run(entries, answers, planned),
             self.fill(bytes, steps, &mut progress),
         )?;
         protocol::say(answers, &Answer::Done).await?;
         answers.finish()?;
+        consent.is_used(peer.id, &summary).await;
         progress.done()?;
         // The other end closes the channel when it has heard that.
         let _ = tokio::time::timeout(PATIENCE, channel.closed()).await;

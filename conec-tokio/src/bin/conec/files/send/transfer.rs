@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use conec_tokio::{Channel, Receiver, Sender};
 use tokio::{sync::mpsc, task::block_in_place};
 
@@ -245,19 +245,11 @@ impl Announced {
 
 /// As much as goes into a message; nothing at the end of the file.
 fn read_piece(file: &mut File, size: u64, sent: &mut Prefix) -> io::Result<Bytes> {
-    let left = size - sent.length;
-    let most = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-    let mut piece = BytesMut::zeroed(most);
-    let mut read = 0;
-    while read < most {
-        match file.read(&mut piece[read..])? {
-            0 => break,
-            some => read += some,
-        }
-    }
-    piece.truncate(read);
+    let most = (size - sent.length).min(PIECE as u64);
+    let mut piece = Vec::with_capacity(PIECE);
+    file.take(most).read_to_end(&mut piece)?;
     sent.add(&piece);
-    Ok(piece.freeze())
+    Ok(piece.into())
 }
 
 async fn expect(answers: &mut Receiver, wanted: &Answer) -> Result<(), Fault> {
