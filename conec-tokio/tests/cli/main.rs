@@ -11,6 +11,7 @@ mod check;
 mod config;
 mod contexts;
 mod coordinator;
+mod files;
 mod groups;
 mod manual;
 mod ping;

@@ -81,6 +81,11 @@ impl Failure {
         Self::new(Exit::Interrupted, "interrupted")
     }
 
+    /// What happened.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// With what to do about it.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -148,7 +153,7 @@ impl Failure {
     fn by_code(code: Code) -> Self {
         let exit = match code {
             codes::NOT_SERVED => Exit::NotThere,
-            codes::FAILED => Exit::Other,
+            codes::FAILED | codes::NO_ROOM => Exit::Other,
             _ => Exit::Refused,
         };
         match codes::meaning(code) {

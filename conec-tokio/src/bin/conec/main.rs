@@ -10,6 +10,7 @@ mod check;
 mod codes;
 mod coordinator;
 mod failure;
+mod files;
 mod groups;
 mod home;
 mod id;
