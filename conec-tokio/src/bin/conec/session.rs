@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use conec_tokio::{
-    Channel, Client, ClientConfig, ClientState, CoordinatorUrl, Name, PathPolicy, Secret, Trust,
-    rustls::RootCertStore,
+    Channel, Client, ClientConfig, ClientState, CoordinatorUrl, Name, OpenChannelError, OpenError,
+    PathPolicy, Secret, Trust, rustls::RootCertStore,
 };
 
 use crate::{
@@ -87,6 +87,7 @@ impl Session {
         config.name = name;
         config.token = context.token.clone();
         config.paths.policy = connect.path.policy();
+        config.peer.bi_streams = STREAMS;
         let authority = context.url.authority();
         let client = tokio::select! {
             client = Client::connect(&authority, config) => client,
@@ -113,10 +114,17 @@ impl Session {
         }
     }
 
-    /// Opens a channel to somebody, for a service.
+    /// Opens a channel to somebody, for a service, once the Coordinator is there.
     pub(crate) async fn open(&self, to: &Peer, service: &str) -> Result<Channel, Failure> {
-        let opened = self.client.open(to.target(), service).await;
-        opened.map_err(|error| Failure::from(error).during(to))
+        loop {
+            match self.client.open(to.target(), service).await {
+                // It is away, and will be there again.
+                Err(OpenError::Refused(OpenChannelError::NotConnected)) => {
+                    self.client.connected().await?;
+                }
+                opened => return opened.map_err(|error| Failure::from(error).during(to)),
+            }
+        }
     }
 
     /// Does this, until it is done, or the process is to stop, or the Coordinator lets this Client go for good. Then closes
@@ -252,6 +260,9 @@ fn parse_url(text: &str) -> Result<CoordinatorUrl, String> {
         .map_err(|error| format!("{error}; write it as conec://PIN@host:port"))
 }
 
+/// How many streams another Client may have open at once, each of which may stand for a connection. They cost nothing until they
+/// are there; further ones wait.
+const STREAMS: u32 = 4096;
 /// What is under way may take so long to be completed at the end.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// When it is of no more use.
