@@ -126,6 +126,9 @@ impl Failure {
         match code {
             codes::NOT_SERVED => failure.help("run the command there that serves it"),
             codes::DENIED => failure.help("what may be done is said where the other command runs"),
+            codes::BUSY => failure.help("try again when the other one has gone"),
+            codes::MALFORMED => failure.help("use the same version of conec at both ends"),
+            codes::FAILED => failure.help("the other command has said more, where it runs"),
             _ => failure,
         }
     }
