@@ -10,4 +10,6 @@ mod contexts;
 mod coordinator;
 mod manual;
 mod ping;
+mod pipe;
+mod ssh;
 mod support;

@@ -5,7 +5,16 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::{check::ping, coordinator, failure::Failure, id, join, log::Logging, manual, saved};
+use crate::{
+    check::ping,
+    coordinator,
+    failure::Failure,
+    id, join,
+    log::Logging,
+    manual,
+    pipe::{connect, listen},
+    saved,
+};
 
 /// End-to-end encrypted channels between programs, through one server that you run.
 ///
@@ -28,6 +37,8 @@ pub(crate) enum Command {
     Context(saved::Args),
     Id(id::Args),
     Ping(ping::Args),
+    Listen(listen::Args),
+    Connect(connect::Args),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -40,6 +51,8 @@ impl Command {
             Self::Context(args) => args.run().await,
             Self::Id(args) => args.run().await,
             Self::Ping(args) => args.run().await,
+            Self::Listen(args) => args.run().await,
+            Self::Connect(args) => args.run().await,
             Self::Completions(args) => args.run(Cli::command()).await,
             Self::Man(args) => args.run(Cli::command()).await,
         }
@@ -53,6 +66,8 @@ impl Command {
             | Self::Context(_)
             | Self::Id(_)
             | Self::Ping(_)
+            | Self::Listen(_)
+            | Self::Connect(_)
             | Self::Completions(_)
             | Self::Man(_) => LevelFilter::WARN,
         }

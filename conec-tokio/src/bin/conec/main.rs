@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allow;
 mod args;
 mod check;
 mod codes;
@@ -12,10 +13,13 @@ mod failure;
 mod home;
 mod id;
 mod join;
+mod json;
 mod log;
 mod manual;
 mod output;
+mod pipe;
 mod private;
+mod relay;
 mod saved;
 mod serve;
 mod session;
