@@ -8,6 +8,7 @@
 
 mod contexts;
 mod coordinator;
+mod forward;
 mod manual;
 mod ping;
 mod pipe;

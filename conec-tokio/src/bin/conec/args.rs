@@ -9,6 +9,7 @@ use crate::{
     check::ping,
     coordinator,
     failure::Failure,
+    forward::{command as forward, expose},
     id, join,
     log::Logging,
     manual,
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Ping(ping::Args),
     Listen(listen::Args),
     Connect(connect::Args),
+    Expose(expose::Args),
+    Forward(forward::Args),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -53,6 +56,8 @@ impl Command {
             Self::Ping(args) => args.run().await,
             Self::Listen(args) => args.run().await,
             Self::Connect(args) => args.run().await,
+            Self::Expose(args) => args.run().await,
+            Self::Forward(args) => args.run().await,
             Self::Completions(args) => args.run(Cli::command()).await,
             Self::Man(args) => args.run(Cli::command()).await,
         }
@@ -68,6 +73,8 @@ impl Command {
             | Self::Ping(_)
             | Self::Listen(_)
             | Self::Connect(_)
+            | Self::Expose(_)
+            | Self::Forward(_)
             | Self::Completions(_)
             | Self::Man(_) => LevelFilter::WARN,
         }

@@ -82,6 +82,11 @@ impl Failure {
         self
     }
 
+    /// What happened.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Tells people, on standard error.
     pub(crate) fn report(&self) -> ExitCode {
         if self.exit != Exit::Interrupted {

@@ -10,6 +10,7 @@ mod check;
 mod codes;
 mod coordinator;
 mod failure;
+mod forward;
 mod home;
 mod id;
 mod join;

@@ -40,10 +40,15 @@ pub(crate) async fn with_tcp(
     // Each message is all that there was.
     let _ = socket.set_nodelay(true);
     let outcome = relay(stream, socket.split()).await;
+    close(socket, &outcome);
+    outcome
+}
+
+/// Closes a TCP connection: with a reset, if that was not all.
+pub(crate) fn close(socket: TcpStream, outcome: &Result<(), Broken>) {
     if outcome.is_err() {
         let _ = socket.set_zero_linger();
     }
-    outcome
 }
 
 /// Sends what is read, and then that this was all.

@@ -116,15 +116,7 @@ impl Session {
 
     /// Opens a channel to somebody, for a service, once the Coordinator is there.
     pub(crate) async fn open(&self, to: &Peer, service: &str) -> Result<Channel, Failure> {
-        loop {
-            match self.client.open(to.target(), service).await {
-                // It is away, and will be there again.
-                Err(OpenError::Refused(OpenChannelError::NotConnected)) => {
-                    self.client.connected().await?;
-                }
-                opened => return opened.map_err(|error| Failure::from(error).during(to)),
-            }
-        }
+        open(&self.client, to, service).await
     }
 
     /// Does this, until it is done, or the process is to stop, or the Coordinator lets this Client go for good. Then closes
@@ -149,6 +141,17 @@ impl Session {
             () = stop::wanted() => {}
         }
         outcome
+    }
+}
+
+/// Opens a channel, as [`Session::open`] does.
+pub(crate) async fn open(client: &Client, to: &Peer, service: &str) -> Result<Channel, Failure> {
+    loop {
+        match client.open(to.target(), service).await {
+            // It is away, and will be there again.
+            Err(OpenError::Refused(OpenChannelError::NotConnected)) => client.connected().await?,
+            opened => return opened.map_err(|error| Failure::from(error).during(to)),
+        }
     }
 }
 
