@@ -17,6 +17,7 @@ mod join;
 mod json;
 mod log;
 mod manual;
+mod open_files;
 mod output;
 mod pipe;
 mod private;

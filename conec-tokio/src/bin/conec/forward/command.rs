@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
+    open_files,
     output::say,
     session::{Connect, Session},
     target::Peer,
@@ -49,6 +50,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        open_files::allow_many();
         let session = Session::connect(&self.connect, None).await?;
         let work = async |session: &Session| {
             let targets = self.targets(session.client());

@@ -1,11 +1,10 @@
 //! Where connections enter: a TCP port.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{
-    flow::PAUSE,
     protocol,
     spec::Place,
     via::{Via, Way},
@@ -93,3 +92,6 @@ async fn relay(
     close(socket, &outcome);
     outcome
 }
+
+/// After an error, so that one that lasts is not said all the time.
+const PAUSE: Duration = Duration::from_millis(200);

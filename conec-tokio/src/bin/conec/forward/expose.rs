@@ -16,6 +16,7 @@ use super::{
 use crate::{
     allow::Allowed,
     failure::Failure,
+    open_files,
     output::say,
     serve::{Services, called},
     session::{Called, Connect, Session},
@@ -54,6 +55,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        open_files::allow_many();
         let session = Session::connect(&self.connect, self.called.name.clone()).await?;
         let exposed = Arc::new(Exposed {
             tcp: self.places,

@@ -22,6 +22,7 @@ use crate::{
     allow::Allowed,
     codes,
     failure::Failure,
+    open_files,
     output::say,
     relay::{Broken, inward, outward, relay, with_tcp},
     serve::{Services, called},
@@ -68,6 +69,9 @@ struct What {
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        if self.what.exec.is_none() {
+            open_files::allow_many();
+        }
         let session = Session::connect(&self.connect, self.called.name.clone()).await?;
         let (ends, mut ended) = mpsc::channel(1);
         let listener = Arc::new(Listener {
