@@ -12,11 +12,14 @@ mod config;
 mod contexts;
 mod coordinator;
 mod files;
+mod forward;
 mod groups;
 mod manual;
 mod ping;
+mod pipe;
 mod request;
 mod restart;
 #[cfg(target_os = "linux")]
 mod service;
+mod ssh;
 mod support;

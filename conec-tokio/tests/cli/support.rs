@@ -235,6 +235,14 @@ impl Coordinator {
         }
     }
 
+    /// Killed without warning, and started again with the same state at the same address.
+    pub(crate) fn killed_and_started(self) -> Self {
+        let address = self.address();
+        let Self { home, running, .. } = self;
+        drop(running);
+        Self::start_in(home, &address, &[])
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> String {
         self.url.rsplit_once('@').unwrap().1.into()

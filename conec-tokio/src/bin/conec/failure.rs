@@ -81,11 +81,6 @@ impl Failure {
         Self::new(Exit::Interrupted, "interrupted")
     }
 
-    /// What happened.
-    pub(crate) fn what(&self) -> &str {
-        &self.what
-    }
-
     /// With what to do about it.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());

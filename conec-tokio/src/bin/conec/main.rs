@@ -5,20 +5,26 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod allow;
 mod args;
 mod check;
 mod codes;
 mod coordinator;
 mod failure;
 mod files;
+mod forward;
 mod groups;
 mod home;
 mod id;
 mod join;
+mod json;
 mod log;
 mod manual;
+mod open_files;
 mod output;
+mod pipe;
 mod private;
+mod relay;
 mod saved;
 mod serve;
 mod session;

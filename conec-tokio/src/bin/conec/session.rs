@@ -6,7 +6,7 @@ use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use conec_tokio::{
     Channel, Client, ClientConfig, ClientState, CoordinatorUrl, Credential, KeyPin, Name,
-    PathPolicy, Secret, Trust, rustls::RootCertStore,
+    OpenChannelError, OpenError, PathPolicy, Secret, Trust, rustls::RootCertStore,
 };
 
 use crate::{
@@ -124,10 +124,9 @@ impl Session {
         }
     }
 
-    /// Opens a channel to somebody, for a service.
+    /// Opens a channel to somebody, for a service, once the Coordinator is there.
     pub(crate) async fn open(&self, to: &Peer, service: &str) -> Result<Channel, Failure> {
-        let opened = self.client.open(to.target(), service).await;
-        opened.map_err(|error| Failure::from(error).during(to))
+        open(&self.client, to, service).await
     }
 
     /// Does this, until it is done, or the process is to stop, or the Coordinator lets this Client go for good. Then closes
@@ -155,6 +154,17 @@ impl Session {
     }
 }
 
+/// Opens a channel, as [`Session::open`] does.
+pub(crate) async fn open(client: &Client, to: &Peer, service: &str) -> Result<Channel, Failure> {
+    loop {
+        match client.open(to.target(), service).await {
+            // It is away, and will be there again.
+            Err(OpenError::Refused(OpenChannelError::NotConnected)) => client.connected().await?,
+            opened => return opened.map_err(|error| Failure::from(error).during(to)),
+        }
+    }
+}
+
 impl Connect {
     /// The Coordinator that is meant, and the token for it.
     pub(crate) fn context(&self, home: &Home) -> Result<Context, Failure> {
@@ -170,6 +180,7 @@ impl Connect {
         let mut config = ClientConfig::new(lease.identity.clone(), trust(&context.url)?);
         config.token = context.token.clone();
         config.paths.policy = self.path.policy();
+        config.peer.bi_streams = STREAMS;
         config.credential = self.credential()?;
         // Operators see what they do not have to forward.
         config.paths.report = true;
@@ -285,6 +296,9 @@ fn parse_url(text: &str) -> Result<CoordinatorUrl, String> {
         .map_err(|error| format!("{error}; write it as conec://PIN@host:port"))
 }
 
+/// How many streams another Client may have open at once, each of which may stand for a connection. They cost nothing until they
+/// are there; further ones wait.
+const STREAMS: u32 = 4096;
 /// What is under way may take so long to be completed at the end.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// When it is of no more use.

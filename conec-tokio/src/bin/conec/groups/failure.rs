@@ -50,8 +50,11 @@ impl From<GroupEnd> for Failure {
             )
             .help(ASK),
             GroupEnd::Application(code) => {
-                let why = codes::meaning(code).map_or_else(|| code.to_string(), str::to_owned);
-                Self::new(Exit::Refused, format!("refused by the Coordinator: {why}")).help(ASK)
+                let (why, help) = match codes::meaning(code) {
+                    Some((why, help)) => (why.to_owned(), help),
+                    None => (code.to_string(), ASK),
+                };
+                Self::new(Exit::Refused, format!("refused by the Coordinator: {why}")).help(help)
             }
             GroupEnd::Refused(code) => Self::new(Exit::Refused, code.to_string()).help(ASK),
             GroupEnd::TooSlow => {
