@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::Signal;
+
 use crate::support::{Coordinator, Home, LONG, Running};
 
 #[test]
@@ -57,6 +59,11 @@ fn ssh_goes_through_a_pipe() {
     assert_eq!(said.stdout(), "hello\n");
     let said = ssh("head -c 5000000 /dev/zero | tr '\\0' x");
     assert_eq!(said.succeeded().len(), 5_000_000);
+    // ssh hangs up when it is done, which is no error.
+    thread::sleep(Duration::from_millis(500));
+    listening.signal(Signal::SIGTERM);
+    let said = listening.ended();
+    assert!(!said.stderr().contains("error"), "{}", said.stderr());
 }
 
 /// An sshd for this test only, which runs as long as this is there.

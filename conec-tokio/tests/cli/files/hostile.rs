@@ -18,7 +18,7 @@ const FAILED: Code = Code(500);
 const OVER: Code = Code(1);
 
 /// Somebody who sends as it likes.
-struct Hostile {
+pub(super) struct Hostile {
     runtime: Runtime,
     client: Client,
 }
@@ -32,7 +32,7 @@ struct Lines {
 }
 
 impl Hostile {
-    fn new(pair: &Pair) -> Self {
+    pub(super) fn new(pair: &Pair) -> Self {
         let runtime = Runtime::new().unwrap();
         let invitation: Invitation = pair.coordinator.ticket.parse().unwrap();
         let url = &invitation.coordinator;
@@ -43,6 +43,16 @@ impl Hostile {
             .block_on(Client::connect(&authority, config))
             .unwrap();
         Self { runtime, client }
+    }
+
+    /// Opens a channel to whoever has this name, and goes without having said anything.
+    pub(super) fn visit(&self, name: &str) {
+        let name: Name = name.parse().unwrap();
+        self.runtime.block_on(async {
+            let channel = self.client.open(name, "conec/files").await.unwrap();
+            channel.abort(OVER);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        });
     }
 
     /// Sends this, and gives the code by which it is refused.

@@ -207,6 +207,7 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
     })
 });
 
-const TEMPLATE: &str = "{wide_msg} {percent:>3} % {bar:25} {decimal_bytes:>10} of {decimal_total_bytes:>10} {decimal_bytes_per_sec:>12} {eta:>4}";
+/// In 80 columns there is room for a name.
+const TEMPLATE: &str = "{wide_msg} {percent:>3}% {bar:12} {decimal_bytes:>9} of {decimal_total_bytes:9} {decimal_bytes_per_sec:>11} {eta:>4}";
 /// How often a line of JSON is printed.
 const EVERY: Duration = Duration::from_millis(200);

@@ -29,8 +29,6 @@ pub(super) const FILES: &str = "files";
 pub(super) const BYTES: &str = "bytes";
 /// The version of all this.
 pub(super) const VERSION: u32 = 1;
-/// How many bytes of a file go into a message. From 64 KiB to 1 MiB no difference can be measured.
-pub(super) const PIECE: usize = 256 << 10;
 /// How many files may be announced before their bytes have come.
 pub(super) const AHEAD: usize = 64;
 /// How many names a summary has at most.

@@ -181,6 +181,11 @@ fn since_begin() -> Duration {
 /// A socket that packets can be sent from at once.
 pub(super) async fn bind(at: impl ToSocketAddrs) -> io::Result<(UdpSocket, SocketAddr)> {
     let socket = UdpSocket::bind(at).await?;
+    #[cfg(unix)]
+    {
+        // So that packets wait rather than are lost, while this process waits for its turn. It may be less than that.
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER);
+    }
     // Before that is known of a new socket, it takes nothing from who does not wait.
     socket.writable().await?;
     let at = socket.local_addr()?;
@@ -199,3 +204,6 @@ pub(super) fn any_like(address: SocketAddr) -> SocketAddr {
 pub(super) const MAX_PACKET: usize = 65_535;
 /// After an error, so that one that lasts does not take all of a processor.
 pub(super) const PAUSE: Duration = Duration::from_millis(10);
+/// What waits for this process at a socket, in bytes.
+#[cfg(unix)]
+const RECEIVE_BUFFER: usize = 2 << 20;

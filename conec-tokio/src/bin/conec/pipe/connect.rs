@@ -56,7 +56,21 @@ async fn exchange(channel: &Channel) -> Result<ExitCode, Failure> {
     tokio::select! {
         failure = sent => Err(failure),
         (received, end) = received => outcome(received, end?),
+        () = hung_up() => Err(Failure::interrupted()),
     }
+}
+
+/// Waits until a terminal or a program has hung up, and for the ends that may be on their way then: ssh does so as soon as it is done.
+async fn hung_up() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut hangup) = signal(SignalKind::hangup()) {
+            hangup.recv().await;
+            return tokio::time::sleep(GRACE).await;
+        }
+    }
+    future::pending().await
 }
 
 fn outcome(received: Result<(), Broken>, end: End) -> Result<ExitCode, Failure> {
@@ -89,3 +103,6 @@ fn exit_code(end: &End) -> Option<ExitCode> {
     };
     Some(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(u8::MAX)))
 }
+
+#[cfg(unix)]
+const GRACE: std::time::Duration = std::time::Duration::from_secs(1);

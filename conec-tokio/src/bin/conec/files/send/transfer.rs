@@ -14,9 +14,9 @@ use tokio::{sync::mpsc, task::block_in_place};
 use super::{
     super::{
         fault::Fault,
-        hashing::{self, Mark, Prefix},
+        hashing::{self, Mark, PIECE, Prefix},
         progress::{Progress, tell},
-        protocol::{self, AHEAD, Answer, BYTES, Entry, FILES, PIECE, Start, Stop, Summary},
+        protocol::{self, AHEAD, Answer, BYTES, Entry, FILES, Start, Stop, Summary},
     },
     walk::{self, Thing},
 };
