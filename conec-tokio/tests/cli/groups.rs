@@ -89,6 +89,32 @@ fn who_comes_late_gets_as_much_of_the_past_as_it_wants() {
 }
 
 #[test]
+fn whoever_is_slow_is_told_how_much_is_missing_and_delays_nobody() {
+    const ALL: u64 = 5000;
+    let coordinator = Coordinator::start();
+    let home = Home::joined(&coordinator);
+    let slow = sub(&home, &["weather", "--json"]);
+    assert_eq!(object(&slow)["type"], "joined");
+    slow.signal(Signal::SIGSTOP);
+    stopped(&slow);
+    let lines = format!("{}\n", "x".repeat(1000)).repeat(ALL as usize);
+    home.run_with(&["pub", "weather"], &lines).succeeded();
+    slow.signal(Signal::SIGCONT);
+    let (mut heard, mut lagged) = (0, 0);
+    while heard + lagged < ALL {
+        let item = object(&slow);
+        match item["type"].as_str().unwrap() {
+            "message" => heard += 1,
+            "lagged" => lagged += item["count"].as_u64().unwrap(),
+            other => panic!("{other}"),
+        }
+    }
+    assert!(heard > 0 && lagged > 0, "{heard} {lagged}");
+    assert_eq!(heard + lagged, ALL);
+    slow.says("missing here: this reader was too slow");
+}
+
+#[test]
 fn what_is_sealed_only_those_read_who_have_the_passphrase() {
     let coordinator = Coordinator::start();
     let home = Home::joined(&coordinator);

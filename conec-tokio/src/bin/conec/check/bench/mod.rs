@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use conec_tokio::{Channel, Path};
 use serde::Serialize;
+use tokio::task::JoinSet;
 
 use self::protocol::{DOWN, ECHO, LONGEST, Order, SERVICE, Throughput, UP};
 use super::{
@@ -74,45 +75,12 @@ impl Args {
             Way::of(&channel),
             humantime::format_duration((load::WARM_UP + self.time) * 3)
         ));
-        let times = self.round_trips(&channel).await?;
-        let there = self.there(&channel).await?;
-        let back = self.back(&channel).await?;
+        let times = as_task(round_trips(channel.clone(), self.time)).await?;
+        let there = as_task(there(channel.clone(), self.time)).await?;
+        let back = as_task(back(channel.clone(), self.time)).await?;
         let result = Measured::of(&channel, &times, there, back);
         self.show(&result)?;
         Ok(ExitCode::SUCCESS)
-    }
-
-    async fn round_trips(&self, channel: &Channel) -> Result<Times, Failure> {
-        let (mut sender, mut receiver) = channel.open_bi(ECHO).await?;
-        let message = Bytes::from_static(&[0x5a; PING]);
-        let mut times = Times::default();
-        let began = Instant::now();
-        while began.elapsed() < load::WARM_UP + self.time {
-            let sent = Instant::now();
-            sender.send(message.clone()).await?;
-            if receiver.recv().await?.is_none() {
-                return Err(Failure::new(Exit::Lost, "the other end has stopped")
-                    .help("check that it still runs there"));
-            }
-            if sent - began >= load::WARM_UP {
-                times.add(sent.elapsed());
-            }
-        }
-        sender.finish()?;
-        Ok(times)
-    }
-
-    async fn there(&self, channel: &Channel) -> Result<Throughput, Failure> {
-        let (mut sender, mut receiver) = channel.open_bi(UP).await?;
-        load::send(&mut sender, self.time).await?;
-        protocol::told(&mut receiver).await
-    }
-
-    async fn back(&self, channel: &Channel) -> Result<Throughput, Failure> {
-        let (mut sender, mut receiver) = channel.open_bi(DOWN).await?;
-        protocol::tell(&mut sender, &Order::new(self.time)).await?;
-        sender.finish()?;
-        load::count(&mut receiver).await
     }
 
     fn show(&self, measured: &Measured) -> Result<(), Failure> {
@@ -139,6 +107,52 @@ impl Args {
             "lost         {packets_lost} packets of this end"
         ))
     }
+}
+
+/// As programs do most of their work: what the runtime itself is blocked on would wait for another thread, each time.
+async fn as_task<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    let mut tasks = JoinSet::new();
+    // Dropped with this.
+    tasks.spawn(work);
+    match tasks.join_next().await {
+        Some(Ok(done)) => done,
+        Some(Err(_)) | None => Err(Failure::interrupted()),
+    }
+}
+
+async fn round_trips(channel: Channel, time: Duration) -> Result<Times, Failure> {
+    let (mut sender, mut receiver) = channel.open_bi(ECHO).await?;
+    let message = Bytes::from_static(&[0x5a; PING]);
+    let mut times = Times::default();
+    let began = Instant::now();
+    while began.elapsed() < load::WARM_UP + time {
+        let sent = Instant::now();
+        sender.send(message.clone()).await?;
+        if receiver.recv().await?.is_none() {
+            return Err(Failure::new(Exit::Lost, "the other end has stopped")
+                .help("check that it still runs there"));
+        }
+        if sent - began >= load::WARM_UP {
+            times.add(sent.elapsed());
+        }
+    }
+    sender.finish()?;
+    Ok(times)
+}
+
+async fn there(channel: Channel, time: Duration) -> Result<Throughput, Failure> {
+    let (mut sender, mut receiver) = channel.open_bi(UP).await?;
+    load::send(&mut sender, time).await?;
+    protocol::told(&mut receiver).await
+}
+
+async fn back(channel: Channel, time: Duration) -> Result<Throughput, Failure> {
+    let (mut sender, mut receiver) = channel.open_bi(DOWN).await?;
+    protocol::tell(&mut sender, &Order::new(time)).await?;
+    sender.finish()?;
+    load::count(&mut receiver).await
 }
 
 /// What was measured.

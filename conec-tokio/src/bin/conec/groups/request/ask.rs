@@ -13,10 +13,7 @@ use conec_tokio::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{
-    RUN, SERVICE,
-    answer::{Answer, Outcome},
-};
+use super::protocol::{Answer, Outcome, RUN, SERVICE};
 use crate::{
     codes,
     failure::{Exit, Failure},

@@ -12,7 +12,7 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use super::answer::{Answer, Outcome};
+use super::protocol::{Answer, Outcome};
 use crate::failure::{Exit, Failure};
 
 /// Runs a command line, by the system's shell, for this peer. Dropped before it is done, or when the time is over, the command is killed.

@@ -8,7 +8,10 @@ use conec_tokio::{
 };
 use tokio::sync::Semaphore;
 
-use super::{RUN, SERVICE, answer::Answer, command};
+use super::{
+    command,
+    protocol::{Answer, RUN, SERVICE},
+};
 use crate::{
     codes,
     failure::Failure,
@@ -19,8 +22,9 @@ use crate::{
 
 /// Answer what others ask, by a command
 ///
-/// For each request it runs once: it reads the body, what it prints is the reply, and its exit code is that of `conec request`. Who asks
-/// is in its environment, as CONEC_PEER_ID and, if that one has a name, CONEC_PEER_NAME.
+/// For each request it runs once: it reads the body, what it prints is the reply, and its exit code is that of `conec request`. Everybody
+/// who is connected to the Coordinator may ask: who it is, is in the command's environment, as CONEC_PEER_ID and, if that one has a name,
+/// CONEC_PEER_NAME.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  conec reply --exec 'grep -c .' --name counter     (there)\n  conec request counter < book.txt                  (here)"

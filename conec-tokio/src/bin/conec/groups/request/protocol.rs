@@ -1,7 +1,14 @@
-//! An answer, as it travels.
+//! The protocol of `conec/request`.
+//!
+//! It is that of [`calls`](conec_tokio::calls), under the label `run`: the question is what the command reads, and the answer how it has
+//! ended, as JSON in one line ([`Outcome`]), and after that what it has printed.
 
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
+
+pub(super) const SERVICE: &str = "conec/request";
+/// What is asked for.
+pub(super) const RUN: &str = "run";
 
 /// What a command has printed, and how it has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
