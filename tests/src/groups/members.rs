@@ -198,7 +198,8 @@ impl Run {
                     self.fail(&format!("membership {seat} ends: {end:?}"));
                 }
             }
-            event => self.fail(&format!("{event:?}")),
+            // Nobody has asked.
+            GroupEvent::Confirmed | _ => self.fail(&format!("{event:?}")),
         }
     }
 
