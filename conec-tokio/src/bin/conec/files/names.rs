@@ -31,7 +31,7 @@ pub(super) fn safe(name: &str) -> String {
     shortened(&safe, MOST)
 }
 
-/// A [safe](self::safe) name for what was named on the other end's command line: it is not hidden, so that nothing that programs read by
+/// A [safe] name for what was named on the other end's command line: it is not hidden, so that nothing that programs read by
 /// themselves can be put into a home directory unseen.
 pub(super) fn safe_at_top(name: &str) -> String {
     let safe = safe(name);
