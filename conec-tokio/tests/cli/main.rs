@@ -11,6 +11,7 @@ mod config;
 mod contexts;
 mod coordinator;
 mod manual;
+mod metrics;
 mod ping;
 #[cfg(target_os = "linux")]
 mod service;
