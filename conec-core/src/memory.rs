@@ -28,8 +28,8 @@ impl CoordinatorConfig {
     /// // For more Clients, there must be more memory for what is known of each.
     /// config.limits.clients = 100_000;
     /// assert!(config.worst_case_bytes() > 12 << 30);
-    /// config.memory = 16 << 30;
-    /// assert!(config.worst_case_bytes() <= 16 << 30);
+    /// config.memory = 20 << 30;
+    /// assert!(config.worst_case_bytes() <= 20 << 30);
     /// # }
     /// # Ok::<(), conec_core::SelfSignedError>(())
     /// ```

@@ -1,6 +1,6 @@
 //! What an operator can see of Clients and channels.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
 
@@ -13,6 +13,8 @@ use crate::{Certified, ChannelId, ClientId, Name, PairId};
 pub struct ClientInfo {
     /// Its home channel.
     pub channel: ChannelId,
+    /// When it was let in there, by the clock of [`Endpoint`](crate::Endpoint)'s calls. Who comes back on another home channel is let in anew.
+    pub since: Instant,
     /// Who it is, proved by its key.
     pub id: ClientId,
     /// What it is called. The first is what others are told.
@@ -59,6 +61,7 @@ impl Coordinator {
     pub(super) fn client_info(&self, id: ClientId, member: &Member) -> ClientInfo {
         ClientInfo {
             channel: member.session,
+            since: member.since,
             id,
             names: member.names().cloned().collect(),
             tags: member.tags().clone(),

@@ -28,6 +28,8 @@ pub(super) struct Registry {
 pub(super) struct Member {
     /// Its home channel.
     pub(super) session: ChannelId,
+    /// When it was let in there.
+    pub(super) since: Instant,
     /// What others are told that it is called.
     pub(super) name: Option<Name>,
     pub(super) place: Place,
@@ -201,6 +203,7 @@ impl Registry {
         let is_common = particulars.are_common(name.as_ref());
         let member = Box::new(Member {
             session,
+            since: now,
             name,
             place,
             instance,

@@ -9,9 +9,10 @@ use std::{
 
 use bytes::Bytes;
 use conec_core::{
-    AnswerError, ChannelId, ClientId, ClientInfo, Code, CoordinatorConfig, CoordinatorEvent, Drain,
-    Endpoint, EndpointStats, GroupConfig, GroupError, GroupMember, GroupState, Identity, KeyPin,
-    Lossy, MembershipId, Name, PairError, PairId, PairInfo, Revocation, Rules, Secret, Target,
+    AnswerError, ChannelId, ChannelStats, ClientId, ClientInfo, Code, CoordinatorConfig,
+    CoordinatorEvent, Drain, Endpoint, EndpointStats, GroupConfig, GroupError, GroupMember,
+    GroupState, Identity, KeyPin, Lossy, MembershipId, Name, PairError, PairId, PairInfo,
+    Revocation, Rules, Secret, Target,
 };
 use futures_core::Stream;
 
@@ -279,6 +280,12 @@ impl Coordinator {
     /// How many Clients are connected.
     pub fn clients(&self) -> usize {
         self.core(|core| core.clients())
+    }
+
+    /// What is going on in the home channel of a connected Client.
+    pub fn client_stats(&self, client: ChannelId) -> Option<ChannelStats> {
+        self.shared
+            .with(|state| state.endpoint_mut().channel(client)?.stats())
     }
 
     /// Where a Client's packets come from: the last address that it has confirmed.

@@ -15,6 +15,7 @@ mod files;
 mod forward;
 mod groups;
 mod manual;
+mod metrics;
 mod ping;
 mod pipe;
 mod request;

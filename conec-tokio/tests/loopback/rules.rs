@@ -54,6 +54,8 @@ async fn whom_an_operator_has_invited_joins_and_stays_until_forbidden() {
     assert_eq!(listed.len(), 2);
     assert!(listed.iter().all(|it| it.channels == 1));
     assert_eq!(coordinator.pairs(None, 10).len(), 1);
+    let home = coordinator.client_stats(listed[0].channel).unwrap();
+    assert!(home.traffic.bytes_received > 1000 && home.mtu >= 1200);
 
     coordinator.forbid(bob.id());
     assert_eq!(at_bob.home().closed().await, REFUSED);

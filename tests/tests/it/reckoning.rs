@@ -49,7 +49,7 @@ fn whatever_a_coordinator_holds_is_reckoned_with() {
     let of = CoordinatorConfig::worst_case_bytes;
     let config = coordinator();
     let clients: fn(&mut _) = |it: &mut CoordinatorConfig| it.limits.clients += 1;
-    grows(&config, of, clients, 80 * KIB..=160 * KIB);
+    grows(&config, of, clients, 80 * KIB..=192 * KIB);
     let window: fn(&mut _) = |it: &mut CoordinatorConfig| it.home.receive_window += 1024;
     grows(&config, of, window, 2048 * KIB..=4 * 2048 * KIB);
     let newcomers: fn(&mut _) = |it: &mut CoordinatorConfig| it.limits.handshakes += 1;

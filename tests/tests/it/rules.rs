@@ -321,6 +321,7 @@ fn an_operator_sees_who_is_there_page_by_page() {
     let rules = "connect allow name:a* as first,second tag some\nconnect allow any
         reach allow any to any";
     let (mut world, coordinator) = world(8, &rules.parse().unwrap());
+    let began = world.now();
     let [alice, bob, _carol] = join(&mut world, coordinator, ["alice", "bob", "carol"]);
     world.open_channel(alice, bob);
     world.open_channel(bob, alice);
@@ -329,6 +330,7 @@ fn an_operator_sees_who_is_there_page_by_page() {
     assert_eq!(info.names, [name("first"), name("second")]);
     assert!(info.tags.contains(&name("some")));
     assert_eq!(info.channels, 2);
+    assert!(info.since > began && info.since < world.now());
     assert_eq!(info.address, world.address(alice));
     let coordinator = world.coordinator(coordinator);
     assert_eq!(coordinator.find(info.id), Some(info.channel));

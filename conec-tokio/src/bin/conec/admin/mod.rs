@@ -5,6 +5,6 @@ pub(crate) mod kick;
 pub(crate) mod ls;
 mod operator;
 mod proof;
-mod protocol;
+pub(crate) mod protocol;
 pub(crate) mod server;
 pub(crate) mod top;

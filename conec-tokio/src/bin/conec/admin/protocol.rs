@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use conec_tokio::{Receiver, Sender};
+use conec_tokio::{ClientInfo, EndpointStats, Name, PairInfo, Receiver, Sender};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::failure::{Exit, Failure};
@@ -66,38 +66,82 @@ pub(super) struct Place {
 
 /// Somebody who is connected.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct ClientLine {
-    pub(super) id: String,
-    pub(super) names: Vec<String>,
-    pub(super) address: SocketAddr,
-    pub(super) channels: usize,
+pub(crate) struct ClientLine {
+    pub(crate) id: String,
+    pub(crate) names: Vec<String>,
+    pub(crate) address: SocketAddr,
+    pub(crate) channels: usize,
 }
 
 /// A channel between two.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct ChannelLine {
-    pub(super) from: String,
-    pub(super) to: String,
-    pub(super) label: String,
-    pub(super) started: bool,
+pub(crate) struct ChannelLine {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) label: String,
+    pub(crate) started: bool,
     /// Whether it travels directly in both directions, if both ends say that.
-    pub(super) direct: Option<bool>,
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
+    pub(crate) direct: Option<bool>,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
 }
 
 /// What a Coordinator has counted since it was started.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Figures {
-    pub(super) clients: usize,
-    pub(super) channels: usize,
-    pub(super) packets_forwarded: u64,
-    pub(super) bytes_forwarded: u64,
-    pub(super) forwards_dropped: u64,
-    pub(super) datagrams_dropped: u64,
-    pub(super) handshakes_refused: u64,
-    pub(super) clients_refused: u64,
-    pub(super) violations: u64,
+pub(crate) struct Figures {
+    pub(crate) clients: usize,
+    pub(crate) channels: usize,
+    pub(crate) packets_forwarded: u64,
+    pub(crate) bytes_forwarded: u64,
+    pub(crate) forwards_dropped: u64,
+    pub(crate) datagrams_dropped: u64,
+    pub(crate) handshakes_refused: u64,
+    pub(crate) clients_refused: u64,
+    pub(crate) violations: u64,
+}
+
+impl From<&ClientInfo> for ClientLine {
+    fn from(it: &ClientInfo) -> Self {
+        Self {
+            id: it.id.to_string(),
+            names: it.names.iter().map(Name::to_string).collect(),
+            address: it.address,
+            channels: it.channels,
+        }
+    }
+}
+
+impl From<&PairInfo> for ChannelLine {
+    fn from(it: &PairInfo) -> Self {
+        Self {
+            from: it.from.to_string(),
+            to: it.to.to_string(),
+            label: String::from_utf8_lossy(&it.label).into_owned(),
+            started: it.started,
+            direct: match it.direct {
+                [Some(there), Some(back)] => Some(there && back),
+                [None, _] | [_, None] => None,
+            },
+            packets: it.packets,
+            bytes: it.bytes,
+        }
+    }
+}
+
+impl Figures {
+    pub(crate) fn new(clients: usize, channels: usize, stats: &EndpointStats) -> Self {
+        Self {
+            clients,
+            channels,
+            packets_forwarded: stats.datagrams_forwarded,
+            bytes_forwarded: stats.bytes_forwarded,
+            forwards_dropped: stats.forwards_dropped,
+            datagrams_dropped: stats.datagrams_dropped,
+            handshakes_refused: stats.handshakes_refused,
+            clients_refused: stats.clients_refused,
+            violations: stats.violations,
+        }
+    }
 }
 
 /// Sends something as JSON.

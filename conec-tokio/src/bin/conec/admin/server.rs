@@ -122,13 +122,7 @@ fn clients(office: &Office, after: Option<&str>) -> Answer {
     };
     let page = office.coordinator().list(after, PAGE);
     let more = page.len() == PAGE;
-    let line = |it: conec_tokio::ClientInfo| ClientLine {
-        id: it.id.to_string(),
-        names: it.names.iter().map(Name::to_string).collect(),
-        address: it.address,
-        channels: it.channels,
-    };
-    let clients = page.into_iter().map(line).collect();
+    let clients = page.iter().map(ClientLine::from).collect();
     Answer::Clients { clients, more }
 }
 
@@ -145,19 +139,7 @@ fn channels(office: &Office, after: Option<u64>) -> Answer {
             continue;
         }
         let more = page.len() == PAGE;
-        let line = |it: conec_tokio::PairInfo| ChannelLine {
-            from: it.from.to_string(),
-            to: it.to.to_string(),
-            label: String::from_utf8_lossy(&it.label).into_owned(),
-            started: it.started,
-            direct: match it.direct {
-                [Some(there), Some(back)] => Some(there && back),
-                [None, _] | [_, None] => None,
-            },
-            packets: it.packets,
-            bytes: it.bytes,
-        };
-        let channels = page.into_iter().map(line).collect();
+        let channels = page.iter().map(ChannelLine::from).collect();
         let next = more.then(|| after.unwrap_or(0) + PAGE as u64);
         return Answer::Channels { channels, next };
     }
@@ -175,18 +157,7 @@ fn figures(office: &Office) -> Figures {
             break;
         }
     }
-    let stats = coordinator.stats();
-    Figures {
-        clients: coordinator.clients(),
-        channels,
-        packets_forwarded: stats.datagrams_forwarded,
-        bytes_forwarded: stats.bytes_forwarded,
-        forwards_dropped: stats.forwards_dropped,
-        datagrams_dropped: stats.datagrams_dropped,
-        handshakes_refused: stats.handshakes_refused,
-        clients_refused: stats.clients_refused,
-        violations: stats.violations,
-    }
+    Figures::new(coordinator.clients(), channels, &coordinator.stats())
 }
 
 fn kick(office: &Office, who: &str, forbid: bool) -> Answer {

@@ -5,6 +5,7 @@ mod announce;
 mod config;
 mod drain;
 mod events;
+mod metrics;
 mod office;
 mod options;
 mod plan;
@@ -45,15 +46,23 @@ impl Args {
         let admission = Admission::new(&plan, &state)?;
         config.rules = Some(admission.rules.clone());
         config.revocations = state.revocations()?;
+        let server = match plan.metrics() {
+            Some(address) => Some(metrics::Server::bind(address).await?),
+            None => None,
+        };
         let coordinator = bind(plan.listen(), config).await?;
         let (office, mut drains) = Office::new(coordinator, state, host, admission);
         office.announce()?.print(!self.no_ticket, self.qr)?;
         tracing::info!("listening at {}", office.coordinator().local_addr());
+        let serving = server.map(|it| it.serve(office.clone()));
         service::ready();
         tokio::spawn(service::keep_watchdog(office.clone()));
         let drain = self.work(&office, plan, &mut signals, &mut drains).await?;
         service::stopping(drain.deadline);
         drain::stop(office.coordinator(), &drain, &mut signals).await;
+        if let Some(serving) = serving {
+            serving.end().await;
+        }
         office.keep_revocations()?;
         Ok(ExitCode::SUCCESS)
     }

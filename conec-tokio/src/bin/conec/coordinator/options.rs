@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use conec_tokio::ClientId;
 
+use super::metrics::Address;
+
 /// Run a Coordinator: the one server that all others join
 ///
 /// Prints its URL on standard output, and then the ticket by which others join it, which is as secret as a password. A signal to
@@ -11,7 +13,7 @@ use conec_tokio::ClientId;
 /// read its configuration file again.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  conec coordinator --host conec.example.org\n\nOthers then join by the ticket that it prints:\n  conec join"
+    after_help = "Examples:\n  conec coordinator --host conec.example.org\n  conec coordinator --metrics 9433\n\nOthers then join by the ticket that it prints:\n  conec join"
 )]
 pub(crate) struct Args {
     /// The UDP address to listen at; by default port 4433 of all that this machine has
@@ -35,6 +37,9 @@ pub(crate) struct Args {
     /// Only check the configuration
     #[arg(long)]
     pub(super) check: bool,
+    /// Show metrics (/metrics, /status) and a page to look at, by HTTP: a port, which only this machine reaches, or an address and a port
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) metrics: Option<Address>,
     /// Who may use `conec ls`, `kick`, `drain` and `top`: what `conec id` prints there. May be given several times
     #[arg(long = "admin", value_name = "ID")]
     pub(super) admins: Vec<ClientId>,

@@ -19,6 +19,7 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use super::{
     announce::host_of,
     config::{Config, Decision, Source},
+    metrics::Address,
     options::Args,
     state::State,
 };
@@ -49,12 +50,17 @@ impl Plan {
             config.certificate = config.certificate.map(|path| source.beside(path));
             config.key = config.key.map(|path| source.beside(path));
         }
+        config.metrics = args.metrics.or(config.metrics);
         config.admins.extend(&args.admins);
         Ok(Self { config, source })
     }
 
     pub(super) fn listen(&self) -> SocketAddr {
         self.config.listen.unwrap_or_else(|| DEFAULT_LISTEN.into())
+    }
+
+    pub(super) fn metrics(&self) -> Option<Address> {
+        self.config.metrics
     }
 
     pub(super) fn host(&self) -> String {

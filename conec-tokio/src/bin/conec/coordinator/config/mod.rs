@@ -13,6 +13,7 @@ use self::{
     fields::{Time, ids},
     sections::{Group, Home, Limits},
 };
+use super::metrics::Address;
 use crate::failure::Failure;
 
 /// All that can be said in the file. `dist/coordinator.toml` explains it.
@@ -35,6 +36,7 @@ pub(super) struct Config {
     pub(super) reset_key: Option<PathBuf>,
     pub(super) ticket_key: Option<PathBuf>,
     pub(super) second_port: Option<u16>,
+    pub(super) metrics: Option<Address>,
     pub(super) memory: Option<usize>,
     drain: Option<Time>,
     limits: Limits,
