@@ -2,6 +2,7 @@
 //!
 //! | page | for whom |
 //! | --- | --- |
+//! | [tool] | who wants to use it without writing a program |
 //! | [architecture] | who wants to know how it works |
 //! | [security] | who decides whom to trust with what |
 //! | [operating] | who runs a Coordinator |
@@ -10,6 +11,9 @@
 //! | [tuning] | who wants more, or less, than the defaults |
 //! | [driver] | who has an event loop of their own |
 //! | [coming_from] | who knows quinn, iroh, NATS, or conec 0.2 |
+
+#[doc = include_str!("../guide/tool.md")]
+pub mod tool {}
 
 #[doc = include_str!("../guide/architecture.md")]
 pub mod architecture {}

@@ -113,3 +113,63 @@ Exit codes:
   5    nobody is there by that name, or nobody who serves that
   6    lost or cut off on the way
   130  interrupted";
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    /// The command lines in the guide are command lines.
+    #[test]
+    fn what_the_guide_says_can_be_said() {
+        let mut count = 0;
+        for text in [
+            include_str!("../../../guide/tool.md"),
+            include_str!("../../../guide/operating.md"),
+        ] {
+            for line in command_lines(text) {
+                can_be_said(line);
+                count += 1;
+            }
+        }
+        assert!(count > 30, "{count}");
+    }
+
+    /// So are the examples in the help.
+    #[test]
+    fn what_the_help_says_can_be_said() {
+        let mut count = 0;
+        for command in Cli::command().get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            let (_, examples) = help.split_once("\nExample").unwrap_or_default();
+            for line in examples.lines().map(str::trim) {
+                // What does not fit in a line goes on in the next.
+                if line.starts_with("conec ") && line.matches('\'').count() % 2 == 0 {
+                    can_be_said(line.split("  (").next().unwrap_or(line));
+                    count += 1;
+                }
+            }
+        }
+        assert!(count > 15, "{count}");
+    }
+
+    /// Lines in blocks of code that begin with the tool's name.
+    fn command_lines(text: &str) -> impl Iterator<Item = &str> {
+        let blocks = text.split("```").skip(1).step_by(2);
+        let lines = blocks.flat_map(str::lines);
+        lines.filter(|line| line.starts_with("conec "))
+    }
+
+    fn can_be_said(line: &str) {
+        // Up to a comment, or what is for the shell.
+        let words = shlex::split(line).expect("a command line").into_iter();
+        let words = words.take_while(|word| !["|", "<", ">"].contains(&word.as_str()));
+        match Cli::try_parse_from(words) {
+            Ok(_) => {}
+            // Some values stand for others, as TICKET does.
+            Err(error) if error.kind() == ErrorKind::ValueValidation => {}
+            Err(error) => panic!("{line}: {error}"),
+        }
+    }
+}
