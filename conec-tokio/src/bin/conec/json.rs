@@ -14,14 +14,23 @@ pub(crate) async fn send(sender: &mut Sender, what: &impl Serialize) -> Result<(
 
 /// Receives something.
 pub(crate) async fn receive<T: DeserializeOwned>(receiver: &mut Receiver) -> Result<T, Failure> {
-    let message = receiver.recv().await?;
-    let message = message.ok_or_else(|| {
+    next(receiver).await?.ok_or_else(|| {
         Failure::new(
             Exit::Lost,
             "the other end has ended before it said anything",
         )
-    })?;
-    serde_json::from_slice(&message).map_err(|error| {
+        .help("see whether it still runs, and what it says")
+    })
+}
+
+/// Receives what comes next. `None` after the last.
+pub(crate) async fn next<T: DeserializeOwned>(
+    receiver: &mut Receiver,
+) -> Result<Option<T>, Failure> {
+    let Some(message) = receiver.recv().await? else {
+        return Ok(None);
+    };
+    serde_json::from_slice(&message).map(Some).map_err(|error| {
         Failure::new(
             Exit::Other,
             format!("the other end is not understood: {error}"),

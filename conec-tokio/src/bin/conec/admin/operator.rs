@@ -4,11 +4,12 @@ use conec_tokio::{Receiver, Sender};
 
 use super::{
     proof,
-    protocol::{Answer, LABEL, Request, hear, say},
+    protocol::{Answer, LABEL, Request},
 };
 use crate::{
     failure::{Exit, Failure},
     home::Home,
+    json,
     session::Session,
 };
 
@@ -41,8 +42,8 @@ impl Operator {
                 Failure::new(Exit::Other, "the Coordinator is of another version")
             })?,
         };
-        say(&mut requests, &about.prove(&identity)?).await?;
-        match hear(&mut answers).await.map_err(not_one)? {
+        json::send(&mut requests, &about.prove(&identity)?).await?;
+        match json::next(&mut answers).await.map_err(not_one)? {
             Some(Answer::Welcome) => Ok(Self { requests, answers }),
             _ => Err(Failure::new(
                 Exit::Other,
@@ -52,8 +53,8 @@ impl Operator {
     }
 
     pub(super) async fn ask(&mut self, request: &Request) -> Result<Answer, Failure> {
-        say(&mut self.requests, request).await?;
-        match hear(&mut self.answers).await? {
+        json::send(&mut self.requests, request).await?;
+        match json::next(&mut self.answers).await? {
             Some(Answer::Failed { why }) => Err(Failure::new(
                 Exit::Other,
                 format!("the Coordinator says: {why}"),

@@ -6,10 +6,8 @@
 
 use std::net::SocketAddr;
 
-use conec_tokio::{ClientInfo, EndpointStats, Name, PairInfo, Receiver, Sender};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-
-use crate::failure::{Exit, Failure};
+use conec_tokio::{ClientInfo, EndpointStats, Name, PairInfo};
+use serde::{Deserialize, Serialize};
 
 pub(super) const LABEL: &str = "conec/admin";
 
@@ -142,28 +140,4 @@ impl Figures {
             violations: stats.violations,
         }
     }
-}
-
-/// Sends something as JSON.
-pub(super) async fn say(sender: &mut Sender, what: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_vec(what)
-        .map_err(|error| Failure::new(Exit::Other, format!("cannot be sent: {error}")))?;
-    Ok(sender.send(text.into()).await?)
-}
-
-/// The next message, which is JSON. `None` after the last one.
-pub(super) async fn hear<T: DeserializeOwned>(
-    receiver: &mut Receiver,
-) -> Result<Option<T>, Failure> {
-    let Some(message) = receiver.recv().await? else {
-        return Ok(None);
-    };
-    let read = serde_json::from_slice(&message);
-    read.map(Some).map_err(|error| {
-        Failure::new(
-            Exit::Other,
-            format!("the other side is not understood: {error}"),
-        )
-        .help("the tool and the Coordinator should be of the same version")
-    })
 }

@@ -6,12 +6,13 @@ use conec_tokio::{Channel, ClientId, Drain, IncomingStream, Name, Receiver, Send
 
 use super::{
     proof::{Proof, Session},
-    protocol::{Answer, ChannelLine, ClientLine, Figures, LABEL, Place, Request, hear, say},
+    protocol::{Answer, ChannelLine, ClientLine, Figures, LABEL, Place, Request},
 };
 use crate::{
     codes,
     coordinator::Office,
     failure::{Exit, Failure},
+    json,
 };
 
 /// Takes the streams of a home channel, until it is over. Whatever is no operator's is turned away.
@@ -60,15 +61,15 @@ async fn attend(
         requests.stop(codes::DENIED);
         return Ok(());
     };
-    say(&mut answers, &Answer::Welcome).await?;
-    while let Some(request) = hear::<Request>(&mut requests).await? {
+    json::send(&mut answers, &Answer::Welcome).await?;
+    while let Some(request) = json::next::<Request>(&mut requests).await? {
         // It may be none any more.
         if !office.is_admin(operator) {
             answers.reset(codes::DENIED);
             return Ok(());
         }
         let answer = answer(office, operator, request);
-        say(&mut answers, &answer).await?;
+        json::send(&mut answers, &answer).await?;
     }
     answers.finish()?;
     Ok(())
@@ -84,7 +85,7 @@ async fn proved(
     let challenge = conec_tokio::Identity::generate_seed()
         .map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
     answers.send(challenge.to_vec().into()).await?;
-    let Some(proof) = hear::<Proof>(requests).await? else {
+    let Some(proof) = json::next::<Proof>(requests).await? else {
         return Ok(None);
     };
     let session = Session {
