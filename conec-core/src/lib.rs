@@ -49,6 +49,7 @@
 //! * `passphrase`: [`GroupKey::from_passphrase`], by [argon2](https://docs.rs/argon2).
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
 mod buffers;

@@ -37,6 +37,7 @@
 //! [`Transmit`]: conec_core::Transmit
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod api;
 mod busy_poll;

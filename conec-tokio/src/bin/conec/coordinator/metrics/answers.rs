@@ -1,10 +1,8 @@
 //! What is answered to which request.
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
 use form_urlencoded::parse;
-use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
@@ -18,11 +16,9 @@ use super::{
     page::PAGE,
     prometheus,
     view::{MOST, View, Wanted},
-    watch::Watchers,
+    watch::{Body, Watchers},
 };
 use crate::coordinator::Office;
-
-pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// All that can be asked for.
 pub(super) struct Answers {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use conec_tokio::{Coordinator, EndpointStats};
 use serde::Serialize;
 
-use super::rows::{ChannelRow, ClientRow, GroupRow, per_second};
+use super::rows::{ChannelRow, ClientRow, GroupRow, Paths, per_second};
 use crate::admin::protocol::Figures;
 
 /// What there was at one time. Rates are of the time since the look before, and missing in the first one.
@@ -36,15 +36,6 @@ pub(super) struct Totals {
     packets_per_second: Option<f64>,
     bytes_per_second: Option<f64>,
     drops_per_second: Option<f64>,
-}
-
-/// What channels travel on.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(super) struct Paths {
-    pub(super) direct: usize,
-    pub(super) forwarded: usize,
-    /// Those that were not accepted yet.
-    pub(super) arranging: usize,
 }
 
 /// By which times are told: those of this process's clock in those of the world's, the same way in each look.
@@ -119,24 +110,6 @@ impl Look {
 fn lost_by(clients: &[ClientRow]) -> f64 {
     let rates = clients.iter().filter_map(|it| it.lost_per_second);
     rates.fold(0.0, |sum, it| sum + it)
-}
-
-impl Paths {
-    fn of(channels: &[ChannelRow]) -> Self {
-        let mut paths = Self::default();
-        channels.iter().for_each(|it| paths.add(it));
-        paths
-    }
-
-    pub(super) fn add(&mut self, channel: &ChannelRow) {
-        let line = &channel.line;
-        let kind = match (line.started, line.direct) {
-            (false, _) => &mut self.arranging,
-            (true, Some(true)) => &mut self.direct,
-            (true, Some(false) | None) => &mut self.forwarded,
-        };
-        *kind += 1;
-    }
 }
 
 async fn clients(coordinator: &Coordinator, origin: &Origin) -> Vec<ClientRow> {

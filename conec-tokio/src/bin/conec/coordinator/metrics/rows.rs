@@ -7,7 +7,6 @@ use conec_tokio::{
 };
 use serde::{Serialize, Serializer};
 
-use super::look::Paths;
 use crate::admin::protocol::{ChannelLine, ClientLine};
 
 #[derive(Serialize)]
@@ -57,6 +56,15 @@ pub(super) struct GroupRow {
     #[serde(skip)]
     incarnation: u64,
     pub(super) messages_per_second: Option<f64>,
+}
+
+/// What channels travel on.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct Paths {
+    pub(super) direct: usize,
+    pub(super) forwarded: usize,
+    /// Those that were not accepted yet.
+    pub(super) arranging: usize,
 }
 
 impl ClientRow {
@@ -148,6 +156,24 @@ impl GroupRow {
             let messages = then.map_or(0, |it| it.messages);
             row.messages_per_second = Some(per_second(row.messages, messages, seconds));
         }
+    }
+}
+
+impl Paths {
+    pub(super) fn of(channels: &[ChannelRow]) -> Self {
+        let mut paths = Self::default();
+        channels.iter().for_each(|it| paths.add(it));
+        paths
+    }
+
+    fn add(&mut self, channel: &ChannelRow) {
+        let line = &channel.line;
+        let kind = match (line.started, line.direct) {
+            (false, _) => &mut self.arranging,
+            (true, Some(true)) => &mut self.direct,
+            (true, Some(false) | None) => &mut self.forwarded,
+        };
+        *kind += 1;
     }
 }
 

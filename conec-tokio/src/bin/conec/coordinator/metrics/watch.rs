@@ -8,15 +8,17 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::stream;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch::Receiver};
 
 use super::{
-    answers::Body,
     looks::Looks,
     view::{View, Wanted},
 };
+
+/// What is in an answer, all at once or bit by bit.
+pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// As many as may be.
 pub(super) struct Watchers {
