@@ -1533,8 +1533,8 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "what is under way to a member takes no more than its share",
         file: "conec-core/src/coordinator/groups/under_way.rs",
-        text: "own < UNDER_WAY + free / SHARE && (len <= UNDER_WAY || len <= free)",
-        without: "own < self.limit + free / SHARE && len <= self.limit + UNDER_WAY",
+        text: "left: (UNDER_WAY + free / SHARE).saturating_sub(own),",
+        without: "left: (UNDER_WAY + self.limit / SHARE).saturating_sub(own),",
         noticed_by: "groups::slow::many_members_that_acknowledge_nothing_delay_nobody_and_hear_later_what_they_have_missed",
     },
     Guard {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::under_way::UnderWay;
+use super::under_way::{Room, UnderWay};
 use crate::{
     StreamId,
     channel::ChannelCore,
@@ -16,6 +16,7 @@ pub(super) struct Outlet<'a> {
     link: &'a mut Link,
     stream: StreamId,
     under_way: &'a mut UnderWay,
+    room: Room,
     sent: usize,
 }
 
@@ -30,6 +31,7 @@ impl<'a> Outlet<'a> {
             core,
             link,
             stream,
+            room: under_way.room(stream.channel()),
             under_way,
             sent: 0,
         }
@@ -45,9 +47,8 @@ impl<'a> Outlet<'a> {
     }
 
     /// Whether so much more may be under way.
-    pub(super) fn takes(&mut self, len: usize) -> bool {
-        let client = self.stream.channel();
-        self.under_way.takes(client, self.sent, len)
+    pub(super) fn takes(&self, len: usize) -> bool {
+        self.room.takes(self.sent, len)
     }
 
     pub(super) fn frame(&mut self, message: &ToMember) {
@@ -72,14 +73,12 @@ impl Drop for Outlet<'_> {
         if self.sent == 0 {
             return;
         }
-        let unmarked = self.under_way.add(self.stream, self.sent);
-        // A mark ends a piece, and the engine is slow with many small ones. Where nothing else waits, that is one anyway.
-        let waiting = self.core.waiting(self.link, self.stream);
-        if (unmarked >= LEAST_PIECE || waiting <= unmarked)
-            && let Some(mark) = self.core.mark(self.link, self.stream)
-        {
-            self.under_way.mark(self.stream, mark);
-        }
+        let (core, link, stream) = (&*self.core, &mut *self.link, self.stream);
+        self.under_way.add(stream, self.sent, |unmarked| {
+            // A mark ends a piece, and the engine is slow with many small ones. Where nothing else waits, that is one anyway.
+            let ends_piece = unmarked >= LEAST_PIECE || core.waiting(link, stream) <= unmarked;
+            ends_piece.then(|| core.mark(link, stream)).flatten()
+        });
     }
 }
 

@@ -44,32 +44,33 @@ impl UnderWay {
         }
     }
 
-    /// Whether something of this size may be sent to a Client, after what was and is not added yet.
-    pub(super) fn takes(&mut self, client: ChannelId, sent: usize, len: usize) -> bool {
-        let own = self.change(client, ToClient::look) + sent;
+    /// How much may be sent to a Client now.
+    pub(super) fn room(&mut self, client: ChannelId) -> Room {
+        let own = self.change(client, ToClient::look);
         let free = self.limit.saturating_sub(self.taken);
-        own < UNDER_WAY + free / SHARE && (len <= UNDER_WAY || len <= free)
+        Room {
+            left: (UNDER_WAY + free / SHARE).saturating_sub(own),
+            free,
+        }
     }
 
-    /// So much was sent on a stream. How much there is after its last mark.
-    pub(super) fn add(&mut self, stream: StreamId, len: usize) -> usize {
-        let mut unmarked = 0;
-        self.clients.entry(stream.channel()).or_default();
-        self.change(stream.channel(), |client| {
-            let on_stream = client.streams.entry(stream).or_default();
-            on_stream.unmarked += len;
-            unmarked = on_stream.unmarked;
-            client.len += len;
-        });
-        unmarked
-    }
-
-    /// This is the [mark](crate::channel::ChannelCore::mark) at the end of what was added last.
-    pub(super) fn mark(&mut self, stream: StreamId, mark: Bytes) {
-        let client = self.clients.get_mut(&stream.channel());
-        if let Some(on_stream) = client.and_then(|it| it.streams.get_mut(&stream)) {
+    /// So much was sent on a stream. It is told how much there is after the last [mark](crate::channel::ChannelCore::mark), and may give
+    /// another one.
+    pub(super) fn add(
+        &mut self,
+        stream: StreamId,
+        len: usize,
+        mark: impl FnOnce(usize) -> Option<Bytes>,
+    ) {
+        let client = self.clients.entry(stream.channel()).or_default();
+        let before = client.beyond();
+        client.len += len;
+        let on_stream = client.streams.entry(stream).or_default();
+        on_stream.unmarked += len;
+        if let Some(mark) = mark(on_stream.unmarked) {
             on_stream.mark(mark);
         }
+        self.taken = self.taken + client.beyond() - before;
     }
 
     /// Looks what was acknowledged since.
@@ -109,6 +110,21 @@ impl UnderWay {
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
         self.clients.len()
+    }
+}
+
+/// What may be sent to a Client, as of when it was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// After so much, no more.
+    left: usize,
+    free: usize,
+}
+
+impl Room {
+    /// Whether something of this size may be sent after as much as was sent since.
+    pub(super) fn takes(self, sent: usize, len: usize) -> bool {
+        sent < self.left && (len <= UNDER_WAY || len <= self.free)
     }
 }
 
@@ -172,10 +188,9 @@ mod tests {
     /// Sends as much as may be sent, in pieces, and gives what the engine holds then.
     fn fill(under_way: &mut UnderWay, stream: StreamId, piece: usize) -> Vec<Bytes> {
         let mut held = Vec::new();
-        while under_way.takes(stream.channel(), 0, piece) {
+        while under_way.room(stream.channel()).takes(0, piece) {
             let mark = Bytes::from(vec![1]);
-            under_way.add(stream, piece);
-            under_way.mark(stream, mark.clone());
+            under_way.add(stream, piece, |_| Some(mark.clone()));
             held.push(mark);
         }
         held
@@ -189,9 +204,9 @@ mod tests {
         assert!(all > LIMIT / 6 && all <= LIMIT / SHARE + UNDER_WAY, "{all}");
         // What comes later counts as soon as all before it is acknowledged, too.
         drop(held.pop());
-        assert!(!under_way.takes(ChannelId(1), 0, STEP));
+        assert!(!under_way.room(ChannelId(1)).takes(0, STEP));
         held.drain(..2);
-        assert!(under_way.takes(ChannelId(1), 0, STEP));
+        assert!(under_way.room(ChannelId(1)).takes(0, STEP));
         assert_eq!(under_way.clients[&ChannelId(1)].len, all - 2 * STEP);
         held.clear();
         under_way.look();
@@ -220,12 +235,11 @@ mod tests {
     #[test]
     fn what_is_large_has_to_fit_into_what_is_free() {
         let mut under_way = UnderWay::new(LIMIT);
-        assert!(under_way.takes(ChannelId(1), 0, LIMIT));
-        assert!(!under_way.takes(ChannelId(1), 0, LIMIT + 1));
-        assert!(!under_way.takes(ChannelId(1), LIMIT, 1));
+        let room = under_way.room(ChannelId(1));
+        assert!(room.takes(0, LIMIT) && !room.takes(0, LIMIT + 1) && !room.takes(LIMIT, 1));
         let _held = fill(&mut under_way, stream(1, 0), STEP);
-        assert!(!under_way.takes(ChannelId(2), 0, LIMIT));
-        assert!(under_way.takes(ChannelId(2), 0, LIMIT / 2));
+        let room = under_way.room(ChannelId(2));
+        assert!(!room.takes(0, LIMIT) && room.takes(0, LIMIT / 2));
     }
 
     /// One that is not read does not hold up another of the same Client.
@@ -234,9 +248,14 @@ mod tests {
         let mut under_way = UnderWay::new(LIMIT);
         let marks = [stream(1, 0), stream(1, 4)].map(|stream| {
             let mark = Bytes::from(vec![1]);
-            assert_eq!(under_way.add(stream, 400), 400);
-            assert_eq!(under_way.add(stream, 600), 1000);
-            under_way.mark(stream, mark.clone());
+            under_way.add(stream, 400, |unmarked| {
+                assert_eq!(unmarked, 400);
+                None
+            });
+            under_way.add(stream, 600, |unmarked| {
+                assert_eq!(unmarked, 1000);
+                Some(mark.clone())
+            });
             mark
         });
         let [first, second] = marks;
@@ -244,11 +263,11 @@ mod tests {
         under_way.look();
         assert_eq!(under_way.clients[&ChannelId(1)].len, 1000);
         // What has no mark yet counts until the stream ends.
-        under_way.add(stream(1, 0), UNDER_WAY);
+        under_way.add(stream(1, 0), UNDER_WAY, |_| None);
         drop(first);
         under_way.look();
         assert_eq!(under_way.clients[&ChannelId(1)].len, UNDER_WAY);
-        under_way.add(stream(1, 4), 10);
+        under_way.add(stream(1, 4), 10, |_| None);
         assert_eq!(under_way.taken, 10);
         under_way.ended(stream(1, 0));
         assert_eq!(under_way.clients[&ChannelId(1)].len, 10);
