@@ -150,10 +150,9 @@ pub struct CoordinatorLimits {
     /// How much memory the messages that [groups keep](crate::GroupConfig::history) may take together, in bytes. When it is full, the group that
     /// takes most keeps fewer. 32 MiB by default, at least 4 MiB.
     pub group_memory: usize,
-    /// How many bytes groups may have sent to their members that these have not acknowledged, or that wait to be sent. A member gets up to a
-    /// quarter of what is free of it at a time, and in any case 16 KiB; what it can't be sent waits in what its group keeps, so that a member
-    /// that acknowledges nothing lags behind. 32 MiB by default, at least 4 MiB, and takes twice as much memory where all members are at
-    /// different messages.
+    /// How many bytes may be under way to members of groups, over all: sent and not acknowledged, or waiting to be sent. Each Client may have
+    /// 16 KiB, and besides a quarter of what is free of this. A member that acknowledges nothing is sent no more, and lags behind. 32 MiB by
+    /// default, at least 4 MiB; it can take twice as much memory.
     pub member_memory: usize,
     /// Bytes per second that groups send for one publisher, to all members together, at least 65,536: a message counts for each member that
     /// hears it, and for no less than 256 bytes. What exceeds it waits, at its publisher. By default as much as

@@ -63,22 +63,20 @@ impl UnderWay {
         mark: impl FnOnce(usize) -> Option<Bytes>,
     ) {
         let client = self.clients.entry(stream.channel()).or_default();
-        let before = client.beyond();
-        client.len += len;
-        let on_stream = client.streams.entry(stream).or_default();
-        on_stream.unmarked += len;
-        if let Some(mark) = mark(on_stream.unmarked) {
-            on_stream.mark(mark);
-        }
-        self.taken = self.taken + client.beyond() - before;
+        count(&mut self.taken, client, |client| {
+            client.len += len;
+            let on_stream = client.streams.entry(stream).or_default();
+            on_stream.unmarked += len;
+            if let Some(mark) = mark(on_stream.unmarked) {
+                on_stream.mark(mark);
+            }
+        });
     }
 
     /// Looks what was acknowledged since.
     pub(super) fn look(&mut self) {
         self.clients.retain(|_, client| {
-            let before = client.beyond();
-            client.look();
-            self.taken = self.taken + client.beyond() - before;
+            count(&mut self.taken, client, ToClient::look);
             client.len > 0
         });
     }
@@ -100,9 +98,7 @@ impl UnderWay {
         let Some(client) = self.clients.get_mut(&client) else {
             return 0;
         };
-        let before = client.beyond();
-        change(client);
-        self.taken = self.taken + client.beyond() - before;
+        count(&mut self.taken, client, change);
         client.len
     }
 
@@ -136,7 +132,7 @@ impl ToClient {
     fn look(&mut self) {
         self.streams.retain(|_, on_stream| {
             self.len -= on_stream.look();
-            on_stream.len() > 0
+            !on_stream.is_empty()
         });
     }
 }
@@ -144,6 +140,10 @@ impl ToClient {
 impl OnStream {
     fn len(&self) -> usize {
         self.marks.iter().map(|it| it.1).sum::<usize>() + self.unmarked
+    }
+
+    fn is_empty(&self) -> bool {
+        self.marks.is_empty() && self.unmarked == 0
     }
 
     fn mark(&mut self, mark: Bytes) {
@@ -165,6 +165,13 @@ impl OnStream {
         }
         acknowledged
     }
+}
+
+/// Changes what is under way to a Client, of all that is taken.
+fn count(taken: &mut usize, client: &mut ToClient, change: impl FnOnce(&mut ToClient)) {
+    let before = client.beyond();
+    change(client);
+    *taken = *taken + client.beyond() - before;
 }
 
 /// Which part of what is left free a Client may have.
