@@ -106,6 +106,7 @@ pub(crate) fn servers(
 ) -> Result<Record> {
     let mut load = Load::new(publishers, subscribers);
     load.window = Some(settings.window);
+    load.rate = settings.rate;
     load.receive_window = settings.receive_window;
     let mut systems = vec![System::PushBack, System::Conec, System::Bare];
     match nats::Server::is_there() {
@@ -235,7 +236,9 @@ fn cost(sealed: bool, settings: &Settings) -> Result<Costs> {
     };
     let subscribers = 10;
     let mut members = start("members", Load::new(0, subscribers))?;
-    let mut publisher = start("publisher", Load::new(1, 0))?;
+    let mut load = Load::new(1, 0);
+    load.rate = settings.rate;
+    let mut publisher = start("publisher", load)?;
     thread::sleep(WARM_UP);
     let (began, before) = (sample(&mut members)?, sample(&mut publisher)?);
     thread::sleep(settings.time);

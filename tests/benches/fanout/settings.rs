@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) mtu: u16,
     /// How many messages publishers may be ahead of the slowest member.
     pub(crate) window: u64,
+    /// How many messages are published in a second, if not as many as are taken.
+    pub(crate) rate: Option<u64>,
     /// How much conec's Coordinator may send ahead to a member at first.
     pub(crate) receive_window: Option<u32>,
     pub(crate) json: Option<String>,
@@ -31,6 +33,7 @@ impl Settings {
             time: Duration::from_secs(2),
             mtu: 1452,
             window: 192,
+            rate: None,
             receive_window: None,
             json: None,
         };
@@ -48,6 +51,7 @@ impl Settings {
                 Long("time") => settings.time = Duration::from_secs_f64(args.value()?.parse()?),
                 Long("mtu") => settings.mtu = args.value()?.parse()?,
                 Long("window") => settings.window = args.value()?.parse()?,
+                Long("rate") => settings.rate = Some(args.value()?.parse()?),
                 Long("receive-window") => settings.receive_window = Some(args.value()?.parse()?),
                 Long("json") => settings.json = Some(args.value()?.string()?),
                 Value(word) => settings.wanted.push(word.string()?),
