@@ -93,6 +93,17 @@ impl Command {
         }
     }
 
+    /// Whether it does much that is not the endpoint's own, like hashing files or copying from and to connections.
+    ///
+    /// Packets are all handled in one task. Where there is little else, more threads only wake each other up: on two processors,
+    /// one each for everybody carries a seventh more.
+    pub(crate) fn has_work_besides(&self) -> bool {
+        matches!(
+            self,
+            Self::Send(_) | Self::Receive(_) | Self::Expose(_) | Self::Forward(_)
+        )
+    }
+
     /// What it logs where nobody has asked for more or less.
     pub(crate) fn log_level(&self) -> LevelFilter {
         if matches!(self, Self::Coordinator(_)) {

@@ -12,7 +12,6 @@ use std::{
 use bytes::Bytes;
 use conec_tokio::{Channel, Path};
 use serde::Serialize;
-use tokio::task::JoinSet;
 
 use self::protocol::{DOWN, ECHO, LONGEST, Order, SERVICE, Throughput, UP};
 use super::{
@@ -75,9 +74,9 @@ impl Args {
             Way::of(&channel),
             humantime::format_duration((load::WARM_UP + self.time) * 3)
         ));
-        let times = as_task(round_trips(channel.clone(), self.time)).await?;
-        let there = as_task(there(channel.clone(), self.time)).await?;
-        let back = as_task(back(channel.clone(), self.time)).await?;
+        let times = round_trips(&channel, self.time).await?;
+        let there = there(&channel, self.time).await?;
+        let back = back(&channel, self.time).await?;
         let result = Measured::of(&channel, &times, there, back);
         self.show(&result)?;
         Ok(ExitCode::SUCCESS)
@@ -109,20 +108,7 @@ impl Args {
     }
 }
 
-/// As programs do most of their work: what the runtime itself is blocked on would wait for another thread, each time.
-async fn as_task<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
-) -> Result<T, Failure> {
-    let mut tasks = JoinSet::new();
-    // Dropped with this.
-    tasks.spawn(work);
-    match tasks.join_next().await {
-        Some(Ok(done)) => done,
-        Some(Err(_)) | None => Err(Failure::interrupted()),
-    }
-}
-
-async fn round_trips(channel: Channel, time: Duration) -> Result<Times, Failure> {
+async fn round_trips(channel: &Channel, time: Duration) -> Result<Times, Failure> {
     let (mut sender, mut receiver) = channel.open_bi(ECHO).await?;
     let message = Bytes::from_static(&[0x5a; PING]);
     let mut times = Times::default();
@@ -142,13 +128,13 @@ async fn round_trips(channel: Channel, time: Duration) -> Result<Times, Failure>
     Ok(times)
 }
 
-async fn there(channel: Channel, time: Duration) -> Result<Throughput, Failure> {
+async fn there(channel: &Channel, time: Duration) -> Result<Throughput, Failure> {
     let (mut sender, mut receiver) = channel.open_bi(UP).await?;
     load::send(&mut sender, time).await?;
     protocol::told(&mut receiver).await
 }
 
-async fn back(channel: Channel, time: Duration) -> Result<Throughput, Failure> {
+async fn back(channel: &Channel, time: Duration) -> Result<Throughput, Failure> {
     let (mut sender, mut receiver) = channel.open_bi(DOWN).await?;
     protocol::tell(&mut sender, &Order::new(time)).await?;
     sender.finish()?;
