@@ -315,3 +315,145 @@ impl<const CARRIES_STREAMS: bool> PacketKey for WatchedKey<CARRIES_STREAMS> {
 
 /// No packet has this number (RFC 9000, 12.3).
 const NONE: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key that lets everything pass.
+    struct Plain;
+
+    impl PacketKey for Plain {
+        fn encrypt(&self, _packet: u64, _buf: &mut [u8], _header_len: usize) {}
+
+        fn decrypt(
+            &self,
+            _packet: u64,
+            _header: &[u8],
+            _payload: &mut BytesMut,
+        ) -> Result<(), CryptoError> {
+            Ok(())
+        }
+
+        fn tag_len(&self) -> usize {
+            16
+        }
+
+        fn confidentiality_limit(&self) -> u64 {
+            7
+        }
+
+        fn integrity_limit(&self) -> u64 {
+            8
+        }
+    }
+
+    impl HeaderKey for Plain {
+        fn decrypt(&self, _pn_offset: usize, _packet: &mut [u8]) {}
+
+        fn encrypt(&self, _pn_offset: usize, _packet: &mut [u8]) {}
+
+        fn sample_size(&self) -> usize {
+            16
+        }
+    }
+
+    /// Gives plain keys, as often as it is asked.
+    struct Script;
+
+    impl Session for Script {
+        fn initial_keys(&self, _dst_cid: &ConnectionId, _side: Side) -> Keys {
+            plain_keys()
+        }
+
+        fn handshake_data(&self) -> Option<Box<dyn Any>> {
+            None
+        }
+
+        fn peer_identity(&self) -> Option<Box<dyn Any>> {
+            None
+        }
+
+        fn early_crypto(&self) -> Option<(Box<dyn HeaderKey>, Box<dyn PacketKey>)> {
+            None
+        }
+
+        fn early_data_accepted(&self) -> Option<bool> {
+            None
+        }
+
+        fn is_handshaking(&self) -> bool {
+            true
+        }
+
+        fn read_handshake(&mut self, _buf: &[u8]) -> Result<bool, TransportError> {
+            Ok(false)
+        }
+
+        fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
+            Ok(None)
+        }
+
+        fn write_handshake(&mut self, _buf: &mut Vec<u8>) -> Option<Keys> {
+            Some(plain_keys())
+        }
+
+        fn next_1rtt_keys(&mut self) -> Option<KeyPair<Box<dyn PacketKey>>> {
+            Some(KeyPair {
+                local: Box::new(Plain),
+                remote: Box::new(Plain),
+            })
+        }
+
+        fn is_valid_retry(
+            &self,
+            _orig_dst_cid: &ConnectionId,
+            _header: &[u8],
+            _payload: &[u8],
+        ) -> bool {
+            true
+        }
+
+        fn export_keying_material(
+            &self,
+            _output: &mut [u8],
+            _label: &[u8],
+            _context: &[u8],
+        ) -> Result<(), ExportKeyingMaterialError> {
+            Ok(())
+        }
+    }
+
+    fn plain_keys() -> Keys {
+        Keys {
+            header: KeyPair {
+                local: Box::new(Plain),
+                remote: Box::new(Plain),
+            },
+            packet: KeyPair {
+                local: Box::new(Plain),
+                remote: Box::new(Plain),
+            },
+        }
+    }
+
+    #[test]
+    fn only_packets_that_carry_streams_tell_their_numbers_and_limits() {
+        let observer = Observer::new();
+        let mut session = observer.watch_session(Box::new(Script));
+        // MAX_DATA, 9 (RFC 9000, 19.9).
+        let max_data = || BytesMut::from(&[0x10, 9][..]);
+        let mut keys = || session.write_handshake(&mut Vec::new()).unwrap();
+        let handshake = keys().packet.remote;
+        assert!(handshake.decrypt(5, &[], &mut max_data()).is_ok());
+        assert_eq!((observer.latest(), observer.credit()), (None, 0));
+        let later = keys().packet.remote;
+        assert!(later.decrypt(3, &[], &mut max_data()).is_ok());
+        assert_eq!((observer.latest(), observer.credit()), (Some(3), 9));
+        let updated = session.next_1rtt_keys().unwrap().remote;
+        assert!(updated.decrypt(4, &[], &mut max_data()).is_ok());
+        assert_eq!(observer.latest(), Some(4));
+        let limits = (updated.confidentiality_limit(), updated.integrity_limit());
+        assert_eq!((updated.tag_len(), limits), (16, (7, 8)));
+    }
+}
