@@ -710,9 +710,12 @@ impl Client {
                 .engine
                 .map_or(Destination::Nobody, Destination::Home)
         };
-        let peer = |route| match self.routes.get(&route) {
-            Some(&(id, Some(engine))) => Some(Destination::Peer(id, engine)),
-            Some((_, None)) | None => None,
+        let peer = |route| {
+            let (id, engine) = match self.routes.get(&route) {
+                Some(&(id, engine)) => (id, engine?),
+                None => self.paths.leaving(route)?,
+            };
+            Some(Destination::Peer(id, engine))
         };
         match classify(packet) {
             PacketKind::Long(Some(_)) if !from_home => Destination::Nobody,

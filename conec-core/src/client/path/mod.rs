@@ -25,7 +25,10 @@ use self::{
     peer_path::PeerPath,
 };
 use crate::{
-    ChannelId, ClientLimits, PathStats, Traffic, Transmit, transport::Link, util::Deadlines,
+    ChannelId, ClientLimits, PathStats, Traffic, Transmit,
+    transport::{EngineId, Link},
+    util::Deadlines,
+    wire::Route,
 };
 
 pub(super) use self::{address::canonical, peer_path::Required};
@@ -41,6 +44,8 @@ pub(super) struct Paths {
     table: BTreeMap<ChannelId, Entry>,
     /// How many of them are of channels that are over.
     over: usize,
+    /// What still comes to those goes there by its route: the goodbye is said once more to who goes on talking.
+    leaving: BTreeMap<Route, (ChannelId, EngineId)>,
     deadlines: Deadlines<ChannelId>,
     /// Those that are armed for too early by now.
     early: Vec<ChannelId>,
@@ -81,6 +86,7 @@ impl Paths {
             budget,
             table: BTreeMap::new(),
             over: 0,
+            leaving: BTreeMap::new(),
             deadlines: Deadlines::new(),
             early: Vec::new(),
             probes: VecDeque::new(),
@@ -116,6 +122,18 @@ impl Paths {
         allowed
     }
 
+    /// A channel with a path is over, and its link says goodbye.
+    pub(super) fn leave(&mut self, route: Route, id: ChannelId, engine: EngineId) {
+        if self.table.contains_key(&id) {
+            self.leaving.insert(route, (id, engine));
+        }
+    }
+
+    /// Whose packets those on this route are, though it is over.
+    pub(super) fn leaving(&self, route: Route) -> Option<(ChannelId, EngineId)> {
+        self.leaving.get(&route).copied()
+    }
+
     pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
         self.copy.take().or_else(|| self.probes.pop_front())
     }
@@ -128,6 +146,7 @@ impl Paths {
     #[cfg(feature = "__testing")]
     pub(super) fn entries(&self) -> usize {
         self.table.len()
+            + self.leaving.len()
             + self.deadlines.entries()
             + self.probes.len()
             + usize::from(self.copy.is_some())

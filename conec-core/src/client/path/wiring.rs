@@ -251,6 +251,8 @@ impl Client {
             let table = &mut self.paths.table;
             table.retain(|&id, entry| !entry.path.is_over() || host.peek(id).is_some());
             self.paths.over = table.values().filter(|entry| entry.path.is_over()).count();
+            let leaving = &mut self.paths.leaving;
+            leaving.retain(|_, (id, _)| host.peek(*id).is_some());
         }
     }
 

@@ -623,10 +623,11 @@ impl Client {
         let Some((_, engine)) = self.routes.remove(&route) else {
             return;
         };
-        if let Some(engine) = engine
-            && self.host.peek(id).is_none()
-        {
-            self.host.transport.remove_engine(engine);
+        if let Some(engine) = engine {
+            match self.host.peek(id) {
+                Some(_) => self.paths.leave(route, id, engine),
+                None => self.host.transport.remove_engine(engine),
+            }
         }
         if let Some(code) = code {
             self.decline(route, code);

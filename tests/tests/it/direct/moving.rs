@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conec_core::{ChannelEvent, ChannelId, CloseReason, Endpoint, ErrorCode, Path};
+use conec_core::{ChannelEvent, ChannelId, CloseReason, Code, Endpoint, ErrorCode, Path};
 use conec_tests::sim::{At, LinkConfig, NodeId, Tap, World};
 
 use super::{
@@ -312,6 +312,28 @@ fn a_direct_path_ends_with_the_connection_to_the_coordinator() {
     assert_eq!(world.closed(at_bob), gone);
     assert_eq!(world.closed(at_alice), CloseReason::CoordinatorLost);
     assert!(world.elapsed() - start <= secs(45));
+}
+
+/// Who goes on talking is told again, on the path that there was.
+#[test]
+fn a_goodbye_that_is_lost_on_a_direct_path_is_said_again_there() {
+    let (mut world, coordinator, nodes) = triangle(2, ms(40), ms(10));
+    let [alice, bob] = nodes;
+    let (at_alice, at_bob) = world.open_channel(alice, bob);
+    until_direct(&mut world, [at_alice, at_bob]);
+    world.run_for(secs(1));
+    world.set_up(coordinator, false);
+    set_direct(&mut world, nodes, |link| link.up = false);
+    let now = world.now();
+    let mut channel = world.channel(alice, at_alice.channel).unwrap();
+    channel.abort(now, Code(7));
+    world.run_for(ms(5));
+    set_direct(&mut world, nodes, |link| link.up = true);
+    let ours = world.open_stream(at_bob, b"");
+    let start = world.elapsed();
+    world.send(ours, "are you there?");
+    assert_eq!(world.closed(at_bob), CloseReason::Application(Code(7)));
+    assert!(world.elapsed() - start < ms(100));
 }
 
 #[test]
