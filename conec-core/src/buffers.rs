@@ -236,6 +236,18 @@ mod tests {
         assert_eq!(batch.take_packet().as_ptr(), start);
     }
 
+    /// A packet that comes alone is the engine's, and not waited for.
+    #[test]
+    fn what_is_one_packet_is_not_lent() {
+        let mut buffers = Buffers::default();
+        for segment_size in [0, SIZE] {
+            let (mut batch, start) = batch(&mut buffers, segment_size);
+            assert_eq!(batch.take_packet().as_ptr(), start);
+            drop(batch);
+            assert!(buffers.take().is_none());
+        }
+    }
+
     #[test]
     fn buffers_that_nobody_takes_are_let_go() {
         let mut buffers = Buffers::default();

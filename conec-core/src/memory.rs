@@ -218,6 +218,17 @@ mod tests {
         assert_eq!(worst, FIXED + (4 << 20) + (1 << 19) + (1 << 20));
     }
 
+    /// Each may be one that it has asked for, and one that others have.
+    #[test]
+    fn every_channel_more_costs_what_it_may_take_twice() {
+        let identity = crate::Identity::from_seed([1; 32]);
+        let mut config = ClientConfig::new(identity, crate::Trust::Pin(crate::ClientId([2; 32])));
+        let before = config.fixed_memory();
+        config.limits.channels_per_client += 1;
+        let more = config.fixed_memory() - before;
+        assert_eq!(more, 2 * (config.peer.fixed_memory() + PAIR));
+    }
+
     #[test]
     fn windows_get_half_of_what_is_left_unless_messages_need_it() {
         let (small, large) = (channel(1000), channel(1 << 20));

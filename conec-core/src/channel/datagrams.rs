@@ -109,6 +109,9 @@ mod tests {
             datagrams.push(&[number]);
         }
         assert!(datagrams.announce() && !datagrams.announce());
+        // Who has asked is told again, as long as there are some.
+        datagrams.asked_for();
+        assert!(datagrams.announce() && !datagrams.announce());
         let left = std::iter::from_fn(|| datagrams.pop());
         assert_eq!(left.map(|it| it[0]).collect::<Vec<_>>(), [2, 3, 4]);
         assert_eq!((datagrams.memory(), datagrams.displaced()), (0, 2));

@@ -230,3 +230,43 @@ pub(super) struct Backwards;
 pub(super) const MAX_SENDERS: usize = 4096;
 /// A sender that joins again and again where nobody says anything is taken so often.
 pub(super) const MAX_RETIRED: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(membership: MembershipTag) -> SealedHeader {
+        SealedHeader {
+            key: [0; 8],
+            membership,
+            counter: 0,
+            after: 0,
+        }
+    }
+
+    #[test]
+    fn each_sender_counts_as_much_and_so_does_each_salt_that_it_has_left() {
+        let mut senders = Senders::new(0);
+        assert_eq!(senders.memory(), 0);
+        let mut hear = |position: u64, sender: u8, salt: u8| {
+            let membership = MembershipTag {
+                born: 1,
+                salt: [salt; 16],
+            };
+            let sender = ClientId([sender; 32]);
+            let taken = senders.take(sender, position, &header(membership), None);
+            assert_eq!(taken, Ok(0));
+            senders.memory()
+        };
+        let one = hear(2, 1, 1);
+        assert!(
+            one >= size_of::<Sender>() + size_of::<MessageKey>(),
+            "{one}"
+        );
+        assert_eq!(hear(3, 2, 1), 2 * one);
+        assert_eq!(hear(4, 3, 1), 3 * one);
+        let again = hear(5, 3, 2);
+        let salts = (again - 3 * one) / size_of::<Salt>();
+        assert!((1..=MAX_RETIRED).contains(&salts), "{salts}");
+    }
+}

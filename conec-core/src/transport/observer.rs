@@ -409,9 +409,9 @@ mod tests {
             &self,
             _orig_dst_cid: &ConnectionId,
             _header: &[u8],
-            _payload: &[u8],
+            payload: &[u8],
         ) -> bool {
-            true
+            !payload.is_empty()
         }
 
         fn export_keying_material(
@@ -455,5 +455,8 @@ mod tests {
         assert_eq!(observer.latest(), Some(4));
         let limits = (updated.confidentiality_limit(), updated.integrity_limit());
         assert_eq!((updated.tag_len(), limits), (16, (7, 8)));
+        let is_valid =
+            |payload: &[u8]| session.is_valid_retry(&ConnectionId::new(&[]), &[], payload);
+        assert!(is_valid(&[1]) && !is_valid(&[]));
     }
 }

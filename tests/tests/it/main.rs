@@ -16,6 +16,7 @@ mod corpora;
 mod crashes;
 mod credentials;
 mod direct;
+mod drivers;
 mod errors;
 mod gaps;
 mod groups;
