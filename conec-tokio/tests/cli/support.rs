@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 /// Nothing takes longer, even where the machine has much else to do.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
+/// The exit code of who was asked to stop.
+const INTERRUPTED: i32 = 130;
 
 /// A home directory, for one user.
 pub(crate) struct Home(TempDir);
@@ -179,7 +181,7 @@ impl Ended {
         self.stdout()
     }
 
-    /// Its exit code was this, it printed nothing, and what it said had all of these in it.
+    /// Its exit code was this, it printed nothing, and what it said had all of these in it, and what to do.
     pub(crate) fn failed(&self, code: i32, said: &[&str]) {
         assert_eq!(
             self.0.status.code(),
@@ -189,6 +191,9 @@ impl Ended {
             self.stderr()
         );
         assert_eq!(self.stdout(), "");
+        // As a line, a field in JSON, or an option.
+        let is_helped = self.stderr().contains("help");
+        assert!(is_helped || code == INTERRUPTED, "{:?}", self.stderr());
         for said in said {
             assert!(
                 self.stderr().contains(said),

@@ -1,10 +1,5 @@
 //! Why a command has failed: what happened, what to do about it, and the exit code.
 
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the library has many reasons, most of which are the same to users of the tool: their own words say the rest"
-)]
-
 use std::{
     error::Error,
     fmt::{self, Write as _},
@@ -12,19 +7,12 @@ use std::{
     process::ExitCode,
 };
 
-use conec_tokio::{
-    BindError, CloseReason, Code, ConfigError, ConnectError, ErrorCode, OpenError, OpenStreamError,
-    RecvEnd, RecvError, SendEnd, SendError, StoreError,
-};
-
-use crate::codes;
-
-/// Why a command has failed.
+/// Why a command has failed. There is always something to do about it.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
     what: String,
-    help: Option<String>,
+    help: String,
 }
 
 /// The exit codes of failures.
@@ -47,43 +35,41 @@ pub(crate) enum Exit {
 }
 
 impl Failure {
-    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+    pub(crate) fn new(exit: Exit, what: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             exit,
             what: what.into(),
-            help: None,
+            help: help.into(),
         }
     }
 
     /// Wrong usage or configuration.
-    pub(crate) fn usage(what: impl Into<String>) -> Self {
-        Self::new(Exit::Usage, what)
+    pub(crate) fn usage(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, what, help)
     }
 
     /// Something that the system did not do.
     pub(crate) fn io(what: impl fmt::Display, error: &io::Error) -> Self {
-        let failure = Self::new(Exit::Other, format!("{what}: {error}"));
-        match error.kind() {
-            io::ErrorKind::NotFound => failure.help("check how it is written"),
-            io::ErrorKind::PermissionDenied => {
-                failure.help("do it as somebody who may, or change the rights")
-            }
-            io::ErrorKind::StorageFull => failure.help("make room there"),
-            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-                failure.help("move away what is in its place")
-            }
-            _ => failure,
-        }
+        Self::new(Exit::Other, format!("{what}: {error}"), advice_on(error))
+    }
+
+    /// Something that cannot be, unless conec itself is wrong.
+    pub(crate) fn mistake(what: impl Into<String>) -> Self {
+        Self::new(
+            Exit::Other,
+            what,
+            "this is a mistake in conec: please report it, with what `conec doctor --bundle FILE` writes",
+        )
     }
 
     /// By a signal.
     pub(crate) fn interrupted() -> Self {
-        Self::new(Exit::Interrupted, "interrupted")
+        Self::new(Exit::Interrupted, "interrupted", "run it again")
     }
 
-    /// With what to do about it.
+    /// With other advice than for most who meet with it.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = help.into();
         self
     }
 
@@ -102,9 +88,9 @@ impl Failure {
         &self.what
     }
 
-    /// What to do about it, if that is known.
-    pub(crate) fn advice(&self) -> Option<&str> {
-        self.help.as_deref()
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> &str {
+        &self.help
     }
 
     /// Tells people, on standard error.
@@ -118,223 +104,45 @@ impl Failure {
 
     /// Tells programs that read logs.
     pub(crate) fn log(&self) -> ExitCode {
-        let (what, help) = (&self.what, self.help.as_deref());
+        let (what, help) = (&self.what, &self.help);
         tracing::error!(help, "{what}");
         ExitCode::from(self.exit as u8)
-    }
-
-    /// Why a channel that was asked for did not come about.
-    fn not_opened(reason: CloseReason) -> Self {
-        match reason {
-            CloseReason::Remote(ErrorCode::NotFound) => Self::new(
-                Exit::NotThere,
-                "nobody of that name or id is connected, or nobody whom this Client may reach",
-            )
-            .help("check the name, and that the other end runs and is connected to the same Coordinator"),
-            CloseReason::Remote(ErrorCode::NoAnswer) => {
-                Self::new(Exit::NotThere, "the other end did not answer in time")
-                    .help("check that it still runs there")
-            }
-            CloseReason::Remote(ErrorCode::PeerGone) => {
-                Self::new(Exit::NotThere, "the other end has just gone")
-            }
-            CloseReason::KeyChanged | CloseReason::Identity | CloseReason::Credential(_) => {
-                Self::new(Exit::Refused, reason.to_string())
-            }
-            reason => reason.into(),
-        }
-    }
-
-    fn by_code(code: Code) -> Self {
-        let exit = match code {
-            codes::NOT_SERVED => Exit::NotThere,
-            codes::FAILED | codes::NO_ROOM => Exit::Other,
-            _ => Exit::Refused,
-        };
-        match codes::meaning(code) {
-            Some((what, help)) => Self::new(exit, format!("the other end says: {what}")).help(help),
-            None => Self::new(exit, format!("the other end has ended it with {code}"))
-                .help("have the same version at both ends"),
-        }
-    }
-
-    /// Something that was there is no more.
-    fn lost(what: impl Into<String>) -> Self {
-        Self::new(Exit::Lost, what)
-            .help("check the network, and that the other end still runs; then try again")
     }
 }
 
 /// As it is shown.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
-        match &self.help {
-            Some(help) => write!(f, "\nhelp: {help}"),
-            None => Ok(()),
-        }
+        write!(f, "error: {}\nhelp: {}", self.what, self.help)
     }
 }
 
-/// Why the Coordinator is not there for this Client.
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::Closed(reason) => not_connected(reason),
-            ConnectError::Resolve { .. } => Self::new(Exit::Unreachable, chain(&error))
-                .help("check the host name of the Coordinator, and this machine's network"),
-            ConnectError::Address(_) => Self::usage(chain(&error)),
-            ConnectError::Bind(error) => error.into(),
-            _ => Self::new(Exit::Unreachable, chain(&error)),
+/// What to do where the system says this.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "systems have many errors, and may have more: about most there is nothing to say"
+)]
+pub(crate) fn advice_on(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "check how it is written",
+        io::ErrorKind::PermissionDenied => "do it as somebody who may, or change the rights",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there",
+        io::ErrorKind::ReadOnlyFilesystem => "choose a place that can be written to",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "move away what is in its place"
         }
-    }
-}
-
-fn not_connected(reason: CloseReason) -> Failure {
-    let of = |exit, help: &str| {
-        Failure::new(exit, format!("not connected to the Coordinator: {reason}")).help(help)
-    };
-    match reason {
-        CloseReason::Application(codes::TOKEN) => Failure::new(
-            Exit::Refused,
-            "the Coordinator lets nobody in without its token, and this one is not right",
-        )
-        .help("get its ticket from whoever runs it, and `conec join` with that"),
-        CloseReason::Application(code) => {
-            let (what, help) = codes::meaning(code).unwrap_or((
-                "it does not say why",
-                "ask whoever runs it to let this Client in",
-            ));
-            let what = format!("refused by the Coordinator with {code}: {what}");
-            Failure::new(Exit::Refused, what).help(help)
-        }
-        CloseReason::Remote(ErrorCode::NameInUse) => {
-            Failure::new(Exit::Refused, "somebody else has that name")
-                .help("choose another name with --name")
-        }
-        CloseReason::Remote(ErrorCode::Refused) => of(
-            Exit::Refused,
-            "ask whoever runs it to let this Client in: its id is what `conec id` prints",
-        ),
-        CloseReason::Remote(ErrorCode::Superseded) => of(
-            Exit::Lost,
-            "another process has this identity: give each machine a home directory of its own",
-        ),
-        CloseReason::Remote(ErrorCode::Shutdown) => of(
-            Exit::Unreachable,
-            "it is being stopped: try again when it runs",
-        ),
-        CloseReason::Remote(_) | CloseReason::Credential(_) => Failure::new(
-            Exit::Refused,
-            format!("refused by the Coordinator: {reason}"),
-        ),
-        CloseReason::Identity => Failure::new(
-            Exit::Unreachable,
-            "who answers there is not the Coordinator that is meant: it did not prove to have its key",
-        )
-        .help("it may have been set up anew: get its new ticket from whoever runs it, and `conec join` with that"),
-        CloseReason::TimedOut => Failure::new(Exit::Unreachable, "the Coordinator does not answer")
-            .help("check that it runs, that host and port are right, and that no firewall stops UDP"),
-        CloseReason::Unreachable(why) => {
-            Failure::new(Exit::Unreachable, "the Coordinator cannot be reached").help(why.to_string())
-        }
-        reason => Failure::new(
-            Exit::Unreachable,
-            format!("not connected to the Coordinator: {reason}"),
-        ),
-    }
-}
-
-/// Why nobody can be served any more.
-pub(crate) fn ended(reason: CloseReason) -> Failure {
-    match reason {
-        CloseReason::Local => Failure::new(Exit::Other, "closed"),
-        reason => not_connected(reason),
-    }
-}
-
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Closed(reason) => Self::not_opened(reason),
-            OpenError::KeyChanged(_) => Self::new(Exit::Refused, error.to_string()),
-            OpenError::Refused(_) => Self::new(Exit::Lost, error.to_string()),
-            _ => Self::new(Exit::Other, chain(&error)),
-        }
-    }
-}
-
-/// Why a channel has ended.
-impl From<CloseReason> for Failure {
-    fn from(reason: CloseReason) -> Self {
-        match reason {
-            CloseReason::Application(code) => Self::by_code(code),
-            CloseReason::Remote(
-                code @ (ErrorCode::Refused | ErrorCode::Limit | ErrorCode::RateLimited),
-            ) => Self::new(Exit::Refused, code.to_string()),
-            reason => Self::lost(format!("the channel has ended: {reason}")),
-        }
-    }
-}
-
-impl From<OpenStreamError> for Failure {
-    fn from(error: OpenStreamError) -> Self {
-        Self::lost(error.to_string())
-    }
-}
-
-impl From<SendError> for Failure {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::Ended(end) => end.into(),
-            _ => Self::new(Exit::Other, error.to_string()),
-        }
-    }
-}
-
-impl From<SendEnd> for Failure {
-    fn from(end: SendEnd) -> Self {
-        match end {
-            SendEnd::Stopped(code) => Self::by_code(code),
-            SendEnd::Closed(reason) => reason.into(),
-            end => Self::lost(format!("the stream has ended: {end}")),
-        }
-    }
-}
-
-impl From<RecvError> for Failure {
-    fn from(error: RecvError) -> Self {
-        match error {
-            RecvError::Ended(end) => end.into(),
-            _ => Self::new(Exit::Other, error.to_string()),
-        }
-    }
-}
-
-impl From<RecvEnd> for Failure {
-    fn from(end: RecvEnd) -> Self {
-        match end {
-            RecvEnd::Reset(code) => Self::by_code(code),
-            RecvEnd::Closed(reason) => reason.into(),
-            end => Self::lost(format!("the stream has ended: {end}")),
-        }
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::new(Exit::Usage, chain(&error))
-    }
-}
-
-impl From<BindError> for Failure {
-    fn from(error: BindError) -> Self {
-        match error {
-            BindError::Config(ConfigError::Credential(_)) => Self::new(Exit::Usage, chain(&error))
-                .help("a credential is for one key, and when several commands run at once, only the first has this machine's: give the others homes of their own, by CONEC_HOME"),
-            BindError::Config(_) => Self::new(Exit::Usage, chain(&error)),
-            _ => Self::new(Exit::Other, chain(&error)),
-        }
+        io::ErrorKind::IsADirectory => "name a file: that is a directory",
+        io::ErrorKind::InvalidData => "look into it: it is damaged, or something else",
+        io::ErrorKind::AddrInUse => "choose another port, or end the process that has this one",
+        io::ErrorKind::AddrNotAvailable => "choose an address that this machine has",
+        io::ErrorKind::ConnectionRefused => "check that something listens there",
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::TimedOut => "check the network, and that the other machine runs",
+        io::ErrorKind::BrokenPipe => "keep what reads this running until all is written",
+        io::ErrorKind::OutOfMemory => "end other programs, or give this one more memory",
+        _ => "try again with -vv, which shows more of what goes on",
     }
 }
 

@@ -41,8 +41,10 @@ impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let text = self.ticket()?;
         let invitation: Invitation = text.parse().map_err(|error| {
-            Failure::usage(format!("that is no ticket: {error}"))
-                .help("copy all of what `conec coordinator` prints: it begins with conec1")
+            Failure::usage(
+                format!("that is no ticket: {error}"),
+                "copy all of what `conec coordinator` prints: it begins with conec1",
+            )
         })?;
         let home = Home::open()?;
         if !self.offline {

@@ -8,7 +8,7 @@ use crate::failure::{Exit, Failure};
 /// Sends something.
 pub(crate) async fn send(sender: &mut Sender, what: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_vec(what)
-        .map_err(|error| Failure::new(Exit::Other, format!("cannot be sent: {error}")))?;
+        .map_err(|error| Failure::mistake(format!("cannot be sent: {error}")))?;
     Ok(sender.send(text.into()).await?)
 }
 
@@ -18,8 +18,8 @@ pub(crate) async fn receive<T: DeserializeOwned>(receiver: &mut Receiver) -> Res
         Failure::new(
             Exit::Lost,
             "the other end has ended before it said anything",
+            "see whether it still runs, and what it says",
         )
-        .help("see whether it still runs, and what it says")
     })
 }
 
@@ -34,7 +34,7 @@ pub(crate) async fn next<T: DeserializeOwned>(
         Failure::new(
             Exit::Other,
             format!("the other end is not understood: {error}"),
+            "use the same version of conec at both ends",
         )
-        .help("use the same version of conec at both ends")
     })
 }

@@ -24,6 +24,7 @@ mod open_files;
 mod output;
 mod pipe;
 mod private;
+mod reasons;
 mod relay;
 mod saved;
 mod serve;

@@ -42,8 +42,10 @@ impl Man {
         let mut command = &conec;
         for name in &self.command {
             command = command.find_subcommand(name).ok_or_else(|| {
-                Failure::usage(format!("there is no command {name:?}"))
-                    .help("`conec help` lists those that there are")
+                Failure::usage(
+                    format!("there is no command {name:?}"),
+                    "`conec help` lists those that there are",
+                )
             })?;
         }
         let mut page = Vec::new();

@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 
 /// How a command gives what it gives.
 #[derive(Debug, Clone, Copy, Default, Args)]
@@ -23,7 +23,7 @@ impl Output {
     pub(crate) fn line(self, object: &impl Serialize, text: impl Display) -> Result<(), Failure> {
         if self.json {
             let object = serde_json::to_string(object)
-                .map_err(|error| Failure::new(Exit::Other, format!("cannot print: {error}")))?;
+                .map_err(|error| Failure::mistake(format!("cannot print: {error}")))?;
             print(object)
         } else {
             print(text)

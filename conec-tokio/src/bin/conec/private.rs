@@ -42,8 +42,10 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, Failure> {
 /// What a file holds that has to be there.
 pub(crate) fn read_needed(path: &Path) -> Result<String, Failure> {
     read(path)?.ok_or_else(|| {
-        Failure::usage(format!("there is no file {}", path.display()))
-            .help("check how it is written")
+        Failure::usage(
+            format!("there is no file {}", path.display()),
+            "check how it is written",
+        )
     })
 }
 
@@ -58,7 +60,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<String, Failure> {
         if metadata.permissions().mode() & 0o007 != 0 {
             let what = format!("everybody on this machine can read {}", path.display());
             let help = "take their rights away (chmod 600) if you know that nobody has read it, or make a new one";
-            return Err(Failure::usage(what).help(help));
+            return Err(Failure::usage(what, help));
         }
     }
     Ok(text)
@@ -101,7 +103,5 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// A path that has to be there, for what else would be in it.
 pub(crate) fn needed(path: Option<PathBuf>, what: &str, help: &str) -> Result<PathBuf, Failure> {
-    path.ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("there is no place for {what}")).help(help)
-    })
+    path.ok_or_else(|| Failure::new(Exit::Usage, format!("there is no place for {what}"), help))
 }

@@ -81,7 +81,9 @@ fn list(contexts: &Contexts, output: Output) -> Result<(), Failure> {
 fn need(is_there: bool, name: &str) -> Result<(), Failure> {
     match is_there {
         true => Ok(()),
-        false => Err(Failure::usage(format!("there is no context {name:?}"))
-            .help("`conec context ls` lists those that there are")),
+        false => Err(Failure::usage(
+            format!("there is no context {name:?}"),
+            "`conec context ls` lists those that there are",
+        )),
     }
 }

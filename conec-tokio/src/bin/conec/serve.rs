@@ -4,13 +4,7 @@ use std::{collections::BTreeMap, pin::Pin, process::ExitCode};
 
 use conec_tokio::{Offer, PeerInfo};
 
-use crate::{
-    check::echo,
-    codes,
-    failure::{self, Failure},
-    output::say,
-    session::Session,
-};
+use crate::{check::echo, codes, failure::Failure, output::say, reasons, session::Session};
 
 /// The services of a process.
 pub(crate) struct Services(BTreeMap<&'static str, Service>);
@@ -43,7 +37,7 @@ impl Services {
         while let Some(offer) = session.client().accept().await {
             self.take(offer);
         }
-        Err(failure::ended(session.client().closed().await))
+        Err(reasons::ended(session.client().closed().await))
     }
 
     fn take(&self, offer: Offer) {

@@ -10,10 +10,10 @@ use conec_tokio::{
 };
 
 use crate::{
-    failure::{self, Exit, Failure},
+    failure::{Exit, Failure},
     home::{Context, Home, Lease},
     output::say,
-    private, stop,
+    private, reasons, stop,
     target::Peer,
 };
 
@@ -110,8 +110,10 @@ impl Session {
     /// The hash of the Coordinator's key.
     pub(crate) fn pin(&self) -> Result<KeyPin, Failure> {
         self.url.pin().ok_or_else(|| {
-            Failure::usage("this needs the URL of the Coordinator with its pin")
-                .help("use the URL or the ticket that the Coordinator prints")
+            Failure::usage(
+                "this needs the URL of the Coordinator with its pin",
+                "use the URL or the ticket that the Coordinator prints",
+            )
         })
     }
 
@@ -139,7 +141,7 @@ impl Session {
             biased;
             outcome = work(&self) => outcome,
             () = stop::wanted() => Err(Failure::interrupted()),
-            reason = self.client.closed() => Err(failure::ended(reason)),
+            reason = self.client.closed() => Err(reasons::ended(reason)),
         };
         let patience = match outcome {
             Ok(_) => PATIENCE,
@@ -194,8 +196,7 @@ impl Connect {
         let text = private::read_needed(path)?;
         let credential = Credential::from_pem(text.as_bytes());
         credential.map(Some).map_err(|error| {
-            Failure::usage(format!("{} is no credential: {error}", path.display()))
-                .help("it is a chain of certificates, PEM, that an authority of the Coordinator has issued for this machine's key")
+            Failure::usage(format!("{} is no credential: {error}", path.display()), "it is a chain of certificates, PEM, that an authority of the Coordinator has issued for this machine's key")
         })
     }
 
@@ -209,17 +210,19 @@ impl Connect {
             }));
         }
         let Some(name) = self.context.as_deref().or_else(|| contexts.current()) else {
-            let failure = Failure::usage("no Coordinator to speak to");
-            if contexts.list().next().is_some() {
-                return Err(failure.help("`conec context use NAME` chooses one that was joined"));
-            }
-            return Err(failure.help(
-                "run `conec coordinator` somewhere, and `conec join` here with its ticket; or give --coordinator URL",
-            ));
+            let help = match contexts.list().next() {
+                Some(_) => "`conec context use NAME` chooses one that was joined",
+                None => {
+                    "run `conec coordinator` somewhere, and `conec join` here with its ticket; or give --coordinator URL"
+                }
+            };
+            return Err(Failure::usage("no Coordinator to speak to", help));
         };
         contexts.get(name).ok_or_else(|| {
-            Failure::usage(format!("there is no context {name:?}"))
-                .help("`conec context ls` lists those that there are")
+            Failure::usage(
+                format!("there is no context {name:?}"),
+                "`conec context ls` lists those that there are",
+            )
         })
     }
 }
@@ -273,8 +276,8 @@ fn trust(url: &CoordinatorUrl) -> Result<Trust, Failure> {
         return Err(Failure::new(
             Exit::Unreachable,
             "this system trusts no authorities, and the URL has no pin",
-        )
-        .help("use the URL with the pin that the Coordinator prints, or set SSL_CERT_FILE"));
+            "use the URL with the pin that the Coordinator prints, or set SSL_CERT_FILE",
+        ));
     }
     Ok(Trust::Roots(Arc::new(roots)))
 }
@@ -283,10 +286,14 @@ fn read_token(path: &std::path::Path) -> Result<Secret<Bytes>, Failure> {
     let text = private::read_needed(path)?;
     let token = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes());
     let token = token.map_err(|_| {
-        Failure::usage(format!(
+        let what = format!(
             "{} holds no token: it is a hexadecimal number",
             path.display()
-        ))
+        );
+        Failure::usage(
+            what,
+            "copy the file `token` out of the state directory of the Coordinator",
+        )
     })?;
     Ok(token.into())
 }

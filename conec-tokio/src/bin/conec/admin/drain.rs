@@ -53,9 +53,10 @@ impl Args {
 
 async fn look_up(place: &str) -> Result<Vec<Place>, Failure> {
     let Some((host, _)) = place.rsplit_once(':') else {
-        return Err(Failure::usage(format!(
-            "--to {place}: write it as host:port"
-        )));
+        return Err(Failure::usage(
+            format!("--to {place}: there is no port"),
+            "write it as host:port",
+        ));
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found = tokio::net::lookup_host(place).await;
@@ -66,7 +67,11 @@ async fn look_up(place: &str) -> Result<Vec<Place>, Failure> {
     });
     let places: Vec<_> = places.collect();
     match places.is_empty() {
-        true => Err(Failure::new(Exit::Other, format!("{place} has no address"))),
+        true => Err(Failure::new(
+            Exit::Other,
+            format!("{place} has no address"),
+            "check how it is written, or give its IP address",
+        )),
         false => Ok(places),
     }
 }

@@ -61,13 +61,21 @@ impl Args {
                 format!("{id} is let in again"),
                 format!("{id} was not forbidden"),
             ),
-            (None, None) => return Err(Failure::usage("it was not said whom")),
+            (None, None) => {
+                return Err(Failure::usage(
+                    "it was not said whom",
+                    "give a name or an id, as `conec ls` shows them",
+                ));
+            }
         };
         match operator.ask(&request).await? {
             Answer::Done => say(done),
             Answer::NotThere => {
-                return Err(Failure::new(Exit::NotThere, not_there)
-                    .help("`conec ls` lists who is connected"));
+                return Err(Failure::new(
+                    Exit::NotThere,
+                    not_there,
+                    "`conec ls` lists who is connected",
+                ));
             }
             Answer::Welcome
             | Answer::Clients { .. }

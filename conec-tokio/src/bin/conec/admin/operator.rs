@@ -28,8 +28,11 @@ impl Operator {
                 return failure;
             }
             let what = "the Coordinator does not take this machine for an operator";
-            Failure::new(Exit::Refused, what)
-                .help(format!("have it run with --admin {}", identity.id()))
+            Failure::new(
+                Exit::Refused,
+                what,
+                format!("have it run with --admin {}", identity.id()),
+            )
         };
         let client = session.client();
         let (mut requests, mut answers) = client.home().open_bi(LABEL).await?;
@@ -38,17 +41,12 @@ impl Operator {
         let about = proof::Session {
             pin: session.pin()?,
             client: client.id(),
-            challenge: challenge.ok_or_else(|| {
-                Failure::new(Exit::Other, "the Coordinator is of another version")
-            })?,
+            challenge: challenge.ok_or_else(unexpected)?,
         };
         json::send(&mut requests, &about.prove(&identity)?).await?;
         match json::next(&mut answers).await.map_err(not_one)? {
             Some(Answer::Welcome) => Ok(Self { requests, answers }),
-            _ => Err(Failure::new(
-                Exit::Other,
-                "the Coordinator is of another version",
-            )),
+            _ => Err(unexpected()),
         }
     }
 
@@ -58,15 +56,23 @@ impl Operator {
             Some(Answer::Failed { why }) => Err(Failure::new(
                 Exit::Other,
                 format!("the Coordinator says: {why}"),
+                "see its log, where it runs",
             )),
             Some(answer) => Ok(answer),
-            None => Err(Failure::new(Exit::Lost, "the Coordinator has stopped")),
+            None => Err(Failure::new(
+                Exit::Lost,
+                "the Coordinator has stopped",
+                "try again when it runs",
+            )),
         }
     }
 }
 
 /// An answer to something else.
 pub(super) fn unexpected() -> Failure {
-    Failure::new(Exit::Other, "the Coordinator has answered something else")
-        .help("the tool and the Coordinator should be of the same version")
+    Failure::new(
+        Exit::Other,
+        "the Coordinator has answered something else",
+        "the tool and the Coordinator should be of the same version",
+    )
 }

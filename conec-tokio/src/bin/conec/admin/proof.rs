@@ -38,8 +38,8 @@ impl Session {
             Failure::new(
                 Exit::Usage,
                 "operators need an identity with an Ed25519 key",
+                "move the identity in the home directory away: the next command makes a new one",
             )
-            .help("move the identity in the home directory away: the next command makes a new one")
         };
         let pkcs8 = identity.to_pkcs8().ok_or_else(other_kind)?;
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8.as_ref());

@@ -52,9 +52,13 @@ async fn attend(
         PATIENCE,
         proved(office, client, &mut answers, &mut requests),
     );
-    let operator = proved
-        .await
-        .map_err(|_| Failure::new(Exit::Lost, "no proof came in time"))??;
+    let operator = proved.await.map_err(|_| {
+        Failure::new(
+            Exit::Lost,
+            "no proof came in time",
+            "have the operator check the network, and try again",
+        )
+    })??;
     let Some(operator) = operator else {
         tracing::warn!(%client, "turned away: it is no operator");
         answers.reset(codes::DENIED);
@@ -82,8 +86,7 @@ async fn proved(
     answers: &mut Sender,
     requests: &mut Receiver,
 ) -> Result<Option<ClientId>, Failure> {
-    let challenge = conec_tokio::Identity::generate_seed()
-        .map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
+    let challenge = conec_tokio::Identity::generate_seed()?;
     answers.send(challenge.to_vec().into()).await?;
     let Some(proof) = json::next::<Proof>(requests).await? else {
         return Ok(None);

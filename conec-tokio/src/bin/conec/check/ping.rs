@@ -85,8 +85,11 @@ impl Args {
         tally.tell(&channel, self.output)?;
         ended?;
         if tally.times.count() == 0 {
-            return Err(Failure::new(Exit::Lost, "there was no answer")
-                .help("the other end or the network is down, or slow: --timeout waits longer"));
+            return Err(Failure::new(
+                Exit::Lost,
+                "there was no answer",
+                "the other end or the network is down, or slow: --timeout waits longer",
+            ));
         }
         match self.until_direct && !Way::of(&channel).is_direct() {
             true => Err(not_direct(&channel)),
@@ -143,12 +146,18 @@ impl Args {
                     // To an earlier one, which was given up.
                     Some(answer) if is_to_earlier(&answer, number) => {}
                     Some(_) => {
-                        return Err(Failure::new(Exit::Other, "the answer is not what was sent")
-                            .help("are both of the same version?"));
+                        return Err(Failure::new(
+                            Exit::Other,
+                            "the answer is not what was sent",
+                            "are both of the same version?",
+                        ));
                     }
                     None => {
-                        return Err(Failure::new(Exit::Lost, "the other end has stopped")
-                            .help("check that it still runs there"));
+                        return Err(Failure::new(
+                            Exit::Lost,
+                            "the other end has stopped",
+                            "check that it still runs there",
+                        ));
                     }
                 }
             }
@@ -245,7 +254,9 @@ fn not_direct(channel: &Channel) -> Failure {
         0 => "no direct path was found",
         _ => "there was a direct path, but it did not last",
     };
-    Failure::new(Exit::Other, what).help(
+    Failure::new(
+        Exit::Other,
+        what,
         "both networks may have NATs that change ports: forward a UDP port at one of them. Through the Coordinator all works the same",
     )
 }

@@ -27,7 +27,12 @@ impl Admission {
         Ok(Self {
             token: state.token()?,
             admins: plan.admins().iter().copied().collect(),
-            rules: rules.map_err(|error| Failure::usage(format!("rules: {error}")))?,
+            rules: rules.map_err(|error| {
+                Failure::usage(
+                    format!("rules: {error}"),
+                    "`conec coordinator --help` explains them",
+                )
+            })?,
         })
     }
 

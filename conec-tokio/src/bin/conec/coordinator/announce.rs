@@ -25,9 +25,13 @@ impl Announcement {
     ) -> Result<Self, Failure> {
         let port = coordinator.local_addr().port();
         let url = CoordinatorUrl::new(Some(coordinator.pin()), host, port);
-        let url = url.map_err(|error| Failure::usage(format!("--host {host}: {error}")))?;
-        let invitation = Invitation::new(url.clone(), token.clone())
-            .map_err(|error| Failure::usage(error.to_string()))?;
+        let url = url.map_err(|error| {
+            let what = format!("--host {host}: {error}");
+            Failure::usage(what, "give a DNS name or an IP address, without a port")
+        })?;
+        let invitation = Invitation::new(url.clone(), token.clone()).map_err(|error| {
+            Failure::usage(error.to_string(), "move the file `token` in the state directory away: another one is made, and all have to join again")
+        })?;
         Ok(Self {
             url,
             ticket: invitation.to_text(),
@@ -56,6 +60,7 @@ fn code(ticket: &str) -> Result<String, Failure> {
         Failure::new(
             Exit::Other,
             format!("the ticket does not fit in a QR code: {error}"),
+            "leave --qr away, and copy the ticket",
         )
     })?;
     Ok(code.render::<Dense1x2>().build())

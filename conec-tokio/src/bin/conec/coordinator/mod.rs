@@ -28,10 +28,7 @@ use self::{
     state::State,
 };
 pub(crate) use self::{office::Office, options::Args};
-use crate::{
-    failure::{Exit, Failure},
-    output::say,
-};
+use crate::{failure::Failure, output::say};
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
@@ -79,7 +76,7 @@ impl Args {
             tokio::select! {
                 event = office.coordinator().next_event() => match event {
                     Some(event) => events::take(office, event),
-                    None => return Err(Failure::new(Exit::Other, "the Coordinator has ended")),
+                    None => return Err(Failure::mistake("the Coordinator has ended")),
                 },
                 Some(drain) = drains.recv() => return Ok(drain),
                 signal = signals.next() => match signal {

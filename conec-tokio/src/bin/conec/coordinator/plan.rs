@@ -226,7 +226,8 @@ fn given(certificate: &Path, key: &Path) -> Result<Certificate, Failure> {
     let chain = private::read_needed(certificate)?;
     let key = private::read_secret(key)?;
     Certificate::from_pem(format!("{chain}\n{key}").as_bytes()).map_err(|error| {
-        Failure::usage(format!("{}: {error}", certificate.display())).help(
+        Failure::usage(
+            format!("{}: {error}", certificate.display()),
             "both files are PEM: the chain of certificates, its own first, and the private key",
         )
     })

@@ -31,7 +31,11 @@ impl State {
         private::directory(&path)?;
         let lock = Lock::take(path.join("lock"))?.ok_or_else(|| {
             let what = format!("another Coordinator uses {}", path.display());
-            Failure::new(Exit::Usage, what).help("stop it, or give this one another --state DIR")
+            Failure::new(
+                Exit::Usage,
+                what,
+                "stop it, or give this one another --state DIR",
+            )
         })?;
         Ok(Self { path, _lock: lock })
     }
@@ -39,20 +43,14 @@ impl State {
     /// The certificate, made at the first start for these hosts.
     pub(super) fn certificate(&self, hosts: &[String]) -> Result<Certificate, Failure> {
         let path = self.path.join("certificate.pem");
-        load_or_create_certificate(&path, hosts).map_err(|error| {
-            Failure::from(error).help(format!(
-                "if {} is damaged, move it away: another one is made, and all have to join again",
-                path.display()
-            ))
-        })
+        Ok(load_or_create_certificate(&path, hosts)?)
     }
 
     /// What lets others in, made at the first start.
     pub(super) fn token(&self) -> Result<Secret<Bytes>, Failure> {
         let path = self.path.join("token");
         let Some(text) = private::read(&path)? else {
-            let token = Identity::generate_seed()
-                .map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
+            let token = Identity::generate_seed()?;
             private::write(&path, HEXLOWER.encode(&token).as_bytes())?;
             return Ok(token.to_vec().into());
         };
@@ -60,8 +58,10 @@ impl State {
         let token = token
             .filter(|it| it.len() >= SHORTEST_TOKEN)
             .ok_or_else(|| {
-                Failure::usage(format!("{} is damaged", path.display()))
-                    .help("remove it: a new token is made, and all have to join again")
+                Failure::usage(
+                    format!("{} is damaged", path.display()),
+                    "remove it: a new token is made, and all have to join again",
+                )
             })?;
         Ok(token.into())
     }
@@ -75,8 +75,10 @@ impl State {
         let read = |(before, line): (usize, &str)| {
             line.trim().parse().map_err(|error| {
                 let line = before + 1;
-                Failure::usage(format!("{} line {line} is no id: {error}", path.display()))
-                    .help("correct that line, or take it away: it says who is forbidden")
+                Failure::usage(
+                    format!("{} line {line} is no id: {error}", path.display()),
+                    "correct that line, or take it away: it says who is forbidden",
+                )
             })
         };
         lines.map(read).collect()

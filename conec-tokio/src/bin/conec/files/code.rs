@@ -13,7 +13,7 @@ use std::{fmt, str::FromStr, time::Duration};
 use bip39::Language;
 use blake3::Hash;
 use bytes::Bytes;
-use conec_tokio::{Channel, ClientId, Name, Receiver, Sender};
+use conec_tokio::{Channel, ClientId, Name, NoRandomness, Receiver, Sender};
 use ring::rand::{SecureRandom, SystemRandom};
 use spake2::{Ed25519Group, Identity, Password, Spake2};
 
@@ -48,7 +48,7 @@ impl Code {
         let hash = blake3::derive_key("conec files 1: where both meet", &self.number.to_be_bytes());
         let name = format!("code-{}", data_encoding::HEXLOWER.encode(&hash[..8]));
         name.parse()
-            .map_err(|error| Failure::new(Exit::Other, format!("{name}: {error}")))
+            .map_err(|error| Failure::mistake(format!("{name}: {error}")))
     }
 
     /// Proves that this end, which receives, has the code, and sees whether the other one has.
@@ -203,7 +203,11 @@ async fn say(to: &mut Sender, proof: Hash) -> Result<(), Failure> {
 async fn hear(from: &mut Receiver) -> Result<Bytes, Fault> {
     let heard = tokio::time::timeout(PATIENCE, from.recv()).await;
     let heard = heard.map_err(|_| {
-        Failure::new(Exit::Lost, "the other end does not answer").help("get a new code from it")
+        Failure::new(
+            Exit::Lost,
+            "the other end does not answer",
+            "get a new code from it",
+        )
     })?;
     match heard? {
         Some(message) if message.len() <= LONGEST => Ok(message),
@@ -215,7 +219,7 @@ fn random() -> Result<u16, Failure> {
     let mut bytes = [0; 2];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| Failure::new(Exit::Other, "the system has no randomness"))?;
+        .map_err(|_| NoRandomness)?;
     Ok(u16::from_be_bytes(bytes))
 }
 
@@ -223,20 +227,24 @@ fn wrong() -> Fault {
     let failure = Failure::new(
         Exit::Refused,
         "the codes at both ends are not the same, or somebody is in between",
+        "a code is good for one try: make a new one with `conec send --code`",
     );
-    Fault::new(
-        codes::WRONG_CODE,
-        failure.help("a code is good for one try: make a new one with `conec send --code`"),
-    )
+    Fault::new(codes::WRONG_CODE, failure)
 }
 
 fn no_code(why: &str) -> Failure {
-    Failure::usage(format!("that is no code: {why}"))
-        .help("type what `conec send --code` prints: it looks like 4821-acid-lunar-vapor")
+    Failure::usage(
+        format!("that is no code: {why}"),
+        "type what `conec send --code` prints: it looks like 4821-acid-lunar-vapor",
+    )
 }
 
 fn gone() -> Failure {
-    Failure::new(Exit::Lost, "the other end has gone")
+    Failure::new(
+        Exit::Lost,
+        "the other end has gone",
+        "get a new code from it",
+    )
 }
 
 const WORDS: usize = 3;

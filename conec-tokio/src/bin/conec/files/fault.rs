@@ -22,7 +22,7 @@ impl Fault {
 
     /// The other end says what cannot be.
     pub(super) fn malformed(what: impl Into<String>) -> Self {
-        let failure = Failure::new(Exit::Other, what);
+        let failure = Failure::new(Exit::Other, what, "have the same version at both ends");
         Self::new(
             codes::MALFORMED,
             failure.during("the other end does not keep to the protocol"),

@@ -196,7 +196,7 @@ pub(super) fn counted(count: u64, what: &str) -> String {
 
 fn style() -> Result<ProgressStyle, Failure> {
     ProgressStyle::with_template(TEMPLATE)
-        .map_err(|error| Failure::usage(format!("cannot show how far it is: {error}")))
+        .map_err(|error| Failure::mistake(format!("cannot show how far it is: {error}")))
 }
 
 /// All bars of the process. They are shown to people only.

@@ -135,7 +135,7 @@ pub(super) struct Stop {
 /// Says something in JSON.
 pub(super) async fn say(to: &mut Sender, what: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_vec(what)
-        .map_err(|error| Failure::new(Exit::Other, format!("cannot be told: {error}")))?;
+        .map_err(|error| Failure::mistake(format!("cannot be told: {error}")))?;
     Ok(to.send(Bytes::from(text)).await?)
 }
 
@@ -145,7 +145,12 @@ pub(super) async fn hear<T: DeserializeOwned>(from: &mut Receiver) -> Result<T, 
         Some(message) if message.len() <= MOST_HEADER => serde_json::from_slice(&message)
             .map_err(|error| Fault::malformed(format!("not understood: {error}"))),
         Some(_) => Err(Fault::malformed("not understood: too long")),
-        None => Err(Failure::new(Exit::Lost, "the other end has stopped too early").into()),
+        None => Err(Failure::new(
+            Exit::Lost,
+            "the other end has stopped too early",
+            "see what it says; sent again, it goes on where it was",
+        )
+        .into()),
     }
 }
 

@@ -58,7 +58,11 @@ impl Flow {
                 active,
                 idle,
             }),
-            false => Err(Failure::new(Exit::Other, "there is a flow of that number")),
+            false => Err(Failure::new(
+                Exit::Other,
+                "there is a flow of that number",
+                "have the same version at both ends",
+            )),
         }
     }
 

@@ -129,11 +129,16 @@ impl From<Refusal> for Failure {
         let text = refusal.text.chars().filter(|it| !it.is_control());
         let what = format!("the other end says: {}", text.collect::<String>());
         match refusal.why {
-            Why::Denied => Self::new(Exit::Refused, what)
-                .help("what may be done is said where `conec expose` runs, nothing by default: `conec expose --help`"),
-            Why::NobodyThere | Why::Unreachable | Why::TimedOut | Why::Other => {
-                Self::new(Exit::Other, what).help("check that it is there, seen from the other end")
-            }
+            Why::Denied => Self::new(
+                Exit::Refused,
+                what,
+                "what may be done is said where `conec expose` runs, nothing by default: `conec expose --help`",
+            ),
+            Why::NobodyThere | Why::Unreachable | Why::TimedOut | Why::Other => Self::new(
+                Exit::Other,
+                what,
+                "check that it is there, seen from the other end",
+            ),
         }
     }
 }

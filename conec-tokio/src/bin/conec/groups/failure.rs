@@ -5,15 +5,18 @@ use conec_tokio::{ErrorCode, GroupEnd, JoinError, PublishError};
 use crate::{
     codes,
     failure::{self, Exit, Failure},
+    reasons,
 };
 
 impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
         match error {
             JoinError::Ended(end) => end.into(),
-            JoinError::Refused(_) | _ => {
-                Self::new(Exit::Other, failure::chain(&error)).help("try again")
-            }
+            JoinError::Refused(_) | _ => Self::new(
+                Exit::Other,
+                failure::chain(&error),
+                "name each group once; if the Coordinator is away, try again when it is there",
+            ),
         }
     }
 }
@@ -25,11 +28,14 @@ impl From<PublishError> for Failure {
             PublishError::TooLarge { max } => Self::new(
                 Exit::Other,
                 format!("a message has at most {max} bytes here"),
-            )
-            .help("publish it in parts, or send it by `conec send`"),
-            PublishError::NotPublisher | PublishError::Sealing(_) | _ => {
-                Self::new(Exit::Other, failure::chain(&error))
-            }
+                "publish it in parts, or send it by `conec send`",
+            ),
+            PublishError::Sealing(_) => Self::new(
+                Exit::Other,
+                failure::chain(&error),
+                "begin again: what is sealed is counted anew then",
+            ),
+            PublishError::NotPublisher | _ => Self::mistake(failure::chain(&error)),
         }
     }
 }
@@ -38,32 +44,45 @@ impl From<PublishError> for Failure {
 impl From<GroupEnd> for Failure {
     fn from(end: GroupEnd) -> Self {
         match end {
-            GroupEnd::Closed(reason) => failure::ended(reason),
+            GroupEnd::Closed(reason) => reasons::ended(reason),
             GroupEnd::Refused(ErrorCode::NotFound) => Self::new(
                 Exit::Refused,
                 "the Coordinator does not let this Client into that group, or has ended it",
-            )
-            .help(ASK),
+                ASK,
+            ),
             GroupEnd::Refused(ErrorCode::Refused) => Self::new(
                 Exit::Refused,
                 "the Coordinator lets this Client hear in that group, but not publish",
-            )
-            .help(ASK),
+                ASK,
+            ),
             GroupEnd::Application(code) => {
                 let (why, help) = match codes::meaning(code) {
                     Some((why, help)) => (why.to_owned(), help),
                     None => (code.to_string(), ASK),
                 };
-                Self::new(Exit::Refused, format!("refused by the Coordinator: {why}")).help(help)
+                Self::new(
+                    Exit::Refused,
+                    format!("refused by the Coordinator: {why}"),
+                    help,
+                )
             }
-            GroupEnd::Refused(code) => Self::new(Exit::Refused, code.to_string()).help(ASK),
+            GroupEnd::Refused(code) => {
+                Self::new(Exit::Refused, code.to_string(), reasons::advice_by(code))
+            }
             GroupEnd::TooSlow => {
-                Self::new(Exit::Lost, end.to_string()).help("read faster, and begin again")
+                Self::new(Exit::Lost, end.to_string(), "read faster, and begin again")
             }
-            GroupEnd::Left | GroupEnd::Violation | GroupEnd::Sealing(_) | _ => {
-                Self::new(Exit::Other, end.to_string())
-                    .help("are this and the Coordinator of the same version?")
-            }
+            GroupEnd::Left => Self::new(Exit::Other, end.to_string(), "run it again"),
+            GroupEnd::Sealing(_) => Self::new(
+                Exit::Other,
+                end.to_string(),
+                "ask whoever runs the Coordinator whether it was set back to an earlier state",
+            ),
+            GroupEnd::Violation | _ => Self::new(
+                Exit::Other,
+                end.to_string(),
+                "are this and the Coordinator of the same version?",
+            ),
         }
     }
 }

@@ -38,10 +38,11 @@ impl Lines {
 
 fn fit(message: Vec<u8>) -> Result<Bytes, Failure> {
     match message.len() as u64 > MOST {
-        true => Err(
-            Failure::new(Exit::Other, "no group takes messages of more than 1 MiB")
-                .help("publish it in parts, or send it by `conec send`"),
-        ),
+        true => Err(Failure::new(
+            Exit::Other,
+            "no group takes messages of more than 1 MiB",
+            "publish it in parts, or send it by `conec send`",
+        )),
         false => Ok(message.into()),
     }
 }

@@ -123,7 +123,9 @@ impl Publisher {
 }
 
 fn lost(what: impl Into<String>) -> Failure {
-    Failure::new(Exit::Lost, what).help(
+    Failure::new(
+        Exit::Lost,
+        what,
         "the Coordinator was away meanwhile: with --again, what may be lost is published once more, and may be heard twice",
     )
 }

@@ -5,12 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use conec_tokio::{Group, GroupKey, JoinConfig, Name};
 
-use crate::{
-    failure::{Exit, Failure},
-    output::say,
-    private,
-    session::Session,
-};
+use crate::{failure::Failure, output::say, private, session::Session};
 
 /// By what messages are sealed.
 #[derive(Debug, Clone, Default, Args)]
@@ -58,10 +53,12 @@ impl Seal {
             tokio::task::spawn_blocking(move || GroupKey::from_passphrase(&passphrase, &group));
         let derived = derived
             .await
-            .map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
+            .map_err(|error| Failure::mistake(error.to_string()))?;
         let key = derived.map_err(|error| {
-            Failure::usage(format!("{}: {error}", name.display()))
-                .help("write a passphrase into it, in one line")
+            Failure::usage(
+                format!("{}: {error}", name.display()),
+                "write a passphrase into it, in one line",
+            )
         })?;
         Ok(Some(key))
     }
@@ -75,20 +72,24 @@ fn parse(text: &str, path: &Path) -> Result<GroupKey, Failure> {
             "{} holds no key: it is 64 hexadecimal digits",
             path.display()
         );
-        Failure::usage(what).help("make one with `openssl rand -hex 32`")
+        Failure::usage(what, "make one with `openssl rand -hex 32`")
     })
 }
 
 /// What a file holds, without what is around it.
 fn secret(path: &Path) -> Result<String, Failure> {
     let text = private::read(path)?.ok_or_else(|| {
-        Failure::usage(format!("there is no file {}", path.display()))
-            .help("make it, readable to you alone (umask 077)")
+        Failure::usage(
+            format!("there is no file {}", path.display()),
+            "make it, readable to you alone (umask 077)",
+        )
     })?;
     let text = text.trim();
     if text.is_empty() {
-        return Err(Failure::usage(format!("{} is empty", path.display()))
-            .help("write the secret into it, in one line"));
+        return Err(Failure::usage(
+            format!("{} is empty", path.display()),
+            "write the secret into it, in one line",
+        ));
     }
     warn_if_others_read(path);
     Ok(text.to_owned())

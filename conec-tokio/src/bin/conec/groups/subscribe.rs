@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::{history::History, item::Item, seal::Seal, teller::Teller, text};
 use crate::{
-    failure::{Exit, Failure},
+    failure::Failure,
     output::{Output, say},
     session::{Connect, Session},
 };
@@ -118,7 +118,7 @@ impl Hearing {
         if self.json {
             if let Some(item) = Item::of(item) {
                 let written = serde_json::to_writer(&mut *lines, &item);
-                written.map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
+                written.map_err(|error| Failure::mistake(error.to_string()))?;
                 lines.push(b'\n');
             }
         } else if let GroupItem::Message(message) = item {

@@ -85,7 +85,7 @@ impl Contexts {
 
     pub(crate) fn store(&self) -> Result<(), Failure> {
         let text = toml::to_string(&self.stored)
-            .map_err(|error| Failure::usage(format!("cannot store the context: {error}")))?;
+            .map_err(|error| Failure::mistake(format!("cannot store the context: {error}")))?;
         private::write(&self.path, text.as_bytes())
     }
 }
@@ -127,6 +127,8 @@ impl fmt::Debug for Entry {
 }
 
 fn damaged(path: &std::path::Path, error: impl fmt::Display) -> Failure {
-    Failure::usage(format!("{} is damaged: {error}", path.display()))
-        .help("correct it, or remove it and `conec join` again")
+    Failure::usage(
+        format!("{} is damaged: {error}", path.display()),
+        "correct it, or remove it and `conec join` again",
+    )
 }

@@ -2,7 +2,7 @@
 
 mod contexts;
 
-use std::{env, fs, path::PathBuf};
+use std::{env, path::PathBuf};
 
 use conec_tokio::{ClientId, Identity, load_or_create_identity};
 use directories::ProjectDirs;
@@ -61,8 +61,8 @@ impl Home {
                 "{MOST} processes have their identities from {}",
                 self.path.display()
             ),
-        )
-        .help("end some, or set CONEC_HOME to another directory"))
+            "end some, or set CONEC_HOME to another directory",
+        ))
     }
 
     /// All identities that there are, the first one first.
@@ -78,17 +78,7 @@ impl Home {
 
     fn nth(&self, n: usize) -> Result<Identity, Failure> {
         let path = self.path.join(file_name(n));
-        load_or_create_identity(&path).map_err(|error| {
-            let broken = fs::metadata(&path).is_ok();
-            let failure = Failure::from(error);
-            match broken {
-                true => failure.help(format!(
-                    "move {} away to get a new identity",
-                    path.display()
-                )),
-                false => failure,
-            }
-        })
+        Ok(load_or_create_identity(&path)?)
     }
 }
 

@@ -80,10 +80,11 @@ fn outcome(received: Result<(), Broken>, end: End) -> Result<ExitCode, Failure> 
     match (end, received) {
         (End::Failed { why }, _) => {
             let why: String = why.chars().filter(|it| !it.is_control()).collect();
-            Err(
-                Failure::new(Exit::Other, format!("the other end says: {why}"))
-                    .help("what it connects to is said where `conec listen` runs"),
-            )
+            Err(Failure::new(
+                Exit::Other,
+                format!("the other end says: {why}"),
+                "what it connects to is said where `conec listen` runs",
+            ))
         }
         // Who read it has had enough, as `head` has.
         (_, Err(Broken::Here(error))) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use super::protocol::End;
 use crate::{
-    failure::{Exit, Failure},
+    failure::Failure,
     relay::{Broken, inward, outward},
 };
 
@@ -29,7 +29,7 @@ pub(super) async fn run(
     };
     let hangup = Hangup::of(&child);
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(Failure::new(Exit::Other, "the command has no pipes"));
+        return Err(Failure::mistake("the command has no pipes"));
     };
     let given_up = async {
         match inward(receiver, stdin).await {

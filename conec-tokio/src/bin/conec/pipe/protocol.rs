@@ -72,8 +72,11 @@ pub(super) async fn told(channel: &Channel) -> Result<End, Failure> {
 fn not_understood(channel: &Channel) -> Failure {
     const CODE: Code = codes::MALFORMED;
     channel.abort(CODE);
-    Failure::new(Exit::Other, "the other end is not understood")
-        .help("use the same version of conec at both ends")
+    Failure::new(
+        Exit::Other,
+        "the other end is not understood",
+        "use the same version of conec at both ends",
+    )
 }
 
 const BYTES: &str = "bytes";

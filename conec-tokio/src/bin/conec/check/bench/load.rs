@@ -43,8 +43,8 @@ pub(super) async fn count(from: &mut Receiver) -> Result<Throughput, Failure> {
         _ => Err(Failure::new(
             Exit::Other,
             "too little has arrived to tell how fast it was",
-        )
-        .help("give it longer: --time")),
+            "give it longer: --time",
+        )),
     }
 }
 

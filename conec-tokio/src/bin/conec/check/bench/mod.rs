@@ -117,8 +117,11 @@ async fn round_trips(channel: &Channel, time: Duration) -> Result<Times, Failure
         let sent = Instant::now();
         sender.send(message.clone()).await?;
         if receiver.recv().await?.is_none() {
-            return Err(Failure::new(Exit::Lost, "the other end has stopped")
-                .help("check that it still runs there"));
+            return Err(Failure::new(
+                Exit::Lost,
+                "the other end has stopped",
+                "check that it still runs there",
+            ));
         }
         if sent - began >= load::WARM_UP {
             times.add(sent.elapsed());

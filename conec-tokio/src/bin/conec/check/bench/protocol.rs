@@ -65,8 +65,8 @@ fn malformed() -> Failure {
     Failure::new(
         Exit::Other,
         "the other end did not answer as `conec bench` does",
+        "are both of the same version?",
     )
-    .help("are both of the same version?")
 }
 
 /// Nobody sends for longer.

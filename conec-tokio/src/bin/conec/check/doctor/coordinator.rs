@@ -128,10 +128,7 @@ async fn packets(client: &Client) -> Finding {
 }
 
 fn failed(check: &'static str, failure: &Failure) -> Finding {
-    let help = failure
-        .advice()
-        .unwrap_or("ask whoever runs the Coordinator");
-    Finding::problem(check, failure.what(), help)
+    Finding::problem(check, failure.what(), failure.advice())
 }
 
 const ANOTHER: &str =

@@ -65,7 +65,7 @@ impl Args {
 fn bundle(findings: &[Finding]) -> Result<String, Failure> {
     let mut text = String::new();
     let written = write_bundle(&mut text, findings);
-    written.map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
+    written.map_err(|error| Failure::mistake(error.to_string()))?;
     Ok(text)
 }
 

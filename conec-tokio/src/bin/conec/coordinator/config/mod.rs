@@ -14,7 +14,7 @@ use self::{
     sections::{Group, Home, Limits},
 };
 use super::metrics::Address;
-use crate::failure::Failure;
+use crate::failure::{Failure, advice_on};
 
 /// All that can be said in the file. `dist/coordinator.toml` explains it.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -47,15 +47,17 @@ pub(super) struct Config {
 impl Config {
     /// What a file says. All that is wrong with it is said with the line.
     pub(super) fn read(path: &Path) -> Result<(Self, Source), Failure> {
-        let text = fs::read_to_string(path)
-            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
+        let text = fs::read_to_string(path).map_err(|error| {
+            let what = format!("cannot read {}: {error}", path.display());
+            Failure::usage(what, advice_on(&error))
+        })?;
         let source = Source {
             path: path.into(),
             text,
         };
         let config = toml::from_str(&source.text).map_err(|error| {
             let error = error.to_string();
-            Failure::usage(format!("{}: {}", path.display(), error.trim_end())).help(HELP)
+            Failure::usage(format!("{}: {}", path.display(), error.trim_end()), HELP)
         })?;
         Ok((config, source))
     }
@@ -123,19 +125,21 @@ impl Source {
             Some(line) => format!("{} line {line}: ", self.path.display()),
             None => String::new(),
         };
-        Failure::usage(format!("{place}{error}")).help(HELP)
+        Failure::usage(format!("{place}{error}"), HELP)
     }
 
     /// A key whose value is of no use.
     pub(super) fn wrong(&self, key: &str, why: impl std::fmt::Display) -> Failure {
         if self.path.as_os_str().is_empty() {
-            return Failure::usage(format!("{key}: {why}"))
-                .help("`conec coordinator --help` explains it");
+            return Failure::usage(
+                format!("{key}: {why}"),
+                "`conec coordinator --help` explains it",
+            );
         }
         let line = self
             .line_of(key)
             .map_or(String::new(), |line| format!(" line {line}"));
-        Failure::usage(format!("{}{line}: {key}: {why}", self.path.display())).help(HELP)
+        Failure::usage(format!("{}{line}: {key}: {why}", self.path.display()), HELP)
     }
 
     /// A file that it names: beside itself, unless the whole path is given.

@@ -42,8 +42,8 @@ impl Server {
             Failure::new(
                 Exit::Other,
                 format!("cannot serve metrics at {at}: {error}"),
+                "does another program use that port? --metrics chooses another address or port",
             )
-            .help("does another program use that port? --metrics chooses another address or port")
         })
     }
 

@@ -68,7 +68,7 @@ impl Wanted {
         }
         let path = self.place.path(&self.name);
         let what = format!("{MOST_NUMBERS} files are called like {}", path.display());
-        Err(Failure::new(Exit::Other, what).into())
+        Err(Failure::new(Exit::Other, what, "move some of them away").into())
     }
 
     fn candidate(self: &Arc<Self>, number: usize, may_be_whole: bool) -> io::Result<Option<Draft>> {
@@ -252,8 +252,7 @@ impl Draft {
                 let _ = place.remove(&names::part(&name));
                 let _ = Notes::forget(&place, &name);
             }
-            let failure = Failure::new(Exit::Other, what);
-            return Err(failure.help("send it again").into());
+            return Err(Failure::new(Exit::Other, what, "send it again").into());
         }
         let settled = match self.is_whole {
             true => Ok(name),

@@ -200,7 +200,11 @@ async fn stream(channel: &Channel) -> Result<IncomingStream, Fault> {
 }
 
 fn gone() -> Failure {
-    Failure::new(Exit::Lost, "the other end does not go on")
+    Failure::new(
+        Exit::Lost,
+        "the other end does not go on",
+        "check the network, and that it still runs; sent again, it goes on where it was",
+    )
 }
 
 /// How long the other end may take to say what comes next, where nobody has to decide anything.

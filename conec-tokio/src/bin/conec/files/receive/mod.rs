@@ -78,8 +78,8 @@ impl Args {
         if !self.yes && !self.code && !may_ask {
             return Err(Failure::usage(
                 "there is no terminal to ask on whether to take what is sent",
-            )
-            .help("--yes takes it without asking; with --from NAME, only from that one"));
+                "--yes takes it without asking; with --from NAME, only from that one",
+            ));
         }
         let place = self.place()?;
         match self.code {

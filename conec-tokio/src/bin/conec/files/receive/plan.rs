@@ -150,7 +150,8 @@ impl Planner {
     fn enter(&mut self, kept: Kept) -> Result<(), Fault> {
         if self.open.len() >= MOST_DEPTH {
             let what = format!("more than {MOST_DEPTH} folders are in each other");
-            return Err(Failure::new(Exit::Other, what).into());
+            let help = "send the innermost ones by themselves, or all as one archive";
+            return Err(Failure::new(Exit::Other, what, help).into());
         }
         let safe = self.safe(&kept.name);
         for number in 0..MOST_NUMBERS {
@@ -165,7 +166,7 @@ impl Planner {
             }
         }
         let what = format!("{MOST_NUMBERS} folders are called like {safe}");
-        Err(Failure::new(Exit::Other, what).into())
+        Err(Failure::new(Exit::Other, what, "move some of them away").into())
     }
 
     /// The folder of this name, if it is there to be added to.
@@ -212,6 +213,6 @@ fn check_room(place: &Place, needed: u64) -> Result<(), Fault> {
         size(needed),
         size(room)
     );
-    let failure = Failure::new(Exit::Other, what).help(MAKE_ROOM);
+    let failure = Failure::new(Exit::Other, what, MAKE_ROOM);
     Err(Fault::new(codes::NO_ROOM, failure))
 }

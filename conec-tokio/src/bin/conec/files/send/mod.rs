@@ -86,7 +86,8 @@ impl Args {
             return Ok((&self.words, None));
         }
         let usage = |what: &str| {
-            Failure::usage(what).help(
+            Failure::usage(
+                what,
                 "conec send FILE… NAME, or conec send --code FILE… for somebody without a name",
             )
         };
@@ -229,7 +230,11 @@ impl Args {
             });
             return finish(&channel, outcome?).await;
         }
-        Err(Failure::new(Exit::Lost, "nobody can come any more"))
+        Err(Failure::new(
+            Exit::Lost,
+            "nobody can come any more",
+            "send it again, with a new code",
+        ))
     }
 }
 
@@ -262,8 +267,8 @@ async fn finish(channel: &Channel, outcome: Outcome) -> Result<ExitCode, Failure
                 "all else was sent, but {} left out",
                 counted(count, "thing")
             ),
-        )
-        .help("what they are is said above")),
+            "what they are is said above",
+        )),
     }
 }
 

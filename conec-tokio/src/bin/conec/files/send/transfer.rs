@@ -268,6 +268,6 @@ fn changed(path: &Path) -> Failure {
     Failure::new(
         Exit::Other,
         format!("{} has changed while it was sent", path.display()),
+        "send it again when it does not change any more; what has arrived is kept",
     )
-    .help("send it again when it does not change any more; what has arrived is kept")
 }

@@ -24,13 +24,16 @@ impl Thing {
     /// What this path leads to; a link that is named by itself is followed.
     pub(super) fn find(given: &Path) -> Result<Self, Failure> {
         let path = fs::canonicalize(given).map_err(|error| {
-            Failure::usage(format!("cannot send {}: {error}", given.display()))
-                .help("check the path; the last argument is whom to send to")
+            Failure::usage(
+                format!("cannot send {}: {error}", given.display()),
+                "check the path; the last argument is whom to send to",
+            )
         })?;
         // `.` and `..` have no name of their own.
         let name = given.file_name().or_else(|| path.file_name());
         let name = name.ok_or_else(|| {
-            Failure::usage(format!("{} has no name to be sent under", given.display()))
+            let what = format!("{} has no name to be sent under", given.display());
+            Failure::usage(what, "name the files and folders in it")
         })?;
         let name = name.to_string_lossy().into_owned();
         Ok(Self { path, name })

@@ -98,8 +98,8 @@ impl Args {
         Failure::new(
             Exit::Lost,
             format!("no reply of {} within {time}", self.who),
+            "the command there takes longer, or the network is down: --timeout waits longer",
         )
-        .help("the command there takes longer, or the network is down: --timeout waits longer")
     }
 }
 
@@ -111,16 +111,17 @@ impl From<CallError> for Failure {
             CallError::Refused(codes::FAILED) => Self::new(
                 Exit::Other,
                 "the command was not run to its end there, or has printed more than 16 MiB",
-            )
-            .help("why is said where `conec reply` runs"),
+                "why is said where `conec reply` runs",
+            ),
             CallError::Refused(code) => RecvEnd::Reset(code).into(),
             CallError::Ended(end) => end.into(),
             CallError::TooLarge { .. } => too_large(&error.to_string()),
             CallError::Malformed => malformed(),
-            CallError::Open(_) | CallError::Dropped | _ => Self::new(Exit::Lost, error.to_string())
-                .help(
-                    "the other end has stopped meanwhile, and may have done it or not: ask again",
-                ),
+            CallError::Open(_) | CallError::Dropped | _ => Self::new(
+                Exit::Lost,
+                error.to_string(),
+                "the other end has stopped meanwhile, and may have done it or not: ask again",
+            ),
         }
     }
 }
@@ -134,24 +135,27 @@ fn exit_code(outcome: Outcome) -> Result<ExitCode, Failure> {
             return Err(Failure::new(
                 Exit::Other,
                 "the command has taken longer than it may there",
-            )
-            .help("`conec reply --timeout` says there how long it may take"));
+                "`conec reply --timeout` says there how long it may take",
+            ));
         }
     };
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
 fn too_large(what: &str) -> Failure {
-    Failure::new(Exit::Other, what)
-        .help("`conec connect` to a `conec listen --exec` carries any number of bytes")
+    Failure::new(
+        Exit::Other,
+        what,
+        "`conec connect` to a `conec listen --exec` carries any number of bytes",
+    )
 }
 
 fn malformed() -> Failure {
     Failure::new(
         Exit::Other,
         "the other end did not reply as `conec reply` does",
+        "are both of the same version?",
     )
-    .help("are both of the same version?")
 }
 
 /// What fits in a message.

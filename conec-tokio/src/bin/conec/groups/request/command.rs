@@ -82,6 +82,7 @@ async fn read(stdout: Option<ChildStdout>) -> Result<Bytes, Failure> {
         true => Err(Failure::new(
             Exit::Other,
             format!("the command prints more than {MOST} bytes"),
+            "have it print less: `conec listen --exec` carries any number of bytes",
         )),
         false => Ok(printed.into()),
     }
