@@ -37,6 +37,7 @@ pub struct Coordinator {
     shared: Arc<Shared<conec_core::Coordinator>>,
     handle: Arc<EndpointHandle>,
     address: SocketAddr,
+    second_port: Option<u16>,
 }
 
 impl Coordinator {
@@ -50,6 +51,7 @@ impl Coordinator {
     ) -> Result<(Self, Driver<conec_core::Coordinator>, Sockets), BindError> {
         let address = socket.local_addr()?;
         socket.prepare(&mut config)?;
+        let second_port = config.second_port;
         let mut coordinator = conec_core::Coordinator::new(config, Identity::generate_seed()?)?;
         // Until the application asks for one.
         coordinator.ignore_events(true);
@@ -60,6 +62,7 @@ impl Coordinator {
             handle: Arc::new(EndpointHandle(shared.clone())),
             shared,
             address,
+            second_port,
         };
         Ok((this, driver, sockets))
     }
@@ -67,6 +70,11 @@ impl Coordinator {
     /// Where it listens: the port is the actual one.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The [second port](CoordinatorConfig::second_port), if there is one: the actual one.
+    pub fn second_port(&self) -> Option<u16> {
+        self.second_port
     }
 
     /// The hash of the Coordinator's key, for [`Trust::Pin`](conec_core::Trust::Pin).

@@ -16,6 +16,8 @@ mod forward;
 mod groups;
 mod manual;
 mod metrics;
+#[cfg(target_os = "linux")]
+mod nat;
 mod ping;
 mod pipe;
 mod request;

@@ -252,6 +252,10 @@ impl Coordinator {
     pub(crate) fn address(&self) -> String {
         self.url.rsplit_once('@').unwrap().1.into()
     }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.url.rsplit_once(':').unwrap().1.parse().unwrap()
+    }
 }
 
 /// What a process writes, line by line, as it comes.

@@ -18,7 +18,7 @@ pub(super) fn sentence(nat: Nat) -> &'static str {
     match nat {
         Nat::Absent => "none: packets come from this machine's own address",
         Nat::Unclassified => {
-            "there is one; of which kind is not known, as the Coordinator has no second port to tell it by"
+            "there is one; of which kind is not known, as nothing is heard from the Coordinator's second port"
         }
         Nat::PortIndependent => {
             "there is one that keeps ports: others mostly find a direct path here"

@@ -9,12 +9,13 @@ mod metrics;
 mod office;
 mod options;
 mod plan;
+mod second;
 mod service;
 mod signals;
 mod state;
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, UdpSocket},
     process::ExitCode,
 };
 
@@ -47,10 +48,10 @@ impl Args {
             Some(address) => Some(metrics::Server::bind(address).await?),
             None => None,
         };
-        let coordinator = bind(plan.listen(), config).await?;
+        let coordinator = bind(&plan, config).await?;
         let (office, mut drains) = Office::new(coordinator, state, host, admission);
         office.announce()?.print(!self.no_ticket, self.qr)?;
-        tracing::info!("listening at {}", office.coordinator().local_addr());
+        tell_where(office.coordinator());
         let serving = server.map(|it| it.serve(office.clone()));
         service::ready();
         tokio::spawn(service::keep_watchdog(office.clone()));
@@ -111,6 +112,17 @@ impl Args {
     }
 }
 
+/// Both ports have to be open in firewalls.
+fn tell_where(coordinator: &Coordinator) {
+    let address = coordinator.local_addr();
+    match coordinator.second_port() {
+        Some(port) => {
+            tracing::info!("listening at {address}, and at UDP port {port} to tell NATs apart");
+        }
+        None => tracing::info!("listening at {address}"),
+    }
+}
+
 fn check(plan: &Plan) -> Result<ExitCode, Failure> {
     plan.library(plan.certificate(None, "localhost")?)?;
     plan.rules()?;
@@ -119,14 +131,16 @@ fn check(plan: &Plan) -> Result<ExitCode, Failure> {
 }
 
 /// Where the system has no IPv6, all addresses are those of IPv4.
-async fn bind(mut listen: SocketAddr, config: CoordinatorConfig) -> Result<Coordinator, Failure> {
+async fn bind(plan: &Plan, mut config: CoordinatorConfig) -> Result<Coordinator, Failure> {
+    let mut listen = plan.listen();
     let everywhere = Ipv6Addr::UNSPECIFIED;
     if listen.ip() == everywhere && UdpSocket::bind((everywhere, 0)).is_err() {
         listen.set_ip(Ipv4Addr::UNSPECIFIED.into());
     }
+    config.second_port = plan.second_port().beside(listen);
     Coordinator::bind(listen, config).await.map_err(|error| {
         Failure::from(error)
             .during(format_args!("cannot listen at {listen}"))
-            .help("is another Coordinator running? --listen chooses another address or port")
+            .help("is another Coordinator running? --listen and --second-port choose other ports")
     })
 }

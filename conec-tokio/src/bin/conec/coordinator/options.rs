@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use conec_tokio::ClientId;
 
-use super::metrics::Address;
+use super::{metrics::Address, second::SecondPort};
 
 /// Run a Coordinator: the one server that all others join
 ///
@@ -19,6 +19,10 @@ pub(crate) struct Args {
     /// The UDP address to listen at; by default port 4433 of all that this machine has
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,
+    /// The UDP port, at the same address, by which Clients learn what kind of NAT they are behind; "off" for none, 0 for any free one. By
+    /// default the one after the first, or any free one where that is taken
+    #[arg(long, value_name = "PORT")]
+    pub(super) second_port: Option<SecondPort>,
     /// A directory for what has to last: certificate, token, who is forbidden. Made if it is not there
     #[arg(long, value_name = "DIR", env = "CONEC_STATE")]
     pub(super) state: Option<PathBuf>,

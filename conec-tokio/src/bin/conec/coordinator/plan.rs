@@ -21,6 +21,7 @@ use super::{
     config::{Config, Decision, Source},
     metrics::Address,
     options::Args,
+    second::SecondPort,
     state::State,
 };
 use crate::{failure::Failure, private};
@@ -40,6 +41,7 @@ impl Plan {
             None => Default::default(),
         };
         config.listen = args.listen.or(config.listen);
+        config.second_port = args.second_port.or(config.second_port);
         if !args.hosts.is_empty() {
             config.hosts.clone_from(&args.hosts);
         }
@@ -57,6 +59,10 @@ impl Plan {
 
     pub(super) fn listen(&self) -> SocketAddr {
         self.config.listen.unwrap_or_else(|| DEFAULT_LISTEN.into())
+    }
+
+    pub(super) fn second_port(&self) -> SecondPort {
+        self.config.second_port.unwrap_or_default()
     }
 
     pub(super) fn metrics(&self) -> Option<Address> {

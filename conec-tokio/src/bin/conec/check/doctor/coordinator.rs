@@ -104,9 +104,12 @@ async fn behind(client: &Client) -> Finding {
             found,
             "where the other end has such a NAT too, packets go through the Coordinator: forward a UDP port to this machine, or use IPv6",
         ),
-        Nat::Absent | Nat::PortIndependent | Nat::Unclassified | Nat::Unknown | _ => {
-            Finding::well("NAT", found)
-        }
+        Nat::Unclassified => Finding::hint(
+            "NAT",
+            found,
+            "have whoever runs the Coordinator see that it has a second port (--second-port), and that no firewall stops UDP to it",
+        ),
+        Nat::Absent | Nat::PortIndependent | Nat::Unknown | _ => Finding::well("NAT", found),
     }
 }
 

@@ -13,7 +13,7 @@ use self::{
     fields::{Time, ids},
     sections::{Group, Home, Limits},
 };
-use super::metrics::Address;
+use super::{metrics::Address, second::SecondPort};
 use crate::failure::{Failure, advice_on};
 
 /// All that can be said in the file. `dist/coordinator.toml` explains it.
@@ -35,7 +35,7 @@ pub(super) struct Config {
     pub(super) revoked: Vec<PathBuf>,
     pub(super) reset_key: Option<PathBuf>,
     pub(super) ticket_key: Option<PathBuf>,
-    pub(super) second_port: Option<u16>,
+    pub(super) second_port: Option<SecondPort>,
     pub(super) metrics: Option<Address>,
     pub(super) memory: Option<usize>,
     drain: Option<Time>,
@@ -67,7 +67,6 @@ impl Config {
         if let Some(memory) = self.memory {
             config.memory = memory;
         }
-        config.second_port = self.second_port;
         self.limits.apply(&mut config.limits);
         self.home.apply(&mut config.home);
         self.group.apply(&mut config.group);
