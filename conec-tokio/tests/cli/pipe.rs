@@ -12,7 +12,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Coordinator, Home, LONG, Running};
+use crate::support::{Coordinator, Home, LONG, Running, Writers};
 
 #[test]
 fn a_command_is_spoken_to_and_its_exit_code_passed_on() {
@@ -251,6 +251,22 @@ fn a_command_is_told_when_who_connected_is_gone() {
     assert_eq!(listening.ended().status().code(), Some(130));
     connected.ended().failed(6, &["error: ", "help: "]);
     assert!(file.exists());
+}
+
+#[test]
+fn what_a_command_has_begun_is_told_to_end_with_it() {
+    let coordinator = Coordinator::start();
+    let (here, there) = (Home::joined(&coordinator), Home::joined(&coordinator));
+    let pipe = there.path().join("pipe");
+    let begun = Writers::at(&pipe);
+    // The shell ends at once: what it has begun has its standard output, and may print yet.
+    let command = format!("sleep 1000 3> {} &", pipe.display());
+    let listening = there.start(&["listen", "--name", "long", "--exec", &command]);
+    listening.says("here as long");
+    let connected = here.start(&["connect", "long"]);
+    begun.told();
+    connected.signal(Signal::SIGTERM);
+    begun.told();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Coordinator, Home, Running};
+use crate::support::{Coordinator, Home, Running, Writers};
 
 #[test]
 fn a_command_answers_with_what_it_prints_and_its_exit_code() {
@@ -112,6 +112,30 @@ fn whoever_vanishes_takes_the_command_along_and_the_asker_learns_it() {
     process(&pid);
     replying.signal(Signal::SIGTERM);
     asking.ended().failed(6, &["error: "]);
+}
+
+#[test]
+fn what_a_command_has_begun_is_killed_with_it() {
+    let coordinator = Coordinator::start();
+    let home = Home::joined(&coordinator);
+    for (number, ends) in ["the time", "the asker", "who replies"].iter().enumerate() {
+        let pipe = home.path().join(number.to_string());
+        let begun = Writers::at(&pipe);
+        // The shell ends at once: what it has begun has its standard output, and may print yet.
+        let command = format!("sleep 1000 3> {} &", pipe.display());
+        let timeout = if *ends == "the time" { "1s" } else { "1h" };
+        let replying = reply(&home, "office", &command, &["--timeout", timeout]);
+        let asking = home.start(&["request", "office", "x"]);
+        begun.told();
+        match *ends {
+            "the time" => asking.ended().failed(1, &["longer than it may"]),
+            "the asker" => asking.signal(Signal::SIGINT),
+            _ => replying.signal(Signal::SIGTERM),
+        }
+        begun.told();
+        replying.signal(Signal::SIGTERM);
+        replying.ended();
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Processes of the tool, with a home of their own, and bounded waits for all that they do.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Read, Write},
     path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -9,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{sys::stat::Mode, unistd::mkfifo};
 use tempfile::TempDir;
 
 /// Nothing takes longer, even where the machine has much else to do.
@@ -255,6 +257,29 @@ impl Coordinator {
 
     pub(crate) fn port(&self) -> u16 {
         self.url.rsplit_once(':').unwrap().1.parse().unwrap()
+    }
+}
+
+/// A named pipe, which tells when the first process has it open to write, and when the last one that had it has ended.
+pub(crate) struct Writers(Receiver<()>);
+
+impl Writers {
+    pub(crate) fn at(path: &Path) -> Self {
+        mkfifo(path, Mode::S_IRWXU).unwrap();
+        let (tell, told) = mpsc::channel();
+        let path = path.to_owned();
+        thread::spawn(move || {
+            let mut pipe = File::open(path).unwrap();
+            let _ = tell.send(());
+            pipe.read_to_end(&mut Vec::new()).unwrap();
+            let _ = tell.send(());
+        });
+        Self(told)
+    }
+
+    /// Waits for what comes next.
+    pub(crate) fn told(&self) {
+        self.0.recv_timeout(LONG).unwrap();
     }
 }
 

@@ -29,6 +29,7 @@ mod relay;
 mod saved;
 mod serve;
 mod session;
+mod shell;
 mod stop;
 mod target;
 

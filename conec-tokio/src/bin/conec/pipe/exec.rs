@@ -1,17 +1,14 @@
 //! A command whose standard input and output are a stream.
 
-use std::{
-    future,
-    process::{ExitStatus, Stdio},
-};
+use std::{future, process::ExitStatus};
 
-use conec_tokio::{Name, PeerInfo, Receiver, Sender};
-use tokio::process::{Child, Command};
+use conec_tokio::{PeerInfo, Receiver, Sender};
 
 use super::protocol::End;
 use crate::{
     failure::Failure,
     relay::{Broken, inward, outward},
+    shell::{self, Ending, Group},
 };
 
 /// Runs it to its end, and until what it has said is sent. Dropped, or when the other end gives up, it is told to end.
@@ -20,14 +17,14 @@ pub(super) async fn run(
     peer: &PeerInfo,
     (sender, receiver): (Sender, Receiver),
 ) -> Result<End, Failure> {
-    let mut child = match shell(command, peer).spawn() {
+    let mut child = match shell::command(command, peer).spawn() {
         Ok(child) => child,
         Err(error) => {
             let why = format!("cannot run {command:?}: {error}");
             return Ok(End::Failed { why });
         }
     };
-    let hangup = Hangup::of(&child);
+    let group = Group::of(&child, Ending::HangUp);
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(Failure::mistake("the command has no pipes"));
     };
@@ -39,35 +36,17 @@ pub(super) async fn run(
         }
     };
     // What it says goes on for as long as somebody has its standard output, which may be longer than it.
-    let done = async { tokio::join!(outward(stdout, sender), child.wait()).1 };
+    let done = async { tokio::join!(outward(stdout, sender), child.wait()) };
     tokio::select! {
-        status = done => {
-            hangup.is_not_needed();
+        (said, status) = done => {
+            // Where nobody hears what it has left behind, that is of no use either.
+            if said.is_ok() {
+                group.spare();
+            }
             status.map(end).map_err(|error| Failure::io("cannot wait for the command", &error))
         }
         failure = given_up => Err(failure),
     }
-}
-
-fn shell(command: &str, peer: &PeerInfo) -> Command {
-    #[cfg(unix)]
-    let mut shell = Command::new("/bin/sh");
-    #[cfg(unix)]
-    shell.arg("-c").process_group(0);
-    #[cfg(windows)]
-    let mut shell = Command::new("cmd");
-    #[cfg(windows)]
-    shell.arg("/C").kill_on_drop(true);
-    shell
-        .arg(command)
-        .env("CONEC_PEER_ID", peer.id.to_string())
-        .env(
-            "CONEC_PEER_NAME",
-            peer.name.as_ref().map_or("", Name::as_str),
-        )
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    shell
 }
 
 fn end(status: ExitStatus) -> End {
@@ -81,44 +60,4 @@ fn end(status: ExitStatus) -> End {
     End::Failed {
         why: format!("the command has ended: {status}"),
     }
-}
-
-/// Tells a command, and all that it has begun, that nobody is there any more, as a terminal does that is closed.
-struct Hangup {
-    #[cfg(unix)]
-    group: std::cell::Cell<Option<rustix::process::Pid>>,
-}
-
-#[cfg(unix)]
-impl Hangup {
-    fn of(child: &Child) -> Self {
-        let id = child.id().and_then(|it| i32::try_from(it).ok());
-        let group = id.and_then(rustix::process::Pid::from_raw);
-        Self {
-            group: group.into(),
-        }
-    }
-
-    fn is_not_needed(&self) {
-        self.group.set(None);
-    }
-}
-
-#[cfg(unix)]
-impl Drop for Hangup {
-    fn drop(&mut self) {
-        if let Some(group) = self.group.get() {
-            // It may have ended.
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::HUP);
-        }
-    }
-}
-
-#[cfg(windows)]
-impl Hangup {
-    fn of(_: &Child) -> Self {
-        Self {}
-    }
-
-    fn is_not_needed(&self) {}
 }

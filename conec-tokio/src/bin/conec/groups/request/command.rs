@@ -1,55 +1,43 @@
 //! A command that answers.
 
-use std::{
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{process::ExitStatus, time::Duration};
 
 use bytes::Bytes;
 use conec_tokio::PeerInfo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    process::{Child, ChildStdin, ChildStdout, Command},
+    process::{Child, ChildStdin, ChildStdout},
 };
 
 use super::protocol::{Answer, Outcome};
-use crate::failure::{Exit, Failure};
+use crate::{
+    failure::{Exit, Failure},
+    shell::{self, Ending, Group},
+};
 
-/// Runs a command line, by the system's shell, for this peer. Dropped before it is done, or when the time is over, the command is killed.
+/// Runs a command line for this peer. Dropped before it is done, or when the time is over, the command is killed, with all that it has begun.
 pub(super) async fn run(
     line: &str,
     peer: &PeerInfo,
     body: Bytes,
     timeout: Option<Duration>,
 ) -> Result<Answer, Failure> {
-    let mut child = start(line, peer)?;
+    let child = shell::command(line, peer).spawn();
+    let mut child = child.map_err(|error| Failure::io("cannot start the command", &error))?;
+    let group = Group::of(&child, Ending::Kill);
     let answering = answer(&mut child, body);
-    let Some(timeout) = timeout else {
-        return answering.await;
+    let answered = match timeout {
+        None => Some(answering.await),
+        Some(time) => tokio::time::timeout(time, answering).await.ok(),
     };
-    match tokio::time::timeout(timeout, answering).await {
-        Ok(answer) => answer,
-        Err(_) => Ok(Answer {
+    let Some(answer) = answered.transpose()? else {
+        return Ok(Answer {
             outcome: Outcome::TimedOut,
             printed: Bytes::new(),
-        }),
-    }
-}
-
-fn start(line: &str, peer: &PeerInfo) -> Result<Child, Failure> {
-    let mut command = shell();
-    command
-        .arg(line)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .env("CONEC_PEER_ID", peer.id.to_string())
-        .env_remove("CONEC_PEER_NAME");
-    if let Some(name) = &peer.name {
-        command.env("CONEC_PEER_NAME", name.as_str());
-    }
-    let child = command.spawn();
-    child.map_err(|error| Failure::io("cannot start the command", &error))
+        });
+    };
+    group.spare();
+    Ok(answer)
 }
 
 async fn answer(child: &mut Child, body: Bytes) -> Result<Answer, Failure> {
@@ -94,20 +82,6 @@ fn outcome(status: ExitStatus) -> Outcome {
         return Outcome::Killed(signal);
     }
     Outcome::Exited(status.code().unwrap_or(1))
-}
-
-#[cfg(unix)]
-fn shell() -> Command {
-    let mut command = Command::new("/bin/sh");
-    command.arg("-c");
-    command
-}
-
-#[cfg(not(unix))]
-fn shell() -> Command {
-    let mut command = Command::new("cmd");
-    command.arg("/C");
-    command
 }
 
 /// As much as fits in a message, with how the command has ended.

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// How many run at once; others wait
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     at_once: u16,
-    /// How long one may take before it is killed; without it, as long as the asker waits
+    /// How long one may take before it is killed, with all that it has begun; without it, as long as the asker waits
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
     #[command(flatten)]
