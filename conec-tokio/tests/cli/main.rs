@@ -26,3 +26,4 @@ mod restart;
 mod service;
 mod ssh;
 mod support;
+mod terminal;
