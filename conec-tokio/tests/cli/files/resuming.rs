@@ -20,6 +20,17 @@ fn kept(event: &Value) -> u64 {
     event["kept"].as_u64().unwrap()
 }
 
+/// A large file of which a part has arrived; who receives it, and who sends it.
+fn begun() -> (Pair, Running, Running) {
+    let pair = Pair::new();
+    let receiving = pair.receive(&[]);
+    let file = pair.file("large", SIZE);
+    let send = ["send", "--json", text(&file), "office"];
+    let sending = pair.here.start(&[&send[..], &SLOWLY].concat());
+    until(&sending, 5_000_000);
+    (pair, receiving, sending)
+}
+
 fn kill(mut running: Running) {
     running.child.kill().unwrap();
     running.child.wait().unwrap();
@@ -45,12 +56,7 @@ fn a_sender_that_was_killed_goes_on_where_it_was() {
 
 #[test]
 fn a_receiver_that_was_killed_goes_on_where_it_was_and_the_sender_waits_for_it() {
-    let pair = Pair::new();
-    let receiving = pair.receive(&[]);
-    let file = pair.file("large", SIZE);
-    let send = ["send", "--json", text(&file), "office"];
-    let sending = pair.here.start(&[&send[..], &SLOWLY].concat());
-    until(&sending, 5_000_000);
+    let (pair, receiving, sending) = begun();
     kill(receiving);
     assert!(!pair.to().join("large").exists());
     let receiving = pair.receive(&["--once"]);
@@ -121,12 +127,7 @@ fn a_folder_goes_on_where_it_was() {
 
 #[test]
 fn what_was_damaged_meanwhile_is_sent_anew() {
-    let pair = Pair::new();
-    let receiving = pair.receive(&[]);
-    let file = pair.file("large", SIZE);
-    let send = ["send", "--json", text(&file), "office"];
-    let sending = pair.here.start(&[&send[..], &SLOWLY].concat());
-    until(&sending, 5_000_000);
+    let (pair, receiving, sending) = begun();
     sending.signal(Signal::SIGTERM);
     assert_eq!(sending.ended().status().code(), Some(130));
     receiving.says("error: ");
@@ -134,6 +135,8 @@ fn what_was_damaged_meanwhile_is_sent_anew() {
     let mut damaged = fs::read(&part).unwrap();
     damaged[12_345] ^= 1;
     fs::write(&part, damaged).unwrap();
+    let file = pair.from("large");
+    let send = ["send", "--json", text(&file), "office"];
     let sent = events(pair.here.run(&send).succeeded(), "file");
     assert_eq!(kept(&sent[0]), 0);
     is_whole(&pair.to().join("large"));
