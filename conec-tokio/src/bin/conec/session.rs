@@ -168,6 +168,15 @@ pub(crate) async fn open(client: &Client, to: &Peer, service: &str) -> Result<Ch
 }
 
 impl Connect {
+    /// Connects, under a name if there is one, and does this, as [`Session::run`] has it.
+    pub(crate) async fn run(
+        &self,
+        name: Option<Name>,
+        work: impl AsyncFnOnce(&Session) -> Result<ExitCode, Failure>,
+    ) -> Result<ExitCode, Failure> {
+        Session::connect(self, name).await?.run(work).await
+    }
+
     /// The Coordinator that is meant, and the token for it.
     pub(crate) fn context(&self, home: &Home) -> Result<Context, Failure> {
         let mut context = self.named(home)?;

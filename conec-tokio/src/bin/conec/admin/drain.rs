@@ -34,7 +34,6 @@ impl Args {
         for place in &self.to {
             to.extend(look_up(place).await?);
         }
-        let session = Session::connect(&self.connect, None).await?;
         let request = Request::Drain {
             seconds: self.within.as_secs_f64(),
             to,
@@ -47,7 +46,7 @@ impl Args {
             say("the Coordinator lets everybody go, and stops");
             Ok(ExitCode::SUCCESS)
         };
-        session.run(work).await
+        self.connect.run(None, work).await
     }
 }
 

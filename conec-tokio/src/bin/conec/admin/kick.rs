@@ -38,8 +38,8 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let session = Session::connect(&self.connect, None).await?;
-        session.run(async |session| self.kick(session).await).await
+        let work = async |session: &Session| self.kick(session).await;
+        self.connect.run(None, work).await
     }
 
     async fn kick(&self, session: &Session) -> Result<ExitCode, Failure> {

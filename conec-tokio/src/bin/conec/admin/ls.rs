@@ -29,7 +29,6 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let session = Session::connect(&self.connect, None).await?;
         let work = async |session: &Session| {
             let mut operator = Operator::of(session).await?;
             match self.channels {
@@ -37,7 +36,7 @@ impl Args {
                 false => self.list_clients(&mut operator).await,
             }
         };
-        session.run(work).await
+        self.connect.run(None, work).await
     }
 
     async fn list_clients(&self, operator: &mut Operator) -> Result<ExitCode, Failure> {

@@ -36,8 +36,8 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let session = Session::connect(&self.connect, None).await?;
-        session.run(async |session| self.watch(session).await).await
+        let work = async |session: &Session| self.watch(session).await;
+        self.connect.run(None, work).await
     }
 
     async fn watch(&self, session: &Session) -> Result<ExitCode, Failure> {

@@ -62,7 +62,6 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let session = Session::connect(&self.connect, self.called.name.clone()).await?;
         let work = async |session: &Session| match &self.who {
             Some(who) => self.ping(session, who).await,
             None => {
@@ -70,7 +69,7 @@ impl Args {
                 Services::new().serve(session).await
             }
         };
-        session.run(work).await
+        self.connect.run(self.called.name.clone(), work).await
     }
 
     async fn ping(&self, session: &Session, who: &Peer) -> Result<ExitCode, Failure> {

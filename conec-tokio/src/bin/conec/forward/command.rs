@@ -51,13 +51,12 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         open_files::allow_many();
-        let session = Session::connect(&self.connect, None).await?;
         let work = async |session: &Session| {
             let targets = self.targets(session.client());
             self.begin(&targets).await?;
             std::future::pending().await
         };
-        session.run(work).await
+        self.connect.run(None, work).await
     }
 
     /// Begins all of it. What does not work now is said at once; what does not later, when it is needed.

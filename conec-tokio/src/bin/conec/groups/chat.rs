@@ -44,10 +44,8 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let session = Session::connect(&self.connect, self.name.clone()).await?;
-        session
-            .run(async |session: &Session| self.chat(session).await)
-            .await
+        let work = async |session: &Session| self.chat(session).await;
+        self.connect.run(self.name.clone(), work).await
     }
 
     async fn chat(&self, session: &Session) -> Result<ExitCode, Failure> {

@@ -48,10 +48,8 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let session = Session::connect(&self.connect, self.name.clone()).await?;
-        session
-            .run(async |session: &Session| self.hear(session).await)
-            .await
+        let work = async |session: &Session| self.hear(session).await;
+        self.connect.run(self.name.clone(), work).await
     }
 
     async fn hear(&self, session: &Session) -> Result<ExitCode, Failure> {

@@ -33,12 +33,11 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let session = Session::connect(&self.connect, None).await?;
         let work = async |session: &Session| {
             let channel = session.open(&self.who, SERVICE).await?;
             exchange(&channel).await
         };
-        session.run(work).await
+        self.connect.run(None, work).await
     }
 }
 

@@ -53,7 +53,6 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let session = Session::connect(&self.connect, self.called.name.clone()).await?;
         let work = async |session: &Session| match &self.who {
             Some(who) => self.measure(session, who).await,
             None => {
@@ -62,7 +61,7 @@ impl Args {
                 services.serve(session).await
             }
         };
-        session.run(work).await
+        self.connect.run(self.called.name.clone(), work).await
     }
 
     async fn measure(&self, session: &Session, who: &Peer) -> Result<ExitCode, Failure> {

@@ -29,7 +29,7 @@ use crate::{
     failure::{Exit, Failure},
     output::{Output, print, say},
     serve::{Services, called},
-    session::{Called, Connect, Session},
+    session::{Connect, Session},
     target::Peer,
 };
 
@@ -104,12 +104,8 @@ impl Args {
     }
 
     async fn to_peer(&self, things: &[Thing], to: &Peer) -> Result<ExitCode, Failure> {
-        let called = Called {
-            name: self.name.clone(),
-        };
-        let session = Session::connect(&self.connect, called.name).await?;
         let work = async |session: &Session| self.insist(session, things, to).await;
-        session.run(work).await
+        self.connect.run(self.name.clone(), work).await
     }
 
     /// Sends, and tries again when it is cut off.

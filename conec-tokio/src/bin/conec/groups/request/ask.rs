@@ -44,10 +44,8 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let session = Session::connect(&self.connect, None).await?;
-        session
-            .run(async |session: &Session| self.ask(session).await)
-            .await
+        let work = async |session: &Session| self.ask(session).await;
+        self.connect.run(None, work).await
     }
 
     async fn ask(&self, session: &Session) -> Result<ExitCode, Failure> {
