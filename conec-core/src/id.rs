@@ -292,5 +292,9 @@ mod tests {
             format!("{name} {name:?}"),
             "printer-7.office printer-7.office"
         );
+        assert_eq!(
+            format!("{:?} {:?}", GroupId(4), MembershipId(5)),
+            "group4 membership5"
+        );
     }
 }

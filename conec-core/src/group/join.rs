@@ -155,3 +155,27 @@ impl GroupConfig {
 const PUBLISH_HEADER: usize = 1;
 /// No group has larger messages.
 pub(crate) const MAX_GROUP_MESSAGE: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_its_bounds() {
+        let with = |change: fn(&mut GroupConfig)| {
+            let mut config = GroupConfig::default();
+            change(&mut config);
+            config.validate().is_ok()
+        };
+        assert!(with(|it| it.push_back = Some(MAX_TIME)));
+        assert!(with(|it| it.push_back = Some(Duration::from_nanos(1))));
+        assert!(!with(
+            |it| it.push_back = Some(MAX_TIME + Duration::from_nanos(1))
+        ));
+        assert!(!with(|it| it.push_back = Some(Duration::ZERO)));
+        assert!(with(|it| it.max_message_size = 1));
+        assert!(with(|it| it.max_message_size = MAX_GROUP_MESSAGE));
+        assert!(!with(|it| it.max_message_size = 0));
+        assert!(!with(|it| it.max_message_size = MAX_GROUP_MESSAGE + 1));
+    }
+}

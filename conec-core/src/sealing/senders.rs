@@ -259,10 +259,9 @@ mod tests {
             senders.memory()
         };
         let one = hear(2, 1, 1);
-        assert!(
-            one >= size_of::<Sender>() + size_of::<MessageKey>(),
-            "{one}"
-        );
+        // Twice the place in both trees.
+        let places = 2 * (size_of::<ClientId>() + size_of::<Sender>() + size_of::<ClientId>() + 8);
+        assert_eq!(one, places + size_of::<MessageKey>());
         assert_eq!(hear(3, 2, 1), 2 * one);
         assert_eq!(hear(4, 3, 1), 3 * one);
         let again = hear(5, 3, 2);

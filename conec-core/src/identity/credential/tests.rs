@@ -17,6 +17,15 @@ use crate::{Ca, CaError, Identity};
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
+#[test]
+fn authorities_are_shown_by_how_much_they_are() {
+    let shown = format!("{:?}", Scene::new().authorities.optional());
+    assert_eq!(
+        shown,
+        "Authorities { roots: 1, revocation_lists: 0, optional: true }"
+    );
+}
+
 /// An authority of which everything can be had, and a Client's key.
 struct Scene {
     issuer: Issuer<'static, KeyPair>,
