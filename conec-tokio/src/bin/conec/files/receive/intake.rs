@@ -16,6 +16,7 @@ use super::{
     folder::Place,
     plan::{Left, Planner, Step},
     store::Notes,
+    writer::Writer,
 };
 use crate::{
     codes,
@@ -152,14 +153,22 @@ async fn fill_one(
     progress: &mut Progress,
 ) -> Result<String, Fault> {
     let Start { from } = protocol::hear(bytes).await?;
-    let mut draft = block_in_place(|| draft.begin(from))?;
+    let draft = block_in_place(|| draft.begin(from))?;
     progress.file(&place.path(&draft.name()));
     progress.keep(from);
-    while draft.left() > 0 {
+    let mut left = draft.left();
+    let writer = Writer::begin(draft)?;
+    while left > 0 {
         let piece = bytes.recv().await?.ok_or_else(gone)?;
-        block_in_place(|| draft.write(&piece))?;
-        progress.add(piece.len())?;
+        let length = piece.len();
+        // More than that is not written either.
+        left = left.saturating_sub(length as u64);
+        if !writer.write(piece).await {
+            break;
+        }
+        progress.add(length)?;
     }
+    let draft = writer.finish().await?;
     let Stop { blake3 } = protocol::hear(bytes).await?;
     let size = draft.size();
     let name = block_in_place(|| draft.complete(blake3))?;

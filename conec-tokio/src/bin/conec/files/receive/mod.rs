@@ -7,6 +7,7 @@ mod intake;
 mod plan;
 mod service;
 mod store;
+mod writer;
 
 use std::{
     env, fs,

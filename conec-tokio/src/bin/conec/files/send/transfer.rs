@@ -9,7 +9,10 @@ use std::{
 
 use bytes::Bytes;
 use conec_tokio::{Channel, Receiver, Sender};
-use tokio::{sync::mpsc, task::block_in_place};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, block_in_place, spawn_blocking},
+};
 
 use super::{
     super::{
@@ -208,22 +211,24 @@ async fn pour_one(
     progress.file(&announced.path);
     let mut file = File::open(&announced.path).map_err(failed)?;
     announced.check(&file)?;
-    let mut sent = block_in_place(|| hashing::common(&mut file, marks)).map_err(failed)?;
+    let sent = block_in_place(|| hashing::common(&mut file, marks)).map_err(failed)?;
     let from = sent.length;
     file.seek(SeekFrom::Start(from)).map_err(failed)?;
     progress.keep(from);
     protocol::say(to, &Start { from }).await?;
-    while sent.length < size {
-        let piece = block_in_place(|| read_piece(&mut file, size, &mut sent)).map_err(failed)?;
-        if piece.is_empty() {
-            return Err(changed(&announced.path).into());
-        }
+    let (mut pieces, reading) = read_on(file, size, sent);
+    while let Some(piece) = pieces.recv().await {
         let length = piece.len();
         to.send(piece).await?;
         progress.add(length)?;
         pace.keep(length).await;
     }
+    let read = reading.await.unwrap_or_else(|error| Err(error.into()));
+    let (file, sent) = read.map_err(failed)?;
     announced.check(&file)?;
+    if sent.length < size {
+        return Err(changed(&announced.path).into());
+    }
     let blake3 = sent.mark().blake3;
     protocol::say(to, &Stop { blake3 }).await?;
     progress.completed(&path, size, from, blake3)?;
@@ -241,6 +246,29 @@ impl Announced {
             Ok(false) | Err(_) => Err(changed(&self.path)),
         }
     }
+}
+
+/// A file's bytes from where it stands, which are read while those before are sent, and then what was read in all.
+fn read_on(
+    mut file: File,
+    size: u64,
+    mut read: Prefix,
+) -> (
+    mpsc::Receiver<Bytes>,
+    JoinHandle<io::Result<(File, Prefix)>>,
+) {
+    let (ahead, pieces) = mpsc::channel(READ_AHEAD);
+    let reading = spawn_blocking(move || {
+        while read.length < size {
+            let piece = read_piece(&mut file, size, &mut read)?;
+            // The file is shorter than it was, or the transfer over.
+            if piece.is_empty() || ahead.blocking_send(piece).is_err() {
+                break;
+            }
+        }
+        Ok((file, read))
+    });
+    (pieces, reading)
 }
 
 /// As much as goes into a message; nothing at the end of the file.
@@ -263,6 +291,9 @@ async fn expect(answers: &mut Receiver, wanted: &Answer) -> Result<(), Fault> {
 fn unexpected(answer: &Answer) -> Fault {
     Fault::malformed(format!("this was not to be said now: {answer:?}"))
 }
+
+/// So many pieces may be read before those before them are sent.
+const READ_AHEAD: usize = 8;
 
 fn changed(path: &Path) -> Failure {
     Failure::new(
