@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use conec_tokio::{Channel, ClientId, Drain, IncomingStream, Name, Receiver, Sender, Target};
+use tokio::task::spawn_blocking;
 
 use super::{
     proof::{Proof, Session},
@@ -72,7 +73,12 @@ async fn attend(
             answers.reset(codes::DENIED);
             return Ok(());
         }
-        let answer = answer(office, operator, request);
+        // It may take as long as a disk.
+        let office = office.clone();
+        let answer = spawn_blocking(move || answer(&office, operator, request));
+        let answer = answer
+            .await
+            .map_err(|_| Failure::mistake("a request of an operator was not answered"))?;
         json::send(&mut answers, &answer).await?;
     }
     answers.finish()?;

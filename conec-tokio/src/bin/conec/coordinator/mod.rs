@@ -20,7 +20,7 @@ use std::{
 };
 
 use conec_tokio::{Coordinator, CoordinatorConfig, Drain};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::spawn_blocking};
 
 use self::{
     admission::Admission,
@@ -84,7 +84,7 @@ impl Args {
                     Signal::Stop => return Ok(drain::within(plan.drain())),
                     Signal::Reload => {
                         service::reloading();
-                        if let Err(failure) = self.reload(office, &mut plan) {
+                        if let Err(failure) = self.reload(office, &mut plan).await {
                             failure.log();
                             tracing::error!("the configuration stays as it was");
                         }
@@ -96,11 +96,16 @@ impl Args {
     }
 
     /// Takes up what can be changed while it runs, or nothing.
-    fn reload(&self, office: &Office, running: &mut Plan) -> Result<(), Failure> {
+    async fn reload(&self, office: &Office, running: &mut Plan) -> Result<(), Failure> {
         let plan = Plan::read(self)?;
         // The certificate does not matter for whether the rest is right.
         plan.library(plan.certificate(None, "localhost")?)?;
-        office.take_up(&plan)?;
+        // It may take as long as a disk.
+        let office = office.clone();
+        let taken = spawn_blocking(move || office.take_up(&plan).map(|()| plan));
+        let plan = taken
+            .await
+            .map_err(|_| Failure::mistake("the configuration was not taken up"))??;
         let rest = match plan.needs_restart(running) {
             true => ": rules and admins count from now on, all else from the next start",
             false => "",
