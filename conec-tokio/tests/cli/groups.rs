@@ -242,10 +242,10 @@ fn what_may_be_lost_is_said_and_counts_as_failed() {
     drop(to_publish);
     publishing.says("the Coordinator is away");
     let _coordinator = coordinator.kill().start();
-    publishing.ended().failed(
-        6,
-        &["1 message was published here", "may be lost", "--again"],
-    );
+    // On a slow machine, that it had the first one was not yet heard either.
+    publishing
+        .ended()
+        .failed(6, &["published here, and may be lost", "--again"]);
 }
 
 fn sub(home: &Home, args: &[&str]) -> Running {

@@ -71,7 +71,7 @@ impl Teller {
         }
         if joined.unsure > 0 {
             say(format_args!(
-                "{} published here may be lost: the Coordinator has not said that it had it",
+                "{} published here, and may be lost: the Coordinator has not said that it had it",
                 messages(joined.unsure)
             ));
         }
