@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use thiserror::Error;
+use tracing::Span;
 
 use crate::text::{TextError, decode, encode};
 
@@ -221,6 +222,11 @@ impl StreamId {
     /// The channel that the stream belongs to.
     pub fn channel(self) -> ChannelId {
         self.channel
+    }
+
+    /// Names the stream in what is logged inside.
+    pub(crate) fn span(self) -> Span {
+        tracing::debug_span!("stream", id = ?self)
     }
 
     /// Whether messages travel both ways or only from the opener to the other side.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tracing::Span;
 
 use super::{Batch, core::ChannelCore, event::Path};
 use crate::{
@@ -23,6 +24,8 @@ pub struct Channel<'a> {
     pub(crate) core: &'a mut ChannelCore,
     /// `None` while the channel is being arranged, and after its end.
     pub(crate) link: Option<&'a mut Link>,
+    /// Names the channel in what is logged.
+    pub(crate) span: Span,
 }
 
 impl Channel<'_> {
@@ -49,6 +52,7 @@ impl Channel<'_> {
         direction: Direction,
         label: &[u8],
     ) -> Result<StreamId, OpenStreamError> {
+        let _entered = self.span.enter();
         match &mut self.link {
             Some(link) => self.core.open_stream(link, direction, label),
             None => Err(OpenStreamError::Closed),
@@ -78,6 +82,7 @@ impl Channel<'_> {
         Stream {
             core: self.core,
             link: self.link.as_deref_mut(),
+            span: &self.span,
             id,
         }
     }
@@ -146,7 +151,9 @@ impl Channel<'_> {
     /// that is over, what is left to be received is forgotten.
     pub fn abort(&mut self, now: Instant, code: Code) {
         match &mut self.link {
-            None if self.core.is_ended() => self.core.forget(CloseReason::Local),
+            None if self.core.is_ended() => {
+                self.span.in_scope(|| self.core.forget(CloseReason::Local));
+            }
             Some(link) => link.close(now, WireCode::Application(code), CloseReason::Local),
             None => self.end_without_link(),
         }
@@ -169,6 +176,7 @@ impl Channel<'_> {
 pub struct Stream<'a> {
     core: &'a mut ChannelCore,
     link: Option<&'a mut Link>,
+    span: &'a Span,
     id: StreamId,
 }
 
@@ -242,6 +250,7 @@ impl Stream<'_> {
 
     /// The next message, whole and in order.
     pub fn recv(&mut self) -> Result<Bytes, RecvError> {
+        let _entered = self.span.enter();
         self.core.recv(self.link.as_deref_mut(), self.id)
     }
 
@@ -249,6 +258,7 @@ impl Stream<'_> {
     ///
     /// For many small messages that costs less than [`recv`](Self::recv) for each.
     pub fn recv_batch(&mut self) -> Result<VecDeque<Bytes>, RecvError> {
+        let _entered = self.span.enter();
         self.core.recv_batch(self.link.as_deref_mut(), self.id)
     }
 
@@ -282,6 +292,7 @@ impl Stream<'_> {
     /// }
     /// ```
     pub fn set_lossy(&mut self, lossy: Option<Lossy>) -> Result<(), StreamEnded> {
+        let _entered = self.span.enter();
         self.core
             .set_lossy(self.link.as_deref_mut(), self.id, lossy)
     }
@@ -291,6 +302,7 @@ impl Stream<'_> {
     ///
     /// If the stream has ended, they stay where they are.
     pub fn put_back(&mut self, messages: &mut VecDeque<Bytes>) -> Result<(), StreamEnded> {
+        let _entered = self.span.enter();
         self.core.put_back(self.id, messages)
     }
 
@@ -305,6 +317,7 @@ impl Stream<'_> {
     }
 
     fn reset_with(&mut self, code: WireCode) -> Result<(), StreamEnded> {
+        let _entered = self.span.enter();
         match &mut self.link {
             Some(link) => self.core.reset(link, self.id, code),
             None => Err(StreamEnded),
@@ -312,6 +325,7 @@ impl Stream<'_> {
     }
 
     fn stop_with(&mut self, code: WireCode) -> Result<(), StreamEnded> {
+        let _entered = self.span.enter();
         self.core.stop(self.link.as_deref_mut(), self.id, code)
     }
 }

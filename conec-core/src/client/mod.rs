@@ -331,7 +331,7 @@ impl Client {
     ) -> Result<(), AnswerError> {
         self.command(now, |it, now| {
             it.answerable(id)?;
-            it.accept_offer(now, id, policy);
+            it.within(id, |it| it.accept_offer(now, id, policy));
             Ok(())
         })
     }
@@ -656,7 +656,7 @@ impl Role for Client {
             HostEvent::Notice(notice) if id == self.home.id => self.home_notice(now, notice),
             HostEvent::Notice(notice) => self.peer_notice(now, id, notice),
             HostEvent::Overdue => {
-                tracing::debug!(channel = ?id, "not set up in time");
+                tracing::debug!("not set up in time");
                 if id == self.home.id {
                     self.home_deadline_passed(now);
                 } else {

@@ -136,7 +136,9 @@ impl Coordinator {
         client: ChannelId,
         name: Option<Name>,
     ) -> Result<(), AnswerError> {
-        self.command(now, |it, now| it.admit_asking(now, client, name))
+        self.command(now, |it, now| {
+            it.within(client, |it| it.admit_asking(now, client, name))
+        })
     }
 
     /// Turns a Client away that [asked](CoordinatorEvent::ClientAsks); it learns the code.

@@ -50,12 +50,7 @@ impl Coordinator {
     /// A Client claims an end.
     pub(super) fn end_claimed(&mut self, now: Instant, client: ClientId, claim: &Claim) {
         if let Err(code) = self.claim_end(now, client, claim) {
-            tracing::debug!(
-                ?client,
-                channel = claim.channel,
-                ?code,
-                "a claim is refused"
-            );
+            tracing::debug!(channel = claim.channel, ?code, "a claim is refused");
             self.host.stats.tickets_refused += 1;
             let route = claim.own_route;
             self.tell(client, &CoordinatorMessage::ChannelClosed { route, code });

@@ -11,6 +11,9 @@ use crate::{ChannelEvent, ChannelId, ClientId, CloseReason, channel::ChannelCore
 pub(crate) trait Account {
     /// On whose account it is what is left of the channel. On the Coordinator's, if it says nothing.
     fn party(&self) -> Option<Party>;
+
+    /// Which Client is at the other end, as far as that is known.
+    fn peer(&self) -> Option<ClientId>;
 }
 
 /// Who pays for what it has left.

@@ -15,6 +15,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use tracing::{Span, field, span::EnteredSpan};
 
 use self::{
     leftovers::Leftovers,
@@ -52,6 +53,8 @@ pub(crate) struct Host<R> {
     rng: StdRng,
     /// The latest time seen.
     now: Option<Instant>,
+    /// Whose [span](Self::span) has been entered.
+    current: Option<ChannelId>,
 }
 
 /// What there is to wait for.
@@ -116,8 +119,16 @@ pub(crate) trait Role {
     /// The same, where more of what happened is about to be told, or something is to be sent, before it has to be settled.
     fn react_to_all(&mut self, now: Instant) {
         while let Some((id, event)) = self.host_mut().poll(now) {
-            self.react(now, id, event);
+            self.within(id, |it| it.react(now, id, event));
         }
+    }
+
+    /// Does something for a channel, in its [span](Host::span).
+    fn within<T>(&mut self, id: ChannelId, act: impl FnOnce(&mut Self) -> T) -> T {
+        let (_entered, before) = self.host_mut().enter(id);
+        let result = act(self);
+        self.host_mut().current = before;
+        result
     }
 
     /// Does what is to be done before events are given.
@@ -169,6 +180,7 @@ impl<R: Account> Host<R> {
             next_id: 1,
             rng,
             now: None,
+            current: None,
         }
     }
 
@@ -260,9 +272,11 @@ impl<R: Account> Host<R> {
 
     /// Access to a channel for the application.
     pub(crate) fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
+        let span = self.span(id);
         if self.table.channel(id).is_none() {
             let core = self.leftovers.channel(id)?;
-            return Some(Channel { core, link: None });
+            let link = None;
+            return Some(Channel { core, link, span });
         }
         let entry = self.table.touch(id)?;
         entry.accessed = true;
@@ -271,6 +285,7 @@ impl<R: Account> Host<R> {
         Some(Channel {
             core,
             link: entry.link.as_deref_mut(),
+            span,
         })
     }
 
@@ -288,6 +303,7 @@ impl<R: Account> Host<R> {
 
     /// Closes a channel whose other side broke the protocol.
     pub(crate) fn violate(&mut self, now: Instant, id: ChannelId, violation: Violation) {
+        let _entered = self.span(id).entered();
         self.stats.violations += 1;
         if let Some((channel, link)) = self.linked(id) {
             channel.core.violate(link, now, violation);
@@ -296,6 +312,7 @@ impl<R: Account> Host<R> {
 
     /// Ends a channel, whatever becomes of its link.
     pub(crate) fn abandon(&mut self, id: ChannelId, reason: CloseReason) {
+        let _entered = self.span(id).entered();
         if let Some(entry) = self.table.touch(id)
             && let Some(channel) = &mut entry.channel
         {
@@ -489,6 +506,23 @@ impl<R: Account> Host<R> {
     }
 }
 
+// What is logged.
+impl<R: Account> Host<R> {
+    /// Names a channel in what is logged inside, and who is at its other end. Where that is done already, it is nothing.
+    pub(crate) fn span(&self, id: ChannelId) -> Span {
+        if self.current == Some(id) {
+            return Span::none();
+        }
+        let peer = || self.get(id).and_then(|it| it.role.peer());
+        tracing::debug_span!("channel", ?id, peer = peer().map(field::debug))
+    }
+
+    /// Enters a channel's span. Who leaves it sets back what is current to what is given.
+    fn enter(&mut self, id: ChannelId) -> (EnteredSpan, Option<ChannelId>) {
+        (self.span(id).entered(), self.current.replace(id))
+    }
+}
+
 // What is next.
 impl<R: Account> Host<R> {
     /// Lets due timers fire.
@@ -524,7 +558,10 @@ impl<R: Account> Host<R> {
     pub(crate) fn poll(&mut self, now: Instant) -> Option<(ChannelId, HostEvent)> {
         loop {
             while let Some(&id) = self.table.touched.front() {
-                if let Some(event) = self.look_after(now, id) {
+                let (_entered, before) = self.enter(id);
+                let event = self.look_after(now, id);
+                self.current = before;
+                if let Some(event) = event {
                     return Some((id, event));
                 }
                 self.table.touched.pop_front();

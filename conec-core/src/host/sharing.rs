@@ -161,9 +161,11 @@ impl<R: Account> Host<R> {
         if let Some(link) = self.link(id)
             && !link.is_closed()
         {
-            tracing::debug!(channel = ?id, "closing a channel: what it does not go on with takes too much memory");
             link.close(now, ErrorCode::Limit.into(), CloseReason::Overloaded);
             self.stats.channels_shed += 1;
+            self.span(id).in_scope(|| {
+                tracing::debug!("closing: what it does not go on with takes too much memory");
+            });
         }
     }
 }

@@ -37,7 +37,7 @@ impl ChannelCore {
         self.open_as(link, direction, StreamKind::Data, label)
             .ok_or_else(|| {
                 if !std::mem::replace(&mut self.open_blocked[direction as usize], true) {
-                    tracing::debug!(channel = ?self.id, ?direction, "the other side allows no more streams for now");
+                    tracing::debug!(?direction, "the other side allows no more streams for now");
                 }
                 OpenStreamError::Blocked
             })
@@ -61,7 +61,9 @@ impl ChannelCore {
         let send = Some(SendHalf::default());
         let stream = DataStream::new(User::of(kind), send, recv);
         self.streams.insert(index, stream);
-        Some(self.stream_id(index))
+        let id = self.stream_id(index);
+        id.span().in_scope(|| tracing::trace!(?kind, "opened"));
+        Some(id)
     }
 
     pub(in crate::channel) fn available_streams(&self, link: &Link, direction: Direction) -> u64 {

@@ -404,14 +404,14 @@ impl ChannelCore {
         }
         let accepted = (self.accepted.bi, self.accepted.uni);
         if self.streams.is_empty() && !self.held_open && self.state.drain(accepted) {
-            tracing::trace!(channel = ?self.id, "drained");
+            tracing::trace!("drained");
             self.send_control(link, ChannelMessage::Drained.encode());
         }
     }
 
     /// The other side broke the protocol.
     pub(crate) fn violate(&self, link: &mut Link, now: Instant, violation: Violation) {
-        tracing::debug!(channel = ?self.id, %violation, "closing the channel");
+        tracing::debug!(%violation, "closing the channel");
         let code = violation.code().into();
         link.close(now, code, CloseReason::Violation(violation));
     }
@@ -426,7 +426,7 @@ impl ChannelCore {
             && let Some(link) = link.as_deref_mut()
             && !link.is_closed()
         {
-            tracing::debug!(channel = ?self.id, "closing the channel: nobody reads what is said");
+            tracing::debug!("closing the channel: nobody reads what is said");
             link.close(now, ErrorCode::Limit.into(), CloseReason::Overloaded);
         }
         if self.notices.is_empty()
@@ -628,7 +628,7 @@ impl ChannelCore {
             Ok(None) => return self.notices.push_back(Notice::Control(payload)),
             Err(_) => return self.violate(link, now, Violation::Malformed),
         };
-        tracing::trace!(channel = ?self.id, ?message, "received");
+        tracing::trace!(?message, "received");
         let allowed = match message {
             ChannelMessage::Closing { bi, uni } => {
                 let tell = self.state.peer_closing(bi, uni);
@@ -687,7 +687,7 @@ impl ChannelCore {
         self.reads_on = false;
         self.link_memory = 0;
         self.datagrams = Datagrams::new(0);
-        tracing::debug!(channel = ?self.id, ?reason, "channel closed");
+        tracing::debug!(?reason, "channel closed");
         self.closed = Some(reason);
         self.notices.push_back(Notice::Ended(cause));
     }

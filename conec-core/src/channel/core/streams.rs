@@ -75,6 +75,8 @@ impl ChannelCore {
         // Whose it is, its preamble says.
         let stream = DataStream::new(User::Application, send, recv);
         self.streams.insert(index, stream);
+        let span = self.stream_id(index).span();
+        span.in_scope(|| tracing::trace!("accepted"));
     }
 
     /// Whether no more streams are accepted: so much waits for the application, about all that the allowed streams can cause,
@@ -296,6 +298,8 @@ impl ChannelCore {
         if let Some(stream) = self.streams.get_mut(&index)
             && stream.send.take().is_some()
         {
+            id.span()
+                .in_scope(|| tracing::trace!(?end, "sending is over"));
             if let Some(arrival) = stream.arrival {
                 if let Some(waiting) = self.incoming.get_mut(arrival) {
                     waiting.send_end = Some(end);
@@ -314,6 +318,10 @@ impl ChannelCore {
         if let Some(stream) = self.streams.get_mut(&index) {
             let (labelled, arrival) = (stream.is_labelled(), stream.arrival);
             let ended = stream.recv.take();
+            if ended.is_some() {
+                id.span()
+                    .in_scope(|| tracing::trace!(?end, "receiving is over"));
+            }
             let gone = ended.as_ref().map(|recv| recv.memory).unwrap_or_default();
             self.memory.replace(gone, MessageMemory::default());
             self.held_back.remove(&index);

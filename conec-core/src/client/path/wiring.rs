@@ -11,6 +11,7 @@ use super::{
 use crate::{
     ChannelId, CloseReason, ErrorCode, Path, Traffic, Transmit, Violation,
     client::Client,
+    host::Role,
     wire::{
         Generation, PROBE_LABEL, PROBE_SECRET_LEN, PeerMessage, ProbeKeys, Role as EndRole,
         RoleMessage, Route,
@@ -59,7 +60,7 @@ impl Client {
             .peek(id)
             .and_then(|link| link.export_secret::<PROBE_SECRET_LEN>(PROBE_LABEL));
         let Some(secret) = secret else {
-            tracing::debug!(channel = ?id, "no keys for probes");
+            tracing::debug!("no keys for probes");
             return;
         };
         let keys = ProbeKeys::new(&secret, role);
@@ -270,6 +271,15 @@ impl Client {
 
     /// Lets something happen to a path, and does what comes of it.
     fn with_path<T>(
+        &mut self,
+        now: Instant,
+        id: ChannelId,
+        happen: impl FnOnce(&mut PeerPath, &mut Context<'_>) -> T,
+    ) -> Option<T> {
+        self.within(id, |it| it.happen_to_path(now, id, happen))
+    }
+
+    fn happen_to_path<T>(
         &mut self,
         now: Instant,
         id: ChannelId,

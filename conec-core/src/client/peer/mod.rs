@@ -44,8 +44,11 @@ pub(crate) struct Peer {
 
 impl Account for Option<Peer> {
     fn party(&self) -> Option<Party> {
-        let offer = self.as_ref()?.offer.as_ref()?;
-        Some(Party::Client(offer.peer))
+        self.peer().map(Party::Client)
+    }
+
+    fn peer(&self) -> Option<ClientId> {
+        Some(self.as_ref()?.offer.as_ref()?.peer)
     }
 }
 

@@ -66,7 +66,7 @@ impl Client {
         let is_over = self.host.get(id).is_none_or(|it| it.core.is_ended());
         let claim = self.peer_mut(id).and_then(|peer| peer.claim());
         if let Some(claim) = claim.filter(|_| !is_over) {
-            tracing::debug!(channel = ?id, "claiming");
+            self.host.span(id).in_scope(|| tracing::debug!("claiming"));
             self.send_home(&ClientMessage::Resume(claim));
         }
     }
@@ -83,7 +83,7 @@ impl Client {
         let Some(&(id, _)) = self.routes.get(&route) else {
             return;
         };
-        tracing::debug!(channel = ?id, "resumed");
+        self.host.span(id).in_scope(|| tracing::debug!("resumed"));
         if let Some(peer) = self.peer_mut(id) {
             peer.by_former = false;
         }

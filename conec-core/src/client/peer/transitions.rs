@@ -272,7 +272,8 @@ impl Client {
                 self.host.add_link(id, link);
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot start a channel");
+                let span = self.host.span(id);
+                span.in_scope(|| tracing::debug!(%error, "cannot start a channel"));
                 let code = ErrorCode::Refused.into();
                 self.end_peer(now, id, CloseReason::Identity, Some(code));
             }

@@ -83,6 +83,14 @@ impl Account for Session {
             Phase::Handshake | Phase::Greeting(_) | Phase::Asking(_) => None,
         }
     }
+
+    fn peer(&self) -> Option<ClientId> {
+        match &self.phase {
+            Phase::Handshake => None,
+            Phase::Greeting(newcomer) | Phase::Asking(newcomer) => Some(newcomer.id),
+            Phase::Admitted { id, .. } => Some(*id),
+        }
+    }
 }
 
 /// What it takes to know a Client at the second port.

@@ -153,7 +153,7 @@ impl Coordinator {
                 }
             }
             Err(error) => {
-                tracing::debug!(?client, ?id, %error, "a credential is not good");
+                tracing::debug!(%error, "a credential is not good");
                 self.turn_away(now, client, error.code().into());
             }
         }
@@ -287,7 +287,7 @@ impl Coordinator {
         // A Client that is connected already has its place.
         let (from, limits) = (place.address().ip(), &self.config.limits);
         if before.is_none() && !self.registry.has_room(from, limits) {
-            tracing::debug!(?client, %from, "no place for a client from there");
+            tracing::debug!(%from, "no place for a client from there");
             return self.turn_away(now, client, ErrorCode::Limit.into());
         }
         let per_minute = limits.takeovers_per_minute.into();
@@ -327,7 +327,7 @@ impl Coordinator {
         };
         entry.core.send_control(link, welcome.encode());
         entry.core.open(link, now);
-        tracing::debug!(?client, ?id, ?name, %address, "client connected");
+        tracing::debug!(?name, %address, "client connected");
         if invitation.is_some() {
             self.events
                 .push(CoordinatorEvent::ClientJoined { client, id });
@@ -389,7 +389,7 @@ impl Coordinator {
             return;
         };
         if let Some(place) = claim.proves(seen_at, member.place) {
-            tracing::debug!(?client, address = %seen_at, "client has moved");
+            tracing::debug!(address = %seen_at, "client has moved");
             member.place = place;
             let routes = self.pairs.routes_of(id);
             self.forwarder.moved(id, place, routes);
@@ -490,8 +490,9 @@ impl Coordinator {
         client: ChannelId,
         code: WireCode,
     ) {
+        let span = self.host.span(client);
         if let Some(link) = self.host.link(client) {
-            tracing::debug!(?client, ?code, "disconnecting a client");
+            span.in_scope(|| tracing::debug!(?code, "disconnecting a client"));
             link.close(now, code, CloseReason::Local);
         }
     }
