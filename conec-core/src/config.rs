@@ -60,7 +60,7 @@ pub struct ClientConfig {
     pub home: ChannelConfig,
     /// Channels with other Clients: by default with an idle timeout of 60 s, and a keep-alive every 20 s.
     pub peer: ChannelConfig,
-    /// Which paths the packets of those channels may take.
+    /// Which paths the packets of those channels may take. As [`PathConfig`] has it by default.
     pub paths: PathConfig,
     /// The largest UDP payload, in bytes, that the machine's own link towards the Coordinator takes: at least 1200. Larger ones
     /// are neither tried nor asked for. Where this is `None`, the default, the adapters look it up, and the core by itself
@@ -84,7 +84,7 @@ pub struct ClientConfig {
     /// while others wait for the memory: who lets three turns in a row go by with less than 16 KiB in 3 s each; and when all is
     /// taken, more than half of it by what has arrived in part, the channel of which that is most.
     pub memory: usize,
-    /// Bounds on everything else.
+    /// Bounds on everything else. As [`ClientLimits`] has them by default.
     pub limits: ClientLimits,
 }
 
@@ -267,7 +267,7 @@ pub struct CoordinatorConfig {
     pub rules: Option<Rules>,
     /// Whether Clients may make groups, join and publish in them. They may by default.
     pub groups: Policy,
-    /// How groups are that Clients make.
+    /// How groups are that Clients make. As [`GroupConfig`] has it by default.
     pub group: GroupConfig,
     /// The home channels. By default they have 16 streams of either kind, no more than 500 new ones a second, messages of up to
     /// 1 MiB, and no keep-alive, which Clients see to.
@@ -301,7 +301,7 @@ pub struct CoordinatorConfig {
     /// It is shared out among home channels as [that of a Client](ClientConfig::memory) is among its channels. 1 GB of memory in a
     /// machine is enough for the default.
     pub memory: usize,
-    /// Bounds on everything else.
+    /// Bounds on everything else. As [`CoordinatorLimits`] has them by default.
     pub limits: CoordinatorLimits,
 }
 

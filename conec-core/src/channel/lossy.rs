@@ -6,14 +6,12 @@
 /// As many of the newest messages are kept as fit in both limits. What comes beyond makes the oldest of them go, and these are
 /// counted: the reader is told [how many](crate::RecvError::Lagged) before it gets the next. The newest message is always
 /// kept, however large it is and whatever the limits are.
-///
-/// By default 256 messages of 256 KiB together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lossy {
-    /// How many messages are kept, at most; 0 is taken for 1.
+    /// How many messages are kept, at most; 0 is taken for 1. 256 by default.
     pub messages: usize,
-    /// How many bytes they have together, at most.
+    /// How many bytes they have together, at most. 256 KiB by default.
     pub bytes: usize,
 }
 

@@ -23,10 +23,12 @@ pub(crate) struct Args {
     /// default the one after the first, or any free one where that is taken
     #[arg(long, value_name = "PORT")]
     pub(super) second_port: Option<SecondPort>,
-    /// A directory for what has to last: certificate, token, who is forbidden. Made if it is not there
+    /// A directory for what has to last: certificate, token, who is forbidden. Made if it is not there; by default where the system has
+    /// data of programs, as ~/.local/share/conec/coordinator
     #[arg(long, value_name = "DIR", env = "CONEC_STATE")]
     pub(super) state: Option<PathBuf>,
-    /// A name or address by which others reach this machine; the first one is in the URL. May be given several times
+    /// A name or address by which others reach this machine; the first one is in the URL. May be given several times; by default
+    /// an address of this machine
     #[arg(long = "host", value_name = "NAME")]
     pub(super) hosts: Vec<String>,
     /// The chain of certificates to show, instead of a self-signed one (PEM)
@@ -35,16 +37,17 @@ pub(crate) struct Args {
     /// The private key of that certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "certificate")]
     pub(super) key: Option<PathBuf>,
-    /// A file with limits and rules; what is said on the command line counts before it
+    /// A file with limits and rules; what is said on the command line counts before it, and all else is as it is by default
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Only check the configuration
     #[arg(long)]
     pub(super) check: bool,
-    /// Show metrics (/metrics, /status) and a page to look at, by HTTP: a port, which only this machine reaches, or an address and a port
+    /// Show metrics (/metrics, /status) and a page to look at, by HTTP: a port, which only this machine reaches, or an address and a port;
+    /// not served by default
     #[arg(long, value_name = "ADDRESS")]
     pub(super) metrics: Option<Address>,
-    /// Who may use `conec ls`, `kick`, `drain` and `top`: what `conec id` prints there. May be given several times
+    /// Who may use `conec ls`, `kick`, `drain` and `top`: what `conec id` prints there. May be given several times; nobody by default
     #[arg(long = "admin", value_name = "ID")]
     pub(super) admins: Vec<ClientId>,
     /// Do not print the ticket; it is in the state directory

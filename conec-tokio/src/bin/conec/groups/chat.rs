@@ -30,7 +30,7 @@ use crate::{
 pub(crate) struct Args {
     /// The group's name; it is made by whoever comes first
     group: Name,
-    /// What others call you
+    /// What others call you; without it, by the id
     #[arg(long)]
     name: Option<Name>,
     /// Begin with so many of the last lines that were said before, as far as the Coordinator keeps them

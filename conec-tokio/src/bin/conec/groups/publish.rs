@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Publish once more what may be lost with the Coordinator; others may hear that twice
     #[arg(long)]
     again: bool,
-    /// The name under which others hear this
+    /// The name under which others hear this; without it, under the id
     #[arg(long)]
     name: Option<Name>,
     #[command(flatten)]

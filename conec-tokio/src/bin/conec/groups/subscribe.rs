@@ -29,13 +29,13 @@ pub(crate) struct Args {
     /// Begin with so many of the last messages that were published before, as far as the Coordinator keeps them
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     history: u64,
-    /// Stop after so many messages
+    /// Stop after so many messages; without it, when interrupted
     #[arg(short = 'n', long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// Tell who is there, who comes and who goes
     #[arg(long)]
     presence: bool,
-    /// The name under which others see this
+    /// The name under which others see this; without it, the id
     #[arg(long)]
     name: Option<Name>,
     #[command(flatten)]

@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// End after one transfer is complete
     #[arg(long)]
     once: bool,
-    /// Take only what this one sends, a name or an id; may be given several times
+    /// Take only what this one sends, a name or an id; may be given several times. Without it, from everybody
     #[arg(long, value_name = "NAME|ID")]
     from: Vec<Peer>,
     /// Replace what has the same name

@@ -57,10 +57,10 @@ pub(crate) struct Args {
     /// How long to try again after having been cut off
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     retry: Duration,
-    /// Send at most so many bytes a second
+    /// Send at most so many bytes a second; without it, as many as the way takes
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// The name under which the other end knows this one, for its --from
+    /// The name under which the other end knows this one, for its --from; without it, by the id alone
     #[arg(long, conflicts_with = "code")]
     name: Option<conec_tokio::Name>,
     #[command(flatten)]
