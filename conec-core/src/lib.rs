@@ -47,6 +47,8 @@
 //!   needed. Ring was the faster where we measured, with the packets that conec sends.
 //! * `self-signed`: [`Certificate::self_signed`].
 //! * `passphrase`: [`GroupKey::from_passphrase`], by [argon2](https://docs.rs/argon2).
+//! * `qlog`, `key-log`: for who looks for the reason of something, [`ChannelConfig`] has where to log what the QUIC engine does, and the
+//!   secrets of TLS.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -86,8 +86,9 @@ pub fn load_or_create_identity(path: impl AsRef<Path>) -> Result<Identity, Store
     })
 }
 
-/// The certificate in a file, with its private key, as PEM; a new self-signed one for these host names, which is stored there, if
-/// there is no such file. As [`load_or_create_identity`] has it. The host names of a file that is there are not looked at.
+/// The certificate in a file, with its private key, as PEM; a new self-signed one, which is stored there, if there is no such file.
+///
+/// It is as [`load_or_create_identity`] has it. A new one is for these host names; those of one that is there are not looked at.
 #[cfg(feature = "self-signed")]
 pub fn load_or_create_certificate(
     path: impl AsRef<Path>,

@@ -72,5 +72,5 @@ mod socket;
 pub use conec_core;
 pub use driver::{Client, Coordinator, Driver};
 
-#[doc(no_inline)]
+#[doc(inline)]
 pub use conec_driver::{BindError, ConnectError, Socket};

@@ -13,8 +13,9 @@ use conec_core::Code;
 use conec_driver::{ByteReader, ByteStream, ByteWriter};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-/// Copies both ways between a socket, or what is like one, and a stream, until both directions have ended. Says how many bytes went into the
-/// stream, and how many came out of it.
+/// Copies both ways between a socket, or what is like one, and a stream, until both directions have ended.
+///
+/// Says how many bytes went into the stream, and how many came out of it.
 ///
 /// It does what [`tokio::io::copy_bidirectional`] does, and what that cannot do:
 ///
