@@ -1545,11 +1545,11 @@ pub const GUARDS: &[Guard] = &[
         noticed_by: "hostile::groups::who_leaves_and_comes_back_owes_what_it_owed",
     },
     Guard {
-        what: "who is a member is let in again only when that is over",
+        what: "the application is asked about a member again only when that is over",
         file: "conec-core/src/coordinator/groups/transitions.rs",
         text: "if former.is_some_and(|it| it.stream.channel() == client) {",
         without: "if false {",
-        noticed_by: "hostile::groups::who_is_a_member_becomes_one_again_only_when_that_is_over",
+        noticed_by: "hostile::groups::the_application_is_asked_about_a_member_again_only_when_that_is_over",
     },
     Guard {
         what: "who joined to hear does not publish",

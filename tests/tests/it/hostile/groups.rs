@@ -1,7 +1,8 @@
 //! What a Client can do to groups that it is in, is not in, or is in too often. Others hear each other as before.
 
 use conec_core::{
-    GroupConfig, GroupEnd, GroupId, GroupItem, JoinConfig, Lossy, testing::coordinator_entries,
+    CoordinatorEvent, GroupConfig, GroupEnd, GroupId, GroupItem, JoinConfig, Lossy,
+    testing::coordinator_entries,
 };
 
 use super::*;
@@ -208,6 +209,42 @@ fn who_is_a_member_becomes_one_again_only_when_that_is_over() {
     conn.finish(second);
     conn.finish(second);
     club.scene.world.run_for(secs(1));
+    assert_eq!(club.members_of("room"), 2);
+    club.scene.all_is_well(&[]);
+}
+
+#[test]
+fn the_application_is_asked_about_a_member_again_only_when_that_is_over() {
+    let rules = "connect allow any\nreach allow any to any\njoin allow name:carol\njoin allow name:dave\njoin ask any\npublish allow any\ncreate allow any";
+    let mut club = Club::with(6, |config| config.rules = Some(rules.parse().unwrap()));
+    let conn = club.log_in();
+    let asked = |club: &mut Club| {
+        club.scene.world.run_for(secs(1));
+        let coordinator = club.scene.coordinator;
+        club.scene
+            .world
+            .take_event(coordinator, |event| match event {
+                Event::Coordinator(CoordinatorEvent::MemberAsks { request, .. }) => Some(*request),
+                Event::Client(_) | Event::Coordinator(_) => None,
+            })
+    };
+    let first = club.begin(&conn, b"room", &[message::join(7)]);
+    let request = asked(&mut club).expect("she asks");
+    let now = club.scene.world.now();
+    let coordinator = club.scene.world.coordinator(club.scene.coordinator);
+    coordinator.grant_membership(now, request).unwrap();
+    club.scene.until("joined", || {
+        (!conn.received(first).bytes.is_empty()).then_some(())
+    });
+    let second = club.begin(&conn, b"room", &[message::join(7)]);
+    assert_eq!(asked(&mut club), None);
+    conn.finish(first);
+    let again = asked(&mut club).expect("she asks again");
+    assert_ne!(again, request);
+    let now = club.scene.world.now();
+    let coordinator = club.scene.world.coordinator(club.scene.coordinator);
+    coordinator.deny_membership(now, again).unwrap();
+    club.expect_code("denied", &conn, second, 7);
     assert_eq!(club.members_of("room"), 2);
     club.scene.all_is_well(&[]);
 }
