@@ -7,7 +7,6 @@
 
 mod groups;
 mod known;
-mod logs;
 mod world;
 
 use std::{cell::Cell, pin::pin, task::Poll, time::Duration};

@@ -1,16 +1,28 @@
-//! What is logged says whom it is about.
+//! What is logged says whom it is about. By itself: what is to be logged is known to a whole process.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails where something is not as it must be"
+)]
+
+#[expect(dead_code, reason = "shared with the tests of handles")]
+mod world;
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-use crate::world::{World, ready};
+use world::{World, ready};
+
+/// One test at a time.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// What this filter lets through while Alice opens channels to Bob, one after the other, and a stream of each, and lets all of it go.
 fn logged(filter: &str) -> Story {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let log = Log::default();
     let logs = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
