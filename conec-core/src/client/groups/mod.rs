@@ -258,25 +258,3 @@ fn reserve(queue: Lossy, watches: bool) -> usize {
 
 /// What is known of a message.
 const ITEM: usize = 256;
-
-#[cfg(test)]
-mod tests {
-    use crate::{Client, ClientConfig, ClientId, Identity, JoinConfig, JoinError, Trust};
-
-    #[test]
-    fn memberships_may_use_up_what_there_is_for_them() {
-        let reserve = super::reserve(JoinConfig::default().queue, false);
-        for (spare, second) in [(0, Ok(())), (-1, Err(JoinError::TooMany))] {
-            let identity = Identity::from_seed([1; 32]);
-            let mut config = ClientConfig::new(identity, Trust::Pin(ClientId([2; 32])));
-            config.limits.group_memory = (2 * reserve).saturating_add_signed(spare);
-            let mut client = Client::new(config, [3; 32]).unwrap();
-            let mut join = |name: &str| {
-                let joined = client.begin_membership(name.parse().unwrap(), JoinConfig::default());
-                joined.map(|_| ())
-            };
-            assert_eq!(join("one"), Ok(()));
-            assert_eq!(join("two"), second);
-        }
-    }
-}

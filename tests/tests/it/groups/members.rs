@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use conec_core::{
-    CoordinatorConfig, ErrorCode, GroupEnd, GroupItem, JoinConfig, JoinError, PublishError,
+    Client, CoordinatorConfig, ErrorCode, GroupEnd, GroupItem, JoinConfig, JoinError, PublishError,
 };
 use conec_tests::{
     keys,
@@ -237,4 +237,33 @@ fn who_leaves_may_join_again_at_once() {
         }
         assert_eq!(message(&mut world, bob, at_bob).1, "again");
     }
+}
+
+/// How many memberships there is room for, with so much memory for them.
+fn memberships(world: &World, memory: usize) -> usize {
+    let mut config = world.client_config("alice");
+    config.limits.group_memory = memory;
+    let mut client = Client::new(config, [7; 32]).unwrap();
+    let now = world.now();
+    let mut join =
+        |number: usize| client.join(now, name(&format!("room-{number}")), JoinConfig::default());
+    (0..4)
+        .map(&mut join)
+        .take_while(|joined| joined.is_ok())
+        .count()
+}
+
+#[test]
+fn memberships_may_use_up_the_memory_that_there_is_for_them() {
+    let world = World::new(9);
+    let (mut too_little, mut enough) = (0, 64 << 20);
+    while enough - too_little > 1 {
+        let middle = usize::midpoint(too_little, enough);
+        match memberships(&world, middle) {
+            0 => too_little = middle,
+            _ => enough = middle,
+        }
+    }
+    assert_eq!(memberships(&world, 2 * enough - 1), 1);
+    assert_eq!(memberships(&world, 2 * enough), 2);
 }
