@@ -89,27 +89,25 @@ fn not_connected(reason: CloseReason) -> Failure {
 }
 
 fn not_let_in(code: ErrorCode) -> Failure {
-    let (exit, help) = match code {
-        ErrorCode::NameInUse => {
-            let what = "somebody else has that name";
-            return Failure::new(Exit::Refused, what, advice_by(code));
-        }
-        ErrorCode::Refused => (
-            Exit::Refused,
-            "ask whoever runs it to let this Client in: its id is what `conec id` prints",
-        ),
-        ErrorCode::Superseded => (Exit::Lost, advice_by(code)),
-        ErrorCode::Shutdown => (Exit::Unreachable, advice_by(code)),
-        code => {
-            let what = format!("refused by the Coordinator: {code}");
-            return Failure::new(Exit::Refused, what, advice_by(code));
-        }
+    let exit = match code {
+        ErrorCode::Superseded => Exit::Lost,
+        ErrorCode::Shutdown => Exit::Unreachable,
+        _ => Exit::Refused,
     };
-    Failure::new(
-        exit,
-        format!("not connected to the Coordinator: {code}"),
-        help,
-    )
+    let what = match code {
+        ErrorCode::NameInUse => "somebody else has that name".into(),
+        ErrorCode::Refused | ErrorCode::Superseded | ErrorCode::Shutdown => {
+            format!("not connected to the Coordinator: {code}")
+        }
+        code => format!("refused by the Coordinator: {code}"),
+    };
+    let help = match code {
+        ErrorCode::Refused => {
+            "ask whoever runs it to let this Client in: its id is what `conec id` prints"
+        }
+        code => advice_by(code),
+    };
+    Failure::new(exit, what, help)
 }
 
 impl From<OpenError> for Failure {

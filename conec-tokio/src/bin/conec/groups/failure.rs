@@ -69,9 +69,11 @@ impl From<GroupEnd> for Failure {
             GroupEnd::Refused(code) => {
                 Self::new(Exit::Refused, code.to_string(), reasons::advice_by(code))
             }
-            GroupEnd::TooSlow => {
-                Self::new(Exit::Lost, end.to_string(), "read faster, and begin again")
-            }
+            GroupEnd::TooSlow => Self::new(
+                Exit::Lost,
+                end.to_string(),
+                reasons::advice_by(ErrorCode::TooSlow),
+            ),
             GroupEnd::Left => Self::new(Exit::Other, end.to_string(), "run it again"),
             GroupEnd::Sealing(_) => Self::new(
                 Exit::Other,
