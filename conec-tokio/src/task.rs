@@ -21,7 +21,7 @@ use crate::socket::Watched;
 
 /// Drives an endpoint of [`conec_driver`]'s until it has ended, for those who start one themselves.
 ///
-/// That is to choose where it runs, or not to wait until it is connected. Its clock has to be the runtime's,
+/// Start one yourself to choose where it runs, or not to wait until it is connected. Its clock has to be the runtime's,
 /// `|| tokio::time::Instant::now().into_std()`.
 ///
 /// Must be called within a Tokio runtime.

@@ -10,7 +10,7 @@ use crate::socket::Watched;
 
 /// Drives an endpoint of [`conec_driver`]'s in a thread that ends with it, for those who start one themselves.
 ///
-/// That is to wait for nothing, or for something else. Its clock has to be [`Instant::now`].
+/// Start one yourself to wait for nothing, or for something else. Its clock has to be [`Instant::now`].
 pub fn drive<E>(driver: Driver<E>, sockets: Sockets) -> io::Result<()>
 where
     E: Endpoint + Send + 'static,

@@ -44,7 +44,7 @@ pub(super) struct Paths {
     table: BTreeMap<ChannelId, Entry>,
     /// How many of them are of channels that are over.
     over: usize,
-    /// What still comes to those goes there by its route: the goodbye is said once more to who goes on talking.
+    /// The routes of channels that are over, whose links still say goodbye: who sends more on such a route is told so again.
     leaving: BTreeMap<Route, (ChannelId, EngineId)>,
     deadlines: Deadlines<ChannelId>,
     /// Those that are armed for too early by now.
@@ -129,7 +129,7 @@ impl Paths {
         }
     }
 
-    /// Whose packets those on this route are, though it is over.
+    /// Which channel has used this route, if it is over and its link still says goodbye.
     pub(super) fn leaving(&self, route: Route) -> Option<(ChannelId, EngineId)> {
         self.leaving.get(&route).copied()
     }

@@ -36,8 +36,8 @@ pub(crate) enum Ending {
     Kill,
 }
 
-/// What such a command has begun, itself included. All of that is ended when this is dropped, unless it is [spared](Self::spare). It has to be
-/// dropped before the command is, whose number is its own as long.
+/// What such a command has begun, itself included. All of that is ended when this is dropped, unless it is [spared](Self::spare). Drop it
+/// before the [`Child`]: after that, the system may give the command's process id to somebody else.
 #[derive(Debug)]
 pub(crate) struct Group {
     #[cfg(unix)]
