@@ -89,8 +89,9 @@ pub(crate) struct ChannelCore {
     owner_blocked: bool,
     datagrams: Datagrams,
     datagrams_blocked: bool,
-    /// How fast the other side may open streams, if that is bounded. Boxed: it seldom is.
-    stream_rate: Option<Box<Bucket>>,
+    /// The streams that the other side opened of late, where it may open so many in a time. Boxed, and not before there was
+    /// one: most channels are idle.
+    streams_opened: Option<Box<Bucket>>,
     /// Streams wait to be accepted until the application has taken events.
     deferred: bool,
     /// Streams wait to be accepted until then, as they came too fast.
@@ -117,6 +118,8 @@ struct Settings {
     send_buffer: u32,
     /// How many streams the other side may have open.
     streams: u32,
+    /// How many it may open in a second, if that is bounded.
+    stream_rate: Option<u32>,
     congestion: CongestionControl,
     /// The other side may have memberships of groups.
     takes_members: bool,
@@ -211,6 +214,7 @@ impl ChannelCore {
                 max_message_size: small(config.max_message_size),
                 send_buffer: small(config.send_buffer),
                 streams: config.bi_streams + config.uni_streams,
+                stream_rate: config.stream_rate,
                 congestion: config.congestion,
                 takes_members: false,
             },
@@ -244,9 +248,7 @@ impl ChannelCore {
             owner_blocked: false,
             datagrams: Datagrams::new(config.datagram_buffer),
             datagrams_blocked: false,
-            stream_rate: config
-                .stream_rate
-                .map(|rate| Box::new(Bucket::per_second(rate.into(), rate.into()))),
+            streams_opened: None,
             deferred: false,
             accept_at: None,
             close_at: None,

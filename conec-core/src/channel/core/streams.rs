@@ -15,6 +15,7 @@ use crate::{
     },
     error::WireCode,
     transport::{CONTROL, Link, Read},
+    util::Bucket,
     wire::{PreambleDecoder, StreamKind},
 };
 
@@ -41,7 +42,7 @@ impl ChannelCore {
                 return;
             }
             accepted += 1;
-            let free = self.stream_rate.as_mut().map(|rate| rate.next(now));
+            let free = self.streams_opened.as_mut().map(|it| it.next(now));
             if let Some(at) = free.filter(|&at| at > now) {
                 self.accept_at = Some(at);
                 return self.set_alarm(link);
@@ -49,8 +50,9 @@ impl ChannelCore {
             let Some(index) = link.accept(direction) else {
                 return;
             };
-            if let Some(rate) = &mut self.stream_rate {
-                rate.take(now, 1);
+            if let Some(rate) = self.settings.stream_rate.map(u64::from) {
+                let full = || Box::new(Bucket::per_second(rate, rate));
+                self.streams_opened.get_or_insert_with(full).take(now, 1);
             }
             self.begin(index, direction);
             self.pump(link, index);

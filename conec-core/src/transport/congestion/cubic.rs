@@ -20,8 +20,8 @@ pub(super) struct Cubic {
     plateau: f64,
     /// The window before the last reduction: `cwnd_prior`.
     prior: f64,
-    /// Congestion avoidance, since it has begun.
-    epoch: Option<Epoch>,
+    /// Congestion avoidance, since it has begun. Boxed: most paths are idle, and never come that far.
+    epoch: Option<Box<Epoch>>,
     /// Losses of what was sent up to here belong to a reduction that was made.
     recovery: Option<Instant>,
     hystart: HyStart,
@@ -135,12 +135,12 @@ impl Cubic {
                 self.plateau = self.window;
                 self.prior = self.window;
             }
-            Epoch {
+            Box::new(Epoch {
                 began: ack.now,
                 ascent: ((self.plateau - self.window) / self.mtu / C).cbrt(),
                 reno: self.window,
                 idle: None,
-            }
+            })
         });
         if let Some(idle) = epoch.idle.take() {
             epoch.began += ack.now.saturating_duration_since(idle);
