@@ -345,7 +345,7 @@ impl CoordinatorConfig {
     /// config.limits.clients = 0;
     /// assert!(matches!(config.check(), Err(ConfigError::OutOfRange("clients", _))));
     /// # }
-    /// # Ok::<(), conec_core::SelfSignedError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn check(&self) -> Result<(), ConfigError> {
         self.home.validate()?;

@@ -31,7 +31,7 @@ impl CoordinatorConfig {
     /// config.memory = 20 << 30;
     /// assert!(config.worst_case_bytes() <= 20 << 30);
     /// # }
-    /// # Ok::<(), conec_core::SelfSignedError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn worst_case_bytes(&self) -> u64 {
         worst_case(self.memory, self.fixed_memory(), &[&self.home])
