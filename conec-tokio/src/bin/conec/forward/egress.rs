@@ -1,6 +1,6 @@
 //! Where connections and packets leave a channel, for a place that this end reaches.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use conec_tokio::{Receiver, Sender};
 use tokio::net::{TcpStream, UdpSocket};
@@ -65,11 +65,23 @@ async fn packets(
         .await
 }
 
+/// A socket for a place. Whether packets arrive nobody says, so of the addresses of a name one of IPv4 comes first: most of what
+/// serves packets has one, and `localhost` has both.
 async fn connected(to: &Place) -> io::Result<UdpSocket> {
-    let mut addresses = tokio::net::lookup_host((to.host.as_str(), to.port)).await?;
-    let Some(address) = addresses.next() else {
-        return Err(io::Error::other("the name has no address"));
-    };
+    let addresses = tokio::net::lookup_host((to.host.as_str(), to.port)).await?;
+    let mut addresses: Vec<_> = addresses.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let mut outcome = Err(io::Error::other("the name has no address"));
+    for address in addresses {
+        outcome = connected_to(address).await;
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+async fn connected_to(address: SocketAddr) -> io::Result<UdpSocket> {
     let (socket, _) = bind(any_like(address)).await?;
     socket.connect(address).await?;
     Ok(socket)
