@@ -2,12 +2,15 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::support::{Coordinator, Home, LONG, Running};
+use crate::support::{
+    Coordinator, Home, LONG, Running,
+    net::{asked, connect, echo_packets, echoed, packets_to, socks, try_to_ask, turn_around},
+};
 
 /// A Coordinator, one who forwards and one who exposes.
 struct Scene {
@@ -48,7 +51,7 @@ impl Scene {
 #[test]
 fn connections_are_forwarded_and_each_direction_ends_by_itself() {
     let scene = Scene::new();
-    let place = turn_around().to_string();
+    let place = turn_around("127.0.0.1:0").to_string();
     let exposing = scene.expose(&[&place]);
     let (_forwarding, at) = scene.forward(&["-L", &format!("0:office:{place}")]);
     exposing.says(" connects");
@@ -110,7 +113,7 @@ fn a_connection_that_is_cut_off_there_is_cut_off_here() {
 #[test]
 fn what_is_listened_at_there_leads_here() {
     let scene = Scene::new();
-    let place = turn_around().to_string();
+    let place = turn_around("127.0.0.1:0").to_string();
     let exposing = scene.expose(&["--listen", "0"]);
     let remote = format!("0:office:{place}");
     let (forwarding, at) = scene.forward(&["-R", &remote]);
@@ -129,7 +132,7 @@ fn what_is_listened_at_there_leads_here() {
 #[test]
 fn who_exposes_may_come_back() {
     let scene = Scene::new();
-    let place = turn_around().to_string();
+    let place = turn_around("127.0.0.1:0").to_string();
     let exposing = scene.expose(&[&place]);
     let (_forwarding, at) = scene.forward(&["-L", &format!("0:office:{place}")]);
     assert_eq!(asked(at, b"abc"), b"cba");
@@ -145,7 +148,7 @@ fn who_exposes_may_come_back() {
 #[test]
 fn connections_outlive_the_coordinator() {
     let scene = Scene::new();
-    let place = turn_around().to_string();
+    let place = turn_around("127.0.0.1:0").to_string();
     let _exposing = scene.expose(&[&place]);
     let (_forwarding, at) = scene.forward(&["-L", &format!("0:office:{place}")]);
     let mut connection = connect(at);
@@ -167,7 +170,7 @@ fn connections_outlive_the_coordinator() {
 #[test]
 fn packets_of_all_sizes_are_forwarded_and_idle_flows_end() {
     let scene = Scene::new();
-    let place = echo_packets();
+    let place = echo_packets("127.0.0.1:0");
     let _exposing = scene.expose(&["--udp", &place.to_string(), "--udp-idle", "500ms"]);
     let args = [
         "-L",
@@ -199,7 +202,7 @@ fn packets_of_all_sizes_are_forwarded_and_idle_flows_end() {
 #[test]
 fn packets_that_come_there_are_led_here() {
     let scene = Scene::new();
-    let place = echo_packets();
+    let place = echo_packets("127.0.0.1:0");
     let _exposing = scene.expose(&["--listen", "0"]);
     let (_forwarding, at) = scene.forward(&["-R", &format!("0:office:{place}/udp")]);
     for socket in [packets_to(at), packets_to(at)] {
@@ -211,7 +214,7 @@ fn packets_that_come_there_are_led_here() {
 #[test]
 fn a_proxy_connects_to_what_it_is_asked_for() {
     let scene = Scene::new();
-    let place = turn_around();
+    let place = turn_around("127.0.0.1:0");
     let _exposing = scene.expose(&[&format!("localhost:{}", place.port()), "127.0.0.1:9"]);
     let (_forwarding, at) = scene.forward(&["-D", "0:office"]);
     let (code, mut connection) = socks(at, "localhost", place.port());
@@ -235,7 +238,7 @@ fn a_proxy_connects_to_what_it_is_asked_for() {
 #[test]
 fn a_proxy_carries_packets() {
     let scene = Scene::new();
-    let place = echo_packets();
+    let place = echo_packets("127.0.0.1:0");
     let _exposing = scene.expose(&["--udp", "127.0.0.1:*"]);
     let (_forwarding, at) = scene.forward(&["-D", "0:office"]);
     let mut control = connect(at);
@@ -257,7 +260,10 @@ fn a_proxy_carries_packets() {
 #[test]
 fn several_are_forwarded_by_one_command() {
     let scene = Scene::new();
-    let (one, other) = (turn_around().to_string(), echo_packets().to_string());
+    let (one, other) = (
+        turn_around("127.0.0.1:0").to_string(),
+        echo_packets("127.0.0.1:0").to_string(),
+    );
     let _exposing = scene.expose(&[&one, "--udp", &other]);
     let (tcp, udp) = (format!("0:office:{one}"), format!("0:office:{other}/udp"));
     let (forwarding, at) = scene.forward(&["-L", &tcp, "-L", &udp, "-D", "0:office"]);
@@ -320,107 +326,8 @@ fn listening(running: &Running) -> SocketAddr {
     at.split(' ').next().unwrap().parse().unwrap()
 }
 
-fn connect(at: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(at).unwrap();
-    stream.set_read_timeout(Some(LONG)).unwrap();
-    stream.set_write_timeout(Some(LONG)).unwrap();
-    stream
-}
-
-/// What is answered to all of this.
-fn asked(at: SocketAddr, question: &[u8]) -> Vec<u8> {
-    try_to_ask(at, question).unwrap()
-}
-
-/// What is answered, unless it is cut off.
-fn try_to_ask(at: SocketAddr, question: &[u8]) -> Option<Vec<u8>> {
-    let mut stream = connect(at);
-    stream.write_all(question).ok()?;
-    stream.shutdown(Shutdown::Write).ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    Some(answer)
-}
-
 /// It is reset, and not closed as if that was all.
 fn assert_cut_off(mut stream: TcpStream) {
     let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-}
-
-/// A server that reads to the end, and sends it back from the end to the beginning.
-fn turn_around() -> SocketAddr {
-    let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = server.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in server.incoming() {
-            thread::spawn(move || {
-                let mut stream = stream.unwrap();
-                let mut all = Vec::new();
-                stream.read_to_end(&mut all).unwrap();
-                all.reverse();
-                stream.write_all(&all).unwrap();
-            });
-        }
-    });
-    at
-}
-
-/// A server that sends packets back, with the sender's port at the end of those that ask who it is.
-fn echo_packets() -> SocketAddr {
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let at = server.local_addr().unwrap();
-    thread::spawn(move || {
-        let mut room = vec![0; 65_536];
-        loop {
-            let (len, from) = server.recv_from(&mut room).unwrap();
-            let answer = match &room[..len] {
-                b"who" => from.port().to_string().into_bytes(),
-                packet => packet.to_vec(),
-            };
-            server.send_to(&answer, from).unwrap();
-        }
-    });
-    at
-}
-
-fn packets_to(at: SocketAddr) -> UdpSocket {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(1)))
-        .unwrap();
-    socket.connect(at).unwrap();
-    socket
-}
-
-/// The next packet that comes back when this is sent, as often as it takes, and as what it is read.
-fn echoed(socket: &UdpSocket, packet: &[u8]) -> (Vec<u8>, String) {
-    let mut room = vec![0; 65_536];
-    let begun = Instant::now();
-    while begun.elapsed() < LONG {
-        socket.send(packet).unwrap();
-        if let Ok(len) = socket.recv(&mut room) {
-            room.truncate(len);
-            let text = String::from_utf8_lossy(&room).into_owned();
-            return (room, text);
-        }
-    }
-    panic!("no packet of {} bytes comes back", packet.len());
-}
-
-/// What a proxy answers to who wants to connect, and the connection.
-fn socks(at: SocketAddr, host: &str, port: u16) -> (u8, TcpStream) {
-    let mut stream = connect(at);
-    let len = u8::try_from(host.len()).unwrap();
-    let request = [
-        &[5, 1, 0, 5, 1, 0, 3, len],
-        host.as_bytes(),
-        &port.to_be_bytes(),
-    ]
-    .concat();
-    stream.write_all(&request).unwrap();
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(answer[..3], [5, 0, 5]);
-    (answer[3], stream)
 }

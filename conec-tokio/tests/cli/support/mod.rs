@@ -1,5 +1,8 @@
 //! Processes of the tool, with a home of their own, and bounded waits for all that they do.
 
+pub(crate) mod net;
+mod terminal;
+
 use std::{
     fs::File,
     io::{BufRead, BufReader, Read, Write},
@@ -12,6 +15,8 @@ use std::{
 
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use tempfile::TempDir;
+
+pub(crate) use self::terminal::Terminal;
 
 /// Nothing takes longer, even where the machine has much else to do.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
