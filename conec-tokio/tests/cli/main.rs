@@ -14,6 +14,8 @@ mod coordinator;
 mod files;
 mod forward;
 mod groups;
+#[cfg(target_os = "linux")]
+mod guide;
 mod manual;
 mod metrics;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,25 @@
+//! What operators do on several pages.
+
+use super::pages::{Machine, Page};
+
+/// From the list to the end of the Coordinator. `here` is an operator's, `there` another machine.
+pub(super) fn operate(page: &mut Page, list: &'static str, here: &Machine, there: &Machine) {
+    let mut mallory = there.runs("conec ping --answer --name mallory");
+    mallory.shows("here as mallory");
+    let mut pinging = here.runs("conec ping mallory");
+    pinging.shows("56 bytes from mallory");
+
+    let listed = here.runs(page.next(list)).ended();
+    let is_there = ["mallory", "conec/ping"]
+        .iter()
+        .any(|it| listed.contains(it));
+    assert!(is_there, "{listed}");
+    let mut top = here.runs(page.next("conec top"));
+    top.shows("channels");
+    top.interrupt();
+    here.runs(page.next("conec kick mallory --forbid")).ended();
+    mallory.shows("error");
+    drop(pinging);
+    here.runs(page.next("conec drain --to b.example.org:4433"))
+        .ended();
+}
