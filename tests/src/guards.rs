@@ -1533,9 +1533,30 @@ pub const GUARDS: &[Guard] = &[
     Guard {
         what: "what is under way to a member takes no more than its share",
         file: "conec-core/src/coordinator/groups/under_way.rs",
-        text: "left: (UNDER_WAY + free / SHARE).saturating_sub(own),",
-        without: "left: (UNDER_WAY + self.limit / SHARE).saturating_sub(own),",
+        text: "false => free / SHARE,",
+        without: "false => self.limit / SHARE,",
         noticed_by: "groups::slow::many_members_that_acknowledge_nothing_delay_nobody_and_hear_later_what_they_have_missed",
+    },
+    Guard {
+        what: "members that are stuck give way to who waits for their memory",
+        file: "conec-core/src/coordinator/groups/transitions.rs",
+        text: "if starves {",
+        without: "if starves && self.groups.short.is_empty() {",
+        noticed_by: "groups::slow::members_that_are_stuck_give_way_to_who_waits_for_their_memory",
+    },
+    Guard {
+        what: "members that have acknowledged nothing for long get no part of what is free",
+        file: "conec-core/src/coordinator/groups/under_way.rs",
+        text: "true => 0,",
+        without: "true => free / SHARE,",
+        noticed_by: "groups::slow::members_that_are_stuck_give_way_to_who_waits_for_their_memory",
+    },
+    Guard {
+        what: "members give way only when they are stuck for long",
+        file: "conec-core/src/coordinator/groups/under_way.rs",
+        text: "on_stream.waits(now, PATIENCE)",
+        without: "on_stream.waits(now, SLOW)",
+        noticed_by: "groups::slow::members_that_are_stuck_give_way_to_who_waits_for_their_memory",
     },
     Guard {
         what: "who leaves a group and comes back owes what it owed",

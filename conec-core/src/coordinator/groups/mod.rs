@@ -40,8 +40,8 @@ pub(super) struct Groups {
     /// What the messages of all groups take.
     kept: usize,
     under_way: UnderWay,
-    /// Members for which there was no room there.
-    short: BTreeSet<StreamId>,
+    /// Members for which there was no room there, and since when.
+    short: BTreeMap<StreamId, Instant>,
     numbers: Number,
     requests: u64,
     /// Groups of which the application was told that there is something to receive, and has not.
@@ -119,7 +119,7 @@ impl Groups {
             due: Deadlines::new(),
             kept: 0,
             under_way: UnderWay::new(limits.member_memory),
-            short: BTreeSet::new(),
+            short: BTreeMap::new(),
             numbers: 0,
             requests: 0,
             told: BTreeSet::new(),

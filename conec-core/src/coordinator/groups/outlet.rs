@@ -1,5 +1,7 @@
 //! Where what is for a member goes.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use super::under_way::{Room, UnderWay};
@@ -12,6 +14,7 @@ use crate::{
 
 /// The stream of a membership, at the Coordinator. What was sent counts as under way when this is dropped.
 pub(super) struct Outlet<'a> {
+    now: Instant,
     core: &'a mut ChannelCore,
     link: &'a mut Link,
     stream: StreamId,
@@ -22,16 +25,18 @@ pub(super) struct Outlet<'a> {
 
 impl<'a> Outlet<'a> {
     pub(super) fn new(
+        now: Instant,
         core: &'a mut ChannelCore,
         link: &'a mut Link,
         stream: StreamId,
         under_way: &'a mut UnderWay,
     ) -> Self {
         Self {
+            now,
             core,
             link,
             stream,
-            room: under_way.room(stream.channel()),
+            room: under_way.room(now, stream.channel()),
             under_way,
             sent: 0,
         }
@@ -74,7 +79,7 @@ impl Drop for Outlet<'_> {
             return;
         }
         let (core, link, stream) = (&*self.core, &mut *self.link, self.stream);
-        self.under_way.add(stream, self.sent, |unmarked| {
+        self.under_way.add(self.now, stream, self.sent, |unmarked| {
             // A mark ends a piece, and the engine is slow with many small ones. Where nothing else waits, that is one anyway.
             let ends_piece = unmarked >= LEAST_PIECE || core.waiting(link, stream) <= unmarked;
             ends_piece.then(|| core.mark(link, stream)).flatten()

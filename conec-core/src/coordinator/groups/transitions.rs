@@ -475,7 +475,7 @@ impl Coordinator {
         let before = group.log.memory();
         let delivered = group.deliver(to, |stream, send| {
             if let Some((entry, link)) = host.linked(stream.channel()) {
-                send(Outlet::new(&mut entry.core, link, stream, under_way));
+                send(Outlet::new(now, &mut entry.core, link, stream, under_way));
             }
         });
         // What is kept is in pieces of the right size now.
@@ -484,7 +484,9 @@ impl Coordinator {
             if self.groups.short.is_empty() {
                 self.groups.due.set(Due::Acknowledged, Some(now + LOOK));
             }
-            self.groups.short.extend(delivered.short);
+            for stream in delivered.short {
+                self.groups.short.entry(stream).or_insert(now);
+            }
         }
         for stream in delivered.too_slow {
             self.end_membership(now, stream, ErrorCode::TooSlow);
@@ -494,15 +496,32 @@ impl Coordinator {
         }
     }
 
-    /// Tries again to send to those for which there was no room.
+    /// Tries again to send to those for which there was no room. If one that has acknowledged everything gets nothing for a while, somebody
+    /// else has to give way.
     fn serve_short(&mut self, now: Instant) {
         self.groups.under_way.look();
-        for stream in std::mem::take(&mut self.groups.short) {
+        let before = std::mem::take(&mut self.groups.short);
+        for &stream in before.keys() {
             if let Some((number, id, group)) = self.groups.member(stream)
                 && let Some(member) = group.members.get_mut(&id)
             {
                 member.blocked = false;
                 self.deliver(now, number, Some(id));
+            }
+        }
+        let mut starves = false;
+        for (stream, since) in &mut self.groups.short {
+            if let Some(&before) = before.get(stream)
+                && self.groups.under_way.held(stream.channel()) == 0
+            {
+                *since = before;
+                starves |= before + STARVING <= now;
+            }
+        }
+        if starves {
+            for stream in self.groups.under_way.stuck(now) {
+                tracing::debug!(?stream, "a member is stuck, and others wait for memory");
+                self.end_membership(now, stream, ErrorCode::TooSlow);
             }
         }
     }
@@ -591,5 +610,7 @@ const LEAST: u64 = 256;
 const AHEAD: Duration = Duration::from_millis(1);
 /// How long members wait for room until it is looked for.
 const LOOK: Duration = Duration::from_millis(10);
+/// How long they wait until others give way. In less than that, those that are well acknowledge what they have.
+const STARVING: Duration = Duration::from_secs(1);
 /// No message takes longer.
 const MOST_NANOS: u64 = 60_000_000_000;

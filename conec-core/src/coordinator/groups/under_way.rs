@@ -3,8 +3,14 @@
 //! It is bounded: each Client may have a [little](UNDER_WAY) under way, and besides a part of what the others leave free of all that there
 //! is. So those that acknowledge nothing get less the more they are, some is left for all others, and together they never exceed it. Switches
 //! share out the memory for the queues of their ports in the same way (Choudhury and Hahne, Dynamic queue length thresholds, 1998).
+//!
+//! What is left may be too little for a large message. Then [who is stuck](UnderWay::stuck) has to give way, and who has not acknowledged
+//! anything for a while gets nothing of what that frees.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -29,10 +35,20 @@ struct ToClient {
 /// What is under way on a stream.
 #[derive(Debug, Default)]
 struct OnStream {
-    /// In order, and how much there is before each.
-    marks: VecDeque<(Bytes, usize)>,
+    /// In order.
+    marks: VecDeque<Mark>,
     /// How much there is after them.
     unmarked: usize,
+}
+
+/// A part of what is under way on a stream.
+#[derive(Debug)]
+struct Mark {
+    /// At its end. Shared with the engine until it is acknowledged.
+    bytes: Bytes,
+    len: usize,
+    /// Since when.
+    since: Instant,
 }
 
 impl UnderWay {
@@ -45,19 +61,50 @@ impl UnderWay {
     }
 
     /// How much may be sent to a Client now.
-    pub(super) fn room(&mut self, client: ChannelId) -> Room {
-        let own = self.change(client, ToClient::look);
+    pub(super) fn room(&mut self, now: Instant, client: ChannelId) -> Room {
+        let mut is_slow = false;
+        let own = self.change(client, |client| {
+            client.look();
+            is_slow = client.streams.values().any(|it| it.waits(now, SLOW));
+        });
         let free = self.limit.saturating_sub(self.taken);
+        let share = match is_slow {
+            true => 0,
+            false => free / SHARE,
+        };
         Room {
-            left: (UNDER_WAY + free / SHARE).saturating_sub(own),
+            left: (UNDER_WAY + share).saturating_sub(own),
             free,
         }
+    }
+
+    /// How much is under way to a Client, as of when that was last looked at.
+    pub(super) fn held(&self, client: ChannelId) -> usize {
+        self.clients.get(&client).map_or(0, |it| it.len)
+    }
+
+    /// The streams to give up where memory is short: those of one Client on which something is under way for [so long](PATIENCE) already.
+    /// Of the Client of which they have most.
+    pub(super) fn stuck(&self, now: Instant) -> Vec<StreamId> {
+        let stuck = |client: &ToClient| -> Vec<(StreamId, usize)> {
+            let streams = client.streams.iter();
+            let stuck = streams.filter(|(_, on_stream)| on_stream.waits(now, PATIENCE));
+            stuck
+                .map(|(&id, on_stream)| (id, on_stream.len()))
+                .collect()
+        };
+        let clients = self.clients.values().filter(|it| it.beyond() > 0);
+        let most = clients
+            .map(stuck)
+            .max_by_key(|streams| streams.iter().map(|it| it.1).sum::<usize>());
+        most.into_iter().flatten().map(|it| it.0).collect()
     }
 
     /// So much was sent on a stream. It is told how much there is after the last [mark](crate::channel::ChannelCore::mark), and may give
     /// another one.
     pub(super) fn add(
         &mut self,
+        now: Instant,
         stream: StreamId,
         len: usize,
         mark: impl FnOnce(usize) -> Option<Bytes>,
@@ -68,7 +115,7 @@ impl UnderWay {
             let on_stream = client.streams.entry(stream).or_default();
             on_stream.unmarked += len;
             if let Some(mark) = mark(on_stream.unmarked) {
-                on_stream.mark(mark);
+                on_stream.mark(now, mark);
             }
         });
     }
@@ -139,28 +186,41 @@ impl ToClient {
 
 impl OnStream {
     fn len(&self) -> usize {
-        self.marks.iter().map(|it| it.1).sum::<usize>() + self.unmarked
+        self.marks.iter().map(|it| it.len).sum::<usize>() + self.unmarked
     }
 
     fn is_empty(&self) -> bool {
         self.marks.is_empty() && self.unmarked == 0
     }
 
-    fn mark(&mut self, mark: Bytes) {
+    /// Whether something of it has waited so long to be acknowledged.
+    fn waits(&self, now: Instant, time: Duration) -> bool {
+        let first = self.marks.front();
+        first.is_some_and(|first| first.since + time <= now)
+    }
+
+    fn mark(&mut self, now: Instant, bytes: Bytes) {
         let len = std::mem::take(&mut self.unmarked);
         match self.marks.back_mut() {
-            Some(last) if last.1 + len <= STEP => *last = (mark, last.1 + len),
-            Some(_) | None => self.marks.push_back((mark, len)),
+            Some(last) if last.len + len <= STEP => {
+                last.bytes = bytes;
+                last.len += len;
+            }
+            Some(_) | None => self.marks.push_back(Mark {
+                bytes,
+                len,
+                since: now,
+            }),
         }
     }
 
     /// Forgets what was acknowledged. How much that is.
     fn look(&mut self) -> usize {
         let mut acknowledged = 0;
-        while let Some((mark, len)) = self.marks.front()
-            && mark.is_unique()
+        while let Some(first) = self.marks.front()
+            && first.bytes.is_unique()
         {
-            acknowledged += len;
+            acknowledged += first.len;
             self.marks.pop_front();
         }
         acknowledged
@@ -178,8 +238,14 @@ fn count(taken: &mut usize, client: &mut ToClient, change: impl FnOnce(&mut ToCl
 const SHARE: usize = 4;
 /// How much is known to be acknowledged together.
 const STEP: usize = 8 << 10;
+/// Who has not acknowledged something after so long gets no part of what is free.
+const SLOW: Duration = Duration::from_secs(1);
+/// For how long something may be under way where others wait for the memory that it takes. A message of a megabyte gets through a
+/// megabit per second in that time.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 mod tests {
     use super::*;
 
@@ -195,9 +261,12 @@ mod tests {
     /// Sends as much as may be sent, in pieces, and gives what the engine holds then.
     fn fill(under_way: &mut UnderWay, stream: StreamId, piece: usize) -> Vec<Bytes> {
         let mut held = Vec::new();
-        while under_way.room(stream.channel()).takes(0, piece) {
+        while under_way
+            .room(Instant::now(), stream.channel())
+            .takes(0, piece)
+        {
             let mark = Bytes::from(vec![1]);
-            under_way.add(stream, piece, |_| Some(mark.clone()));
+            under_way.add(Instant::now(), stream, piece, |_| Some(mark.clone()));
             held.push(mark);
         }
         held
@@ -211,9 +280,9 @@ mod tests {
         assert!(all > LIMIT / 6 && all <= LIMIT / SHARE + UNDER_WAY, "{all}");
         // What comes later counts as soon as all before it is acknowledged, too.
         drop(held.pop());
-        assert!(!under_way.room(ChannelId(1)).takes(0, STEP));
+        assert!(!under_way.room(Instant::now(), ChannelId(1)).takes(0, STEP));
         held.drain(..2);
-        assert!(under_way.room(ChannelId(1)).takes(0, STEP));
+        assert!(under_way.room(Instant::now(), ChannelId(1)).takes(0, STEP));
         assert_eq!(under_way.clients[&ChannelId(1)].len, all - 2 * STEP);
         held.clear();
         under_way.look();
@@ -242,24 +311,57 @@ mod tests {
     #[test]
     fn what_is_large_has_to_fit_into_what_is_free() {
         let mut under_way = UnderWay::new(LIMIT);
-        let room = under_way.room(ChannelId(1));
+        let room = under_way.room(Instant::now(), ChannelId(1));
         assert!(room.takes(0, LIMIT) && !room.takes(0, LIMIT + 1) && !room.takes(LIMIT, 1));
         let _held = fill(&mut under_way, stream(1, 0), STEP);
-        let room = under_way.room(ChannelId(2));
+        let room = under_way.room(Instant::now(), ChannelId(2));
         assert!(!room.takes(0, LIMIT) && room.takes(0, LIMIT / 2));
+    }
+
+    /// Who has most of what is under way for long gives way, and no more than that.
+    #[test]
+    fn who_is_stuck_is_who_has_most_of_what_is_old() {
+        let mut under_way = UnderWay::new(LIMIT);
+        let begun = Instant::now();
+        let mut held = Vec::new();
+        let mut send = |under_way: &mut UnderWay, after, stream, len| {
+            let mark = Bytes::from(vec![1]);
+            under_way.add(begun + after, stream, len, |_| Some(mark.clone()));
+            held.push(mark);
+        };
+        send(&mut under_way, Duration::ZERO, stream(1, 0), 50_000);
+        send(&mut under_way, Duration::ZERO, stream(2, 0), 60_000);
+        send(&mut under_way, Duration::ZERO, stream(2, 4), 10_000);
+        send(&mut under_way, PATIENCE / 2, stream(2, 8), 10_000);
+        send(&mut under_way, PATIENCE / 2, stream(3, 0), 200_000);
+        // What everybody may have is nobody's fault.
+        send(&mut under_way, Duration::ZERO, stream(4, 0), UNDER_WAY);
+        let early = begun + PATIENCE - Duration::from_nanos(1);
+        assert_eq!(under_way.stuck(early), []);
+        let late = begun + PATIENCE;
+        assert_eq!(under_way.stuck(late), [stream(2, 0), stream(2, 4)]);
+        // As soon as the oldest is acknowledged, it is not.
+        held.remove(1);
+        under_way.look();
+        assert_eq!(under_way.stuck(late), [stream(1, 0)]);
+        under_way.ended(stream(1, 0));
+        under_way.ended(stream(2, 4));
+        assert_eq!(under_way.stuck(late), []);
+        assert_eq!(under_way.stuck(late + PATIENCE), [stream(3, 0)]);
     }
 
     /// One that is not read does not hold up another of the same Client.
     #[test]
     fn streams_are_acknowledged_on_their_own() {
+        let now = Instant::now();
         let mut under_way = UnderWay::new(LIMIT);
         let marks = [stream(1, 0), stream(1, 4)].map(|stream| {
             let mark = Bytes::from(vec![1]);
-            under_way.add(stream, 400, |unmarked| {
+            under_way.add(now, stream, 400, |unmarked| {
                 assert_eq!(unmarked, 400);
                 None
             });
-            under_way.add(stream, 600, |unmarked| {
+            under_way.add(now, stream, 600, |unmarked| {
                 assert_eq!(unmarked, 1000);
                 Some(mark.clone())
             });
@@ -270,11 +372,11 @@ mod tests {
         under_way.look();
         assert_eq!(under_way.clients[&ChannelId(1)].len, 1000);
         // What has no mark yet counts until the stream ends.
-        under_way.add(stream(1, 0), UNDER_WAY, |_| None);
+        under_way.add(now, stream(1, 0), UNDER_WAY, |_| None);
         drop(first);
         under_way.look();
         assert_eq!(under_way.clients[&ChannelId(1)].len, UNDER_WAY);
-        under_way.add(stream(1, 4), 10, |_| None);
+        under_way.add(now, stream(1, 4), 10, |_| None);
         assert_eq!(under_way.taken, 10);
         under_way.ended(stream(1, 0));
         assert_eq!(under_way.clients[&ChannelId(1)].len, 10);

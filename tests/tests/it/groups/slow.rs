@@ -145,6 +145,81 @@ fn many_members_that_acknowledge_nothing_delay_nobody_and_hear_later_what_they_h
     assert!(under_way * SIZE <= most, "{under_way} messages");
 }
 
+/// Members of some groups acknowledge nothing, and take what may be under way. A large message in another one waits no longer for that than
+/// they are waited for, and then those give way that have most. The others of them get nothing of what is free then.
+#[test]
+fn members_that_are_stuck_give_way_to_who_waits_for_their_memory() {
+    const LARGE: usize = 900_000;
+    let mut world = World::new(14);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.limits.member_memory = 4 << 20;
+    config.group.max_message_size = LARGE;
+    config.group.history = Lossy::new(4, 1 << 20);
+    config.home.idle_timeout = secs(600);
+    let coordinator = world.add_coordinator_with(config);
+    let mut enter = |name: &str, groups: &[&str]| {
+        let mut config = world.client_config(name);
+        config.home.idle_timeout = secs(600);
+        let client = world.add_client_with(config);
+        world.connect(client, coordinator);
+        let joined = groups.iter().map(|group| join(&mut world, client, group));
+        (client, joined.collect::<Vec<_>>())
+    };
+    let attics = ["north", "south", "east", "west"];
+    let (carol, at_carol) = enter("carol", &attics);
+    let deaf: Vec<_> = (0..20)
+        .map(|number| enter(&format!("deaf-{number}"), &attics))
+        .collect();
+    // They are the last to come.
+    let [(alice, at_alice), (bob, at_bob)] = ["alice", "bob"].map(|it| enter(it, &["room"]));
+    let say = |world: &mut World| {
+        let before = world.elapsed();
+        publish(world, alice, at_alice[0], &[7; LARGE]);
+        message(world, bob, at_bob[0]);
+        all(world, alice, at_alice[0]);
+        world.elapsed() - before
+    };
+    let usual = say(&mut world);
+    let set_up = |world: &mut World, up| {
+        for &(client, _) in &deaf {
+            world.link(client, coordinator).up = up;
+            world.link(coordinator, client).up = up;
+        }
+    };
+    set_up(&mut world, false);
+    for _ in 0..30 {
+        for &group in &at_carol {
+            publish(&mut world, carol, group, &[7; 60_000]);
+            all(&mut world, carol, group);
+        }
+    }
+    let took = say(&mut world);
+    assert!(took > secs(5) && took < secs(12), "{took:?}");
+    // There is enough for a while.
+    for _ in 0..10 {
+        let took = say(&mut world);
+        assert!(took <= usual * 2, "{took:?}");
+    }
+    set_up(&mut world, true);
+    world.run_for(secs(120));
+    for &group in &at_carol {
+        publish(&mut world, carol, group, b"last");
+    }
+    world.run_for(secs(1));
+    let mut gone = 0;
+    for (client, joined) in deaf {
+        let hears = |world: &mut World, group| {
+            let items = all(world, client, group);
+            matches!(items.last(), Some(GroupItem::Message(it)) if it.payload == "last")
+        };
+        if !joined.iter().all(|&group| hears(&mut world, group)) {
+            gone += 1;
+        }
+    }
+    // What they had is enough for a large message, and a few more.
+    assert!((5..10).contains(&gone), "{gone}");
+}
+
 #[test]
 fn who_wants_only_the_latest_gets_that() {
     let mut world = World::new(3);
