@@ -11,6 +11,8 @@ mod check;
 mod config;
 mod contexts;
 mod coordinator;
+#[cfg(target_os = "linux")]
+mod dist;
 mod files;
 mod forward;
 mod groups;

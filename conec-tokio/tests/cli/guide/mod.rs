@@ -1,6 +1,6 @@
 //! The command lines of the guides and of README.md, run as they are printed there, each in its turn.
 
-mod network;
+pub(crate) mod network;
 mod operating;
 mod operators;
 mod pages;
