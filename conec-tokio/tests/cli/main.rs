@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod browser;
 mod check;
 mod config;
 mod contexts;

@@ -16,13 +16,13 @@ use serde_json::Value;
 use crate::support::{Coordinator, Home, LONG, Running};
 
 /// A Coordinator that shows what happens, and where.
-struct Scene {
-    coordinator: Coordinator,
-    at: String,
+pub(crate) struct Scene {
+    pub(crate) coordinator: Coordinator,
+    pub(crate) at: String,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(Coordinator::start_with(&["--metrics", "0"]))
     }
 
@@ -129,7 +129,7 @@ impl Reply {
 }
 
 /// Somebody who answers pings.
-fn office(coordinator: &Coordinator) -> (Home, Running) {
+pub(crate) fn office(coordinator: &Coordinator) -> (Home, Running) {
     let home = Home::joined(coordinator);
     let office = home.start(&["ping", "--answer", "--name", "office"]);
     office.says("here as office");
