@@ -94,6 +94,9 @@ impl Run {
         if it.is_blocked || info.unconfirmed > 0 {
             return Some(format!("not everything is published: {info:?}"));
         }
+        if it.awaits_numbers {
+            return Some("it was not told that everything is confirmed".into());
+        }
         if it.hears && info.next != len {
             return Some(format!("{info:?} of {len}"));
         }

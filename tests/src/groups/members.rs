@@ -32,6 +32,8 @@ pub(super) struct Seat {
     pub(super) deaf: bool,
     is_readable: bool,
     pub(super) is_blocked: bool,
+    /// The application waits to hear that all that it has published has its number.
+    pub(super) awaits_numbers: bool,
     /// The application has left.
     pub(super) left: bool,
     /// The Coordinator's application may have ended it.
@@ -111,6 +113,7 @@ impl Run {
             deaf: false,
             is_readable: false,
             is_blocked: false,
+            awaits_numbers: false,
             left: false,
             removed: false,
             end: None,
@@ -173,6 +176,16 @@ impl Run {
         }
     }
 
+    pub(super) fn confirm(&mut self, seat: usize) {
+        let is_confirmed = self.handle(seat).poll_confirmed().is_ready();
+        self.seats[seat].awaits_numbers = !is_confirmed;
+        let info = self.handle(seat).info();
+        let unconfirmed = info.as_ref().map_or(0, |info| info.unconfirmed);
+        if self.goes_on(seat) && is_confirmed != (unconfirmed == 0) {
+            self.fail(&format!("confirmed: {is_confirmed}, of {info:?}"));
+        }
+    }
+
     pub(super) fn group_event(&mut self, client: usize, id: GroupId, event: GroupEvent) {
         let life = self.clients[client].life;
         let found = self
@@ -198,8 +211,12 @@ impl Run {
                     self.fail(&format!("membership {seat} ends: {end:?}"));
                 }
             }
-            // Nobody has asked.
-            GroupEvent::Confirmed | _ => self.fail(&format!("{event:?}")),
+            GroupEvent::Confirmed => {
+                if !std::mem::take(&mut self.seats[seat].awaits_numbers) {
+                    self.fail("nobody has asked whether everything is confirmed");
+                }
+            }
+            _ => self.fail(&format!("{event:?}")),
         }
     }
 

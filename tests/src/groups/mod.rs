@@ -77,6 +77,7 @@ impl Run {
             Op::Publish(seat, size, count) => self.with_seat(seat, |it, seat| {
                 it.publish(seat, op::size(size), op::count(count));
             }),
+            Op::Confirm(seat) => self.with_seat(seat, Self::confirm),
             Op::Announce(group, size) => {
                 self.announce(usize::from(group) % GROUPS, op::size(size));
             }

@@ -13,6 +13,8 @@ pub enum Op {
     Leave(u8),
     /// So many messages of a size that the number stands for are published by a member.
     Publish(u8, u8, u8),
+    /// A member asks whether all that it has published has its number.
+    Confirm(u8),
     /// The Coordinator's application publishes a message.
     Announce(u8, u8),
     /// A member's application does not receive, or receives again.
@@ -45,7 +47,8 @@ impl Op {
     /// The operation that four bytes stand for. All of them stand for one.
     pub fn from_bytes([kind, a, b, c]: [u8; 4]) -> Self {
         match kind % 64 {
-            0..13 => Self::Join(a, b, c),
+            0..12 => Self::Join(a, b, c),
+            12 => Self::Confirm(a),
             13..17 => Self::Leave(a),
             17..32 => Self::Publish(a, b, c),
             32..35 => Self::Announce(a, b),
