@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Coordinator, Home};
+use crate::support::{Coordinator, Home, Running};
 
 #[test]
 fn the_id_lasts() {
@@ -89,6 +89,28 @@ fn what_is_joined_is_listed_chosen_and_forgotten() {
     // Tokens are not shown, but kept for their owner only.
     let stored = fs::read_to_string(home.path().join("contexts.toml")).unwrap();
     assert!(stored.contains("token"));
+}
+
+#[test]
+fn a_ticket_instead_of_a_url_joins_for_one_command() {
+    let coordinator = Coordinator::start();
+    let home = Home::new();
+    let with = |place: &str| home.run(&["status", "--json", "--coordinator", place]);
+    with(&coordinator.ticket).succeeded();
+    // That was all: the URL by itself is not enough.
+    with(&coordinator.url).failed(4, &["help: "]);
+    assert_eq!(home.run(&["context", "ls"]).succeeded(), "");
+    let mut command = home.command(&["status"]);
+    command.env("CONEC_COORDINATOR", &coordinator.ticket);
+    Running::of(&mut command).ended().succeeded();
+    // Nobody reads it in the help or in an error.
+    let mut command = home.command(&["status", "--help"]);
+    command.env("CONEC_COORDINATOR", &coordinator.ticket);
+    let help = Running::of(&mut command).ended();
+    assert!(!help.succeeded().contains(&coordinator.ticket));
+    let damaged = with(&coordinator.ticket[..80]);
+    damaged.failed(2, &["that is no ticket", "help: "]);
+    assert!(!damaged.stderr().contains(&coordinator.ticket[..40]));
 }
 
 #[test]

@@ -9,10 +9,10 @@ use conec_tokio::Invitation;
 
 use crate::{
     failure::Failure,
-    home::{Context, Home},
+    home::Home,
     output::say,
     private,
-    session::{Connect, Session},
+    session::{Connect, Session, invitation},
 };
 
 /// Join a Coordinator by its ticket, so that all other commands speak to it
@@ -40,12 +40,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let text = self.ticket()?;
-        let invitation: Invitation = text.parse().map_err(|error| {
-            Failure::usage(
-                format!("that is no ticket: {error}"),
-                "copy all of what `conec coordinator` prints: it begins with conec1",
-            )
-        })?;
+        let invitation = invitation(text.as_bytes())?;
         let home = Home::open()?;
         if !self.offline {
             try_out(&home, &invitation).await?;
@@ -84,10 +79,7 @@ impl Args {
 
 /// Whether the Coordinator is there, is who it should be, and lets this machine in.
 async fn try_out(home: &Home, invitation: &Invitation) -> Result<(), Failure> {
-    let context = Context {
-        url: invitation.coordinator.clone(),
-        token: invitation.token.clone(),
-    };
+    let context = invitation.clone().into();
     let connect = Connect::default();
     let session = Session::connect_with(home, &context, &connect, None).await?;
     session.run(async |_| Ok(ExitCode::SUCCESS)).await?;

@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use conec_tokio::{
-    Channel, Client, ClientConfig, ClientState, CoordinatorUrl, Credential, KeyPin, Name,
-    OpenChannelError, OpenError, PathPolicy, Secret, Trust, rustls::RootCertStore,
+    Channel, Client, ClientConfig, ClientState, CoordinatorUrl, Credential, Invitation, KeyPin,
+    Name, OpenChannelError, OpenError, PathPolicy, Secret, Trust, rustls::RootCertStore,
 };
 
 use crate::{
@@ -21,9 +21,15 @@ use crate::{
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connect {
-    /// The Coordinator to speak to, conec://PIN@host:port, instead of the saved one
-    #[arg(long, value_name = "URL", env = "CONEC_COORDINATOR", value_parser = parse_url)]
-    pub(crate) coordinator: Option<CoordinatorUrl>,
+    /// The Coordinator to speak to instead of the saved one: conec://PIN@host:port, or its ticket, which joins it for this once
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "CONEC_COORDINATOR",
+        hide_env_values = true,
+        value_parser = Place::parse
+    )]
+    pub(crate) coordinator: Option<Place>,
     /// The saved context to use, instead of the current one
     #[arg(
         long,
@@ -41,6 +47,14 @@ pub(crate) struct Connect {
     /// What packets may travel on
     #[arg(long, value_enum, default_value_t)]
     pub(crate) path: PathChoice,
+}
+
+/// Where a Coordinator is.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    Url(CoordinatorUrl),
+    /// Not looked at yet: what is wrong with an argument is repeated to the user, and a ticket is secret.
+    Ticket(Secret<Bytes>),
 }
 
 /// What packets between Clients may travel on.
@@ -211,12 +225,16 @@ impl Connect {
 
     fn named(&self, home: &Home) -> Result<Context, Failure> {
         let contexts = home.contexts()?;
-        if let Some(url) = &self.coordinator {
-            let saved = contexts.of_url(url);
-            return Ok(saved.unwrap_or_else(|| Context {
-                url: url.clone(),
-                token: Secret::default(),
-            }));
+        match &self.coordinator {
+            None => {}
+            Some(Place::Ticket(ticket)) => return Ok(invitation(ticket.as_ref())?.into()),
+            Some(Place::Url(url)) => {
+                let saved = contexts.of_url(url);
+                return Ok(saved.unwrap_or_else(|| Context {
+                    url: url.clone(),
+                    token: Secret::default(),
+                }));
+            }
         }
         let Some(name) = self.context.as_deref().or_else(|| contexts.current()) else {
             let help = match contexts.list().next() {
@@ -233,6 +251,16 @@ impl Connect {
                 "`conec context ls` lists those that there are",
             )
         })
+    }
+}
+
+impl Place {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with("conec1") {
+            return Ok(Self::Ticket(Bytes::from(text.to_owned()).into()));
+        }
+        let url = text.parse().map(Self::Url);
+        url.map_err(|error| format!("{error}; write it as conec://PIN@host:port"))
     }
 }
 
@@ -307,9 +335,15 @@ fn read_token(path: &std::path::Path) -> Result<Secret<Bytes>, Failure> {
     Ok(token.into())
 }
 
-fn parse_url(text: &str) -> Result<CoordinatorUrl, String> {
-    text.parse()
-        .map_err(|error| format!("{error}; write it as conec://PIN@host:port"))
+/// What a ticket says.
+pub(crate) fn invitation(ticket: &[u8]) -> Result<Invitation, Failure> {
+    let text = String::from_utf8_lossy(ticket);
+    text.parse().map_err(|error| {
+        Failure::usage(
+            format!("that is no ticket: {error}"),
+            "copy all of what `conec coordinator` prints: it begins with conec1",
+        )
+    })
 }
 
 /// How many streams another Client may have open at once, each of which may stand for a connection. They cost nothing until they

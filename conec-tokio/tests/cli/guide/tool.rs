@@ -12,9 +12,11 @@ use crate::support::net;
 fn the_tool_from_its_first_day_on() {
     network::in_its_own("guide::tool::the_tool_from_its_first_day_on", || {
         let mut page = Page::of(include_str!("../../../guide/tool.md"));
-        let [server, here, there] = [(); 3].map(|()| Machine::new());
         // It compiles for minutes what is tried here.
         page.next("cargo install --path conec-tokio --features cli");
+        trial(&mut page);
+
+        let [server, here, there] = [(); 3].map(|()| Machine::new());
 
         let mut coordinator = server.runs(page.next("conec coordinator --host conec.example.org"));
         let join = page
@@ -35,6 +37,25 @@ fn the_tool_from_its_first_day_on() {
         for_operators(&mut page, &server, &here, &there);
         page.ends();
     });
+}
+
+fn trial(page: &mut Page) {
+    let machine = Machine::new();
+    let mut coordinator = machine.runs(page.next("conec coordinator --host localhost"));
+    let ticket = ticket(&mut coordinator);
+    let line = page.next("conec receive --name bob --coordinator TICKET");
+    fs::create_dir(machine.home().join("there")).unwrap();
+    let mut receiving = machine.runs(&format!("cd there; {}", line.replace("TICKET", &ticket)));
+    receiving.shows("here as bob");
+    machine.write("report.pdf", "all is well");
+    let line = page.next("conec send report.pdf bob --coordinator TICKET");
+    let sending = machine.runs(&line.replace("TICKET", &ticket));
+    receiving.shows("take it? [y/N] ");
+    receiving.types("y\n");
+    sending.ended();
+    assert_eq!(machine.read("there/report.pdf"), "all is well");
+    receiving.interrupt();
+    coordinator.stop();
 }
 
 fn files(page: &mut Page, here: &Machine, there: &Machine) {

@@ -23,6 +23,15 @@ pub(crate) struct Context {
     pub(crate) token: Secret<Bytes>,
 }
 
+impl From<Invitation> for Context {
+    fn from(invitation: Invitation) -> Self {
+        Self {
+            url: invitation.coordinator,
+            token: invitation.token,
+        }
+    }
+}
+
 impl Contexts {
     /// Those in this file. None where there is no file.
     pub(super) fn load(path: PathBuf) -> Result<Self, Failure> {
