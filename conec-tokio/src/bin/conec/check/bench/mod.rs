@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     failure::{Exit, Failure},
+    json,
     output::{Output, print, say},
     serve::Services,
     session::{Called, Connect, Session},
@@ -133,12 +134,12 @@ async fn round_trips(channel: &Channel, time: Duration) -> Result<Times, Failure
 async fn there(channel: &Channel, time: Duration) -> Result<Throughput, Failure> {
     let (mut sender, mut receiver) = channel.open_bi(UP).await?;
     load::send(&mut sender, time).await?;
-    protocol::told(&mut receiver).await
+    json::receive(&mut receiver).await
 }
 
 async fn back(channel: &Channel, time: Duration) -> Result<Throughput, Failure> {
     let (mut sender, mut receiver) = channel.open_bi(DOWN).await?;
-    protocol::tell(&mut sender, &Order::new(time)).await?;
+    json::send(&mut sender, &Order::new(time)).await?;
     sender.finish()?;
     load::count(&mut receiver).await
 }

@@ -6,10 +6,7 @@
 
 use std::time::Duration;
 
-use conec_tokio::{Receiver, Sender};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-
-use crate::failure::{Exit, Failure};
+use serde::{Deserialize, Serialize};
 
 pub(super) const SERVICE: &str = "conec/bench";
 pub(super) const ECHO: &str = "echo";
@@ -49,24 +46,6 @@ impl Throughput {
             false => 0.0,
         }
     }
-}
-
-pub(super) async fn tell(to: &mut Sender, what: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_vec(what).map_err(|_| malformed())?;
-    Ok(to.send(text.into()).await?)
-}
-
-pub(super) async fn told<T: DeserializeOwned>(from: &mut Receiver) -> Result<T, Failure> {
-    let text = from.recv().await?.ok_or_else(malformed)?;
-    serde_json::from_slice(&text).map_err(|_| malformed())
-}
-
-fn malformed() -> Failure {
-    Failure::new(
-        Exit::Other,
-        "the other end did not answer as `conec bench` does",
-        "are both of the same version?",
-    )
 }
 
 /// Nobody sends for longer.

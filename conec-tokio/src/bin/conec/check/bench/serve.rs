@@ -7,9 +7,9 @@ use tokio::sync::Semaphore;
 
 use super::{
     load,
-    protocol::{self, DOWN, ECHO, Order, UP},
+    protocol::{DOWN, ECHO, Order, UP},
 };
-use crate::{check::echo, codes, failure::Failure};
+use crate::{check::echo, codes, failure::Failure, json};
 
 type Work = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
@@ -45,7 +45,7 @@ async fn answer(stream: IncomingStream) -> Result<(), Failure> {
         ECHO => echo::send_back(sender, receiver).await,
         UP => {
             match load::count(&mut receiver).await {
-                Ok(came) => protocol::tell(&mut sender, &came).await?,
+                Ok(came) => json::send(&mut sender, &came).await?,
                 Err(failure) => {
                     sender.reset(codes::FAILED);
                     return Err(failure);
@@ -54,7 +54,7 @@ async fn answer(stream: IncomingStream) -> Result<(), Failure> {
             Ok(sender.finish()?)
         }
         DOWN => {
-            let order: Order = protocol::told(&mut receiver).await?;
+            let order: Order = json::receive(&mut receiver).await?;
             load::send(&mut sender, order.time()).await
         }
         _ => {
