@@ -74,6 +74,11 @@ fn an_operator_sees_who_is_connected() {
     assert_eq!(channels[0]["to"], id.as_str());
     assert_eq!(channels[0]["label"], "conec/ping");
     assert!(channels[0]["bytes"].as_u64().unwrap() > 0);
+    // People are told names, where there are some.
+    let text = scene.operator.run(&["ls", "--channels"]);
+    let from = channels[0]["from"].as_str().unwrap();
+    let line = format!("{from} -> office ({})  conec/ping  forwarded: ", &id[..8]);
+    assert!(text.succeeded().starts_with(&line), "{}", text.stdout());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `conec ls`.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use super::{
     operator::{Operator, unexpected},
@@ -40,24 +40,24 @@ impl Args {
     }
 
     async fn list_clients(&self, operator: &mut Operator) -> Result<ExitCode, Failure> {
-        let mut after = None;
-        loop {
-            let Answer::Clients { clients, more } =
-                operator.ask(&Request::Clients { after }).await?
-            else {
-                return Err(unexpected());
-            };
-            after = clients.last().map(|it| it.id.clone());
-            for client in clients {
-                self.output.line(&client, text_of_client(&client))?;
-            }
-            if !more {
-                return Ok(ExitCode::SUCCESS);
-            }
-        }
+        each_client(operator, |client| {
+            self.output.line(&client, text_of_client(&client))
+        })
+        .await?;
+        Ok(ExitCode::SUCCESS)
     }
 
     async fn list_channels(&self, operator: &mut Operator) -> Result<ExitCode, Failure> {
+        let mut names = BTreeMap::new();
+        if !self.output.json {
+            each_client(operator, |client| {
+                if let Some(name) = client.names.into_iter().next() {
+                    names.insert(client.id, name);
+                }
+                Ok(())
+            })
+            .await?;
+        }
         let mut after = None;
         loop {
             let Answer::Channels { channels, next } =
@@ -66,12 +66,31 @@ impl Args {
                 return Err(unexpected());
             };
             for channel in channels {
-                self.output.line(&channel, text_of_channel(&channel))?;
+                self.output
+                    .line(&channel, text_of_channel(&channel, &names))?;
             }
             if next.is_none() {
                 return Ok(ExitCode::SUCCESS);
             }
             after = next;
+        }
+    }
+}
+
+async fn each_client(
+    operator: &mut Operator,
+    mut take: impl FnMut(ClientLine) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let Answer::Clients { clients, more } = operator.ask(&Request::Clients { after }).await?
+        else {
+            return Err(unexpected());
+        };
+        after = clients.last().map(|it| it.id.clone());
+        clients.into_iter().try_for_each(&mut take)?;
+        if !more {
+            return Ok(());
         }
     }
 }
@@ -85,9 +104,13 @@ fn text_of_client(it: &ClientLine) -> String {
     format!("{id}  {names}  {address}  channels: {channels}")
 }
 
-fn text_of_channel(it: &ChannelLine) -> String {
-    let (from, to, label, bytes) = (&it.from, &it.to, &it.label, it.bytes);
-    let label = label.escape_debug();
+fn text_of_channel(it: &ChannelLine, names: &BTreeMap<String, String>) -> String {
+    let who = |id: &String| match names.get(id) {
+        Some(name) => format!("{name} ({id:.8})"),
+        None => id.clone(),
+    };
+    let (from, to, bytes) = (who(&it.from), who(&it.to), it.bytes);
+    let label = it.label.escape_debug();
     let state = match (it.started, it.direct) {
         (true, Some(true)) => format!("direct, forwarded before: {bytes} bytes"),
         (true, Some(false) | None) => format!("forwarded: {bytes} bytes"),
