@@ -276,6 +276,11 @@ mod tests {
         assert_eq!(written.parse(), Ok(id));
         assert_eq!(written.to_uppercase().parse(), Ok(id));
         assert_eq!(format!("{id:?}"), written[..8]);
+        let stream = StreamId {
+            channel: ChannelId(3),
+            index: 4,
+        };
+        assert_eq!(format!("{stream:?}"), "ch3/4");
         let parse = |text: &str| text.parse::<ClientId>().unwrap_err();
         assert_eq!(parse(&written[..48]), TextError::Checksum);
         assert_eq!(parse(&written[..49]), TextError::Length { found: 49 });

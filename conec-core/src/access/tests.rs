@@ -119,6 +119,16 @@ fn who_reaches_whom_may_depend_on_both_and_on_what_for() {
 }
 
 #[test]
+fn a_key_means_that_one_and_no_other() {
+    let [alice, bob] = ["alice", "bob"].map(|name| client(name, &[]));
+    for (key, policy) in [(9, Policy::Allow), (8, Policy::Deny)] {
+        let rules = rules(&format!("reach allow {} to any", id(key)));
+        let reach = rules.reach(&alice.standing(), &bob.standing(), b"");
+        assert_eq!(reach, policy);
+    }
+}
+
+#[test]
 fn ready_made_rules_are_as_their_names_say() {
     let may_connect = |rules: &Rules, who, certified| {
         admission(rules, who, "alice", certified, "").policy == Policy::Allow

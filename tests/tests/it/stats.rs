@@ -155,6 +155,11 @@ fn a_narrow_path_is_what_limits_its_sender() {
         while world.try_recv(theirs).is_ok() {}
         let stats = stats(&mut world, at_alice).unwrap();
         limits.insert(format!("{:?}", stats.limit));
+        let is_full = stats.bytes_in_flight + u64::from(stats.mtu) >= stats.congestion_window;
+        if [SendLimit::Congestion, SendLimit::Pacing].contains(&stats.limit) {
+            let is_congested = stats.limit == SendLimit::Congestion;
+            assert_eq!(is_congested, is_full, "{stats:?}");
+        }
         // What was under way when the window was cut stays so for a while.
         assert!(stats.bytes_in_flight < 400_000, "{stats:?}");
     }

@@ -694,3 +694,17 @@ impl ChannelCore {
         self.notices.push_back(Notice::Ended(cause));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_direction_counts_by_itself() {
+        let mut counts = Counts::default();
+        for direction in [Direction::Bi, Direction::Uni, Direction::Bi] {
+            counts.add(direction);
+        }
+        assert_eq!((counts.bi, counts.uni), (2, 1));
+    }
+}

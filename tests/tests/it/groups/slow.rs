@@ -288,7 +288,7 @@ fn a_group_that_pushes_back_loses_nothing_and_waits_for_the_slowest() {
     config.hear = false;
     let (at_alice, _) = join_with(&mut world, alice, "log", config);
     let at_bob = join(&mut world, bob, "log");
-    let (mut sent, mut heard) = (0, 0);
+    let (mut sent, mut heard, mut held_up) = (0, 0, 0);
     // Bob receives now and then.
     for _ in 0..200 {
         while world
@@ -300,6 +300,7 @@ fn a_group_that_pushes_back_loses_nothing_and_waits_for_the_slowest() {
             sent += 1;
         }
         world.run_for(Duration::from_millis(100));
+        held_up += u32::from(world.client(bob).group(at_bob).is_held_up());
         while let Some(item) = world.client(bob).group(at_bob).recv() {
             assert!(
                 matches!(item, GroupItem::Message(ref it) if it.sequence == heard),
@@ -312,6 +313,7 @@ fn a_group_that_pushes_back_loses_nothing_and_waits_for_the_slowest() {
         assert_eq!(message(&mut world, bob, at_bob).0, heard);
         heard += 1;
     }
+    assert!(held_up > 0 && !world.client(bob).group(at_bob).is_held_up());
     assert!(sent > 100, "{sent}");
     // One that takes nothing is sent away, and then the others go on.
     let too_slow = GroupEnd::Refused(ErrorCode::TooSlow);

@@ -8,6 +8,7 @@ pub(super) enum Signal {
     /// That it stops.
     Stop,
     /// That it reads its configuration again.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has a signal for it"))]
     Reload,
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use conec_tokio::{Group, GroupKey, JoinConfig, Name};
 
-use crate::{failure::Failure, output::say, private, session::Session};
+use crate::{failure::Failure, private, session::Session};
 
 /// By what messages are sealed.
 #[derive(Debug, Clone, Default, Args)]
@@ -91,21 +91,20 @@ fn secret(path: &Path) -> Result<String, Failure> {
             "write the secret into it, in one line",
         ));
     }
+    #[cfg(unix)]
     warn_if_others_read(path);
     Ok(text.to_owned())
 }
 
 /// It may be meant so: that is not refused.
+#[cfg(unix)]
 fn warn_if_others_read(path: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let readable = |it: std::fs::Metadata| it.is_file() && it.permissions().mode() & 0o077 != 0;
-        if std::fs::metadata(path).is_ok_and(readable) {
-            let path = path.display();
-            say(format_args!(
-                "warning: others on this machine may read {path}: chmod 600"
-            ));
-        }
+    use std::os::unix::fs::PermissionsExt;
+    let readable = |it: std::fs::Metadata| it.is_file() && it.permissions().mode() & 0o077 != 0;
+    if std::fs::metadata(path).is_ok_and(readable) {
+        let path = path.display();
+        crate::output::say(format_args!(
+            "warning: others on this machine may read {path}: chmod 600"
+        ));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc,
@@ -24,7 +23,7 @@ use crate::{
     failure::Failure,
     open_files,
     output::say,
-    relay::{Broken, inward, outward, relay, with_tcp},
+    relay::{Broken, inward, outward, with_tcp},
     serve::{Services, called},
     session::{Called, Connect, Session},
 };
@@ -64,7 +63,7 @@ struct What {
     /// A socket in the file system
     #[cfg(unix)]
     #[arg(long, value_name = "PATH")]
-    unix: Option<PathBuf>,
+    unix: Option<std::path::PathBuf>,
 }
 
 impl Args {
@@ -169,7 +168,7 @@ impl What {
         if let Some(path) = &self.unix {
             let socket = tokio::net::UnixStream::connect(path);
             return to_socket(stream, path.display(), socket, async |stream, socket| {
-                relay(stream, socket.into_split()).await
+                crate::relay::relay(stream, socket.into_split()).await
             })
             .await;
         }
