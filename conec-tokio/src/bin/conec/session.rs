@@ -21,7 +21,8 @@ use crate::{
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connect {
-    /// The Coordinator to speak to instead of the saved one: conec://PIN@host:port, or its ticket, which joins it for this once
+    /// The Coordinator to speak to instead of the saved one: conec://PIN@host:port, or its ticket, which joins it for this once.
+    /// Others on this machine can read arguments, but not the environment
     #[arg(
         long,
         value_name = "URL",
