@@ -152,9 +152,9 @@ pub struct CoordinatorLimits {
     pub group_memory: usize,
     /// How many bytes may be under way to members of groups, over all: sent and not acknowledged, or waiting to be sent. Each Client may have
     /// 16 KiB, and besides a quarter of what is free of this. A member that acknowledges nothing is sent no more, and lags behind. When
-    /// many have used it up, others are still sent what is no larger than 16 KiB. Larger messages wait until some of it is free; when that
-    /// takes more than a second, the members give way that have most and have acknowledged nothing of it for 10 seconds: they are members
-    /// [no more](crate::ErrorCode::TooSlow). 32 MiB by default, at least 4 MiB; it can take twice as much memory.
+    /// many have used it up, others are still sent what is no larger than 16 KiB. Larger messages wait until enough of it is free. When
+    /// that takes more than a second, members to whom something has been under way for 10 seconds are sent away
+    /// ([`TooSlow`](crate::ErrorCode::TooSlow)), those that hold most first. 32 MiB by default, at least 4 MiB; it can take twice as much memory.
     pub member_memory: usize,
     /// Bytes per second that groups send for one publisher, to all members together, at least 65,536: a message counts for each member that
     /// hears it, and for no less than 256 bytes. What exceeds it waits, at its publisher. By default as much as

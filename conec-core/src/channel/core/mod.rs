@@ -89,8 +89,8 @@ pub(crate) struct ChannelCore {
     owner_blocked: bool,
     datagrams: Datagrams,
     datagrams_blocked: bool,
-    /// The streams that the other side opened of late, where it may open so many in a time. Boxed, and not before there was
-    /// one: most channels are idle.
+    /// Counts the streams that the other side opens, where their rate is bounded. Boxed, and made with the first of them: most
+    /// channels are idle.
     streams_opened: Option<Box<Bucket>>,
     /// Streams wait to be accepted until the application has taken events.
     deferred: bool,

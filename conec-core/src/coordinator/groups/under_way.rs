@@ -83,8 +83,8 @@ impl UnderWay {
         self.clients.get(&client).map_or(0, |it| it.len)
     }
 
-    /// The streams to give up where memory is short: those of one Client on which something is under way for [so long](PATIENCE) already.
-    /// Of the Client of which they have most.
+    /// What to give up where memory is short: all streams of one Client on which something has been under way for [too long](PATIENCE).
+    /// It is the Client whose streams of that kind hold most.
     pub(super) fn stuck(&self, now: Instant) -> Vec<StreamId> {
         let stuck = |client: &ToClient| -> Vec<(StreamId, usize)> {
             let streams = client.streams.iter();
@@ -238,10 +238,10 @@ fn count(taken: &mut usize, client: &mut ToClient, change: impl FnOnce(&mut ToCl
 const SHARE: usize = 4;
 /// How much is known to be acknowledged together.
 const STEP: usize = 8 << 10;
-/// Who has not acknowledged something after so long gets no part of what is free.
+/// A Client for which something has been under way for so long gets no part of what is free.
 const SLOW: Duration = Duration::from_secs(1);
-/// For how long something may be under way where others wait for the memory that it takes. A message of a megabyte gets through a
-/// megabit per second in that time.
+/// For how long something may be under way while others wait for the memory that it takes. At a megabit per second, a message of a
+/// megabyte arrives in that time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

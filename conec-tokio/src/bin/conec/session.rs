@@ -54,7 +54,7 @@ pub(crate) struct Connect {
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
     Url(CoordinatorUrl),
-    /// Not looked at yet: what is wrong with an argument is repeated to the user, and a ticket is secret.
+    /// Not parsed yet: errors about arguments repeat them, and a ticket is secret.
     Ticket(Secret<Bytes>),
 }
 

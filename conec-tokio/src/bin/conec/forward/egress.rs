@@ -65,8 +65,8 @@ async fn packets(
         .await
 }
 
-/// A socket for a place. Whether packets arrive nobody says, so of the addresses of a name one of IPv4 comes first: most of what
-/// serves packets has one, and `localhost` has both.
+/// A socket for a place. UDP does not tell whether anybody receives at an address, so IPv4 addresses of a name come first: `localhost`
+/// has addresses of both kinds, and most services listen on the IPv4 one.
 async fn connected(to: &Place) -> io::Result<UdpSocket> {
     let addresses = tokio::net::lookup_host((to.host.as_str(), to.port)).await?;
     let mut addresses: Vec<_> = addresses.collect();
