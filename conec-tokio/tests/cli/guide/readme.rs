@@ -2,7 +2,7 @@
 
 use super::{
     network,
-    pages::{Machine, Page, ticket},
+    pages::{Machine, Page, take, ticket},
 };
 
 #[test]
@@ -27,9 +27,7 @@ fn the_tool_in_five_lines() {
         alice.write("holiday.mp4", "the sea");
         page.next("alice$  conec send holiday.mp4 bob");
         let sending = alice.runs("conec send holiday.mp4 bob");
-        receiving.shows("take it? [y/N] ");
-        receiving.types("y\n");
-        sending.ended();
+        take(&mut receiving, sending);
         assert_eq!(bob.read("holiday.mp4"), "the sea");
 
         page.ends();

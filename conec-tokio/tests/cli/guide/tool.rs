@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr};
 
 use super::{
     network, operators,
-    pages::{Machine, Page, ticket},
+    pages::{Machine, Page, take, ticket},
 };
 use crate::support::net;
 
@@ -50,9 +50,7 @@ fn trial(page: &mut Page) {
     machine.write("report.pdf", "all is well");
     let line = page.next("conec send report.pdf bob --coordinator TICKET");
     let sending = machine.runs(&line.replace("TICKET", &ticket));
-    receiving.shows("take it? [y/N] ");
-    receiving.types("y\n");
-    sending.ended();
+    take(&mut receiving, sending);
     assert_eq!(machine.read("there/report.pdf"), "all is well");
     receiving.interrupt();
     coordinator.stop();
@@ -66,9 +64,7 @@ fn files(page: &mut Page, here: &Machine, there: &Machine) {
     let mut receiving = there.runs(page.next("conec receive ~/Downloads --name office"));
     receiving.shows("here as office");
     let sending = here.runs(page.next("conec send report.pdf photos office"));
-    receiving.shows("take it? [y/N] ");
-    receiving.types("y\n");
-    sending.ended();
+    take(&mut receiving, sending);
     assert_eq!(there.read("Downloads/report.pdf"), "all is well");
     assert_eq!(there.read("Downloads/photos/sea"), "blue");
     receiving.interrupt();
