@@ -8,26 +8,30 @@
 //!
 //! A Coordinator with the default configuration (and a second port, as one kind of attack is about it), two Clients that talk
 //! through it, the bystanders, and ten attackers of a kind, each in a network of its own, in one more process. Of the bystanders
-//! are measured small messages to and fro, and then bulk: first alone (*quiet*), then under attack, then beside the *control*:
-//! as many datagrams of the attackers' average size, from as many threads, to a socket that nobody reads. What the control
-//! costs is the kernel's and the scheduler's doing, not conec's.
+//! are measured small messages to and fro, and then bulk: first alone (*quiet*), then under attack, then beside the *control*.
 //!
-//! **The machine's share.** All attackers together may use `--share` (0.1) of all processors, which each of their threads
-//! sees to by its own clock of processor time. As sending on the loopback interface includes the kernel's delivery, so much is
-//! what a real network would have brought. Everything else is left to the Coordinator and the bystanders.
+//! **Processors.** The attackers' machines are elsewhere, so they have a processor of their own, the last one, and those that are
+//! measured have the others. All attackers together may use `--share` (0.1) of all processors, which each of their threads sees
+//! to by its own clock of processor time. As sending on the loopback interface includes the kernel's delivery, so much is what
+//! a real network would have brought.
 //!
-//! **The fair share** of bulk is what the bystanders get beside the control, less the part of all processors that the
-//! Coordinator uses under the attack alone (*for attackers*, in processors), but at most ten of eleven parts of that:
-//! eleven have equal rights. What is wanted: a round trip's 99th percentile of at most twice the quiet one, bulk of at least
-//! 0.9 of the fair share, and a Coordinator that takes no more memory than its default budget of 512 MiB and 64 MiB more.
+//! **The control** is what the same costs where the Coordinator has nothing to do with it: as many datagrams of the attackers'
+//! average size, from as many threads, to somebody on the processors that are measured whom each of them takes as much processor
+//! time as one of the attackers' took the Coordinator alone (*for attackers*, in processors). So it is what is left to the
+//! bystanders by who has equal rights, and what it does to them is the kernel's and the scheduler's doing, not conec's.
+//!
+//! What is wanted: a round trip's 99th percentile of at most twice the quiet one, bulk of at least 0.9 of what it is beside the
+//! control, and a Coordinator that takes no more memory than its default budget of 512 MiB and 64 MiB more.
 //!
 //! `--rounds` and `--seconds` say how often and how long, figures are medians, but for peak memory and deaths, of which the worst
-//! counts; `--json FILE` keeps the results. Processor time is shared with what is measured: nothing else should be running.
+//! counts; `--json FILE` keeps the results. Nothing else should be running.
 
 mod attack;
 mod attackers;
 mod bystanders;
+mod control;
 mod measure;
+mod processors;
 mod report;
 mod role;
 mod settings;

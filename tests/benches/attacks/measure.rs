@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use crate::{
-    attackers::{ATTACKERS, Traffic},
+    attackers::Traffic,
     bystanders::Mode,
     meter::Sample,
     process::Process,
@@ -20,8 +20,6 @@ pub(crate) struct Round {
     pub(crate) control: Figures,
     /// Processors that the Coordinator uses under the attack alone.
     pub(crate) for_attackers: f64,
-    /// The bystanders' share of bulk.
-    pub(crate) fair: f64,
     /// The most memory that the Coordinator took, in bytes.
     pub(crate) peak_memory: u64,
 }
@@ -55,8 +53,7 @@ struct Seen {
 
 pub(crate) fn measure(scenario: &Scenario, settings: &Settings) -> Result<Round> {
     let mut scene = Scene::new(settings.time)?;
-    let processors = thread::available_parallelism()?.get() as f64;
-    let share = processors * settings.share;
+    let share = thread::available_parallelism()?.get() as f64 * settings.share;
     let quiet = scene.measure(None)?;
 
     // All kinds have as much of the processors as one alone.
@@ -68,7 +65,7 @@ pub(crate) fn measure(scenario: &Scenario, settings: &Settings) -> Result<Round>
         coordinator: scene.coordinator.ready.address,
         attacks: scenario.attacks.clone(),
         warm_up,
-        processors: share,
+        share,
     };
     let mut attackers = Process::start("attackers", &attackers)?;
     thread::sleep(warm_up + SETTLE);
@@ -87,19 +84,16 @@ pub(crate) fn measure(scenario: &Scenario, settings: &Settings) -> Result<Round>
 
     let control = Role::Control {
         traffic,
-        processors: share,
+        for_each: Duration::from_secs_f64(for_attackers / traffic.datagrams.max(1) as f64),
+        share,
     };
     let mut control = Process::start("control", &control)?;
     let control = scene.measure(Some(&mut control))?;
-
-    let all = (scenario.attacks.len() * ATTACKERS + 1) as f64;
-    let theirs = (for_attackers / processors).min(1.0 - 1.0 / all);
     Ok(Round {
         quiet,
         attacked,
         control,
         for_attackers,
-        fair: control.bulk * (1.0 - theirs),
         peak_memory,
     })
 }

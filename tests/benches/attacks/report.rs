@@ -18,8 +18,8 @@ pub(crate) struct Record {
     /// The 99th percentile of round trips under attack: of the quiet one, and of the one beside the control.
     of_quiet: f64,
     of_control: f64,
-    /// Bulk under attack, of its fair share.
-    of_fair_share: f64,
+    /// Bulk under attack, of what it is beside the control.
+    bulk_of_control: f64,
     /// Processors that the Coordinator uses under the attack alone.
     for_attackers: f64,
     /// The Coordinator's, in MiB: of the worst round.
@@ -60,7 +60,7 @@ impl Record {
             attacked: Figures::new(&good, |round| &round.attacked),
             of_quiet: of(|it| it.attacked.p99.as_secs_f64() / it.quiet.p99.as_secs_f64()),
             of_control: of(|it| it.attacked.p99.as_secs_f64() / it.control.p99.as_secs_f64()),
-            of_fair_share: of(|round| round.attacked.bulk / round.fair),
+            bulk_of_control: of(|it| it.attacked.bulk / it.control.bulk),
             for_attackers: of(|round| round.for_attackers),
             peak_memory: good.iter().map(|it| it.peak_memory).max().unwrap_or(0) as f64
                 / f64::from(1 << 20),
@@ -92,10 +92,11 @@ pub(crate) fn print(records: &[Record]) {
         "control",
         "attack",
         "of quiet",
+        "of control",
         "bulk, MB/s: quiet",
         "control",
         "attack",
-        "of the fair share",
+        "of control",
         "for attackers",
         "their K/s: round trips, bulk",
         "peak MiB",
@@ -107,8 +108,9 @@ pub(crate) fn print(records: &[Record]) {
         let mut row = vec![record.attack.to_owned()];
         row.extend(three(|it| it.p99));
         row.push(ratio(record.of_quiet, Some(("≤", 2.0))));
+        row.push(figure(record.of_control));
         row.extend(three(|it| it.bulk));
-        row.push(ratio(record.of_fair_share, Some(("≥", 0.9))));
+        row.push(ratio(record.bulk_of_control, Some(("≥", 0.9))));
         row.push(figure(record.for_attackers));
         let beside = [
             record.attacked.beside_round_trips,

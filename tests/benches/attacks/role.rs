@@ -8,8 +8,10 @@ use crate::{
     attack::Attack,
     attackers::{self, Traffic},
     bystanders::{self, Mode},
+    control,
     meter::Meter,
     process::{Ready, say},
+    processors::Processors,
     result::Result,
 };
 
@@ -25,17 +27,23 @@ pub(crate) enum Role {
         attacks: Vec<Attack>,
         /// For how long they use more.
         warm_up: Duration,
-        processors: f64,
+        share: f64,
     },
-    /// So many datagrams of this size a second to nobody.
+    /// So much a second, to somebody whom each datagram takes so much processor time.
     Control {
         traffic: Traffic,
-        processors: f64,
+        for_each: Duration,
+        share: f64,
     },
 }
 
 /// Does what a role does, until there is no more input. Each line changes what is sent, and is answered by a sample.
 pub(crate) fn run(role: Role) -> Result<()> {
+    let processors = Processors::of_this_thread()?;
+    match role {
+        Role::Coordinator | Role::Receiver(_) | Role::Sender(_) => processors.keep_to_measured()?,
+        Role::Attackers { .. } | Role::Control { .. } => processors.keep_to_last()?,
+    }
     let meter = Arc::new(Meter::new());
     let (mode, changes) = tokio::sync::watch::channel(Mode::Idle);
     let mine = Arc::clone(&meter);
@@ -48,12 +56,13 @@ pub(crate) fn run(role: Role) -> Result<()> {
             coordinator,
             attacks,
             warm_up,
-            processors,
-        } => attackers::attack(coordinator, &attacks, warm_up, processors)?,
+            share,
+        } => attackers::attack(coordinator, &attacks, warm_up, share)?,
         Role::Control {
             traffic,
-            processors,
-        } => attackers::send_to_nobody(traffic, processors)?,
+            for_each,
+            share,
+        } => control::control(traffic, for_each, share, processors)?,
     }
     for line in std::io::stdin().lines() {
         // Nobody may be listening: not all have something to change.

@@ -8,16 +8,16 @@ mod strangers;
 mod traffic;
 
 use std::{
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
     sync::{Arc, Barrier},
     thread,
     time::{Duration, Instant},
 };
 
-pub(crate) use self::traffic::Traffic;
-use self::{
-    host::{Attacker, Place},
-    pace::{Pace, Ticks},
+use self::host::{Attacker, Place};
+pub(crate) use self::{
+    pace::{Pace, Ticks, used},
+    traffic::Traffic,
 };
 use crate::{attack::Attack, process::ready, result::Result};
 
@@ -26,9 +26,9 @@ pub(crate) fn attack(
     coordinator: SocketAddr,
     attacks: &[Attack],
     warm_up: Duration,
-    processors: f64,
+    share: f64,
 ) -> Result<()> {
-    let each = processors / (attacks.len() * ATTACKERS) as f64;
+    let each = share / (attacks.len() * ATTACKERS) as f64;
     let barrier = Arc::new(Barrier::new(attacks.len() * ATTACKERS + 1));
     for (kind, &attack) in attacks.iter().enumerate() {
         for number in 0..ATTACKERS {
@@ -79,39 +79,7 @@ fn start(attack: Attack, place: Place) -> Result<Box<dyn Attacker>> {
     })
 }
 
-/// Sends so much a second, from as many threads, to a socket that nobody reads.
-pub(crate) fn send_to_nobody(traffic: Traffic, processors: f64) -> Result<()> {
-    let nobody = UdpSocket::bind("127.0.0.1:0")?;
-    let to = nobody.local_addr()?;
-    for _ in 0..ATTACKERS {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
-        thread::spawn(move || {
-            let size = traffic.bytes / traffic.datagrams.max(1);
-            let bytes = vec![0x5a; size as usize];
-            let mut ticks = Ticks::new(traffic.datagrams as f64 / ATTACKERS as f64);
-            let mut pace = Pace::new(processors / ATTACKERS as f64);
-            loop {
-                let due = ticks.take(BATCH);
-                for _ in 0..due {
-                    if socket.send_to(&bytes, to).is_ok() {
-                        Traffic::count(bytes.len());
-                    }
-                }
-                if due < BATCH {
-                    thread::sleep(Duration::from_millis(1));
-                }
-                pace.keep();
-            }
-        });
-    }
-    // It stays open as long as the process lives.
-    std::mem::forget(nobody);
-    ready(to, Vec::new())
-}
-
 /// Of each kind.
 pub(crate) const ATTACKERS: usize = 10;
 /// How much more of the processors they may use in the beginning.
 const WARM_UP: f64 = 3.0;
-/// How many datagrams the control sends without looking at the time.
-const BATCH: u64 = 16;

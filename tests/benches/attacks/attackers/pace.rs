@@ -8,14 +8,14 @@ use std::{
 use nix::time::{ClockId, clock_gettime};
 
 /// Keeps a thread to its share of one processor.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     share: f64,
     /// Since when the share counts, and how much the thread had used by then.
     since: (Instant, Duration),
 }
 
 impl Pace {
-    pub(super) fn new(share: f64) -> Self {
+    pub(crate) fn new(share: f64) -> Self {
         Self {
             share,
             since: (Instant::now(), used()),
@@ -23,7 +23,7 @@ impl Pace {
     }
 
     /// Sleeps if it was too much.
-    pub(super) fn keep(&mut self) {
+    pub(crate) fn keep(&mut self) {
         let mine = self.since.0.elapsed().mul_f64(self.share);
         let took = used() - self.since.1;
         if took > mine {
@@ -35,14 +35,14 @@ impl Pace {
 }
 
 /// So many things a second.
-pub(super) struct Ticks {
+pub(crate) struct Ticks {
     rate: f64,
     since: Instant,
     done: u64,
 }
 
 impl Ticks {
-    pub(super) fn new(rate: f64) -> Self {
+    pub(crate) fn new(rate: f64) -> Self {
         Self {
             rate,
             since: Instant::now(),
@@ -51,7 +51,7 @@ impl Ticks {
     }
 
     /// How many are due, at most so many at once.
-    pub(super) fn take(&mut self, most: u64) -> u64 {
+    pub(crate) fn take(&mut self, most: u64) -> u64 {
         let due = (self.since.elapsed().as_secs_f64() * self.rate) as u64;
         let taken = (due - self.done).min(most);
         self.done += taken;
@@ -60,7 +60,7 @@ impl Ticks {
 }
 
 /// The processor time of this thread.
-fn used() -> Duration {
+pub(crate) fn used() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 

@@ -21,7 +21,7 @@ impl Traffic {
     }
 
     /// This process has sent a datagram.
-    pub(super) fn count(bytes: usize) {
+    pub(crate) fn count(bytes: usize) {
         DATAGRAMS.fetch_add(1, Ordering::Relaxed);
         BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
     }
