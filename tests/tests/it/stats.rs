@@ -32,6 +32,16 @@ fn a_channel_that_looks_for_no_path_counts_what_was_proxied() {
     assert!(stats.proxied.packets_received > 10, "{stats:?}");
 }
 
+#[test]
+fn endpoints_say_in_logs_how_much_they_have() {
+    let (mut world, coordinator, at_alice, _) = proxied_pair(11);
+    let client = format!("{:?}", world.client(at_alice.node));
+    // The home channel and the one to the other Client.
+    assert!(client.contains("channels: 2"), "{client}");
+    let coordinator = format!("{:?}", world.coordinator(coordinator));
+    assert!(coordinator.contains("clients: 2"), "{coordinator}");
+}
+
 /// A Client takes it for a sign that its machine has moved to another network.
 #[test]
 fn calls_that_the_system_refused_are_counted() {

@@ -310,6 +310,19 @@ mod tests {
     }
 
     #[test]
+    fn as_much_as_may_wait_is_kept() {
+        let mut free = Queue::new(usize::MAX);
+        for from in 0..10 {
+            push(&mut free, from, packets(1, 1200, 1));
+        }
+        let mut full = Queue::new(free.memory());
+        for from in 0..10 {
+            assert_eq!(push(&mut full, from, packets(1, 1200, 1)), 0);
+        }
+        assert_eq!(push(&mut full, 10, packets(1, 1200, 1)), 1);
+    }
+
+    #[test]
     fn where_all_have_a_packet_those_that_come_last_are_dropped() {
         let mut queue = Queue::new(100_000);
         let dropped = |from| push(&mut queue, from, packets(from.into(), 1200, 1));
