@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use conec_core::CongestionControl;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use world::{World, ready};
@@ -20,7 +21,7 @@ use world::{World, ready};
 /// One test at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// What this filter lets through while Alice opens channels to Bob, one after the other, and a stream of each, and lets all of it go.
+/// What this filter lets through while Alice opens channels to Bob, one after the other, chooses how each shares its path, opens a stream, and lets all of it go.
 fn logged(filter: &str) -> Story {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let log = Log::default();
@@ -35,6 +36,7 @@ fn logged(filter: &str) -> Story {
         let mut world = World::new();
         for _ in 0..2 {
             let (at_alice, at_bob) = world.channel();
+            at_alice.set_congestion(CongestionControl::Background);
             let sender = ready(at_alice.open_uni("hello")).unwrap();
             channels.push(format!("{:?}", at_alice.id()));
             streams.push(format!("{:?}", sender.id()));
@@ -83,6 +85,8 @@ fn what_happens_is_told_of_an_endpoint_a_channel_and_a_stream() {
         story.has(&format!("TRACE {channel}stream{{id={stream}}}:"), "opened");
         let ended = "sending is over end=Reset";
         story.has(&format!("TRACE {channel}stream{{id={stream}}}:"), ended);
+        let chosen = "another congestion control choice=Background";
+        story.has(&format!("DEBUG {channel} "), chosen);
         story.has(&format!("DEBUG {channel} "), "channel closed");
     }
     story.has("DEBUG coordinator{address=127.0.0.1:", "client connected");

@@ -133,6 +133,7 @@ impl Channel<'_> {
     ///
     /// [`ChannelConfig::congestion`]: crate::ChannelConfig::congestion
     pub fn set_congestion(&mut self, choice: CongestionControl) {
+        let _entered = self.span.enter();
         self.core.set_congestion(self.link.as_deref(), choice);
     }
 

@@ -588,8 +588,8 @@ impl<R: Account> Host<R> {
         if let Some(response) = self.transport.poll_response() {
             return Some((None, response));
         }
-        let table = &mut self.table;
-        while let Some(id) = table.line.pop_front() {
+        while let Some(id) = self.table.line.pop_front() {
+            let table = &mut self.table;
             let Some(entry) = table.entries.get_mut(&id) else {
                 continue;
             };
@@ -598,7 +598,8 @@ impl<R: Account> Host<R> {
                 continue;
             };
             let more = share(link.extra_window(), self.granted, self.windows);
-            self.granted += link.grow_window(more);
+            let granted = link.grow_window(more);
+            self.granted += granted;
             let transmit = self.transport.poll_transmit(now, link, max_segments);
             if link.has_events() || link.is_drained() {
                 mark(id, &mut entry.touched, &mut table.touched);
@@ -606,6 +607,10 @@ impl<R: Account> Host<R> {
             if let Some(transmit) = transmit {
                 // To the back: everyone gets a turn.
                 mark(id, &mut entry.in_line, &mut table.line);
+                if granted > 0 {
+                    let _entered = self.span(id).entered();
+                    tracing::debug!(granted, "the receive window grows");
+                }
                 return Some((Some(id), transmit));
             }
             set_timer(&mut self.timers, id, entry);

@@ -251,6 +251,9 @@ impl ChannelCore {
         link: Option<&Link>,
         choice: CongestionControl,
     ) {
+        if self.settings.congestion != choice {
+            tracing::debug!(?choice, "another congestion control");
+        }
         self.settings.congestion = choice;
         if let Some(link) = link {
             link.set_congestion(choice);

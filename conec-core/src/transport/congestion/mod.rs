@@ -213,7 +213,6 @@ impl Controller for PathController {
         self.control.set_app_limited(app_limited);
         let choice = self.control.choice();
         if choice != self.choice {
-            tracing::debug!(?choice, "another congestion control");
             let window = self.algorithm.window();
             self.algorithm = Algorithm::resume(choice, now, self.mtu, window);
             self.choice = choice;

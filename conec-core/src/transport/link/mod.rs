@@ -492,7 +492,6 @@ impl Link {
         }
         let more = self.window.grow(most);
         if more > 0 {
-            tracing::debug!(size = self.window.size(), "the receive window grows");
             self.set_receive_window();
         }
         more
