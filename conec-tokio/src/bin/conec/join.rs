@@ -81,7 +81,7 @@ impl Args {
 async fn try_out(home: &Home, invitation: &Invitation) -> Result<(), Failure> {
     let context = invitation.clone().into();
     let connect = Connect::default();
-    let session = Session::connect_with(home, &context, &connect, None).await?;
+    let session = Session::connect_with(home, &context, &connect).await?;
     session.run(async |_| Ok(ExitCode::SUCCESS)).await?;
     Ok(())
 }

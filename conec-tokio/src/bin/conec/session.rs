@@ -45,6 +45,9 @@ pub(crate) struct Connect {
     /// A file with what an authority says of this machine (PEM), where the Coordinator wants that
     #[arg(long, value_name = "FILE", env = "CONEC_CREDENTIAL")]
     pub(crate) credential: Option<PathBuf>,
+    /// The name under which others know this; without it, they need the id
+    #[arg(long)]
+    pub(crate) name: Option<Name>,
     /// What packets may travel on
     #[arg(long, value_enum, default_value_t)]
     pub(crate) path: PathChoice,
@@ -70,14 +73,6 @@ pub(crate) enum PathChoice {
     Direct,
 }
 
-/// What a command that others reach is called.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Called {
-    /// The name under which others reach this; without it, they need the id
-    #[arg(long)]
-    pub(crate) name: Option<Name>,
-}
-
 /// A connected Client.
 pub(crate) struct Session {
     client: Client,
@@ -87,11 +82,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects, under a name if there is one.
-    pub(crate) async fn connect(connect: &Connect, name: Option<Name>) -> Result<Self, Failure> {
+    /// Connects.
+    pub(crate) async fn connect(connect: &Connect) -> Result<Self, Failure> {
         let home = Home::open()?;
         let context = connect.context(&home)?;
-        Self::connect_with(&home, &context, connect, name).await
+        Self::connect_with(&home, &context, connect).await
     }
 
     /// Connects to this Coordinator.
@@ -99,11 +94,9 @@ impl Session {
         home: &Home,
         context: &Context,
         connect: &Connect,
-        name: Option<Name>,
     ) -> Result<Self, Failure> {
         let lease = home.lease()?;
-        let mut config = connect.config(&lease, context)?;
-        config.name = name;
+        let config = connect.config(&lease, context)?;
         let authority = context.url.authority();
         let client = tokio::select! {
             client = Client::connect(&authority, config) => client,
@@ -183,13 +176,12 @@ pub(crate) async fn open(client: &Client, to: &Peer, service: &str) -> Result<Ch
 }
 
 impl Connect {
-    /// Connects, under a name if there is one, and does this, as [`Session::run`] has it.
+    /// Connects and does this, as [`Session::run`] has it.
     pub(crate) async fn run(
         &self,
-        name: Option<Name>,
         work: impl AsyncFnOnce(&Session) -> Result<ExitCode, Failure>,
     ) -> Result<ExitCode, Failure> {
-        Session::connect(self, name).await?.run(work).await
+        Session::connect(self).await?.run(work).await
     }
 
     /// The Coordinator that is meant, and the token for it.
@@ -205,6 +197,7 @@ impl Connect {
     pub(crate) fn config(&self, lease: &Lease, context: &Context) -> Result<ClientConfig, Failure> {
         let mut config = ClientConfig::new(lease.identity.clone(), trust(&context.url)?);
         config.token = context.token.clone();
+        config.name = self.name.clone();
         config.paths.policy = self.path.policy();
         config.peer.bi_streams = STREAMS;
         config.credential = self.credential()?;

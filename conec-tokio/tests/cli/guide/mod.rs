@@ -1,5 +1,6 @@
-//! The command lines of the guides and of README.md, run as they are printed there, each in its turn.
+//! The command lines of the guides, of README.md and of the commands' help, run as they are printed there.
 
+mod help;
 pub(crate) mod network;
 mod operating;
 mod operators;

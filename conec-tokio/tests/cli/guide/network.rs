@@ -45,8 +45,9 @@ const THERE: &str = "CONEC_TEST_NETWORK";
 
 fn open() {
     let hosts = tempfile::NamedTempFile::new().unwrap();
-    let names =
-        format!("127.0.0.1 localhost\n::1 localhost\n{ADDRESS} conec.example.org b.example.org\n");
+    let names = format!(
+        "127.0.0.1 localhost\n::1 localhost\n{ADDRESS} conec.example.org b.example.org backup.example.org\n"
+    );
     fs::write(hosts.path(), names).unwrap();
     let hosts = hosts.path().to_str().unwrap();
     for line in [

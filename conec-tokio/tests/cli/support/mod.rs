@@ -81,6 +81,21 @@ impl Home {
         running.ended()
     }
 
+    /// The commands that the tool's help lists, but for the help itself.
+    pub(crate) fn commands(&self) -> Vec<String> {
+        let help = self.run(&["help"]);
+        let lines = help.succeeded().lines();
+        let lines = lines.skip_while(|line| *line != "Commands:").skip(1);
+        let lines = lines.take_while(|line| !line.is_empty());
+        // What goes on in the next line is further in.
+        let lines = lines.filter(|line| !line.starts_with("   "));
+        let names = lines.filter_map(|line| line.split_whitespace().next());
+        names
+            .filter(|it| *it != "help")
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// Begins a command.
     pub(crate) fn start(&self, args: &[&str]) -> Running {
         Running::of(&mut self.command(args))

@@ -46,7 +46,7 @@ impl Args {
             say("the Coordinator lets everybody go, and stops");
             Ok(ExitCode::SUCCESS)
         };
-        self.connect.run(None, work).await
+        self.connect.run(work).await
     }
 }
 

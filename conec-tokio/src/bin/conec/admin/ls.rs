@@ -36,7 +36,7 @@ impl Args {
                 false => self.list_clients(&mut operator).await,
             }
         };
-        self.connect.run(None, work).await
+        self.connect.run(work).await
     }
 
     async fn list_clients(&self, operator: &mut Operator) -> Result<ExitCode, Failure> {

@@ -37,7 +37,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let work = async |session: &Session| self.watch(session).await;
-        self.connect.run(None, work).await
+        self.connect.run(work).await
     }
 
     async fn watch(&self, session: &Session) -> Result<ExitCode, Failure> {

@@ -18,7 +18,7 @@ use crate::{
     failure::{Exit, Failure},
     output::{Output, say},
     serve::Services,
-    session::{Called, Connect, Session},
+    session::{Connect, Session},
     stop,
     target::Peer,
 };
@@ -37,8 +37,6 @@ pub(crate) struct Args {
     /// Answer others, and do nothing else, until interrupted
     #[arg(long, conflicts_with_all = ["who", "count", "until_direct"])]
     answer: bool,
-    #[command(flatten)]
-    called: Called,
     /// How many times; without it, until interrupted
     #[arg(short = 'n', long, value_name = "NUMBER")]
     count: Option<u64>,
@@ -69,7 +67,7 @@ impl Args {
                 Services::new().serve(session).await
             }
         };
-        self.connect.run(self.called.name.clone(), work).await
+        self.connect.run(work).await
     }
 
     async fn ping(&self, session: &Session, who: &Peer) -> Result<ExitCode, Failure> {

@@ -27,7 +27,7 @@ impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let home = Home::open()?;
         let context = self.connect.context(&home)?;
-        let session = Session::connect_with(&home, &context, &self.connect, None).await?;
+        let session = Session::connect_with(&home, &context, &self.connect).await?;
         let work = async |session: &Session| {
             let status = Status::of(session, context.url.to_string()).await;
             self.show(&status)?;

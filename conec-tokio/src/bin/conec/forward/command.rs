@@ -56,7 +56,7 @@ impl Args {
             self.begin(&targets).await?;
             std::future::pending().await
         };
-        self.connect.run(None, work).await
+        self.connect.run(work).await
     }
 
     /// Begins all of it. What does not work now is said at once; what does not later, when it is needed.

@@ -19,7 +19,7 @@ use crate::{
     open_files,
     output::say,
     serve::{Services, called},
-    session::{Called, Connect, Session},
+    session::{Connect, Session},
 };
 
 /// Let others reach ports from here, with `conec forward`
@@ -48,15 +48,13 @@ pub(crate) struct Args {
     #[command(flatten)]
     allowed: Allowed,
     #[command(flatten)]
-    called: Called,
-    #[command(flatten)]
     connect: Connect,
 }
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         open_files::allow_many();
-        let session = Session::connect(&self.connect, self.called.name.clone()).await?;
+        let session = Session::connect(&self.connect).await?;
         let exposed = Arc::new(Exposed {
             tcp: self.places,
             udp: self.udp,

@@ -30,9 +30,6 @@ use crate::{
 pub(crate) struct Args {
     /// The group's name; it is made by whoever comes first
     group: Name,
-    /// What others call you; without it, by the id
-    #[arg(long)]
-    name: Option<Name>,
     /// Begin with so many of the last lines that were said before, as far as the Coordinator keeps them
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     history: u64,
@@ -45,7 +42,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let work = async |session: &Session| self.chat(session).await;
-        self.connect.run(self.name.clone(), work).await
+        self.connect.run(work).await
     }
 
     async fn chat(&self, session: &Session) -> Result<ExitCode, Failure> {

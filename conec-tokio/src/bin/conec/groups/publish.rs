@@ -34,9 +34,6 @@ pub(crate) struct Args {
     /// Publish once more what may be lost with the Coordinator; others may hear that twice
     #[arg(long)]
     again: bool,
-    /// The name under which others hear this; without it, under the id
-    #[arg(long)]
-    name: Option<Name>,
     #[command(flatten)]
     seal: Seal,
     #[command(flatten)]
@@ -46,7 +43,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let work = async |session: &Session| self.publish(session).await;
-        self.connect.run(self.name.clone(), work).await
+        self.connect.run(work).await
     }
 
     async fn publish(&self, session: &Session) -> Result<ExitCode, Failure> {

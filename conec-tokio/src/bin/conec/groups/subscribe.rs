@@ -35,9 +35,6 @@ pub(crate) struct Args {
     /// Tell who is there, who comes and who goes
     #[arg(long)]
     presence: bool,
-    /// The name under which others see this; without it, the id
-    #[arg(long)]
-    name: Option<Name>,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
@@ -49,7 +46,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let work = async |session: &Session| self.hear(session).await;
-        self.connect.run(self.name.clone(), work).await
+        self.connect.run(work).await
     }
 
     async fn hear(&self, session: &Session) -> Result<ExitCode, Failure> {

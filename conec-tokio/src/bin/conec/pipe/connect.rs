@@ -37,7 +37,7 @@ impl Args {
             let channel = session.open(&self.who, SERVICE).await?;
             exchange(&channel).await
         };
-        self.connect.run(None, work).await
+        self.connect.run(work).await
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     output::say,
     relay::{Broken, inward, outward, with_tcp},
     serve::{Services, called},
-    session::{Called, Connect, Session},
+    session::{Connect, Session},
 };
 
 /// Wait for others to connect, and give them a command, a port or a socket
@@ -34,7 +34,7 @@ use crate::{
 /// who connects in CONEC_PEER_ID and, if it has a name, CONEC_PEER_NAME; what it writes to standard error is shown here.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  conec listen --name office --tcp localhost:22      (then: ssh -o ProxyCommand='conec connect office' office)\n  conec listen --name backup --exec 'cat > photos.tar' --once\n  conec listen --name inbox > received"
+    after_help = "Examples:\n  conec listen --name office --tcp localhost:22      (then: ssh -o ProxyCommand='conec connect office' office)\n  conec listen --name backup --exec 'cat > photos.tar' --once\n  conec listen --name inbox < /dev/null > received"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -44,8 +44,6 @@ pub(crate) struct Args {
     once: bool,
     #[command(flatten)]
     allowed: Allowed,
-    #[command(flatten)]
-    called: Called,
     #[command(flatten)]
     connect: Connect,
 }
@@ -71,7 +69,7 @@ impl Args {
         if self.what.exec.is_none() {
             open_files::allow_many();
         }
-        let session = Session::connect(&self.connect, self.called.name.clone()).await?;
+        let session = Session::connect(&self.connect).await?;
         let (ends, mut ended) = mpsc::channel(1);
         let listener = Arc::new(Listener {
             only_one: self.once || self.what.is_stdio(),

@@ -23,7 +23,7 @@ use crate::{
     json,
     output::{Output, print, say},
     serve::Services,
-    session::{Called, Connect, Session},
+    session::{Connect, Session},
     target::Peer,
 };
 
@@ -41,8 +41,6 @@ pub(crate) struct Args {
     /// Let others measure, one at a time, until interrupted
     #[arg(long, conflicts_with_all = ["who", "time", "json"])]
     serve: bool,
-    #[command(flatten)]
-    called: Called,
     /// How long each of the three parts takes, half a second of warming up aside; at most 1m
     #[arg(short, long, value_name = "TIME", default_value = "3s", value_parser = time)]
     time: Duration,
@@ -62,7 +60,7 @@ impl Args {
                 services.serve(session).await
             }
         };
-        self.connect.run(self.called.name.clone(), work).await
+        self.connect.run(work).await
     }
 
     async fn measure(&self, session: &Session, who: &Peer) -> Result<ExitCode, Failure> {

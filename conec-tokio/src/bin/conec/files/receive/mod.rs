@@ -25,7 +25,7 @@ use crate::{
     failure::Failure,
     output::{Output, say},
     serve::Services,
-    session::{Called, Connect, Session},
+    session::{Connect, Session},
     target::Peer,
 };
 
@@ -48,8 +48,6 @@ pub(crate) struct Args {
     /// Where to put it; made if it is not there
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
-    #[command(flatten)]
-    called: Called,
     /// Take all that is sent without asking
     #[arg(short, long)]
     yes: bool,
@@ -106,7 +104,7 @@ impl Args {
             overwrite: self.overwrite,
             output: self.output,
         };
-        let session = Session::connect(&self.connect, self.called.name).await?;
+        let session = Session::connect(&self.connect).await?;
         session.tell_who();
         let (receiving, mut completed) = Receiving::new(intake, consent, self.from);
         let receiving = Arc::new(receiving);
@@ -130,7 +128,7 @@ impl Args {
             overwrite: self.overwrite,
             output: self.output,
         };
-        let session = Session::connect(&self.connect, None).await?;
+        let session = Session::connect(&self.connect).await?;
         let work = async |session: &Session| {
             let name = code.meeting_point()?;
             let opened = session.client().open(name, SERVICE).await;

@@ -52,7 +52,7 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "FILE")]
     words: Vec<PathBuf>,
     /// Print a code by which somebody can receive it, instead of naming who receives it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "name")]
     code: bool,
     /// How long to try again after having been cut off
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
@@ -60,9 +60,6 @@ pub(crate) struct Args {
     /// Send at most so many bytes a second; without it, as many as the way takes
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// The name under which the other end knows this one, for its --from; without it, by the id alone
-    #[arg(long, conflicts_with = "code")]
-    name: Option<conec_tokio::Name>,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
@@ -105,7 +102,7 @@ impl Args {
 
     async fn to_peer(&self, things: &[Thing], to: &Peer) -> Result<ExitCode, Failure> {
         let work = async |session: &Session| self.insist(session, things, to).await;
-        self.connect.run(self.name.clone(), work).await
+        self.connect.run(work).await
     }
 
     /// Sends, and tries again when it is cut off.
@@ -193,8 +190,9 @@ impl Args {
         loop {
             tries += 1;
             let code = Code::random()?;
-            let name = code.meeting_point()?;
-            match Session::connect(&self.connect, Some(name)).await {
+            let mut connect = self.connect.clone();
+            connect.name = Some(code.meeting_point()?);
+            match Session::connect(&connect).await {
                 Ok(session) => return Ok((session, code)),
                 // Another code has the same number, perhaps.
                 Err(failure) if failure.exit() == Exit::Refused && tries < TRIES => {}

@@ -45,7 +45,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let work = async |session: &Session| self.ask(session).await;
-        self.connect.run(None, work).await
+        self.connect.run(work).await
     }
 
     async fn ask(&self, session: &Session) -> Result<ExitCode, Failure> {

@@ -17,7 +17,7 @@ use crate::{
     failure::Failure,
     output::say,
     serve::{Services, called},
-    session::{Called, Connect, Session},
+    session::{Connect, Session},
 };
 
 /// Answer what others ask, by a command
@@ -40,14 +40,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
     #[command(flatten)]
-    called: Called,
-    #[command(flatten)]
     connect: Connect,
 }
 
 impl Args {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let session = Session::connect(&self.connect, self.called.name.clone()).await?;
+        let session = Session::connect(&self.connect).await?;
         session.tell_who();
         let answering = Arc::new(Answering {
             exec: self.exec,
