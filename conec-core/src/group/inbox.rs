@@ -204,6 +204,27 @@ mod tests {
         assert_eq!((merged.missed, merged.unsure), (u64::MAX, 5));
     }
 
+    #[test]
+    fn that_the_order_is_another_is_known_after_more_was_dropped() {
+        let joined = |is_new_order| {
+            GroupItem::Joined(Joined {
+                is_new_order,
+                ..joined(0)
+            })
+        };
+        for orders in [[true, false], [false, true], [false, false]] {
+            let mut inbox = Inbox::new(Lossy::latest());
+            for is_new_order in orders {
+                inbox.push(joined(is_new_order));
+                inbox.push(message(0, 1));
+            }
+            let GroupItem::Joined(merged) = all(&mut inbox).remove(0) else {
+                panic!("it has not joined");
+            };
+            assert_eq!(merged.is_new_order, orders.contains(&true), "{orders:?}");
+        }
+    }
+
     /// What can be said at once.
     const MOST: u64 = (1 << 62) - 1;
 

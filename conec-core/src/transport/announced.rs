@@ -170,7 +170,7 @@ impl<'a> Fields<'a> {
         Some((stream, offset + len))
     }
 
-    /// Passes over what follows a frame's type (RFC 9000, 19; RFC 9221, 4; draft-ietf-quic-ack-frequency).
+    /// Passes over what follows a frame's type, but for STREAM (RFC 9000, 19; RFC 9221, 4; draft-ietf-quic-ack-frequency).
     fn skip_frame(&mut self, kind: u64) -> Option<()> {
         match kind {
             // PADDING, PING, HANDSHAKE_DONE, IMMEDIATE_ACK
@@ -193,7 +193,6 @@ impl<'a> Fields<'a> {
             }
             // NEW_TOKEN, DATAGRAM with a length
             0x07 | DATAGRAM_WITH_LENGTH => self.block(),
-            STREAM..=LAST_STREAM => self.stream_frame(kind).map(drop),
             // MAX_DATA, MAX_STREAMS, DATA_BLOCKED, STREAMS_BLOCKED, RETIRE_CONNECTION_ID
             MAX_DATA | MAX_STREAMS_BIDI | MAX_STREAMS_UNI | 0x14 | 0x16 | 0x17 | 0x19 => {
                 self.varints(1)

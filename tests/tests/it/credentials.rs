@@ -104,6 +104,9 @@ fn who_is_vouched_for_connects_under_that_name_and_is_known_by_it_to_others() {
     let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let name = scene.world.client(alice).name().cloned();
     assert_eq!(name, Some("alice".parse().unwrap()));
+    let id = scene.world.client_id(alice);
+    let known = scene.world.coordinator(scene.coordinator).info(id).unwrap();
+    assert_eq!(known.certified.map(|it| it.name), name);
     let bobs = Target::Name("bob".parse().unwrap());
     let at_alice = scene.world.request_channel(alice, bobs);
     assert_eq!(scene.world.opened(alice), at_alice);

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use conec_tests::sim::{Clock, NodeId};
+use conec_core::CoordinatorConfig;
+use conec_tests::{
+    keys,
+    sim::{Clock, NodeId, World},
+};
 
 use crate::talk::Talk;
 
@@ -53,4 +57,27 @@ fn the_accepter_of_a_direct_channel_sleeps() {
 fn the_coordinator_sleeps() {
     nights(8..10, false, |talk| talk.coordinator);
     nights(10..12, true, |talk| talk.coordinator);
+}
+
+/// The shorter of two idle timeouts counts, and who sleeps by a clock that stands still is asked in time by that.
+#[test]
+fn who_sleeps_and_has_the_shorter_idle_timeout_wakes_up_in_the_same_session() {
+    let mut world = World::new(12);
+    let mut config = CoordinatorConfig::new(keys::certificate());
+    config.home.idle_timeout = Duration::from_secs(60);
+    let coordinator = world.add_coordinator_with(config);
+    let mut config = world.client_config("alice");
+    config.home.idle_timeout = Duration::from_secs(10);
+    config.home.keep_alive = Some(Duration::from_secs(3));
+    let alice = world.add_client_with(config);
+    world.connect(alice, coordinator);
+    let id = world.client_id(alice);
+    let session = world.coordinator(coordinator).find(id);
+    world.run_for(Duration::from_secs(30));
+    world.sleep(alice, Clock::Stands, 200 << 10);
+    world.run_for(Duration::from_secs(12));
+    world.wake(alice);
+    world.run_for(Duration::from_secs(30));
+    assert!(session.is_some());
+    assert_eq!(world.coordinator(coordinator).find(id), session);
 }

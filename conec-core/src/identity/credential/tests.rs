@@ -253,6 +253,10 @@ fn what_is_damaged_or_too_much_is_refused_before_anything_is_verified() {
         bytes[flip] ^= 1;
         check(bytes.into());
     }
+    // What begins a certificate, a sequence, becomes something else.
+    let mut bytes = wire.to_vec();
+    bytes[wire.len() - good.chain[0].len()] ^= 1;
+    assert_eq!(check(bytes.into()), CredentialError::Malformed);
     assert_eq!(check(wire.repeat(5).into()), CredentialError::TooDeep);
     let large = write_blocks([&good.chain[0][..], &[0; 6900]].into_iter());
     assert_eq!(check(large), CredentialError::TooLarge);

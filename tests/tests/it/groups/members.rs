@@ -239,6 +239,28 @@ fn who_leaves_may_join_again_at_once() {
     }
 }
 
+/// Each time, who is let in is who waits for that group: in another one, much is to be published before.
+#[test]
+fn who_leaves_two_groups_may_join_both_again_at_once() {
+    let mut world = World::new(13);
+    let (_, [alice]) = world.with_clients(["alice"]);
+    let rooms = ["large", "small"];
+    let former = rooms.map(|room| join(&mut world, alice, room));
+    for _ in 0..20 {
+        publish(&mut world, alice, former[0], &[1; 20_000]);
+    }
+    let anew: Vec<_> = std::iter::zip(rooms, former)
+        .map(|(room, group)| {
+            world.client(alice).group(group).leave();
+            begin_joining(&mut world, alice, room, JoinConfig::default())
+        })
+        .collect();
+    for group in anew {
+        let item = next(&mut world, alice, group);
+        assert!(matches!(item, GroupItem::Joined(_)), "{item:?}");
+    }
+}
+
 /// How many memberships there is room for, with so much memory for them.
 fn memberships(world: &World, memory: usize) -> usize {
     let mut config = world.client_config("alice");
