@@ -257,6 +257,11 @@ fn what_is_damaged_or_too_much_is_refused_before_anything_is_verified() {
     let mut bytes = wire.to_vec();
     bytes[wire.len() - good.chain[0].len()] ^= 1;
     assert_eq!(check(bytes.into()), CredentialError::Malformed);
+    // So does a digit of the time from which on it is valid: a UTCTime has 13 bytes.
+    let time = wire.windows(2).position(|it| it == [0x17, 13]).unwrap();
+    let mut bytes = wire.to_vec();
+    bytes[time + 2] = b'x';
+    assert_eq!(check(bytes.into()), CredentialError::Malformed);
     assert_eq!(check(wire.repeat(5).into()), CredentialError::TooDeep);
     let large = write_blocks([&good.chain[0][..], &[0; 6900]].into_iter());
     assert_eq!(check(large), CredentialError::TooLarge);
