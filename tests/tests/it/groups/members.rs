@@ -239,7 +239,7 @@ fn who_leaves_may_join_again_at_once() {
     }
 }
 
-/// Each time, who is let in is who waits for that group: in another one, much is to be published before.
+/// Each membership waits for the end of the former one in its own group. In one of these, much is to be published before.
 #[test]
 fn who_leaves_two_groups_may_join_both_again_at_once() {
     let mut world = World::new(13);
