@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::TcpListener,
     os::unix::net::UnixListener,
-    process::{ChildStdin, Stdio},
+    process::{ChildStdin, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -229,10 +229,10 @@ fn a_command_is_told_when_who_connected_is_gone() {
     let (here, there) = (Home::joined(&coordinator), Home::joined(&coordinator));
     let file = there.path().join("told");
     let command = format!(
-        "trap 'echo > {}; exit' HUP; echo ready; sleep 100 & wait",
+        "trap 'echo > {}; exit' TERM; echo ready; sleep 100 & wait",
         file.display()
     );
-    let listening = there.start(&["listen", "--name", "long", "--exec", &command]);
+    let listening = in_the_background(&there, &["listen", "--name", "long", "--exec", &command]);
     listening.says("here as long");
     let connected = here.start(&["connect", "long"]);
     assert_eq!(connected.line(), "ready");
@@ -251,6 +251,26 @@ fn a_command_is_told_when_who_connected_is_gone() {
     assert_eq!(listening.ended().status().code(), Some(130));
     connected.ended().failed(6, &["error: ", "help: "]);
     assert!(file.exists());
+}
+
+/// As nohup starts it: hang-ups are ignored, and by what it starts as well.
+fn in_the_background(home: &Home, args: &[&str]) -> Running {
+    let wanted = home.command(args);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
+        .arg(wanted.get_program())
+        .args(wanted.get_args())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for (name, value) in wanted.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    Running::of(&mut command)
 }
 
 #[test]

@@ -30,8 +30,8 @@ pub(crate) fn command(line: &str, peer: &PeerInfo) -> Command {
 /// How a command is ended that is of no use any more.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ending {
-    /// As a terminal does it that is closed: it may do something before.
-    HangUp,
+    /// It is asked to, and may do something before. Not by a hang-up, which is ignored by all that is started under nohup.
+    Terminate,
     /// At once.
     Kill,
 }
@@ -64,7 +64,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         let signal = match self.ending {
-            Ending::HangUp => rustix::process::Signal::HUP,
+            Ending::Terminate => rustix::process::Signal::TERM,
             Ending::Kill => rustix::process::Signal::KILL,
         };
         if let Some(leader) = self.leader {

@@ -24,7 +24,7 @@ pub(super) async fn run(
             return Ok(End::Failed { why });
         }
     };
-    let group = Group::of(&child, Ending::HangUp);
+    let group = Group::of(&child, Ending::Terminate);
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(Failure::mistake("the command has no pipes"));
     };

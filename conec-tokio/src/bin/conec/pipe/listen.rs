@@ -30,8 +30,10 @@ use crate::{
 
 /// Wait for others to connect, and give them a command, a port or a socket
 ///
-/// Without any of these, the first who connects gets standard input and output, and that is all. Each direction ends by itself. A command gets
-/// who connects in CONEC_PEER_ID and, if it has a name, CONEC_PEER_NAME; what it writes to standard error is shown here.
+/// Without any of these, the first who connects gets standard input and output, and that is all. Each direction ends by itself.
+///
+/// A command gets who connects in CONEC_PEER_ID and, if it has a name, CONEC_PEER_NAME; what it writes to standard error is shown here.
+/// When who has connected is gone, the command is ended by SIGTERM.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  conec listen --name office --tcp localhost:22      (then: ssh -o ProxyCommand='conec connect office' office)\n  conec listen --name backup --exec 'cat > photos.tar' --once\n  conec listen --name inbox < /dev/null > received"
