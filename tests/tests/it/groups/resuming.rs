@@ -1,5 +1,7 @@
 //! A member that has lost its Coordinator goes on where it was, or is told what it has missed.
 
+use std::task::Poll;
+
 use conec_core::{CoordinatorConfig, GroupEnd, GroupItem, GroupStart, JoinConfig, PublishError};
 use conec_tests::{
     keys,
@@ -99,6 +101,20 @@ fn what_was_published_into_an_outage_is_said_to_be_unsure() {
             break;
         }
     }
+}
+
+/// What becomes of it is told to nobody who has left, so that there is nothing to wait for.
+#[test]
+fn who_has_left_waits_for_no_numbers() {
+    let (mut world, _, [alice, _]) = two(9);
+    let at_alice = join(&mut world, alice, "room");
+    world.set_up(alice, false);
+    publish(&mut world, alice, at_alice, b"into the dark");
+    let mut group = world.client(alice).group(at_alice);
+    assert_eq!(group.poll_confirmed(), Poll::Pending);
+    group.leave();
+    let mut group = world.client(alice).group(at_alice);
+    assert_eq!(group.poll_confirmed(), Poll::Ready(()));
 }
 
 #[test]
