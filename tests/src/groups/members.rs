@@ -177,6 +177,11 @@ impl Run {
     }
 
     pub(super) fn confirm(&mut self, seat: usize) {
+        let it = &self.seats[seat];
+        if self.clients[it.client].life != it.life {
+            // In another life, its id is that of another membership.
+            return;
+        }
         let is_confirmed = self.handle(seat).poll_confirmed().is_ready();
         self.seats[seat].awaits_numbers = !is_confirmed;
         let info = self.handle(seat).info();

@@ -46,3 +46,23 @@ fn a_group_may_come_to_its_end_before_who_joins_is_let_in() {
     ];
     play(1_322_354_048_809_619_208, &ops);
 }
+
+/// The model took a membership of a former life for one of this life, which has the same id.
+#[test]
+fn who_has_begun_another_life_asks_nothing_about_the_former() {
+    let ops = [
+        Op::Join(180, 0, 0),
+        Op::Rebirth(4, 0),
+        Op::Wait(0),
+        Op::Join(19, 0, 0),
+        Op::Join(49, 0, 0),
+        Op::Join(32, 0, 71),
+        Op::Join(10, 0, 0),
+        Op::Join(87, 0, 0),
+        Op::Join(64, 0, 0),
+        Op::Wait(15),
+        Op::Publish(108, 0, 0),
+        Op::Confirm(21),
+    ];
+    play(0, &ops);
+}
