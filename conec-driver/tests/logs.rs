@@ -21,7 +21,8 @@ use world::{World, ready};
 /// One test at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// What this filter lets through while Alice opens channels to Bob, one after the other, chooses how each shares its path, opens a stream, and lets all of it go.
+/// What this filter lets through while Alice opens channels to Bob, one after the other. On each she chooses how it shares its path,
+/// opens a stream, and lets all of it go.
 fn logged(filter: &str) -> Story {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let log = Log::default();

@@ -82,7 +82,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects.
+    /// Connects to the Coordinator that is meant.
     pub(crate) async fn connect(connect: &Connect) -> Result<Self, Failure> {
         let home = Home::open()?;
         let context = connect.context(&home)?;

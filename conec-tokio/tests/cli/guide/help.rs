@@ -1,10 +1,14 @@
 //! What the commands' own help gives as examples.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::{
     network,
-    pages::{Machine, Page, take, ticket},
+    pages::{Machine, Page, ticket},
+    scenes::{
+        by_code, chat, counts, forwards, measures, packets_are_echoed, pings_directly,
+        port_is_reached, proxy_reaches, serves, take,
+    },
 };
 use crate::support::{Terminal, net};
 
@@ -61,15 +65,17 @@ fn look_around(help: &mut Page, here: &Machine) {
 }
 
 fn pipes(help: &mut Page, here: &Machine, there: &Machine) {
-    let mut listening = there.runs(help.has("conec listen --name office --tcp localhost:22"));
-    listening.shows("here as office");
+    let listening = serves(
+        there,
+        help.has("conec listen --name office --tcp localhost:22"),
+        "office",
+    );
     // As the tests of ssh have it, which need an sshd.
     help.has("ssh -o ProxyCommand='conec connect %h' office");
     listening.interrupt();
 
     let line = help.has("conec listen --name backup --exec 'cat > photos.tar' --once");
-    let mut listening = there.runs(line);
-    listening.shows("here as backup");
+    let listening = serves(there, line, "backup");
     fs::create_dir(here.home().join("photos")).unwrap();
     here.write("photos/sea", "blue");
     here.runs(help.has("tar c photos | conec connect backup"))
@@ -77,72 +83,74 @@ fn pipes(help: &mut Page, here: &Machine, there: &Machine) {
     listening.ended();
     assert!(there.read("photos.tar").contains("blue"));
 
-    let mut listening = there.runs(help.has("conec listen --name inbox < /dev/null > received"));
-    listening.shows("here as inbox");
+    let listening = serves(
+        there,
+        help.has("conec listen --name inbox < /dev/null > received"),
+        "inbox",
+    );
     here.runs("echo hello | conec connect inbox").ended();
     listening.ended();
     assert_eq!(there.read("received"), "hello\n");
 }
 
 fn ports(help: &mut Page, here: &Machine, there: &Machine) {
-    let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
     here.runs("ip address add 10.0.0.1/32 dev lo").ended();
     net::turn_around("127.0.0.1:80");
     net::turn_around("127.0.0.1:443");
     net::echo_packets("10.0.0.1:53");
 
     let line = help.has("conec expose localhost:80 localhost:8000-8010 --name office");
-    let mut exposing = there.runs(line);
-    exposing.shows("here as office");
-    let mut forwarding = here.runs(help.has("conec forward -L 8080:office:localhost:80"));
-    forwarding.shows("listening at");
-    assert_eq!(net::asked(at(8080), b"abc"), b"cba");
-    forwarding.interrupt();
-    let mut proxy = here.runs(help.has("conec forward -D 1080:office"));
-    proxy.shows("listening at");
-    assert_eq!(net::socks(at(1080), "localhost", 80).0, 0);
-    proxy.interrupt();
+    let exposing = serves(there, line, "office");
+    forwards(
+        here,
+        help.has("conec forward -L 8080:office:localhost:80"),
+        || port_is_reached(8080),
+    );
+    forwards(here, help.has("conec forward -D 1080:office"), || {
+        proxy_reaches(1080, 80)
+    });
     exposing.interrupt();
 
     let line = help.has("conec expose --udp 10.0.0.1:53 --allow laptop");
-    let mut exposing = there.runs(&format!("{line} --name office"));
-    exposing.shows("here as office");
+    let exposing = serves(there, &format!("{line} --name office"), "office");
     let line = help.has("conec forward -L 5353:office:10.0.0.1:53/udp");
-    let mut forwarding = here.runs(&format!("{line} --name laptop"));
-    forwarding.shows("listening at");
-    let (packet, _) = net::echoed(&net::packets_to(at(5353)), b"name?");
-    assert_eq!(packet, b"name?");
-    forwarding.interrupt();
+    forwards(here, &format!("{line} --name laptop"), || {
+        packets_are_echoed(5353)
+    });
     exposing.interrupt();
 
-    let mut exposing = there.runs(help.has("conec expose '*:443' --name exit"));
-    exposing.shows("here as exit");
-    let mut proxy = here.runs("conec forward -D 1080:exit");
-    proxy.shows("listening at");
-    assert_eq!(net::socks(at(1080), "localhost", 443).0, 0);
-    proxy.interrupt();
+    let exposing = serves(there, help.has("conec expose '*:443' --name exit"), "exit");
+    forwards(here, "conec forward -D 1080:exit", || {
+        proxy_reaches(1080, 443)
+    });
     exposing.interrupt();
 
-    let mut public = there.runs(help.has("conec expose --listen 8080 --name public"));
-    public.shows("here as public");
-    let mut forwarding = here.runs(help.has("conec forward -R 8080:public:localhost:80"));
-    forwarding.shows("listening at");
-    assert_eq!(net::asked(at(8080), b"abc"), b"cba");
-    forwarding.interrupt();
+    let public = serves(
+        there,
+        help.has("conec expose --listen 8080 --name public"),
+        "public",
+    );
+    forwards(
+        here,
+        help.has("conec forward -R 8080:public:localhost:80"),
+        || port_is_reached(8080),
+    );
     public.interrupt();
 }
 
 fn files(help: &mut Page, here: &Machine, there: &Machine) {
     here.write("report.pdf", "all is well");
-    let mut receiving = there.runs(help.has("conec receive --name office"));
-    receiving.shows("here as office");
+    let mut receiving = serves(there, help.has("conec receive --name office"), "office");
     let sending = here.runs(help.has("conec send report.pdf photos office"));
     take(&mut receiving, sending);
     assert_eq!(there.read("photos/sea"), "blue");
     receiving.interrupt();
 
-    let mut receiving = there.runs(help.has("conec receive ~/Downloads --name office"));
-    receiving.shows("here as office");
+    let mut receiving = serves(
+        there,
+        help.has("conec receive ~/Downloads --name office"),
+        "office",
+    );
     let sending = here.runs("conec send report.pdf office");
     take(&mut receiving, sending);
     assert_eq!(there.read("Downloads/report.pdf"), "all is well");
@@ -150,21 +158,15 @@ fn files(help: &mut Page, here: &Machine, there: &Machine) {
 
     fs::remove_file(there.home().join("report.pdf")).unwrap();
     let line = help.has("conec receive --yes --once --from laptop --name office");
-    let mut receiving = there.runs(line);
-    receiving.shows("here as office");
+    let receiving = serves(there, line, "office");
     here.runs("conec send report.pdf office --name laptop")
         .ended();
     receiving.ended();
     assert_eq!(there.read("report.pdf"), "all is well");
 
     fs::remove_file(there.home().join("report.pdf")).unwrap();
-    let mut sending = here.runs(help.has("conec send --code report.pdf"));
-    let screen = sending.shows("conec receive --code");
-    let (code, _) = screen.split_once(char::is_whitespace).unwrap();
-    let mut receiving = there.runs(help.has("conec receive --code"));
-    receiving.types(&format!("{code}\n"));
-    sending.ended();
-    receiving.ended();
+    let send = help.has("conec send --code report.pdf");
+    by_code(here, send, there, help.has("conec receive --code"));
     assert_eq!(there.read("report.pdf"), "all is well");
 }
 
@@ -176,9 +178,9 @@ fn groups(help: &mut Page, here: &Machine, there: &Machine) {
     hearing.shows("rain at noon");
     hearing.interrupt();
 
-    for machine in [here, there] {
-        machine.write("secret", "a long and good passphrase\n");
-    }
+    let line = help.has("conec chat lobby --name alice --passphrase-file secret");
+    chat(here, there, line);
+
     here.write("log", "all is well\n");
     let line = help.has("conec sub logs --history 100 --json --passphrase-file secret");
     let mut hearing = there.runs(line);
@@ -187,46 +189,35 @@ fn groups(help: &mut Page, here: &Machine, there: &Machine) {
     hearing.shows("all is well");
     drop(publishing);
     hearing.interrupt();
-
-    let line = help.has("conec chat lobby --name alice --passphrase-file secret");
-    let mut alice = here.runs(line);
-    alice.shows("alice");
-    let mut bob = there.runs(&line.replace("alice", "bob"));
-    alice.shows("bob");
-    bob.types("hello\n");
-    alice.shows("hello");
-    bob.interrupt();
-    alice.interrupt();
 }
 
 fn questions(help: &mut Page, here: &Machine, there: &Machine) {
-    here.write("book.txt", "one\ntwo\nthree\n");
-    let mut replying = there.runs(help.has("conec reply --exec 'grep -c .' --name counter"));
-    replying.shows("here as counter");
-    let answer = here.runs(help.has("conec request counter < book.txt"));
-    assert_eq!(answer.ended().trim(), "3");
-    replying.interrupt();
+    let reply = help.has("conec reply --exec 'grep -c .' --name counter");
+    let request = help.has("conec request counter < book.txt");
+    counts(here, request, there, reply);
 
-    let mut replying = there.runs("conec reply --exec 'tr w c' --name office");
-    replying.shows("here as office");
+    let replying = serves(there, "conec reply --exec 'tr w c' --name office", "office");
     let answer = here.runs(help.has("conec request office 'how warm is it?'"));
     assert!(answer.ended().contains("hoc carm is it?"));
     replying.interrupt();
 }
 
 fn checks(help: &mut Page, here: &Machine, there: &Machine) {
-    let mut answering = there.runs(help.has("conec ping --answer --name office"));
-    answering.shows("here as office");
-    let pinged = here.runs(help.has("conec ping office --until-direct"));
-    let pinged = pinged.ended();
-    assert!(pinged.contains("directly"), "{pinged}");
+    let answering = serves(
+        there,
+        help.has("conec ping --answer --name office"),
+        "office",
+    );
+    pings_directly(here, help.has("conec ping office --until-direct"));
     answering.interrupt();
 
-    let mut serving = there.runs(help.has("conec bench --serve --name office"));
-    serving.shows("here as office");
+    let serving = serves(
+        there,
+        help.has("conec bench --serve --name office"),
+        "office",
+    );
     let line = help.has("conec bench office");
-    let measured = here.runs(&format!("{line} --time 300ms")).ended();
-    assert!(measured.contains("MB/s"), "{measured}");
+    measures(here, line);
     serving.interrupt();
 
     here.runs(help.has("conec doctor --bundle report.txt"))
@@ -246,11 +237,7 @@ fn operate(help: &mut Page, server: &Machine, here: &Machine, there: &Machine) {
     );
     let mut coordinator = server.runs(&line);
     coordinator.shows("listening at");
-    let answer = || {
-        let mut office = there.runs("conec ping --answer --name office");
-        office.shows("here as office");
-        office
-    };
+    let answer = || serves(there, "conec ping --answer --name office", "office");
     let office = answer();
     let listed = here.runs(help.has("conec ls")).ended();
     assert!(listed.contains("office"), "{listed}");

@@ -6,4 +6,5 @@ mod operating;
 mod operators;
 mod pages;
 mod readme;
+mod scenes;
 mod tool;

@@ -1,11 +1,13 @@
 //! What operators do on several pages.
 
-use super::pages::{Machine, Page};
+use super::{
+    pages::{Machine, Page},
+    scenes::serves,
+};
 
 /// From the list to the end of the Coordinator. `here` is an operator's, `there` another machine.
 pub(super) fn operate(page: &mut Page, list: &'static str, here: &Machine, there: &Machine) {
-    let mut mallory = there.runs("conec ping --answer --name mallory");
-    mallory.shows("here as mallory");
+    let mut mallory = serves(there, "conec ping --answer --name mallory", "mallory");
     let mut pinging = here.runs("conec ping mallory");
     pinging.shows("56 bytes from mallory");
 

@@ -105,13 +105,6 @@ impl Machine {
     }
 }
 
-/// Whoever receives takes what is sent.
-pub(crate) fn take(receiving: &mut Terminal, sending: Terminal) {
-    receiving.shows("take it? [y/N] ");
-    receiving.types("y\n");
-    sending.ended();
-}
-
 /// The ticket that a Coordinator shows.
 pub(crate) fn ticket(coordinator: &mut Terminal) -> String {
     let screen = coordinator.shows("others join by the ticket");

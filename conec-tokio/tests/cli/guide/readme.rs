@@ -2,7 +2,8 @@
 
 use super::{
     network,
-    pages::{Machine, Page, take, ticket},
+    pages::{Machine, Page, ticket},
+    scenes::take,
 };
 
 #[test]

@@ -1,10 +1,14 @@
 //! What `guide/tool.md` says.
 
-use std::{fs, net::SocketAddr};
+use std::fs;
 
 use super::{
     network, operators,
-    pages::{Machine, Page, take, ticket},
+    pages::{Machine, Page, ticket},
+    scenes::{
+        by_code, chat, counts, forwards, measures, packets_are_echoed, pings_directly,
+        port_is_reached, proxy_reaches, serves, take,
+    },
 };
 use crate::support::net;
 
@@ -61,69 +65,77 @@ fn files(page: &mut Page, here: &Machine, there: &Machine) {
     fs::create_dir(here.home().join("photos")).unwrap();
     here.write("photos/sea", "blue");
 
-    let mut receiving = there.runs(page.next("conec receive ~/Downloads --name office"));
-    receiving.shows("here as office");
+    let mut receiving = serves(
+        there,
+        page.next("conec receive ~/Downloads --name office"),
+        "office",
+    );
     let sending = here.runs(page.next("conec send report.pdf photos office"));
     take(&mut receiving, sending);
     assert_eq!(there.read("Downloads/report.pdf"), "all is well");
     assert_eq!(there.read("Downloads/photos/sea"), "blue");
     receiving.interrupt();
 
-    let mut sending = here.runs(page.next("conec send --code report.pdf"));
-    let screen = sending.shows("conec receive --code");
-    let (code, _) = screen.split_once(char::is_whitespace).unwrap();
-    let mut receiving = there.runs(page.next("conec receive --code"));
-    receiving.types(&format!("{code}\n"));
-    sending.ended();
-    receiving.ended();
+    let send = page.next("conec send --code report.pdf");
+    by_code(here, send, there, page.next("conec receive --code"));
     assert_eq!(there.read("report.pdf"), "all is well");
 }
 
 fn ports(page: &mut Page, here: &Machine, there: &Machine) {
-    let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
     net::turn_around("127.0.0.1:80");
     net::echo_packets("127.0.0.1:53");
 
-    let mut exposing =
-        there.runs(page.next("conec expose localhost:80 --udp localhost:53 --name office"));
-    exposing.shows("here as office");
-    let mut forwarding = here.runs(page.next("conec forward -L 8080:office:localhost:80"));
-    forwarding.shows("listening at");
-    assert_eq!(net::asked(at(8080), b"abc"), b"cba");
-    forwarding.interrupt();
+    let exposing = serves(
+        there,
+        page.next("conec expose localhost:80 --udp localhost:53 --name office"),
+        "office",
+    );
+    forwards(
+        here,
+        page.next("conec forward -L 8080:office:localhost:80"),
+        || port_is_reached(8080),
+    );
 
-    let mut forwarding = here.runs(page.next("conec forward -L 5353:office:localhost:53/udp"));
-    forwarding.shows("listening at");
-    let (packet, _) = net::echoed(&net::packets_to(at(5353)), b"name?");
-    assert_eq!(packet, b"name?");
-    forwarding.interrupt();
+    forwards(
+        here,
+        page.next("conec forward -L 5353:office:localhost:53/udp"),
+        || packets_are_echoed(5353),
+    );
 
-    let mut proxy = here.runs(page.next("conec forward -D 1080:office"));
-    proxy.shows("listening at");
-    let (answer, _) = net::socks(at(1080), "localhost", 80);
-    assert_eq!(answer, 0);
-    proxy.interrupt();
+    forwards(here, page.next("conec forward -D 1080:office"), || {
+        proxy_reaches(1080, 80)
+    });
 
-    let mut public = there.runs(page.next("conec expose --listen 8080 --name public"));
-    public.shows("here as public");
-    let mut forwarding = here.runs(page.next("conec forward -R 8080:public:localhost:80"));
-    forwarding.shows("listening at");
-    assert_eq!(net::asked(at(8080), b"abc"), b"cba");
-    for running in [exposing, public, forwarding] {
+    let public = serves(
+        there,
+        page.next("conec expose --listen 8080 --name public"),
+        "public",
+    );
+    forwards(
+        here,
+        page.next("conec forward -R 8080:public:localhost:80"),
+        || port_is_reached(8080),
+    );
+    for running in [exposing, public] {
         running.interrupt();
     }
 }
 
 fn pipes(page: &mut Page, here: &Machine, there: &Machine) {
-    let mut listening = there.runs(page.next("conec listen --name office --tcp localhost:22"));
-    listening.shows("here as office");
+    let listening = serves(
+        there,
+        page.next("conec listen --name office --tcp localhost:22"),
+        "office",
+    );
     // As the tests of ssh have it, which need an sshd.
     page.next("ssh -o ProxyCommand='conec connect %h' office");
     listening.interrupt();
 
-    let mut listening =
-        there.runs(page.next("conec listen --name backup --exec 'cat > photos.tar' --once"));
-    listening.shows("here as backup");
+    let listening = serves(
+        there,
+        page.next("conec listen --name backup --exec 'cat > photos.tar' --once"),
+        "backup",
+    );
     here.runs(page.next("tar c photos | conec connect backup"))
         .ended();
     listening.ended();
@@ -132,18 +144,8 @@ fn pipes(page: &mut Page, here: &Machine, there: &Machine) {
 }
 
 fn groups(page: &mut Page, here: &Machine, there: &Machine) {
-    for machine in [here, there] {
-        machine.write("secret", "a long and good passphrase\n");
-    }
     let line = page.next("conec chat lobby --name alice --passphrase-file secret");
-    let mut alice = here.runs(line);
-    alice.shows("alice");
-    let mut bob = there.runs(&line.replace("alice", "bob"));
-    alice.shows("bob");
-    bob.types("hello\n");
-    alice.shows("hello");
-    bob.interrupt();
-    alice.interrupt();
+    chat(here, there, line);
 
     let mut hearing = there.runs(page.next("conec sub weather --history 10 --json"));
     hearing.shows("joined");
@@ -154,26 +156,22 @@ fn groups(page: &mut Page, here: &Machine, there: &Machine) {
 }
 
 fn questions(page: &mut Page, here: &Machine, there: &Machine) {
-    here.write("book.txt", "one\ntwo\nthree\n");
-    let mut replying = there.runs(page.next("conec reply --exec 'grep -c .' --name counter"));
-    replying.shows("here as counter");
-    let answer = here.runs(page.next("conec request counter < book.txt"));
-    assert_eq!(answer.ended().trim(), "3");
-    replying.interrupt();
+    let reply = page.next("conec reply --exec 'grep -c .' --name counter");
+    let request = page.next("conec request counter < book.txt");
+    counts(here, request, there, reply);
 }
 
 fn checks(page: &mut Page, here: &Machine, there: &Machine) {
     let status = here.runs(page.next("conec status")).ended();
     assert!(status.contains("conec.example.org"), "{status}");
-    let mut serving = there.runs(page.next("conec bench --serve --name office"));
-    serving.shows("here as office");
-    let pinged = here
-        .runs(page.next("conec ping office --until-direct"))
-        .ended();
-    assert!(pinged.contains("directly"), "{pinged}");
+    let serving = serves(
+        there,
+        page.next("conec bench --serve --name office"),
+        "office",
+    );
+    pings_directly(here, page.next("conec ping office --until-direct"));
     let line = page.next("conec bench office");
-    let measured = here.runs(&format!("{line} --time 300ms")).ended();
-    assert!(measured.contains("MB/s"), "{measured}");
+    measures(here, line);
     serving.interrupt();
 }
 
